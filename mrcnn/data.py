@@ -1,0 +1,326 @@
+"""Data sets, and batches for training.
+
+Shape legend: B images of a batch; H, W size in pixels; C channels; N instances of an image;
+M = `MAX_GT_INSTANCES`; K classes, background included; mh, mw = `MINI_MASK_SHAPE`.
+Boxes are `y1, x1, y2, x2` in pixels of the resized image, half-open.
+"""
+
+import functools
+import itertools
+import math
+
+import keras
+import numpy as np
+from skimage import io
+
+from mrcnn.ground_truth import (
+    check_classes,
+    image_name,
+    load_annotated,
+    takes_rng,
+    to_ground_truth,
+)
+from mrcnn.image import mold_image, to_model_image
+
+MIN_TRIES = 100  # images loaded in search of an object before a batch is given up
+
+_SET_BY_PREPARE = {
+    "num_classes", "class_ids", "class_names", "num_images", "image_ids", "sources",
+    "class_from_source_map", "image_from_source_map", "source_class_ids",
+}  # fmt: skip
+
+
+class Dataset:
+    """Images, their classes and instance masks; subclass it for your data.
+
+    A subclass adds classes and images, and overrides `load_mask` (for pictures that are not
+    files also `load_image`). Several sources may be mixed: the classes of each keep their own
+    ids, and `"source.id"` strings map them to the ids that the network uses.
+
+    Args:
+        class_map: not used; accepted for scripts written for matterport's library.
+
+    Example:
+
+    >>> dataset = Dataset()
+    >>> dataset.add_class("pets", 1, "cat")
+    >>> dataset.add_image("pets", image_id="felix", path="felix.jpg")
+    >>> dataset.prepare()
+    >>> dataset.class_names
+    ['BG', 'cat']
+    """
+
+    def __init__(self, class_map=None):
+        self.class_info = [{"source": "", "id": 0, "name": "BG"}]
+        self.image_info = []
+
+    def __getattr__(self, name):
+        if name in _SET_BY_PREPARE:
+            raise ValueError(
+                f"Expected a prepared data set, but {type(self).__name__}.{name} does not exist "
+                "yet. Call prepare() after the last add_class() and add_image()."
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def add_class(self, source, class_id, class_name):
+        """Adds a class; one that `source` has already is ignored.
+
+        Args:
+            source: str without a dot, the name of the data set that the class comes from.
+            class_id: int or str, the class's id there; 0 is the background.
+            class_name: str.
+        """
+        if "." in source:
+            raise ValueError(f"Expected a source name without a dot, received {source!r}.")
+        if all((info["source"], info["id"]) != (source, class_id) for info in self.class_info):
+            self.class_info.append({"source": source, "id": class_id, "name": class_name})
+
+    def add_image(self, source, image_id, path, **kwargs):
+        """Adds an image; `kwargs` are kept in `image_info` for `load_mask`."""
+        self.image_info.append({"id": image_id, "source": source, "path": path, **kwargs})
+
+    def append_data(self, class_info, image_info):
+        """Adds the `class_info` and `image_info` lists of another data set."""
+        for info in class_info:
+            self.add_class(info["source"], info["id"], info["name"])
+        self.image_info.extend(image_info)
+
+    def prepare(self, class_map=None):
+        """Numbers classes and images; call it after the last `add_class` and `add_image`."""
+        self.num_classes = len(self.class_info)
+        self.class_ids = np.arange(self.num_classes)
+        self.class_names = [info["name"].split(",")[0].strip() for info in self.class_info]
+        self.num_images = len(self.image_info)
+        self.image_ids = np.arange(self.num_images)
+        self.class_from_source_map = _source_map(self.class_info)
+        self.image_from_source_map = _source_map(self.image_info)
+        self.sources = list(dict.fromkeys(info["source"] for info in self.class_info))
+        self.source_class_ids = {
+            source: [i for i, info in enumerate(self.class_info) if info["source"] in ("", source)]
+            for source in self.sources
+        }
+
+    def map_source_class_id(self, source_class_id):
+        """Returns the network's id of the class `"source.id"`."""
+        return self.class_from_source_map[source_class_id]
+
+    def get_source_class_id(self, class_id, source):
+        """Returns the id in `source` of the network's class `class_id`."""
+        info = self.class_info[class_id]
+        if info["source"] != source:
+            raise ValueError(
+                f"Expected a class of source {source!r}, received class {class_id} "
+                f"({info['name']!r}) of source {info['source']!r}."
+            )
+        return info["id"]
+
+    def image_reference(self, image_id):
+        """Returns a link or a description of the image; override it to have one."""
+        return ""
+
+    def source_image_link(self, image_id):
+        """Returns the path or URL of the image."""
+        return self.image_info[image_id]["path"]
+
+    def load_image(self, image_id):
+        """Reads an image file.
+
+        Returns:
+            `[H, W, 3]` RGB, uint8 (float32 for a float file); see `to_model_image`.
+
+        Raises:
+            ValueError: if the file is missing or is no picture.
+        """
+        name, path = image_name(self, image_id), self.image_info[image_id]["path"]
+        if path is None:
+            raise ValueError(f"{name}: expected a path, received None. Override load_image().")
+        try:
+            image = io.imread(path)
+        except Exception as e:
+            reason = str(e).strip().split("\n")[0]
+            raise ValueError(
+                f"{name}: expected an image file at {path}, but it cannot be read "
+                f"({type(e).__name__}: {reason}). Correct the path or remove the image."
+            ) from e
+        if image.dtype == bool:  # a one-bit file
+            image = image.astype(np.uint8) * 255
+        return to_model_image(image, name=name)
+
+    def load_mask(self, image_id):
+        """Returns the instances of an image; override it.
+
+        Returns:
+            masks: bool `[H, W, N]`, one channel an instance, of the image's size.
+            class_ids: int `[N]`, 1 to K - 1; negative for a crowd of that class.
+        """
+        return np.zeros((0, 0, 0), bool), np.zeros(0, np.int32)
+
+
+def _source_map(infos):
+    return {f"{info['source']}.{info['id']}": i for i, info in enumerate(infos)}
+
+
+@functools.lru_cache(maxsize=8)
+def _permutation(seed, number, size):
+    return np.random.default_rng([seed, number]).permutation(size)
+
+
+class DataGenerator(keras.utils.PyDataset):
+    """Batches of images and padded ground truth, the training graph's inputs.
+
+    The data are read in passes; each pass is a new permutation of all images. A batch depends
+    on the seed, the epoch and its index only, so any number of workers gives the same batches.
+    An `augmentation` without an argument `rng` has random numbers of its own: with a seed, one
+    worker calls it in order. Give the generator to `fit` with `shuffle=False`: the order is its
+    own.
+
+    Args:
+        dataset: prepared `Dataset`.
+        config: `Config`.
+        shuffle: bool, False for natural order, the same batches in each epoch.
+        augmentation: callable as in `load_image_gt`.
+        steps: int, batches of an epoch; the passes then run on across epochs. By default an
+            epoch is one pass: each image once, the last batch may be smaller.
+        no_augmentation_sources: source names whose images are not augmented.
+        **kwargs: `workers` (default `config.WORKERS`), `max_queue_size`, ... of `PyDataset`.
+
+    Attributes:
+        epoch: int, counts finished epochs; set it to go on from another one.
+        error: the exception that the last failing batch raised, or None. TensorFlow's `fit`
+            raises one of its own instead, which only quotes it.
+
+    Example:
+
+    >>> generator = DataGenerator(dataset, config)  # doctest: +SKIP
+    >>> (inputs,) = generator[0]  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        dataset,
+        config,
+        shuffle=True,
+        augmentation=None,
+        steps=None,
+        no_augmentation_sources=None,
+        **kwargs,
+    ):
+        in_order = config.SEED is not None and augmentation and not takes_rng(augmentation)
+        kwargs.setdefault("workers", 1 if in_order else config.WORKERS)
+        super().__init__(**kwargs)
+        self.dataset, self.config = dataset, config
+        self.shuffle, self.augmentation, self.steps = shuffle, augmentation, steps
+        self.no_augmentation_sources = set(no_augmentation_sources or ())
+        self.image_ids = np.array(dataset.image_ids)
+        if not self.image_ids.size:
+            raise ValueError("Expected at least one image, received an empty data set.")
+        if steps is not None and steps < 1:
+            raise ValueError(f"Expected at least one step an epoch, received {steps}.")
+        check_classes(dataset, config)
+        # NumPy's global state: keras.utils.set_random_seed reaches it.
+        self.seed = np.random.randint(2**31) if config.SEED is None else config.SEED
+        self.epoch = 0
+        self.error = None
+        self._within_epoch = False
+        self._without_objects = set()  # saves loading them again; no result depends on it
+
+    def __len__(self):
+        return self.steps or math.ceil(len(self.image_ids) / self.config.BATCH_SIZE)
+
+    def on_epoch_begin(self):
+        self._within_epoch = True
+
+    def on_epoch_end(self):
+        # fit() and evaluate() also call this once before the first epoch begins.
+        self.epoch += self._within_epoch and self.shuffle
+        self._within_epoch = False
+
+    def __getitem__(self, index):
+        """Returns `(inputs,)`, the batch `index` of the current epoch.
+
+        Returns:
+            A tuple of one dict; instances beyond an image's own are zeros:
+
+            - `input_image`: float32 `[B, H, W, C]`, `MEAN_PIXEL` subtracted.
+            - `input_image_meta`: float32 `[B, 12 + K]`.
+            - `input_gt_class_ids`: int32 `[B, M]`, negative for crowds.
+            - `input_gt_boxes`: float32 `[B, M, 4]`.
+            - `input_gt_masks`: bool `[B, mh, mw, M]`, or `[B, H, W, M]` without mini-masks.
+
+        Raises:
+            ValueError, RuntimeError: as `load_image_gt`; if no image has an object; or if
+                images of the batch differ in shape.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"Expected a batch index below {len(self)}, received {index}.")
+        count, batch_size = len(self.image_ids), self.config.BATCH_SIZE
+        if self.steps is None:
+            first = self.epoch * count + index * batch_size
+            batch_size = min(batch_size, count - index * batch_size)
+        else:
+            first = (self.epoch * self.steps + index) * batch_size
+        try:
+            samples = [self._load(*divmod(first + i, count)) for i in range(batch_size)]
+            return (self._collate(samples),)
+        except Exception as e:
+            self.error = e
+            raise
+
+    def _load(self, number, position):
+        """Returns the sample at `position` of pass `number`, or the next that has objects."""
+        ids = self.image_ids
+        if self.shuffle:
+            ids = ids[_permutation(self.seed, number, len(ids))]
+        rng = np.random.default_rng([self.seed, number, position])
+        # A random crop may miss every object: few images get more than one chance.
+        candidates = itertools.cycle(np.roll(ids, -position))
+        for image_id in itertools.islice(candidates, max(len(ids), MIN_TRIES)):
+            if image_id not in self._without_objects:
+                sample = self._load_image(int(image_id), rng)
+                if self.config.INCLUDE_EMPTY_IMAGES or (sample and (sample[2] > 0).any()):
+                    return sample
+        raise ValueError(
+            f"Expected an object in at least one image, received {len(ids)} images without any "
+            "after resizing, cropping and augmentation. Check load_mask(), or set "
+            "INCLUDE_EMPTY_IMAGES = True."
+        )
+
+    def _load_image(self, image_id, rng):
+        dataset, config = self.dataset, self.config
+        annotated = load_annotated(dataset, config, image_id)
+        if not config.INCLUDE_EMPTY_IMAGES and not (annotated[2] > 0).any():
+            self._without_objects.add(image_id)
+            return None
+        source = dataset.image_info[image_id]["source"]
+        augmentation = None if source in self.no_augmentation_sources else self.augmentation
+        image, meta, class_ids, boxes, masks = to_ground_truth(
+            dataset, config, image_id, *annotated, augmentation, config.USE_MINI_MASK, rng
+        )
+        limit = config.MAX_GT_INSTANCES
+        if len(class_ids) > limit:
+            kept = np.sort(rng.choice(len(class_ids), limit, replace=False))
+            class_ids, boxes, masks = class_ids[kept], boxes[kept], masks[:, :, kept]
+        return image, meta, class_ids, boxes, masks
+
+    def _collate(self, samples):
+        images, metas, class_ids, boxes, masks = zip(*samples, strict=True)
+        if len({image.shape for image in images}) > 1:
+            raise ValueError(
+                "Expected images of one shape in a batch, received "
+                f"{[list(image.shape) for image in images]} in mode "
+                f"{self.config.IMAGE_RESIZE_MODE!r}. Set IMAGES_PER_GPU = 1, or "
+                "IMAGE_RESIZE_MODE to 'square' or 'crop'."
+            )
+        size, limit = len(samples), self.config.MAX_GT_INSTANCES
+        inputs = {
+            "input_image": mold_image(np.stack(images), self.config.MEAN_PIXEL),
+            "input_image_meta": np.stack(metas),
+            "input_gt_class_ids": np.zeros((size, limit), np.int32),
+            "input_gt_boxes": np.zeros((size, limit, 4), np.float32),
+            "input_gt_masks": np.zeros((size, *masks[0].shape[:2], limit), bool),
+        }
+        for i, instances in enumerate(class_ids):
+            inputs["input_gt_class_ids"][i, : len(instances)] = instances
+            inputs["input_gt_boxes"][i, : len(instances)] = boxes[i]
+            inputs["input_gt_masks"][i, :, :, : len(instances)] = masks[i]
+        return inputs

@@ -1,0 +1,107 @@
+"""The demonstration: a small Mask R-CNN learns shapes from nothing, in minutes on a CPU."""
+
+import math
+import os
+import time
+
+import keras
+from keras import layers
+
+from mrcnn.backbone import batch_norm
+from mrcnn.evaluate import evaluate, format_table
+from mrcnn.masks import extract_bboxes
+from mrcnn.model import MaskRCNN
+from mrcnn.shapes import ShapesConfig, ShapesDataset
+from mrcnn.visualize import draw_comparison
+
+EPOCHS = 5
+
+
+def small_backbone(input_image, stage5=True, train_bn=None):
+    """Five stages of one or two 3x3 convolutions: [B, H, W, C] -> [C1, ..., C5]."""
+    x, features = input_image, []
+    for stage, channels in enumerate((16, 32, 64, 96, 128), start=1):
+        for block, strides in (("a", 2), ("b", 1))[: 1 if stage == 1 else 2]:
+            name = f"small{stage}{block}"
+            x = layers.Conv2D(
+                channels, 3, strides, padding="same", use_bias=False, name=f"{name}_conv"
+            )(x)
+            x = layers.ReLU()(batch_norm(f"{name}_bn", train_bn)(x))
+        features.append(x)
+    return features
+
+
+class DemoConfig(ShapesConfig):
+    """A network of 1 million weights for pictures of 128 x 128 pixels."""
+
+    NAME = "demo"
+    BACKBONE = small_backbone
+    TRAIN_BN = None
+    IMAGES_PER_GPU = 4
+    TOP_DOWN_PYRAMID_SIZE = 64
+    RPN_CHANNELS = 64
+    FPN_CLASSIF_FC_LAYERS_SIZE = 128
+    MASK_HEAD_CHANNELS = 64
+    MAX_GT_INSTANCES = 8
+    TRAIN_ROIS_PER_IMAGE = 48
+    ROI_FILL_NEGATIVES = True
+    ROI_ADD_GT = True
+    PRE_NMS_LIMIT = 1000
+    POST_NMS_ROIS_TRAINING = 128
+    POST_NMS_ROIS_INFERENCE = 64
+    DETECTION_MAX_INSTANCES = 16
+    DETECTION_MIN_CONFIDENCE = 0.05
+
+
+def run_demo(output, steps=1500, seed=0):
+    """Trains on shapes, scores 50 pictures it has not seen, and draws some of them.
+
+    Args:
+        output: str, folder that gets `detections.png`, logs and checkpoints.
+        steps: int, training steps of 4 pictures.
+        seed: int; a run with the same seed ends in the same weights.
+
+    Returns:
+        dict of COCO scores, as `mrcnn.evaluate.evaluate`.
+    """
+    start = time.time()
+    config = DemoConfig()
+    config.SEED = seed
+    config.STEPS_PER_EPOCH = math.ceil(steps / EPOCHS)
+    train_set, held_out = ShapesDataset(), ShapesDataset()
+    train_set.load_shapes(2000, *config.IMAGE_SHAPE[:2], seed=2 * seed)
+    held_out.load_shapes(50, *config.IMAGE_SHAPE[:2], seed=2 * seed + 1)
+    train_set.prepare()
+    held_out.prepare()
+
+    model = MaskRCNN("training", config, output)
+    total = config.STEPS_PER_EPOCH * EPOCHS
+    warmup = min(100, total // 10)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, total - warmup, warmup_target=config.LEARNING_RATE, warmup_steps=warmup
+    )
+    model.train(train_set, held_out, rate, EPOCHS, layers="all")
+
+    scores = evaluate(model, held_out, max_detections=config.DETECTION_MAX_INSTANCES)
+    print(f"\nCOCO scores on {len(held_out.image_ids)} pictures it has not seen, in percent:")
+    print(format_table(scores))
+    picture = os.path.join(output, "detections.png")
+    draw_held_out(model, held_out, picture)
+    print(f"Ground truth beside detections: {picture}")
+    print(f"Weights: {model.find_last()}")
+    print(f"{time.time() - start:.0f} seconds")
+    return scores
+
+
+def draw_held_out(model, dataset, path, count=8, min_score=0.5):
+    """Writes a picture of ground truth beside confident detections of the first `count` images."""
+    images, truths, detections = [], [], []
+    for image_id in dataset.image_ids[:count]:
+        masks, class_ids = dataset.load_mask(image_id)
+        images.append(dataset.load_image(image_id))
+        truths.append({"rois": extract_bboxes(masks), "class_ids": class_ids, "masks": masks})
+        found = model.detect([images[-1]])[0]
+        sure = found["scores"] >= min_score
+        found["masks"] = found["masks"][:, :, sure]
+        detections.append(found | {k: v[sure] for k, v in found.items() if k != "masks"})
+    draw_comparison(images, truths, detections, dataset.class_names, save_path=path)

@@ -1,0 +1,207 @@
+"""COCO evaluation of any `Dataset`: the 12 numbers of pycocotools for boxes and for masks.
+
+Ground truth and detections are compared at the size of the original image. Only run-length codes
+are kept, so that memory holds the masks of one image at a time.
+"""
+
+import contextlib
+import io
+
+import numpy as np
+from pycocotools import mask as mask_utils
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+IOU_TYPES = ("bbox", "segm")
+AREAS = {"s": 1, "m": 2, "l": 3}  # positions in COCOeval's areaRng; 0 is all sizes
+
+
+def evaluate(model, dataset, image_ids=None, max_detections=100, verbose=0):
+    """Detects in every image of a dataset and compares with the ground truth.
+
+    Args:
+        model: has `detect([image])` -> [dict with `rois`, `class_ids`, `scores`, `masks`].
+        dataset: a prepared `Dataset`.
+        image_ids: which of its images; all by default.
+        max_detections: the most confident detections of a class in an image that count.
+        verbose: 1 prints progress and the table.
+
+    Returns:
+        As `evaluate_detections`.
+
+    Example:
+
+    >>> evaluate(model, dataset)["segm"]["AP50"]
+    """
+    image_ids = dataset.image_ids if image_ids is None else image_ids
+    truth, results = {"images": [], "annotations": [], "categories": _categories(dataset)}, []
+    for i, image_id in enumerate(image_ids):
+        image = dataset.load_image(image_id)
+        _add_image(truth, dataset, image_id, image.shape)
+        results += coco_results(image_id, model.detect([image])[0])
+        if verbose:
+            print(f"\rEvaluated {i + 1}/{len(image_ids)} images", end="", flush=True)
+    scores = evaluate_detections(truth, results, max_detections)
+    if verbose:
+        print("\n" + format_table(scores))
+    return scores
+
+
+def evaluate_detections(ground_truth, results, max_detections=100, iou_types=IOU_TYPES):
+    """Compares detections with ground truth, both in COCO's format.
+
+    `COCOeval.summarize` works for at most 100 detections only, so the means are taken here.
+
+    Args:
+        ground_truth: as from `coco_ground_truth`, or a COCO annotation file's content.
+        results: list of dicts as from `coco_results`; each needs `bbox` or `segmentation` as asked.
+        max_detections: the most confident detections of a class in an image that count.
+        iou_types: any of "bbox", "segm".
+
+    Returns:
+        {iou_type: {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10",
+        f"AR{max_detections}", "ARs", "ARm", "ARl"}} as floats in 0..1; nan where there is nothing
+        to find, such as large objects in a dataset without any.
+    """
+    known = {image["id"] for image in ground_truth["images"]}
+    unknown = sorted({result["image_id"] for result in results} - known)
+    if unknown:
+        raise ValueError(f"Expected results for images of the ground truth, got ids {unknown[:5]}")
+    scores = {}
+    for iou_type in iou_types:
+        with contextlib.redirect_stdout(io.StringIO()):
+            truth = _index(ground_truth, ground_truth["annotations"])
+            detections = _index(ground_truth, _with_areas(results, iou_type))
+            evaluation = COCOeval(truth, detections, iou_type)
+            limits = {1, min(10, max_detections), max_detections}
+            evaluation.params.maxDets = sorted(limits)
+            evaluation.evaluate()
+            evaluation.accumulate()
+        scores[iou_type] = _summarize(evaluation, max_detections)
+    return scores
+
+
+def coco_ground_truth(dataset, image_ids=None):
+    """Returns a dataset in COCO's format: `images`, `annotations` and `categories`.
+
+    Boxes and areas come from the masks, negative class ids become `iscrowd`, and masks without a
+    pixel are left out. Image and category ids are the dataset's internal ones.
+
+    Args:
+        dataset: a prepared `Dataset`.
+        image_ids: which of its images; all by default.
+    """
+    truth = {"images": [], "annotations": [], "categories": _categories(dataset)}
+    for image_id in dataset.image_ids if image_ids is None else image_ids:
+        _add_image(truth, dataset, image_id, dataset.load_image(image_id).shape)
+    return truth
+
+
+def coco_results(image_id, detection):
+    """Returns what was detected in one image as a list of COCO results.
+
+    Args:
+        image_id: id of the image in the ground truth.
+        detection: dict with `boxes` (or `rois`) [N, (y1, x1, y2, x2)] in pixels, `class_ids` [N],
+            `scores` [N] and `masks` [H, W, N] bool.
+    """
+    boxes = np.asarray(detection.get("boxes", detection["rois"]), float).reshape(-1, 4)
+    rows = zip(boxes, detection["class_ids"], detection["scores"], strict=True)
+    return [
+        {
+            "image_id": int(image_id),
+            "category_id": int(class_id),
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "score": float(score),
+            "segmentation": _encode(detection["masks"][:, :, i]),
+        }
+        for i, ((y1, x1, y2, x2), class_id, score) in enumerate(rows)
+    ]
+
+
+def format_table(scores):
+    """Returns the result of `evaluate` as a small table, in percent; "-" where it is nan."""
+    names = list(next(iter(scores.values())))
+    lines = ["      " + "".join(f"{name:>7}" for name in names)]
+    for iou_type, values in scores.items():
+        cells = ("-" if np.isnan(values[name]) else f"{100 * values[name]:.1f}" for name in names)
+        lines.append(f"{iou_type:<6}" + "".join(f"{cell:>7}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _categories(dataset):
+    return [{"id": i, "name": name} for i, name in enumerate(dataset.class_names) if i > 0]
+
+
+def _add_image(truth, dataset, image_id, shape):
+    """Appends one image and its annotations to a ground truth in COCO's format."""
+    height, width = shape[:2]
+    masks, class_ids = dataset.load_mask(image_id)
+    if len(class_ids) and masks.shape != (height, width, len(class_ids)):
+        expected = f"({height}, {width}, {len(class_ids)})"
+        raise ValueError(f"Image {image_id}: expected masks {expected}, got {masks.shape}")
+    truth["images"].append({"id": int(image_id), "height": int(height), "width": int(width)})
+    for i, class_id in enumerate(class_ids):
+        code = _encode(masks[:, :, i])
+        area = int(mask_utils.area(code))
+        if area == 0:
+            continue
+        truth["annotations"].append(
+            {
+                "id": len(truth["annotations"]) + 1,  # COCOeval takes 0 for "unmatched"
+                "image_id": int(image_id),
+                "category_id": abs(int(class_id)),
+                "iscrowd": int(class_id < 0),
+                "area": area,
+                "bbox": mask_utils.toBbox(code).tolist(),
+                "segmentation": code,
+            }
+        )
+
+
+def _encode(mask):
+    """Returns the compressed run-length code of a [H, W] mask, ready for JSON."""
+    code = mask_utils.encode(np.asfortranarray(mask, np.uint8))
+    return {"size": code["size"], "counts": code["counts"].decode("ascii")}
+
+
+def _with_areas(results, iou_type):
+    """Returns copies of results as annotations of one type.
+
+    The area, by which detections count as small, medium or large, is that of the box or the mask.
+    """
+    key = "bbox" if iou_type == "bbox" else "segmentation"
+    annotations = []
+    for i, result in enumerate(results):
+        shape = result[key]
+        area = shape[2] * shape[3] if iou_type == "bbox" else float(mask_utils.area(shape))
+        annotations.append({**result, "id": i + 1, "iscrowd": 0, "area": area})
+    return annotations
+
+
+def _index(ground_truth, annotations):
+    """Returns a COCO object over copies of the annotations, which COCOeval modifies."""
+    coco = COCO()
+    coco.dataset = {**ground_truth, "annotations": [dict(each) for each in annotations]}
+    coco.createIndex()
+    return coco
+
+
+def _summarize(evaluation, max_detections):
+    """Takes the 12 means from the arrays of an accumulated COCOeval."""
+    # precision: [T thresholds, R recalls, K classes, 4 areas, limits]; recall: the same without R
+    precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
+    limits, thresholds = evaluation.params.maxDets, evaluation.params.iouThrs
+
+    def mean(array):
+        array = array[array > -1]  # -1: no ground truth of this class and area
+        return float(array.mean()) if array.size else float("nan")
+
+    scores = {"AP": mean(precision[:, :, :, 0, -1])}
+    for name, threshold in (("AP50", 0.5), ("AP75", 0.75)):
+        scores[name] = mean(precision[np.isclose(thresholds, threshold), :, :, 0, -1])
+    scores |= {f"AP{name}": mean(precision[:, :, :, i, -1]) for name, i in AREAS.items()}
+    for limit in (1, 10, max_detections):
+        at = limits.index(min(limit, max_detections))
+        scores[f"AR{limit}"] = mean(recall[:, :, 0, at])
+    return scores | {f"AR{name}": mean(recall[:, :, i, -1]) for name, i in AREAS.items()}

@@ -1,0 +1,220 @@
+"""The ground truth of one image: loaded, checked, resized, augmented.
+
+Shape legend: H, W size in pixels; C channels; N instances of an image; K classes, background
+included; mh, mw = `MINI_MASK_SHAPE`. Boxes are `y1, x1, y2, x2` in pixels of the resized image,
+half-open.
+"""
+
+import contextlib
+import functools
+import inspect
+import warnings
+
+import numpy as np
+
+from mrcnn.image import compose_image_meta, resize_image, to_model_image
+from mrcnn.masks import extract_bboxes, minimize_mask, resize_mask
+
+
+def image_name(dataset, image_id):
+    """What errors call an image: its id, and its path or reference."""
+    info = dataset.image_info[image_id]
+    reference = info.get("path") or dataset.image_reference(image_id) or info["id"]
+    return f"Image {image_id} ({reference})"
+
+
+@contextlib.contextmanager
+def _naming(name, step):
+    """Puts the image's name into whatever error the user's code raises."""
+    try:
+        yield
+    except ValueError as e:
+        if str(e).startswith(name):
+            raise
+        raise ValueError(f"{name}, {step}: {e}") from e
+    except Exception as e:
+        raise RuntimeError(f"{name}, {step}: {type(e).__name__}: {e}") from e
+
+
+def load_image_gt(
+    dataset,
+    config,
+    image_id,
+    augment=False,
+    augmentation=None,
+    use_mini_mask=None,
+    rng=None,
+):
+    """Loads an image with its ground truth, resized, augmented and checked.
+
+    Args:
+        dataset: prepared `Dataset`.
+        config: `Config`.
+        image_id: int, one of `dataset.image_ids`.
+        augment: deprecated; flips the image at random.
+        augmentation: callable `(image, masks) -> (image, masks)` on `[H, W, C]` and bool
+            `[H, W, N]`; it must keep shapes, dtype and the order of the instances. One that has
+            an argument `rng` is given a generator to draw from, and is repeatable by seed.
+        use_mini_mask: bool, whether masks are cut to their boxes; None is the config's.
+        rng: `np.random.Generator` of the random crop and flip.
+
+    Returns:
+        image: `[H, W, C]`, uint8 or float32, not molded.
+        image_meta: float32 `[12 + K]`, see `compose_image_meta`.
+        class_ids: int32 `[N]`; instances that resizing or augmentation left empty are dropped.
+        bbox: int32 `[N, 4]`, computed from the masks.
+        mask: bool `[H, W, N]`, or `[mh, mw, N]` mini-masks.
+
+    Raises:
+        ValueError: names the image, if its picture or instances are unusable.
+        RuntimeError: names the image, if the data set's code or the augmentation fails.
+    """
+    check_classes(dataset, config)
+    rng = rng or np.random.default_rng()
+    if augment:
+        warnings.warn(
+            "`augment` is deprecated; pass a callable as `augmentation`.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        augmentation = _flip_before(augmentation, rng)
+    use_mini_mask = config.USE_MINI_MASK if use_mini_mask is None else use_mini_mask
+    annotated = load_annotated(dataset, config, image_id)
+    return to_ground_truth(dataset, config, image_id, *annotated, augmentation, use_mini_mask, rng)
+
+
+def check_classes(dataset, config):
+    """Raises ValueError unless the data set and the config count the same classes."""
+    if dataset.num_classes != config.NUM_CLASSES:
+        raise ValueError(
+            f"Expected config.NUM_CLASSES = {config.NUM_CLASSES} classes, received a data set "
+            f"of {dataset.num_classes}: {dataset.class_names}. "
+            f"Set NUM_CLASSES = {dataset.num_classes}."
+        )
+
+
+def _flip_before(augmentation, rng):
+    def flip(image, masks):
+        if rng.random() < 0.5:
+            image, masks = image[:, ::-1], masks[:, ::-1]
+        return _augment(augmentation, image, masks, rng) if augmentation else (image, masks)
+
+    return flip
+
+
+def load_annotated(dataset, config, image_id):
+    """Returns the checked image, masks and class ids as the data set has them."""
+    name = image_name(dataset, image_id)
+    with _naming(name, "load_image"):
+        image = dataset.load_image(image_id)
+        image = to_model_image(image, config.IMAGE_CHANNEL_COUNT, name)
+    with _naming(name, "load_mask"):
+        instances = dataset.load_mask(image_id)
+        masks, class_ids = _check_instances(instances, image.shape, config.NUM_CLASSES)
+    return image, masks, class_ids
+
+
+def _check_instances(instances, image_shape, num_classes):
+    if not isinstance(instances, (tuple, list)) or len(instances) != 2:
+        raise ValueError(f"expected (masks, class_ids), received {type(instances).__name__}.")
+    masks, class_ids = (np.asarray(array) for array in instances)
+    height, width = image_shape[:2]
+    if not masks.size and not class_ids.size:
+        return np.zeros((height, width, 0), bool), np.zeros(0, np.int32)
+    if masks.ndim != 3 or masks.shape[:2] != (height, width):
+        raise ValueError(
+            f"expected masks [{height}, {width}, N] as the image is {list(image_shape)}, "
+            f"received {list(masks.shape)}. Stack one [H, W] mask an instance on the last axis."
+        )
+    if class_ids.ndim != 1 or class_ids.dtype.kind not in "iu":
+        raise ValueError(
+            f"expected integer class ids [N], received {class_ids.dtype} "
+            f"{list(class_ids.shape)}. Return np.array(class_ids, np.int32)."
+        )
+    if len(class_ids) != masks.shape[2]:
+        raise ValueError(
+            f"expected one class id a mask, received {masks.shape[2]} masks and "
+            f"{len(class_ids)} class ids."
+        )
+    wrong = (np.abs(class_ids) < 1) | (np.abs(class_ids) >= num_classes)
+    if wrong.any():
+        raise ValueError(
+            f"expected class ids from 1 to {num_classes - 1} (negative for crowds), received "
+            f"{class_ids[wrong].tolist()}. Map ids with map_source_class_id('source.id')."
+        )
+    return _to_bool(masks), class_ids.astype(np.int32)
+
+
+def _to_bool(masks):
+    masks = np.asarray(masks)
+    if masks.dtype == bool:
+        return masks
+    if masks.dtype.kind not in "iuf" or not ((masks == 0) | (masks == 1)).all():
+        raise ValueError(
+            f"expected masks of bool, or of 0 and 1 only, received {masks.dtype} with other "
+            "values. Compare them, for example mask > 0."
+        )
+    return masks.astype(bool)
+
+
+def to_ground_truth(
+    dataset, config, image_id, image, masks, class_ids, augmentation, use_mini_mask, rng
+):
+    """Resizes and augments what `load_annotated` returned; returns what `load_image_gt` does."""
+    original_shape, name = image.shape, image_name(dataset, image_id)
+    image, window, scale, padding, crop = resize_image(
+        image,
+        min_dim=config.IMAGE_MIN_DIM,
+        max_dim=config.IMAGE_MAX_DIM,
+        min_scale=config.IMAGE_MIN_SCALE,
+        mode=config.IMAGE_RESIZE_MODE,
+        rng=rng,
+    )
+    masks = resize_mask(masks, scale, padding, crop)
+    if augmentation:
+        with _naming(name, "augmentation"):
+            image, masks = _augment(augmentation, image, masks, rng)
+
+    bbox = extract_bboxes(masks)
+    visible = bbox[:, 2] > 0
+    if not visible.all():
+        masks, class_ids, bbox = masks[:, :, visible], class_ids[visible], bbox[visible]
+
+    source = dataset.image_info[image_id]["source"]
+    if source not in dataset.source_class_ids:
+        raise ValueError(
+            f"{name}: expected a source that has classes, {dataset.sources[1:]}, "
+            f"received {source!r}. Call add_class({source!r}, ...)."
+        )
+    active_class_ids = np.zeros(dataset.num_classes, np.int32)
+    active_class_ids[dataset.source_class_ids[source]] = 1
+    if use_mini_mask:
+        masks = minimize_mask(bbox, masks, config.MINI_MASK_SHAPE)
+    image_meta = compose_image_meta(
+        image_id, original_shape, image.shape, window, scale, active_class_ids
+    )
+    return image, image_meta, class_ids, bbox, masks
+
+
+def takes_rng(augmentation):
+    """Whether the callable has an argument `rng`, a `np.random.Generator` to draw from."""
+    try:
+        return "rng" in inspect.signature(augmentation).parameters
+    except ValueError:  # some built-in callables have no signature
+        return False
+
+
+def _augment(augmentation, image, masks, rng):
+    if takes_rng(augmentation):
+        augmentation = functools.partial(augmentation, rng=rng)
+    # A copy: an augmentation may work in place, and the picture may be the data set's own.
+    new_image, new_masks = augmentation(image.copy(), masks)
+    new_image, new_masks = np.asarray(new_image), _to_bool(new_masks)
+    before = image.shape, image.dtype, masks.shape
+    after = new_image.shape, new_image.dtype, new_masks.shape
+    if before != after:
+        raise ValueError(
+            "expected the image's shape and dtype and the masks' shape unchanged, "
+            "{} {} and {}, received {} {} and {}.".format(*before, *after)
+        )
+    return new_image, new_masks

@@ -1,0 +1,374 @@
+"""`MaskRCNN`: build, train, detect, load, save. What users touch; the maths is elsewhere."""
+
+import datetime
+import importlib.util
+import os
+import re
+import warnings
+
+import keras
+import numpy as np
+
+from mrcnn import weights
+from mrcnn.data import DataGenerator
+from mrcnn.ground_truth import load_image_gt
+from mrcnn.image import compose_image_meta, mold_image, resize_image, to_model_image
+from mrcnn.network import build_network
+from mrcnn.training import Checkpoint
+from mrcnn.unmold import unmold_detections
+
+__all__ = ["DataGenerator", "MaskRCNN", "load_image_gt", "log"]
+
+# What `train(layers=...)` accepts besides a regular expression of layer names.
+_HEADS = r"(mrcnn\_.*)|(rpn\_.*)|(fpn\_.*)"
+LAYER_GROUPS = {
+    "heads": _HEADS,
+    "3+": rf"(res3.*)|(bn3.*)|(res4.*)|(bn4.*)|(res5.*)|(bn5.*)|{_HEADS}",
+    "4+": rf"(res4.*)|(bn4.*)|(res5.*)|(bn5.*)|{_HEADS}",
+    "5+": rf"(res5.*)|(bn5.*)|{_HEADS}",
+    "all": r".*",
+}
+
+
+def log(text, array=None):
+    """Prints a text, with the shape, range and type of an array when one is given."""
+    if array is not None:
+        array = np.asarray(array)
+        low, high = (array.min(), array.max()) if array.size else ("", "")
+        text = f"{text:25}  shape: {array.shape!s:20}  min: {low:10}  max: {high:10}  {array.dtype}"
+    print(text)
+
+
+class MaskRCNN:
+    """Mask R-CNN (arXiv:1703.06870).
+
+    Args:
+        mode: "training" or "inference". A training model detects too.
+        config: a `Config`, validated here.
+        model_dir: str, folder of logs and checkpoints; nothing is written before training.
+
+    Attributes:
+        keras_model: the `keras.Model` of the mode.
+        epoch: int, epochs that the weights were trained for.
+        log_dir: str, where the next training writes.
+        checkpoint_path: str, with a field `{epoch:04d}`.
+
+    Raises:
+        ValueError: unknown mode, or keys of the config that cannot work together.
+
+    Example:
+
+    >>> model = MaskRCNN("inference", config, "logs")
+    >>> model.load_weights("mask_rcnn_shapes_0010.h5")
+    >>> model.detect([image])[0]["rois"].shape
+    (3, 4)
+    """
+
+    def __init__(self, mode, config, model_dir):
+        if mode not in ("training", "inference"):
+            raise ValueError(f'mode is {mode!r}; expected "training" or "inference"')
+        config.validate()
+        self.mode, self.config, self.model_dir = mode, config, os.fspath(model_dir)
+        if config.SEED is not None:
+            make_deterministic(config.SEED)
+        # JAX has no other way than XLA; TensorFlow asks the config.
+        self._jit_compile = config.JIT_COMPILE or keras.backend.backend() == "jax"
+        graphs = build_network(config, training=mode == "training")
+        self.keras_model = graphs[mode]
+        self._inference = graphs["inference"]
+        self._inference.jit_compile = self._jit_compile
+        self.set_log_dir()
+
+    # Detection.
+
+    def detect(self, images, verbose=0):
+        """Finds the objects in images of any number and any sizes.
+
+        Args:
+            images: list of arrays [H, W, C], [H, W] or a stack of them. uint8 as it is; uint16
+                scaled from its full range to 0..255; floats on the scale of 0..255. Grey images
+                are repeated into three channels, alpha is dropped.
+            verbose: 1 prints the shapes and ranges of what goes in and comes out.
+
+        Returns:
+            list of dicts, one for each image, best detection first: `rois` int32 [n, 4] y1 x1 y2
+            x2 in pixels, `boxes` float32 [n, 4] the same before rounding, `class_ids` int32 [n],
+            `scores` float32 [n] and `masks` bool [H, W, n]. The result for an image does not
+            depend on the others.
+
+        Raises:
+            ValueError: an image that cannot be used, named by its place in the list.
+        """
+        if isinstance(images, np.ndarray) and images.ndim < 4:
+            raise ValueError(f"images has shape {images.shape}; pass a list: detect([image])")
+        if verbose:
+            log(f"Processing {len(images)} images")
+            for image in images:
+                log("image", image)
+        molded = [self._mold(image, f"images[{i}]") for i, image in enumerate(images)]
+        results = [None] * len(images)
+        for indices in _batches([item["image"].shape for item in molded], self.config.BATCH_SIZE):
+            batch = [molded[i] for i in indices]
+            outputs = self._inference.predict_on_batch(
+                {
+                    "input_image": np.stack([item["image"] for item in batch]),
+                    "input_image_meta": np.stack([item["meta"] for item in batch]),
+                }
+            )
+            for row, (i, item) in enumerate(zip(indices, batch, strict=True)):
+                results[i] = unmold_detections(
+                    outputs["detections"][row],
+                    outputs["masks"][row],
+                    np.shape(images[i]),
+                    item["image"].shape,
+                    item["window"],
+                )
+        if verbose:
+            for result in results:
+                for name, array in result.items():
+                    log(name, array)
+        return results
+
+    def _mold(self, image, name):
+        """One image as the network takes it: dict of `image`, `meta` and `window`."""
+        config = self.config
+        image = to_model_image(image, config.IMAGE_CHANNEL_COUNT, name)
+        mode = config.IMAGE_RESIZE_MODE
+        resized, window, scale, _, _ = resize_image(
+            image,
+            min_dim=config.IMAGE_MIN_DIM,
+            max_dim=config.IMAGE_MAX_DIM,
+            min_scale=config.IMAGE_MIN_SCALE,
+            # Crops are for training: detection sees the whole image, at the same scale.
+            mode="pad64" if mode == "crop" else mode,
+        )
+        if resized.shape[0] % 64 or resized.shape[1] % 64:
+            raise ValueError(
+                f'{name} has shape {image.shape}; IMAGE_RESIZE_MODE "none" takes sides that are '
+                'multiples of 64 only, use "square" or "pad64"'
+            )
+        meta = compose_image_meta(
+            0, image.shape, resized.shape, window, scale, np.zeros(config.NUM_CLASSES, "int32")
+        )
+        return {
+            "image": mold_image(resized, config.MEAN_PIXEL),
+            "meta": meta,
+            "window": window,
+        }
+
+    # Training.
+
+    def train(
+        self,
+        train_dataset,
+        val_dataset,
+        learning_rate,
+        epochs,
+        layers,
+        augmentation=None,
+        custom_callbacks=None,
+        no_augmentation_sources=None,
+    ):
+        """Trains the model; TensorBoard logs and a checkpoint per epoch go to `log_dir`.
+
+        Args:
+            train_dataset: a prepared `Dataset`.
+            val_dataset: a prepared `Dataset`, or None.
+            learning_rate: float, or a `keras.optimizers.schedules.LearningRateSchedule`.
+            epochs: int, the total to reach: a model at epoch 20 trains 20 more for 40.
+            layers: "heads", "3+", "4+", "5+", "all" or a regular expression of layer names.
+            augmentation: callable `(image, masks) -> (image, masks)`, or None.
+            custom_callbacks: list of `keras.callbacks.Callback`, or None.
+            no_augmentation_sources: list of sources whose images are not augmented, or None.
+
+        Returns:
+            keras.callbacks.History, or None when the epochs were reached already.
+
+        Raises:
+            ValueError: an inference model, a data set that cannot be used, a pattern without
+                layers.
+        """
+        if self.mode != "training":
+            raise ValueError('this model was built for inference; use MaskRCNN("training", ...)')
+        if epochs <= self.epoch:
+            warnings.warn(
+                f"nothing to train: epochs={epochs} is the total and the weights have "
+                f"{self.epoch}; raise it, or set model.epoch = 0 to count anew",
+                stacklevel=2,
+            )
+            return None
+        config = self.config
+        train_generator = DataGenerator(
+            train_dataset,
+            config,
+            augmentation=augmentation,
+            steps=config.STEPS_PER_EPOCH,
+            no_augmentation_sources=no_augmentation_sources,
+        )
+        train_generator.epoch = self.epoch
+        val_generator = None
+        if val_dataset is not None:
+            val_generator = DataGenerator(val_dataset, config, shuffle=False)
+            val_generator.steps = min(
+                config.VALIDATION_STEPS or len(val_generator), len(val_generator)
+            )
+
+        self.set_trainable(LAYER_GROUPS.get(layers, layers), verbose=0)
+        self.compile(learning_rate, config.LEARNING_MOMENTUM)
+        log(f"\nTraining {layers!r} from epoch {self.epoch} to {epochs}: {self.checkpoint_path}")
+        try:
+            history = self.keras_model.fit(
+                train_generator,
+                initial_epoch=self.epoch,
+                epochs=epochs,
+                validation_data=val_generator,
+                shuffle=False,  # the generator shuffles
+                callbacks=[*self._callbacks(), *(custom_callbacks or [])],
+            )
+        except Exception:
+            # TensorFlow quotes an error of the data in one of its own; the user gets the first.
+            for generator in filter(None, (train_generator, val_generator)):
+                if generator.error is not None:
+                    raise generator.error from None
+            raise
+        self.epoch = epochs
+        return history
+
+    def _callbacks(self):
+        os.makedirs(self.log_dir, exist_ok=True)
+        callbacks = [Checkpoint(self.save_weights, self.checkpoint_path)]
+        if all(map(importlib.util.find_spec, ("tensorflow", "tensorboard"))):
+            callbacks.append(keras.callbacks.TensorBoard(self.log_dir, write_graph=False))
+        return callbacks
+
+    def compile(self, learning_rate, momentum):
+        """Prepares training by SGD with the gradients' global norm clipped."""
+        self.keras_model.compile(
+            keras.optimizers.SGD(
+                learning_rate, momentum, global_clipnorm=self.config.GRADIENT_CLIP_NORM
+            ),
+            jit_compile=self._jit_compile,
+        )
+
+    def set_trainable(self, layer_regex, keras_model=None, indent=0, verbose=1):
+        """Makes the layers whose whole name matches trainable, and no others.
+
+        Args:
+            layer_regex: str, regular expression of layer names.
+            keras_model: a model inside `self.keras_model`, or None for that itself.
+            indent: int, spaces before each printed line.
+            verbose: 0 prints nothing.
+
+        Raises:
+            ValueError: no layer with weights matches.
+        """
+        matched = []
+        for layer in (keras_model or self.keras_model).layers:
+            if isinstance(layer, keras.Model):
+                matched += _set_trainable(layer, layer_regex)
+        matched += _set_trainable(keras_model or self.keras_model, layer_regex)
+        if not matched and keras_model is None:
+            raise ValueError(
+                f"no layer with weights matches {layer_regex!r}; expected one of "
+                f"{list(LAYER_GROUPS)} or a regular expression of names such as 'mrcnn_.*'"
+            )
+        if verbose:
+            for layer in matched:
+                log(f"{' ' * indent}{layer.name:25} ({type(layer).__name__})")
+
+    # Files.
+
+    def load_weights(self, filepath, by_name=False, exclude=None):
+        """Loads a weight file: see `mrcnn.weights.load_weights`.
+
+        A checkpoint of this experiment also sets `epoch` and `log_dir`, so that training goes on.
+        With `by_name`, weights that the file lacks are listed in a warning.
+
+        Returns:
+            dict, the report.
+        """
+        filepath = os.fspath(filepath)
+        report = weights.load_weights(self._inference, filepath, by_name, exclude)
+        if report["missing"]:
+            warnings.warn(
+                f"{len(report['missing'])} weights are not in {filepath} and were left as they "
+                f"are: {', '.join(report['missing'])}",
+                stacklevel=2,
+            )
+        self.set_log_dir(filepath)
+        return report
+
+    def save_weights(self, filepath):
+        """Writes all weights to an HDF5 file in matterport's layout, whole or not at all."""
+        weights.save_weights(self._inference, os.fspath(filepath))
+
+    def find_last(self):
+        """Returns the path of the newest checkpoint of this experiment in `model_dir`.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        pattern = re.compile(re.escape(self.config.NAME.lower()) + r"\d{8}T\d{4}")
+        folders = os.listdir(self.model_dir) if os.path.isdir(self.model_dir) else []
+        for folder in sorted(filter(pattern.fullmatch, folders), reverse=True):
+            folder = os.path.join(self.model_dir, folder)
+            names = sorted(n for n in os.listdir(folder) if re.fullmatch(r"mask_rcnn_.*\.h5", n))
+            if names:
+                return os.path.join(folder, names[-1])
+        raise FileNotFoundError(
+            f"no checkpoint of {self.config.NAME!r} under {os.path.abspath(self.model_dir)}"
+        )
+
+    def set_log_dir(self, model_path=None):
+        """Sets `epoch`, `log_dir` and `checkpoint_path`.
+
+        Args:
+            model_path: str or None. A checkpoint `<name><date>T<time>/mask_rcnn_<name>_<epoch>.h5`
+                of this experiment is continued in its folder; otherwise a new one starts at 0.
+        """
+        name = self.config.NAME.lower()
+        pattern = rf"(.*[/\\]{re.escape(name)}\d{{8}}T\d{{4}})[/\\]mask_rcnn_[^/\\]*_(\d{{4,}})\.h5"
+        match = re.fullmatch(pattern, os.path.abspath(model_path)) if model_path else None
+        if match:
+            self.log_dir, self.epoch = match[1], int(match[2])
+        else:
+            self.log_dir, self.epoch = self._new_log_dir(name), 0
+        self.checkpoint_path = os.path.join(self.log_dir, f"mask_rcnn_{name}_{{epoch:04d}}.h5")
+
+    def _new_log_dir(self, name):
+        """A folder that no earlier run uses: names have minutes, so a taken one is put off."""
+        now = datetime.datetime.now()
+        while True:
+            folder = os.path.join(self.model_dir, f"{name}{now:%Y%m%dT%H%M}")
+            if not os.path.exists(folder):
+                return folder
+            now += datetime.timedelta(minutes=1)
+
+
+def make_deterministic(seed):
+    """Seeds Python, NumPy and the backend, and makes TensorFlow's operations repeatable."""
+    keras.utils.set_random_seed(seed)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
+def _batches(shapes, batch_size):
+    """Splits images into lists of indices: equal shapes together, `batch_size` at most."""
+    by_shape = {}
+    for i, shape in enumerate(shapes):
+        by_shape.setdefault(shape, []).append(i)
+    for indices in by_shape.values():
+        for start in range(0, len(indices), batch_size):
+            yield indices[start : start + batch_size]
+
+
+def _set_trainable(model, layer_regex):
+    """Sets `trainable` of the model's own layers that have weights; returns those switched on."""
+    layers = [
+        layer for layer in model.layers if layer.weights and not isinstance(layer, keras.Model)
+    ]
+    for layer in layers:
+        layer.trainable = re.fullmatch(layer_regex, layer.name) is not None
+    return [layer for layer in layers if layer.trainable]

@@ -1,0 +1,64 @@
+"""What happens around a training step: the total loss, its log, checkpoints."""
+
+import keras
+from keras import ops
+
+
+class TrainingModel(keras.Model):
+    """A functional model whose named scalar outputs are losses: stock `fit` minimises their sum.
+
+    The total adds weight decay as matterport does: L2 over the number of weights of each trained
+    kernel and bias, BatchNorm left out.
+
+    Args:
+        inputs: dict of inputs.
+        outputs: dict of scalar losses.
+        loss_weights: dict of floats, factor of each loss.
+        weight_decay: float.
+        name: str.
+    """
+
+    def __init__(self, inputs, outputs, loss_weights, weight_decay, name=None):
+        super().__init__(inputs, outputs, name=name)
+        self.loss_weights = dict(loss_weights)
+        self.weight_decay = weight_decay
+        self.trackers = [keras.metrics.Mean(name=key) for key in ("loss", *outputs)]
+
+    @property
+    def metrics(self):
+        return self.trackers
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        total = sum(self.loss_weights[name] * loss for name, loss in y_pred.items())
+        if self.weight_decay:
+            total = total + self.weight_decay * sum(
+                ops.mean(ops.square(ops.cast(weight, "float32")))
+                for weight in decayed_weights(self)
+            )
+        for tracker in self.trackers:
+            tracker.update_state(y_pred.get(tracker.name, total))
+        return total
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return self.get_metrics_result()
+
+
+def decayed_weights(model):
+    """Trainable weights of `model` that weight decay applies to: all but BatchNorm's."""
+    return [weight for weight in model.trainable_weights if weight.name not in ("gamma", "beta")]
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Writes the weights after every epoch.
+
+    Args:
+        save: function of a path that writes the weights whole or not at all.
+        path: str with a field `{epoch:04d}`, epochs counted from 1.
+    """
+
+    def __init__(self, save, path):
+        super().__init__()
+        self.save, self.path = save, path
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.save(self.path.format(epoch=epoch + 1))

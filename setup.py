@@ -1,0 +1,36 @@
+"""Packaging: `pip install .` installs what the library needs, extras the rest."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "mrcnn" / "__init__.py").read_text())[1]
+
+setup(
+    name="mrcnn",
+    version=VERSION,
+    description="Mask R-CNN on Keras 3, in matterport's style",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=find_packages(include=["mrcnn", "mrcnn.*"]),
+    python_requires=">=3.11",
+    install_requires=[
+        "tensorflow>=2.21",
+        "keras>=3.12",
+        "numpy>=1.26",
+        "scikit-image>=0.22",
+        "pycocotools>=2.0.7",
+        "matplotlib>=3.8",
+        "h5py>=3.10",
+        "tensorboard>=2.20",
+    ],
+    extras_require={
+        "jax": ["jax>=0.4.30"],
+        "imgaug": ["imgaug==0.4.0"],
+        "test": ["pytest>=8", "pytest-xdist>=3.5", "jax>=0.4.30", "ruff==0.17.5"],
+    },
+    entry_points={"console_scripts": ["mrcnn = mrcnn.cli:main"]},
+)

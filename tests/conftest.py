@@ -1,0 +1,33 @@
+"""Shared by all tests: quiet backends, a tiny model, the second backend in a process of its own."""
+
+import os
+import subprocess
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import pytest
+
+
+def pytest_collection_modifyitems(items):
+    if os.environ.get("MRCNN_DATA"):
+        return
+    for item in items:
+        if item.get_closest_marker("realdata"):
+            item.add_marker(pytest.mark.skip(reason="MRCNN_DATA names no folder of real pictures"))
+
+
+@pytest.fixture
+def run_python():
+    """Runs code in a new process and returns what it printed; `backend` is KERAS_BACKEND."""
+
+    def run(code, backend="tensorflow", **environment):
+        environment = {**os.environ, "KERAS_BACKEND": backend, **environment}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout
+
+    return run

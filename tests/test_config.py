@@ -1,0 +1,177 @@
+"""Config: matterport's names and values, warnings, validation."""
+
+import numpy as np
+import pytest
+
+from mrcnn.config import Config
+
+MATTERPORT = {
+    "NAME": None,
+    "GPU_COUNT": 1,
+    "IMAGES_PER_GPU": 2,
+    "STEPS_PER_EPOCH": 1000,
+    "VALIDATION_STEPS": 50,
+    "BACKBONE": "resnet101",
+    "COMPUTE_BACKBONE_SHAPE": None,
+    "BACKBONE_STRIDES": [4, 8, 16, 32, 64],
+    "FPN_CLASSIF_FC_LAYERS_SIZE": 1024,
+    "TOP_DOWN_PYRAMID_SIZE": 256,
+    "NUM_CLASSES": 1,
+    "RPN_ANCHOR_SCALES": (32, 64, 128, 256, 512),
+    "RPN_ANCHOR_RATIOS": [0.5, 1, 2],
+    "RPN_ANCHOR_STRIDE": 1,
+    "RPN_NMS_THRESHOLD": 0.7,
+    "RPN_TRAIN_ANCHORS_PER_IMAGE": 256,
+    "PRE_NMS_LIMIT": 6000,
+    "POST_NMS_ROIS_TRAINING": 2000,
+    "POST_NMS_ROIS_INFERENCE": 1000,
+    "USE_MINI_MASK": True,
+    "MINI_MASK_SHAPE": (56, 56),
+    "IMAGE_RESIZE_MODE": "square",
+    "IMAGE_MIN_DIM": 800,
+    "IMAGE_MAX_DIM": 1024,
+    "IMAGE_MIN_SCALE": 0,
+    "IMAGE_CHANNEL_COUNT": 3,
+    "MEAN_PIXEL": [123.7, 116.8, 103.9],
+    "TRAIN_ROIS_PER_IMAGE": 200,
+    "ROI_POSITIVE_RATIO": 0.33,
+    "POOL_SIZE": 7,
+    "MASK_POOL_SIZE": 14,
+    "MASK_SHAPE": [28, 28],
+    "MAX_GT_INSTANCES": 100,
+    "RPN_BBOX_STD_DEV": [0.1, 0.1, 0.2, 0.2],
+    "BBOX_STD_DEV": [0.1, 0.1, 0.2, 0.2],
+    "DETECTION_MAX_INSTANCES": 100,
+    "DETECTION_MIN_CONFIDENCE": 0.7,
+    "DETECTION_NMS_THRESHOLD": 0.3,
+    "LEARNING_RATE": 0.001,
+    "LEARNING_MOMENTUM": 0.9,
+    "WEIGHT_DECAY": 0.0001,
+    "USE_RPN_ROIS": True,
+    "TRAIN_BN": False,
+    "GRADIENT_CLIP_NORM": 5.0,
+    "LOSS_WEIGHTS": {
+        "rpn_class_loss": 1.0,
+        "rpn_bbox_loss": 1.0,
+        "mrcnn_class_loss": 1.0,
+        "mrcnn_bbox_loss": 1.0,
+        "mrcnn_mask_loss": 1.0,
+    },
+}
+
+
+class Valid(Config):
+    NAME = "valid"
+    NUM_CLASSES = 2
+
+
+@pytest.mark.parametrize("name", MATTERPORT)
+def test_default_is_matterports(name):
+    value = getattr(Config(), name)
+    assert (value.tolist() if isinstance(value, np.ndarray) else value) == MATTERPORT[name]
+
+
+def test_derived_values():
+    class Coco(Config):
+        NUM_CLASSES = 81
+        GPU_COUNT = 3
+
+    config = Coco()
+    assert config.BATCH_SIZE == 6  # 2 images * 3
+    assert config.IMAGE_SHAPE.tolist() == [1024, 1024, 3]
+    assert config.IMAGE_META_SIZE == 93  # 1 + 3 + 3 + 4 + 1 + 81
+
+
+def test_derived_values_follow_later_changes():
+    config = Valid()
+    config.IMAGES_PER_GPU = 5
+    config.IMAGE_RESIZE_MODE = "crop"
+    config.IMAGE_MIN_DIM = 512
+    assert config.BATCH_SIZE == 5
+    assert config.IMAGE_SHAPE.tolist() == [512, 512, 3]
+    config.BATCH_SIZE = 1  # scripts do this; it stays
+    assert config.BATCH_SIZE == 1
+
+
+def test_name_that_nearly_matches_a_key_warns():
+    class Typo(Valid):
+        IMAGE_MAX_DIMS = 512
+
+    with pytest.warns(UserWarning, match="IMAGE_MAX_DIMS .* did you mean IMAGE_MAX_DIM"):
+        Typo()
+
+
+def test_own_attributes_do_not_warn():
+    class Own(Valid):
+        DATASET_PATH = "somewhere"
+        CLASSES = ("a", "b")
+
+    assert Own().to_dict()["DATASET_PATH"] == "somewhere"
+
+
+def test_display_prints_sorted(capsys):
+    Valid().display()
+    lines = [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:] if line.strip()]
+    assert lines == sorted(lines)
+    assert {"BATCH_SIZE", "IMAGE_SHAPE", "NAME", "WEIGHT_DECAY"} <= set(lines)
+    assert "validate" not in lines
+
+
+def test_valid_config_passes():
+    Valid().validate()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"NAME": None}, "NAME is None"),
+        ({"NUM_CLASSES": 1}, "NUM_CLASSES is 1.*1 \\+ your classes"),
+        ({"IMAGE_MAX_DIM": 1000}, "IMAGE_MAX_DIM is 1000.*960 or 1024"),
+        ({"IMAGE_MIN_DIM": 1088}, "IMAGE_MIN_DIM is 1088 and IMAGE_MAX_DIM 1024"),
+        ({"IMAGE_RESIZE_MODE": "pad64"}, "IMAGE_MIN_DIM is 800.*768 or 832"),
+        ({"IMAGE_RESIZE_MODE": "crop", "IMAGE_MIN_DIM": 32}, "IMAGE_MIN_DIM is 32.*64 or 128"),
+        ({"IMAGE_RESIZE_MODE": "squared"}, "IMAGE_RESIZE_MODE is 'squared'.*expected one of"),
+        ({"RPN_ANCHOR_SCALES": (8, 16, 32)}, "RPN_ANCHOR_SCALES has 3 .* BACKBONE_STRIDES 5"),
+        ({"MEAN_PIXEL": [1.0]}, r"MEAN_PIXEL has shape \(1,\) and IMAGE_CHANNEL_COUNT is 3"),
+        ({"BACKBONE": "resnet18"}, "BACKBONE is 'resnet18'.*resnet50"),
+        ({"MASK_SHAPE": [56, 56]}, r"MASK_SHAPE is \[56, 56\].*\[28, 28\]"),
+        ({"ROI_ALIGN_MODE": "align"}, "ROI_ALIGN_MODE is 'align'"),
+        ({"ROI_ALIGN_SAMPLING_RATIO": -1}, "ROI_ALIGN_SAMPLING_RATIO is -1"),
+        ({"IMAGES_PER_GPU": 0}, "IMAGES_PER_GPU is 0"),
+        ({"ROI_POSITIVE_RATIO": 0}, "ROI_POSITIVE_RATIO is 0"),
+        ({"LOSS_WEIGHTS": {"rpn_class_loss": 1.0}}, "LOSS_WEIGHTS lacks .*mrcnn_mask_loss"),
+        ({"BACKBONE_STRIDES": [4, 8, 16, 32, 32]}, "BACKBONE_STRIDES is"),
+    ],
+)
+def test_impossible_combination_names_the_fix(changes, message):
+    config = type("Broken", (Valid,), changes)()
+    with pytest.raises(ValueError, match=message):
+        config.validate()
+
+
+def test_every_problem_is_listed_at_once():
+    config = type("Broken", (Valid,), {"NUM_CLASSES": 1, "IMAGE_MAX_DIM": 100})()
+    with pytest.raises(ValueError, match=r"(?s)NUM_CLASSES.*IMAGE_MAX_DIM"):
+        config.validate()
+
+
+def test_function_in_the_class_body_stays_a_function():
+    def backbone(input_image, stage5=True, train_bn=None):
+        return ["features"]
+
+    config = type("Own", (Valid,), {"BACKBONE": backbone})()
+    assert config.BACKBONE("image") == ["features"]
+
+
+def test_method_backbone_gets_the_config():
+    class Own(Valid):
+        def BACKBONE(self, input_image, stage5=True, train_bn=None):
+            return self.NAME
+
+    assert Own().BACKBONE("image") == "valid"
+
+
+def test_importing_the_config_is_light(run_python):
+    heavy = "{'keras', 'tensorflow', 'jax', 'matplotlib', 'skimage', 'scipy'}"
+    code = f"import sys, mrcnn.config, mrcnn.cli; print({heavy} & set(sys.modules))"
+    assert run_python(code).strip() == "set()"
