@@ -10,10 +10,27 @@ from keras import layers
 _STAGE4_BLOCKS = {"resnet50": 6, "resnet101": 23}
 
 
-def batch_norm(name, train_bn):
-    """A BatchNorm as a function of a tensor; `train_bn` as `Config.TRAIN_BN`."""
-    layer = layers.BatchNormalization(name=name)
-    return lambda x: layer(x, training=None if train_bn in (None, True) else False)
+class BatchNorm(layers.BatchNormalization):
+    """A BatchNormalization that can keep its statistics while gamma and beta train.
+
+    Keras freezes all four together (`trainable = False`), and a model's own `training` argument
+    overrules one that was given when its layers were called.
+
+    Args:
+        train_bn: False: always the moving averages; None or True: Keras's rule, batch statistics
+            while the layer trains.
+    """
+
+    def __init__(self, train_bn=None, **kwargs):
+        super().__init__(**kwargs)
+        self.train_bn = train_bn
+
+    def call(self, inputs, training=None, mask=None):
+        training = False if self.train_bn is False else training
+        return super().call(inputs, training=training, mask=mask)
+
+    def get_config(self):
+        return {**super().get_config(), "train_bn": self.train_bn}
 
 
 def identity_block(input_tensor, kernel_size, filters, stage, block, use_bias=True, train_bn=True):
@@ -51,7 +68,7 @@ def conv_block(
     shortcut = layers.Conv2D(
         filters[2], 1, strides, use_bias=use_bias, name=f"res{stage}{block}_branch1"
     )(input_tensor)
-    shortcut = batch_norm(f"bn{stage}{block}_branch1", train_bn)(shortcut)
+    shortcut = BatchNorm(train_bn, name=f"bn{stage}{block}_branch1")(shortcut)
     x = layers.Add()([x, shortcut])
     return layers.ReLU(name=f"res{stage}{block}_out")(x)
 
@@ -63,7 +80,7 @@ def _branch(x, kernel_size, filters, stage, block, strides, use_bias, train_bn):
         x = layers.Conv2D(
             channels, kernel, stride, padding="same", use_bias=use_bias, name="res" + name
         )(x)
-        x = batch_norm("bn" + name, train_bn)(x)
+        x = BatchNorm(train_bn, name="bn" + name)(x)
         if letter != "c":
             x = layers.ReLU()(x)
     return x
@@ -83,7 +100,7 @@ def resnet_graph(input_image, architecture, stage5=False, train_bn=True):
     """
     x = layers.ZeroPadding2D(3)(input_image)
     x = layers.Conv2D(64, 7, 2, name="conv1")(x)
-    x = batch_norm("bn_conv1", train_bn)(x)
+    x = BatchNorm(train_bn, name="bn_conv1")(x)
     x = layers.ReLU()(x)
     x = layers.MaxPooling2D(3, 2, padding="same")(x)
     features = [x]

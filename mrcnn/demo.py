@@ -7,7 +7,7 @@ import time
 import keras
 from keras import layers
 
-from mrcnn.backbone import batch_norm
+from mrcnn.backbone import BatchNorm
 from mrcnn.evaluate import evaluate, format_table
 from mrcnn.masks import extract_bboxes
 from mrcnn.model import MaskRCNN
@@ -26,13 +26,13 @@ def small_backbone(input_image, stage5=True, train_bn=None):
             x = layers.Conv2D(
                 channels, 3, strides, padding="same", use_bias=False, name=f"{name}_conv"
             )(x)
-            x = layers.ReLU()(batch_norm(f"{name}_bn", train_bn)(x))
+            x = layers.ReLU()(BatchNorm(train_bn, name=f"{name}_bn")(x))
         features.append(x)
     return features
 
 
 class DemoConfig(ShapesConfig):
-    """A network of 1 million weights for pictures of 128 x 128 pixels."""
+    """A network of 1.6 million weights for pictures of 128 x 128 pixels."""
 
     NAME = "demo"
     BACKBONE = small_backbone
@@ -40,10 +40,11 @@ class DemoConfig(ShapesConfig):
     IMAGES_PER_GPU = 4
     TOP_DOWN_PYRAMID_SIZE = 64
     RPN_CHANNELS = 64
-    FPN_CLASSIF_FC_LAYERS_SIZE = 128
-    MASK_HEAD_CHANNELS = 64
+    ROI_ALIGN_MODE = "roi_align"
+    FPN_CLASSIF_FC_LAYERS_SIZE = 256
+    MASK_HEAD_CHANNELS = 32
     MAX_GT_INSTANCES = 8
-    TRAIN_ROIS_PER_IMAGE = 48
+    TRAIN_ROIS_PER_IMAGE = 32
     ROI_FILL_NEGATIVES = True
     ROI_ADD_GT = True
     PRE_NMS_LIMIT = 1000
@@ -51,9 +52,10 @@ class DemoConfig(ShapesConfig):
     POST_NMS_ROIS_INFERENCE = 64
     DETECTION_MAX_INSTANCES = 16
     DETECTION_MIN_CONFIDENCE = 0.05
+    LEARNING_RATE = 0.05
 
 
-def run_demo(output, steps=1500, seed=0):
+def run_demo(output, steps=3000, seed=0):
     """Trains on shapes, scores 50 pictures it has not seen, and draws some of them.
 
     Args:

@@ -11,7 +11,7 @@ side, K classes, C channels.
 import keras
 from keras import layers, ops
 
-from mrcnn.backbone import batch_norm
+from mrcnn.backbone import BatchNorm
 
 
 def rpn_head(anchors_per_location, anchor_stride, in_channels, channels):
@@ -60,7 +60,7 @@ def box_head(num_classes, pool_size, channels, train_bn):
     hidden = []
     for i, kernel in ((1, pool_size), (2, 1)):
         hidden.append(layers.Conv2D(channels, kernel, name=f"mrcnn_class_conv{i}"))
-        hidden.append(batch_norm(f"mrcnn_class_bn{i}", train_bn))
+        hidden.append(BatchNorm(train_bn, name=f"mrcnn_class_bn{i}"))
         hidden.append(layers.ReLU())
     class_logits = layers.Dense(num_classes, name="mrcnn_class_logits")
     class_probs = layers.Activation("softmax", dtype="float32", name="mrcnn_class")
@@ -98,7 +98,7 @@ def mask_head(num_classes, channels, train_bn):
     hidden = []
     for i in (1, 2, 3, 4):
         hidden.append(layers.Conv2D(channels, 3, padding="same", name=f"mrcnn_mask_conv{i}"))
-        hidden.append(batch_norm(f"mrcnn_mask_bn{i}", train_bn))
+        hidden.append(BatchNorm(train_bn, name=f"mrcnn_mask_bn{i}"))
         hidden.append(layers.ReLU())
     hidden.append(
         layers.Conv2DTranspose(channels, 2, 2, activation="relu", name="mrcnn_mask_deconv")

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 from skimage import transform
 
-RESIZE_MODES = ("none", "square", "pad64", "crop")
+from mrcnn.config import RESIZE_MODES
 
 # The layout of an image's meta vector `[12 + K]`; nothing else knows it.
 _META_PARTS = {

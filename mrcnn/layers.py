@@ -11,8 +11,9 @@ import keras
 from keras import ops
 
 from mrcnn import anchors, losses, roi_align, targets
+from mrcnn.config import ROI_ALIGN_MODES
 from mrcnn.image import parse_image_meta
-from mrcnn.ops import apply_box_deltas, clip_boxes, gather, nms, norm_boxes
+from mrcnn.ops import apply_box_deltas, clip_boxes, gather, nms, norm_boxes, top_k
 
 
 class _Layer(keras.layers.Layer):
@@ -62,10 +63,14 @@ class Anchors(_Layer):
 
 
 class NormBoxes(_Layer):
-    """Pixels to normalised coordinates: boxes [B, M, 4], meta [B, META] -> float32 [B, M, 4]."""
+    """Pixels to normalised coordinates: boxes [B, M, 4], meta [B, META] -> float32 [B, M, 4].
+
+    Padding, a row of zeros, stays a row of zeros.
+    """
 
     def call(self, boxes, image_meta):
-        return norm_boxes(boxes, ops.expand_dims(image_shape(image_meta), 1))
+        normalized = norm_boxes(boxes, ops.expand_dims(image_shape(image_meta), 1))
+        return ops.where(ops.any(boxes != 0, axis=-1, keepdims=True), normalized, 0.0)
 
 
 class ProposalLayer(_Layer):
@@ -106,10 +111,7 @@ class ProposalLayer(_Layer):
             float32 [B, N, 4], normalised, best first, padded with zeros.
         """
         scores = ops.cast(ops.stop_gradient(rpn_class[..., 1]), "float32")
-        count = scores.shape[1] if scores.shape[1] is not None else ops.shape(scores)[1]
-        limit = self.pre_nms_limit
-        limit = min(limit, count) if isinstance(count, int) else ops.minimum(limit, count)
-        scores, index = ops.top_k(scores, limit)
+        scores, index = top_k(scores, self.pre_nms_limit)
         deltas = ops.cast(gather(ops.stop_gradient(rpn_bbox), index), "float32")
         boxes = apply_box_deltas(
             ops.take(anchors[0], index, axis=0), deltas * ops.convert_to_tensor(self.std_dev)
@@ -153,6 +155,8 @@ class PyramidROIAlign(_Layer):
             aligned=aligned,
             native=native,
         )
+        if mode not in ROI_ALIGN_MODES:
+            raise ValueError(f"mode is {mode!r}; expected one of {ROI_ALIGN_MODES}")
         self.pool_size, self.mode, self.native = pool_size, mode, native
         self.sampling_ratio, self.aligned = sampling_ratio, aligned
 

@@ -106,9 +106,23 @@ def iou(boxes1, boxes2):
 
 def gather(values, indices):
     """Takes `values[b, indices[b]]` for each image: [B, N, ...], [B, S] -> [B, S, ...]."""
-    extra = len(values.shape) - 2
-    indices = ops.reshape(indices, (*ops.shape(indices), *[1] * extra))
-    return ops.take_along_axis(values, indices, axis=1)
+    # Not take_along_axis: it spreads the indices over the values, 8 bytes for each pixel of a mask.
+    batch, count = ops.shape(values)[:2]
+    rows = ops.reshape(values, (-1, *ops.shape(values)[2:]))  # (B * N, ...)
+    first = ops.expand_dims(ops.arange(batch, dtype="int32") * count, 1)  # (B, 1)
+    return ops.take(rows, ops.cast(indices, "int32") + first, axis=0)
+
+
+def top_k(scores, k):
+    """The k best of each row, whatever its length: [B, N] -> scores [B, k], index int32 [B, k].
+
+    A shorter row is filled up with -inf at index 0.
+    """
+    count = scores.shape[1]
+    if not isinstance(count, int) or count < k:  # unknown, or too few
+        scores = ops.pad(scores, [[0, 0], [0, k]], constant_values=-float("inf"))
+    best, index = ops.top_k(scores, k)
+    return best, ops.where(best > -float("inf"), ops.cast(index, "int32"), 0)
 
 
 def nms(boxes, scores, max_output, iou_threshold, class_ids=None, native=True):

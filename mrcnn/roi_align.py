@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mrcnn.ops import denorm_boxes
+from mrcnn.ops import denorm_boxes, gather
 
 # Boxes of `roi_align_adaptive` that are pooled together: bounds its memory.
 _CHUNK = 32
@@ -163,6 +163,7 @@ def _sample_pyramid(features, levels, first, step, pool_size, samples, native):
     if samples > 1:
         sampled = ops.reshape(sampled, (-1, grid, grid, channels))
         sampled = ops.average_pool(sampled, samples, strides=samples)
+    sampled = ops.cast(sampled, features[0].dtype)
     return ops.reshape(sampled, (*ops.shape(levels), pool_size, pool_size, channels))
 
 
@@ -197,10 +198,10 @@ def _sample_portable(features, levels, first, step, grid):
     for row, row_weight in neighbours[0]:
         for column, column_weight in neighbours[1]:
             index = start + row[..., :, None] * width + column[..., None, :]  # (B, N, G, G)
-            values = ops.take_along_axis(flat, ops.reshape(index, (batch, -1, 1)), axis=1)
+            values = gather(flat, ops.reshape(index, (batch, -1)))
             values = ops.reshape(values, (batch, count, grid, grid, channels))
             weight = row_weight[..., :, None] * column_weight[..., None, :]
-            result = result + values * ops.cast(weight[..., None], values.dtype)
+            result = result + ops.cast(values, "float32") * weight[..., None]
     return result
 
 
@@ -212,6 +213,7 @@ def _sample_tensorflow(features, levels, first, step, grid):
     crops, places = [], []
     for level, feature in enumerate(features):
         place = tf.where(levels == level)  # (n, 2): image, box
+        feature = tf.cast(feature, "float32")  # the kernel takes no bfloat16
         feature = tf.pad(feature, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="SYMMETRIC")
         side = tf.cast(tf.shape(feature)[1:3], "float32") - 1.0
         low = tf.gather_nd(first, place) + 1.0
@@ -261,7 +263,7 @@ def _roi_align_adaptive(features, levels, low, size, pool_size):
 
     pooled = ops.map(pool, (image, chunks(levels), chunks(low), chunks(size)))
     pooled = ops.reshape(pooled, (batch, padded, pool_size, pool_size, channels))
-    return pooled[:, :count]
+    return ops.cast(pooled[:, :count], features[0].dtype)
 
 
 def _adaptive_weights(low, size, pool_size, extent):

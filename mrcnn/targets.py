@@ -9,7 +9,7 @@ Shapes: B images, N boxes (anchors or proposals), M ground truths, S sampled box
 import keras
 from keras import ops
 
-from mrcnn.ops import box_deltas, gather, iou
+from mrcnn.ops import box_deltas, gather, iou, top_k
 from mrcnn.roi_align import crop_and_resize_masks
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
@@ -55,7 +55,7 @@ def sample(labels, num, num_positive, seed, negatives_per_positive=None):
 
     Args:
         labels: int [B, N] of `match`.
-        num: int, boxes drawn at most (S).
+        num: int, boxes drawn at most; the width S of the result.
         num_positive: int, positives drawn at most.
         seed: int or `keras.random.SeedGenerator`.
         negatives_per_positive: float or None. At most this many negatives for each positive drawn;
@@ -66,13 +66,11 @@ def sample(labels, num, num_positive, seed, negatives_per_positive=None):
             `num_positive` columns.
         labels: int32 [B, S], padded with `IGNORED`.
     """
-    count = labels.shape[1] if labels.shape[1] is not None else ops.shape(labels)[1]
     order = keras.random.uniform(ops.shape(labels), seed=seed)
 
     def draw(wanted, k):
-        k = min(k, count) if isinstance(count, int) else ops.minimum(k, count)
-        score, index = ops.top_k(ops.where(labels == wanted, order, -1.0), k)
-        return score >= 0, ops.cast(index, "int32")
+        best, index = top_k(ops.where(labels == wanted, order, -1.0), k)
+        return best >= 0, index
 
     drawn_positive, positive_index = draw(POSITIVE, num_positive)
     drawn_negative, negative_index = draw(NEGATIVE, num)
@@ -82,7 +80,7 @@ def sample(labels, num, num_positive, seed, negatives_per_positive=None):
         # As matterport, int(positives * r) - positives: the epsilon undoes float32's rounding.
         wanted = ops.cast(positives, "float32") * (1.0 + negatives_per_positive) + 1e-4
         wanted = ops.cast(ops.floor(wanted), "int32") - positives
-        room = ops.where(positives > 0, ops.minimum(room, wanted), room)
+        room = ops.where(positives > 0, wanted, room)
     rank = ops.cumsum(ops.ones_like(negative_index), axis=1) - 1
     drawn_negative = drawn_negative & (rank < room)
 
@@ -91,10 +89,9 @@ def sample(labels, num, num_positive, seed, negatives_per_positive=None):
     drawn = ops.concatenate(
         [2 * ops.cast(drawn_positive, "int32"), ops.cast(drawn_negative, "int32")], axis=1
     )
-    total = ops.shape(index)[1]
+    total = num_positive + num
     key = drawn * total + ops.expand_dims(ops.arange(total, 0, -1, dtype="int32"), 0)
-    k = min(num, total) if isinstance(total, int) else ops.minimum(num, total)
-    _, place = ops.top_k(key, k)
+    _, place = ops.top_k(key, num)
     drawn = gather(drawn, place)
     labels = ops.where(drawn == 2, POSITIVE, ops.where(drawn == 1, NEGATIVE, IGNORED))
     return gather(index, place), ops.cast(labels, "int32")

@@ -6,7 +6,6 @@ that a file of one graph silently loads wrongly into another.
 
 import os
 import re
-import tempfile
 
 import h5py
 import keras
@@ -42,10 +41,8 @@ def save_weights(model, path):
     Raises:
         OSError: the file cannot be written; what was at `path` is untouched.
     """
-    folder = os.path.dirname(os.path.abspath(path))
-    os.makedirs(folder, exist_ok=True)
-    handle, unfinished = tempfile.mkstemp(dir=folder, prefix=".", suffix=".unfinished")
-    os.close(handle)
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    unfinished = f"{path}.{os.getpid()}.unfinished"
     try:
         with h5py.File(unfinished, "w") as file:
             _write(model, file)
@@ -66,7 +63,7 @@ def _write(model, file):
         group = file.create_group(layer.name)
         group.attrs["weight_names"] = [f"{name}:0" for name in weights]
         for name, weight in weights.items():
-            group[f"{name}:0"] = keras.ops.convert_to_numpy(weight)
+            group[f"{name}:0"] = weight.numpy()
 
 
 def read_hdf5(path):

@@ -49,7 +49,7 @@ def gradient(function, x):
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = function(x)
-        return tape.gradient(y, x, unconnected_gradients="zero")
+        return tf.convert_to_tensor(tape.gradient(y, x, unconnected_gradients="zero"))
     import jax
 
     return jax.grad(function)(x)
@@ -80,9 +80,9 @@ def test_level_of_a_box(height, width, level):
 
 
 def test_level_depends_on_the_size_of_each_image():
-    # Half of 448 and of 224 pixels: 224 -> P4, 112 -> P3; a fourth of 448 x 896 -> P4.
+    # Half of 448 and of 224 pixels: 224 -> P4, 112 -> P3; 448 x 112 -> P4.
     boxes = f32([[[0, 0, 0.5, 0.5]]] * 3)
-    shapes = f32([[448, 448], [224, 224], [448, 896]])
+    shapes = f32([[448, 448], [224, 224], [896, 224]])
     assert_array_equal(roi_align.roi_levels(boxes, shapes, 4), [[2], [1], [2]])
 
 
@@ -289,9 +289,7 @@ def test_align_takes_each_box_from_its_level(ratio, native):
     features.append(features[0][:, ::2, ::2] + 1)
     boxes = f32(np.tile([0.25, 0.25, 0.75, 0.75], (2, 5, 1)))
     levels, shapes = i32([[1, 0, 1, 1, 0], [0, 0, 1, 0, 1]]), f32([[9, 9], [9, 9]])
-    pooled = roi_align.pyramid_roi_align(
-        features, boxes, levels, 1, shapes, ratio, native=native
-    )
+    pooled = roi_align.pyramid_roi_align(features, boxes, levels, 1, shapes, ratio, native=native)
     expected = [[2, 1, 2, 2, 1], [11, 11, 12, 11, 12]]
     assert_allclose(pooled[..., 0, 0, 0], expected, rtol=1e-6)
 
@@ -363,9 +361,7 @@ def test_both_paths_of_align_agree(aligned, ratio):
     features, boxes, levels, shapes = random_pyramid(3)
     boxes = boxes * 1.5 - 0.25  # some reach beyond the image
     portable, native = (
-        roi_align.pyramid_roi_align(
-            features, boxes, levels, 3, shapes, ratio, aligned, native
-        )
+        roi_align.pyramid_roi_align(features, boxes, levels, 3, shapes, ratio, aligned, native)
         for native in (False, True)
     )
     assert_allclose(portable, native, atol=1e-4)
@@ -376,9 +372,7 @@ def test_gradient_of_a_sample_is_its_bilinear_weights(native):
     # Row 1.5, column 0.75: 0.5 each of rows 1 and 2, 0.25 and 0.75 of columns 0 and 1.
     def pooled(feature):
         box = f32([[[0.75, 0.375, 0.75, 0.375]]])
-        return ops.sum(
-            roi_align.pyramid_crop_and_resize([feature], box, i32([[0]]), 1, native)
-        )
+        return ops.sum(roi_align.pyramid_crop_and_resize([feature], box, i32([[0]]), 1, native))
 
     weights = [[0, 0, 0], [0.125, 0.375, 0], [0.125, 0.375, 0]]
     assert_allclose(gradient(pooled, f32(np.ones((1, 3, 3, 1))))[0, ..., 0], weights, rtol=1e-6)
@@ -391,9 +385,7 @@ def test_gradient_of_a_sample_outside_is_zero(ratio, native):
         box = f32([norm([[-6, 0, -4, 2]], 5, 5)])
         shape = f32([[5, 5]])
         return ops.sum(
-            roi_align.pyramid_roi_align(
-                [feature], box, i32([[0]]), 1, shape, ratio, False, native
-            )
+            roi_align.pyramid_roi_align([feature], box, i32([[0]]), 1, shape, ratio, False, native)
         )
 
     assert_array_equal(gradient(pooled, ramp(5, 5)), np.zeros((1, 5, 5, 1)))

@@ -2,7 +2,7 @@
 
 from keras import layers
 
-from mrcnn.backbone import batch_norm
+from mrcnn.backbone import BatchNorm
 from mrcnn.shapes import ShapesConfig, ShapesDataset
 
 
@@ -11,7 +11,7 @@ def tiny_backbone(input_image, stage5=True, train_bn=None):
     x, features = input_image, []
     for stage in (1, 2, 3, 4, 5):
         x = layers.Conv2D(8, 3, 2, padding="same", name=f"res{stage}a_conv")(x)
-        x = layers.ReLU()(batch_norm(f"bn{stage}a", train_bn)(x))
+        x = layers.ReLU()(BatchNorm(train_bn, name=f"bn{stage}a")(x))
         features.append(x)
     return features
 

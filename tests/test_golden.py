@@ -1,0 +1,129 @@
+"""Parity with matterport's network: what its TensorFlow 2 ports compute for the same weights."""
+
+import json
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from skimage import data
+
+from mrcnn.config import Config
+from mrcnn.image import compose_image_meta, mold_image
+from mrcnn.model import MaskRCNN
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def recipe_weights(path):
+    """Draws the tensors of a recipe: tensor i of seed s comes from default_rng([s, i])."""
+    recipe = json.loads(path.read_text())
+    for i, tensor in enumerate(recipe["tensors"]):
+        rng, shape = np.random.default_rng([recipe["seed"], i]), tensor["shape"]
+        if tensor["dist"] == "normal":
+            array = rng.standard_normal(shape) * tensor["b"] + tensor["a"]
+        else:
+            array = rng.uniform(tensor["a"], tensor["b"], shape)
+        yield tensor["name"], array.astype("float32")
+
+
+def write_keras2_file(path, tensors):
+    """Writes `group/weight name` tensors as Keras 2 does: attributes are bytes."""
+    groups = {}
+    with h5py.File(path, "w") as file:
+        for name, array in tensors:
+            group, weight = name.split("/", 1)
+            groups.setdefault(group, []).append(weight.encode())
+            file[name] = array
+        file.attrs["layer_names"] = [group.encode() for group in groups]
+        for group, names in groups.items():
+            file[group].attrs["weight_names"] = names
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    class GoldenConfig(Config):
+        NAME = "golden"
+        BACKBONE = "resnet50"
+        NUM_CLASSES = 81
+        IMAGE_MIN_DIM = 512
+        IMAGE_MAX_DIM = 512
+        DETECTION_MIN_CONFIDENCE = 0.3
+
+    folder = tmp_path_factory.mktemp("golden")
+    path = folder / "matterport.h5"
+    write_keras2_file(path, recipe_weights(GOLDEN / "matterport_resnet50.recipe.json"))
+    model = MaskRCNN("inference", GoldenConfig(), folder)
+    report = model.load_weights(path)
+    assert report["missing"] == report["unexpected"] == []
+    return model
+
+
+@pytest.fixture(scope="module")
+def golden():
+    return np.load(GOLDEN / "matterport_resnet50.npz")
+
+
+@pytest.fixture(scope="module")
+def stages(model):
+    """Outputs of the layers between image and detections."""
+    names = [*[f"fpn_p{i}" for i in (2, 3, 4, 5, 6)], "rpn_class", "rpn_bbox", "ROI"]
+    names += ["mrcnn_class", "mrcnn_bbox", "mrcnn_detection"]
+    layers = {name: model.keras_model.get_layer(name).output for name in names}
+    inspect = keras.Model(model.keras_model.input, layers)
+    image = data.astronaut()
+    meta = compose_image_meta(0, image.shape, image.shape, (0, 0, 512, 512), 1.0, [0] * 81)
+    molded = mold_image(image, model.config.MEAN_PIXEL)
+    outputs = inspect.predict_on_batch(
+        {"input_image": molded[None], "input_image_meta": meta[None]}
+    )
+    return {name: output[0] for name, output in outputs.items()}
+
+
+@pytest.mark.parametrize(
+    ("layer", "field"),
+    [*[(f"fpn_p{i}", f"feat_fpn_p{i}") for i in (2, 3, 4, 5, 6)]]
+    + [("rpn_class", "rpn_class"), ("rpn_bbox", "rpn_bbox")],
+)
+def test_sampled_stage(stages, golden, layer, field):
+    assert stages[layer].shape == tuple(golden[f"{field}_shape"])
+    sample = stages[layer].ravel()[golden[f"{field}_index"]]
+    np.testing.assert_allclose(sample, golden[field], atol=1e-3 * golden[field].std())
+
+
+def test_proposals_and_heads(stages, golden):
+    # Proposals of equal score within rounding may swap; all but a few are the same, in order.
+    same = np.abs(stages["ROI"] - golden["rpn_rois"]).max(axis=1) < 1e-4
+    assert same.mean() > 0.98
+    first = same[:24]
+    assert first.sum() >= 22
+    for name in ("mrcnn_class", "mrcnn_bbox"):
+        np.testing.assert_allclose(
+            stages[name][:24][first], golden[name][first], atol=1e-3 * golden[name].std()
+        )
+
+
+def test_detections(model, golden):
+    (result,) = model.detect([data.astronaut()])
+    count = len(golden["det_rois"])
+    assert len(result["rois"]) == count == 70
+    np.testing.assert_array_equal(result["class_ids"], golden["det_class_ids"])
+    np.testing.assert_allclose(result["scores"], golden["det_scores"], atol=1e-3)
+    # The same 70 boxes to the pixel, and masks to a pixel on the threshold.
+    np.testing.assert_array_equal(result["rois"], golden["det_rois"])
+    areas = result["masks"].sum(axis=(0, 1))
+    np.testing.assert_allclose(areas, golden["mask_area"], atol=2)
+
+
+def test_raw_masks(model, golden):
+    image = data.astronaut()
+    meta = compose_image_meta(0, image.shape, image.shape, (0, 0, 512, 512), 1.0, [0] * 81)
+    outputs = model.keras_model.predict_on_batch(
+        {
+            "input_image": mold_image(image, model.config.MEAN_PIXEL)[None],
+            "input_image_meta": meta[None],
+        }
+    )
+    np.testing.assert_allclose(outputs["masks"][0, :8], golden["raw_masks"], atol=1e-3)
+    np.testing.assert_allclose(outputs["detections"][0], golden["detections"], atol=1e-3)

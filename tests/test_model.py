@@ -1,0 +1,388 @@
+"""`MaskRCNN` as its users see it: detect, train, go on, fail well."""
+
+import os
+import warnings
+
+import numpy as np
+import pytest
+from tiny import TinyConfig, shapes
+
+from mrcnn.model import MaskRCNN
+from mrcnn.weights import named_weights
+
+warnings.filterwarnings("ignore", category=DeprecationWarning, module="tensorboard")
+
+
+def tiny(tmp_path, mode="inference", **changes):
+    return MaskRCNN(mode, type("Changed", (TinyConfig,), changes)(), tmp_path)
+
+
+def arrays(model):
+    return {
+        name: weight.numpy()
+        for name, weight in named_weights(model.keras_model).items()
+    }
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    return tiny(tmp_path_factory.mktemp("detector"))
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return shapes().load_image(0)
+
+
+def assert_same(first, second, tolerance=1e-5):
+    assert set(first) == set(second)
+    for name in first:
+        np.testing.assert_allclose(first[name], second[name], atol=tolerance, err_msg=name)
+
+
+# ---- detection
+
+
+def test_result_has_the_documented_form(detector, picture):
+    (result,) = detector.detect([picture])
+    count = len(result["rois"])
+    assert count > 0  # an untrained network finds something at confidence 0
+    assert set(result) == {"rois", "boxes", "class_ids", "scores", "masks"}
+    assert result["rois"].shape == (count, 4) and result["rois"].dtype == np.int32
+    assert result["boxes"].shape == (count, 4) and result["boxes"].dtype == np.float32
+    assert result["class_ids"].shape == (count,) and result["class_ids"].dtype == np.int32
+    assert result["scores"].shape == (count,) and result["scores"].dtype == np.float32
+    assert result["masks"].shape == (64, 64, count) and result["masks"].dtype == bool
+    assert (np.diff(result["scores"]) <= 0).all()
+    np.testing.assert_array_equal(np.around(result["boxes"]), result["rois"])
+
+
+def test_masks_lie_inside_their_boxes(detector, picture):
+    (result,) = detector.detect([picture])
+    for (y1, x1, y2, x2), mask in zip(
+        result["rois"], np.moveaxis(result["masks"], -1, 0), strict=True
+    ):
+        outside = mask.copy()
+        outside[y1:y2, x1:x2] = False
+        assert not outside.any()
+
+
+def test_companions_do_not_matter(detector):
+    rng = np.random.default_rng(0)
+    sizes = [(64, 64), (40, 90), (200, 130), (64, 64), (7, 9)]
+    images = [rng.integers(0, 256, (*size, 3), dtype="uint8") for size in sizes]
+    together = detector.detect(images)
+    assert [result["masks"].shape[:2] for result in together] == sizes
+    for image, result in zip(images, together, strict=True):
+        assert_same(detector.detect([image])[0], result, 1e-4)
+
+
+def test_grey_rgba_and_uint16_are_the_same_picture(detector, picture):
+    grey = picture[..., 0]
+    rgb = np.repeat(grey[..., None], 3, axis=2)
+    alpha = np.dstack([rgb, np.full((64, 64), 9, "uint8")])
+    (expected,) = detector.detect([rgb])
+    for image in (grey, grey[..., None], alpha, grey.astype("uint16") * 257, rgb.astype(float)):
+        assert_same(detector.detect([image])[0], expected)
+
+
+def test_stack_of_images_and_no_images(detector, picture):
+    assert len(detector.detect(np.stack([picture] * 3))) == 3
+    assert detector.detect([]) == []
+
+
+def test_no_detection_keeps_the_shapes(tmp_path, picture):
+    model = tiny(tmp_path, DETECTION_MIN_CONFIDENCE=1.1)
+    (result,) = model.detect([picture])
+    assert {name: array.shape for name, array in result.items()} == {
+        "rois": (0, 4),
+        "boxes": (0, 4),
+        "class_ids": (0,),
+        "scores": (0,),
+        "masks": (64, 64, 0),
+    }
+
+
+@pytest.mark.parametrize("mode", ["pad64", "crop"])
+def test_modes_with_open_sides_see_the_whole_image(tmp_path, mode):
+    model = tiny(tmp_path, IMAGE_RESIZE_MODE=mode)
+    images = [np.full((h, w, 3), 99, "uint8") for h, w in ((64, 64), (100, 70), (65, 200))]
+    results = model.detect(images)
+    assert [r["masks"].shape[:2] for r in results] == [(64, 64), (100, 70), (65, 200)]
+
+
+def test_mode_none_needs_multiples_of_64(tmp_path):
+    model = tiny(tmp_path, IMAGE_RESIZE_MODE="none")
+    assert len(model.detect([np.zeros((64, 128, 3), "uint8")])) == 1
+    with pytest.raises(ValueError, match=r"images\[0\] has shape \(60, 64, 3\).*multiples of 64"):
+        model.detect([np.zeros((60, 64, 3), "uint8")])
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (np.full((8, 8, 3), np.nan, "float32"), "finite"),
+        (np.zeros((0, 8, 3), "uint8"), "at least one pixel"),
+        (np.zeros((8, 8, 5), "uint8"), "channels"),
+        (np.zeros((8, 8, 3), bool), "bool"),
+        (np.full((8, 8, 3), 300), "0..255"),
+        (np.zeros(8, "uint8"), "shape"),
+        ("picture.jpg", "imread"),
+        (None, "dtype object"),
+    ],
+)
+def test_bad_image_is_named_by_its_place(detector, picture, image, words):
+    with pytest.raises(ValueError, match=rf"images\[1\].*{words}"):
+        detector.detect([picture, image])
+
+
+def test_bare_image_is_told_to_be_a_list(detector, picture):
+    with pytest.raises(ValueError, match=r"pass a list: detect\(\[image\]\)"):
+        detector.detect(picture)
+
+
+def test_verbose_prints_what_goes_in_and_out(detector, picture, capsys):
+    detector.detect([picture], verbose=1)
+    out = capsys.readouterr().out
+    assert out.startswith("Processing 1 images")
+    assert "(64, 64, 3)" in out and "masks" in out
+
+
+# ---- training
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two epochs of two steps, with what there was before."""
+    model = tiny(tmp_path_factory.mktemp("trained"), "training")
+    before = arrays(model)
+    history = model.train(shapes(), shapes(2, seed=1), 0.01, 2, layers="all")
+    return {"model": model, "before": before, "history": history}
+
+
+def test_log_has_the_losses_and_their_sum(trained):
+    losses = [*TinyConfig.LOSS_WEIGHTS, "loss"]
+    history = trained["history"].history
+    assert set(history) == {*losses, *(f"val_{name}" for name in losses)}
+    assert all(len(values) == 2 and np.isfinite(values).all() for values in history.values())
+    # The total is the sum of the five and a small weight decay.
+    rest = history["loss"][0] - sum(history[name][0] for name in TinyConfig.LOSS_WEIGHTS)
+    assert 0 < rest < 0.01
+
+
+def test_checkpoint_per_epoch_named_as_matterports(trained):
+    model = trained["model"]
+    files = sorted(name for name in os.listdir(model.log_dir) if name.endswith(".h5"))
+    assert files == ["mask_rcnn_tiny_0001.h5", "mask_rcnn_tiny_0002.h5"]
+    assert model.find_last() == os.path.join(model.log_dir, "mask_rcnn_tiny_0002.h5")
+    assert {"train", "validation"} <= set(os.listdir(model.log_dir))  # TensorBoard
+
+
+def test_training_changes_every_trained_weight(trained):
+    after = arrays(trained["model"])
+    same = [name for name in after if np.array_equal(after[name], trained["before"][name])]
+    assert same == []
+
+
+def test_checkpoint_restores_every_weight_in_either_mode(trained, tmp_path):
+    model, expected = trained["model"], arrays(trained["model"])
+    for mode in ("training", "inference"):
+        other = tiny(tmp_path, mode, SEED=2)
+        report = other.load_weights(model.find_last())
+        assert sorted(report["loaded"]) == sorted(expected)
+        for name, array in arrays(other).items():
+            np.testing.assert_array_equal(array, expected[name], err_msg=name)
+
+
+def test_detect_after_training_uses_the_trained_weights(trained, tmp_path, picture):
+    fresh = tiny(tmp_path)
+    fresh.load_weights(trained["model"].find_last())
+    assert_same(trained["model"].detect([picture])[0], fresh.detect([picture])[0])
+
+
+def test_training_goes_on_from_a_checkpoint(trained, tmp_path):
+    first = trained["model"]
+    model = tiny(first.model_dir, "training")
+    model.load_weights(first.find_last())
+    assert (model.epoch, model.log_dir) == (2, first.log_dir)
+    with pytest.warns(UserWarning, match="nothing to train: epochs=2 is the total"):
+        assert model.train(shapes(), None, 0.01, 2, layers="all") is None
+    model.train(shapes(), None, 0.01, 3, layers="heads")
+    assert model.find_last().endswith("mask_rcnn_tiny_0003.h5")
+
+
+def test_same_seed_ends_in_equal_bits(trained, tmp_path):
+    model = tiny(tmp_path, "training")
+    model.train(shapes(), shapes(2, seed=1), 0.01, 2, layers="all")
+    expected = arrays(trained["model"])
+    for name, array in arrays(model).items():
+        np.testing.assert_array_equal(array, expected[name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("layers", "trained_layers"),
+    [
+        ("heads", ("mrcnn_", "rpn_", "fpn_")),
+        ("5+", ("mrcnn_", "rpn_", "fpn_", "res5", "bn5")),
+        ("4+", ("mrcnn_", "rpn_", "fpn_", "res5", "bn5", "res4", "bn4")),
+        ("3+", ("mrcnn_", "rpn_", "fpn_", "res5", "bn5", "res4", "bn4", "res3", "bn3")),
+        (r"fpn_p[23]", ("fpn_p2", "fpn_p3")),
+    ],
+)
+def test_layer_groups(tmp_path, layers, trained_layers):
+    model = tiny(tmp_path, "training")
+    before = arrays(model)
+    model.train(shapes(), None, 0.01, 1, layers=layers)
+    changed = {
+        name for name, array in arrays(model).items() if not np.array_equal(array, before[name])
+    }
+    expected = {name for name in before if name.startswith(trained_layers)}
+    assert changed == expected
+
+
+def test_pattern_without_layers_is_refused(tmp_path):
+    model = tiny(tmp_path, "training")
+    with pytest.raises(ValueError, match=r"no layer with weights matches 'head'.*'heads'"):
+        model.train(shapes(), None, 0.01, 1, layers="head")
+
+
+def test_frozen_batch_norm_keeps_its_statistics(tmp_path):
+    model = tiny(tmp_path, "training", TRAIN_BN=False)
+    before = arrays(model)
+    model.train(shapes(), None, 0.01, 1, layers="all")
+    after = arrays(model)
+    moving = [name for name in after if "moving_" in name]
+    assert len(moving) == 2 * (5 + 2 + 4)  # two in each of 11 layers
+    for name in moving:
+        np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+    assert not np.array_equal(after["bn1a/gamma"], before["bn1a/gamma"])
+
+
+@pytest.mark.parametrize("train_bn", [None, True])
+def test_trained_batch_norm_moves_its_statistics(tmp_path, train_bn):
+    model = tiny(tmp_path, "training", TRAIN_BN=train_bn)
+    before = arrays(model)
+    model.train(shapes(), None, 0.01, 1, layers="heads")
+    after = arrays(model)
+    assert not np.array_equal(
+        after["mrcnn_mask_bn1/moving_mean"], before["mrcnn_mask_bn1/moving_mean"]
+    )
+    # Layers that do not train keep theirs.
+    np.testing.assert_array_equal(after["bn1a/moving_mean"], before["bn1a/moving_mean"])
+
+
+class EmptyShapes(type(shapes())):
+    def load_mask(self, image_id):
+        return np.zeros((64, 64, 0), bool), np.zeros(0, np.int32)
+
+
+def test_images_without_objects_train_with_zero_box_and_mask_loss(tmp_path):
+    model = tiny(tmp_path, "training", INCLUDE_EMPTY_IMAGES=True)
+    dataset = EmptyShapes()
+    dataset.load_shapes(4, 64, 64)
+    dataset.prepare()
+    history = model.train(dataset, None, 0.01, 1, layers="all").history
+    assert history["rpn_bbox_loss"] == [0.0]
+    assert history["mrcnn_bbox_loss"] == [0.0]
+    assert history["mrcnn_mask_loss"] == [0.0]
+    assert history["rpn_class_loss"][0] > 0
+    assert history["mrcnn_class_loss"][0] > 0
+    assert all(np.isfinite(array).all() for array in arrays(model).values())
+
+
+class BrokenShapes(type(shapes())):
+    def load_mask(self, image_id):
+        if image_id == 6:
+            raise KeyError("regions")
+        return super().load_mask(image_id)
+
+
+def test_error_of_the_data_stops_training_and_names_the_image(tmp_path):
+    dataset = BrokenShapes()
+    dataset.load_shapes(8, 64, 64)
+    dataset.prepare()
+    model = tiny(tmp_path, "training", STEPS_PER_EPOCH=8)
+    with pytest.raises(RuntimeError, match="Image 6 .*load_mask: KeyError: 'regions'"):
+        model.train(dataset, None, 0.01, 1, layers="heads")
+
+
+def test_full_masks_train_as_well(tmp_path):
+    model = tiny(tmp_path, "training", USE_MINI_MASK=False)
+    history = model.train(shapes(), None, 0.01, 1, layers="heads").history
+    assert history["mrcnn_mask_loss"][0] > 0
+
+
+def test_loss_weight_zero_switches_a_loss_off(tmp_path):
+    weights = dict.fromkeys(TinyConfig.LOSS_WEIGHTS, 0.0)
+    model = tiny(tmp_path, "training", LOSS_WEIGHTS=weights, WEIGHT_DECAY=0.0)
+    before = arrays(model)
+    history = model.train(shapes(), None, 0.01, 1, layers="all").history
+    assert history["loss"] == [0.0] and history["rpn_class_loss"][0] > 0
+    after = arrays(model)
+    trained = [name for name in after if "moving_" not in name]
+    for name in trained:
+        np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+
+
+def test_inference_model_does_not_train(tmp_path):
+    with pytest.raises(ValueError, match=r'use MaskRCNN\("training"'):
+        tiny(tmp_path).train(shapes(), None, 0.01, 1, layers="all")
+
+
+def test_unknown_mode(tmp_path):
+    with pytest.raises(ValueError, match="mode is 'train'"):
+        tiny(tmp_path, "train")
+
+
+def test_invalid_config_is_refused_before_building(tmp_path):
+    with pytest.raises(ValueError, match="IMAGE_MAX_DIM is 100"):
+        tiny(tmp_path, IMAGE_MAX_DIM=100, IMAGE_MIN_DIM=64)
+
+
+# ---- files
+
+
+def test_nothing_is_written_before_training(tmp_path):
+    tiny(tmp_path / "logs", "training")
+    assert not (tmp_path / "logs").exists()
+
+
+def test_find_last_takes_the_newest_of_this_experiment(tmp_path):
+    model = tiny(tmp_path)
+    for path in (
+        "tiny20250101T0000/mask_rcnn_tiny_0009.h5",
+        "tiny20260101T0000/mask_rcnn_tiny_0001.h5",
+        "tiny20260101T0000/mask_rcnn_tiny_0002.h5",
+        "tiny20260301T0000/events",  # stopped before the first checkpoint
+        "tinytwo20270101T0000/mask_rcnn_tinytwo_0007.h5",
+    ):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    assert model.find_last().endswith("tiny20260101T0000/mask_rcnn_tiny_0002.h5")
+
+
+def test_find_last_without_checkpoint(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint of 'tiny' under"):
+        tiny(tmp_path / "nowhere").find_last()
+
+
+@pytest.mark.parametrize("slash", ["/", "\\"])
+def test_epoch_is_read_from_the_checkpoints_name(tmp_path, slash):
+    model = tiny(tmp_path)
+    folder = f"{tmp_path}{slash}tiny20261231T2359"
+    model.set_log_dir(f"{folder}{slash}mask_rcnn_tiny_0042.h5")
+    assert (model.epoch, model.log_dir) == (42, folder)
+    assert model.checkpoint_path.format(epoch=43).endswith("mask_rcnn_tiny_0043.h5")
+
+
+def test_checkpoint_of_another_experiment_starts_at_epoch_0(tmp_path):
+    model = tiny(tmp_path)
+    model.set_log_dir(f"{tmp_path}/coco20261231T2359/mask_rcnn_coco_0160.h5")
+    assert model.epoch == 0
+    assert os.path.basename(model.log_dir).startswith("tiny2")
+
+
+def test_two_runs_in_one_minute_have_two_folders(tmp_path):
+    first = tiny(tmp_path)
+    os.makedirs(first.log_dir)
+    assert tiny(tmp_path).log_dir != first.log_dir

@@ -1,0 +1,68 @@
+"""The total loss by hand, and the checkpoint callback."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from mrcnn.backbone import BatchNorm
+from mrcnn.training import Checkpoint, TrainingModel, decayed_weights
+
+
+@keras.saving.register_keras_serializable()
+class Halves(keras.layers.Layer):
+    """Two scalar 'losses' of [B, 2]: the mean of each column."""
+
+    def call(self, x):
+        return ops.mean(x[:, 0]), ops.mean(x[:, 1])
+
+
+@pytest.fixture
+def model():
+    inputs = keras.Input((2,), name="x")
+    hidden = keras.layers.Dense(2, name="dense")(inputs)
+    hidden = BatchNorm(train_bn=False, name="bn")(hidden)
+    first, second = Halves()(hidden)
+    model = TrainingModel(
+        {"x": inputs}, {"a": first, "b": second}, {"a": 2.0, "b": 0.5}, weight_decay=0.1
+    )
+    dense, bn = model.get_layer("dense"), model.get_layer("bn")
+    dense.set_weights([np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 3.0])])
+    bn.set_weights([np.array([10.0, 10.0]), np.zeros(2), np.zeros(2), np.full(2, 1 - 1e-3)])
+    return model
+
+
+def test_total_is_weighted_losses_and_decay_over_size(model):
+    outputs = {"a": ops.convert_to_tensor(4.0), "b": ops.convert_to_tensor(6.0)}
+    # 2 * 4 + 0.5 * 6 = 11; kernel (1 + 4 + 9 + 16) / 4 = 7.5, bias (1 + 9) / 2 = 5:
+    # 0.1 * 12.5 = 1.25; BatchNorm's gamma of 10 does not count.
+    assert float(model.compute_loss(y_pred=outputs)) == pytest.approx(12.25)
+    logged = {metric.name: float(metric.result()) for metric in model.metrics}
+    assert logged == pytest.approx({"loss": 12.25, "a": 4.0, "b": 6.0})
+
+
+def test_frozen_weights_do_not_decay(model):
+    model.get_layer("dense").trainable = False
+    assert decayed_weights(model) == []
+    outputs = {"a": ops.convert_to_tensor(4.0), "b": ops.convert_to_tensor(6.0)}
+    assert float(model.compute_loss(y_pred=outputs)) == pytest.approx(11.0)
+
+
+def test_a_step_descends_the_total(model):
+    # One example (1, 0): hidden = (1 + 1, 2 + 3) = (2, 5), BatchNorm * 10 -> a = 20, b = 50.
+    # d total / d kernel[0, 0] = 2 * 10 * 1 + 0.1 * 2 * 1 / 4 = 20.05; rate 0.1 -> 1 - 2.005.
+    model.compile(keras.optimizers.SGD(0.1))
+    logs = model.train_on_batch({"x": np.array([[1.0, 0.0]])}, return_dict=True)
+    assert logs["a"] == pytest.approx(20.0) and logs["b"] == pytest.approx(50.0)
+    kernel = model.get_layer("dense").get_weights()[0]
+    assert kernel[0, 0] == pytest.approx(1 - 2.005)
+    # Column 1: 0.5 * 10 * 1 + 0.1 * 2 * 2 / 4 = 5.1 -> 2 - 0.51.
+    assert kernel[0, 1] == pytest.approx(1.49)
+
+
+def test_checkpoint_counts_epochs_from_one():
+    paths = []
+    callback = Checkpoint(paths.append, "w_{epoch:04d}.h5")
+    callback.on_epoch_end(0)
+    callback.on_epoch_end(41)
+    assert paths == ["w_0001.h5", "w_0042.h5"]

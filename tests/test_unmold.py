@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from mrcnn.unmold import unmold_detections
+
+# An image of 11 x 21 pixels fills rows 10 to 31 of a molded image of 41 x 41: in normalised
+# coordinates (pixels over 40) its corner pixels lie at rows 0.25 and 0.75, columns 0 and 1.
+ORIGINAL, MOLDED, WINDOW = (11, 21, 3), (41, 41, 3), (10, 0, 31, 41)
+# Rows (0.35 - 0.25) / 0.5 * 10 = 2 and (0.55 - 0.25) / 0.5 * 10 + 1 = 7; columns 0.25 * 20 = 5
+# and 0.75 * 20 + 1 = 16.
+BOX, ROI = [0.35, 0.25, 0.55, 0.75], [2, 5, 7, 16]
+
+
+def unmold(detections, masks=None, original=ORIGINAL, molded=MOLDED, window=WINDOW):
+    detections = np.array(detections, "float32").reshape(-1, 6)
+    masks = np.ones((len(detections), 4, 4), "float32") if masks is None else np.array(masks)
+    return unmold_detections(detections, masks, original, molded, window)
+
+
+def test_box_in_a_padded_window():
+    result = unmold([[*BOX, 3, 0.5], [0.25, 0, 0.75, 1, 1, 0.25]])
+    assert_array_equal(result["rois"], [ROI, [0, 0, 11, 21]])
+    assert_allclose(result["boxes"], [ROI, [0, 0, 11, 21]], atol=1e-5)
+    assert_array_equal(result["class_ids"], [3, 1])
+    assert_array_equal(result["scores"], [0.5, 0.25])
+    assert {name: value.dtype.name for name, value in result.items()} == {
+        "rois": "int32",
+        "boxes": "float32",
+        "class_ids": "int32",
+        "scores": "float32",
+        "masks": "bool",
+    }
+
+
+def test_box_in_a_window_with_columns_to_the_left():
+    # Rows 0 to 41 and columns 20 to 31 of 41: 0 to 1 and 0.5 to 0.75, of 11 x 6 pixels.
+    # Rows 0.2 * 10, 0.4 * 10 + 1; columns 0.1 / 0.25 * 5, 0.2 / 0.25 * 5 + 1.
+    result = unmold([[0.2, 0.6, 0.4, 0.7, 1, 1]], original=(11, 6, 3), window=(0, 20, 41, 31))
+    assert_array_equal(result["rois"], [[2, 2, 5, 5]])
+
+
+def test_rois_are_rounded_and_boxes_are_not():
+    # 11 x 11 pixels: 0.26 * 10, 0.24 * 10, 0.56 * 10 + 1, 0.54 * 10 + 1
+    result = unmold([[0.26, 0.24, 0.56, 0.54, 1, 1]], None, (11, 11), (11, 11), (0, 0, 11, 11))
+    assert_allclose(result["boxes"], [[2.6, 2.4, 6.6, 6.4]], rtol=1e-5)
+    assert_array_equal(result["rois"], [[3, 2, 7, 6]])
+
+
+def test_mask_fills_its_box_only():
+    result = unmold([[*BOX, 3, 0.5]])
+    expected = np.zeros((11, 21, 1), bool)
+    expected[2:7, 5:16] = True
+    assert_array_equal(result["masks"], expected)
+
+
+def test_mask_of_the_size_of_its_box_is_thresholded_at_a_half():
+    # 5 x 11 pixels: nothing to resize.
+    mask = np.zeros((1, 5, 11))
+    mask[0, 0, 0], mask[0, 1, 2], mask[0, 4, 10] = 0.5, 0.49, 1.0
+    masks = unmold([[*BOX, 3, 0.5]], mask)["masks"]
+    # The box starts at (2, 5): its first and last pixel.
+    assert_array_equal(np.argwhere(masks[..., 0]), [[2, 5], [6, 15]])
+
+
+def test_each_detection_keeps_its_own_mask():
+    masks = np.stack([np.zeros((2, 2)), np.ones((2, 2)), np.ones((2, 2)), np.zeros((2, 2))])
+    detections = [
+        [*BOX, 1, 0.9],
+        [0.35, 0.25, 0.35, 0.1, 2, 0.8],  # columns 5 to 3: left out, with its mask
+        [*BOX, 3, 0.7],
+        [0, 0, 0, 0, 0, 0],  # padding
+    ]
+    result = unmold(detections, masks)
+    assert_array_equal(result["class_ids"], [1, 3])
+    assert_allclose(result["scores"], [0.9, 0.7])
+    assert result["masks"].shape == (11, 21, 2)
+    assert_array_equal(result["masks"].sum(axis=(0, 1)), [0, 5 * 11])
+
+
+@pytest.mark.parametrize(
+    "detections",
+    [
+        np.zeros((0, 6)),  # no rows at all
+        np.zeros((3, 6)),  # padding
+        [[0.55, 0.25, 0.5, 0.75, 1, 1]],  # rows 6 to 6: no area
+    ],
+    ids=["none", "padding", "no area"],
+)
+def test_nothing_detected(detections):
+    result = unmold(detections)
+    assert result["rois"].shape == result["boxes"].shape == (0, 4)
+    assert result["class_ids"].shape == result["scores"].shape == (0,)
+    assert result["masks"].shape == (11, 21, 0) and result["masks"].dtype == bool
+
+
+def test_padding_changes_nothing():
+    plain = unmold([[*BOX, 3, 0.5]])
+    padded = unmold([[*BOX, 3, 0.5]] + [[0] * 6] * 4)
+    for name, value in plain.items():
+        assert_array_equal(padded[name], value)
+
+
+@pytest.mark.parametrize(
+    ("box", "kept"),
+    [
+        # One pixel: row 0.5 * 10 = 5 to 6. In normalised coordinates it has no area.
+        ([0.5, 0.5, 0.5, 0.5], True),
+        # Rows 5.4 and 5.4 - 0.5 + 1 = 5.9 -> 5 to 6.
+        ([0.54, 0.5, 0.49, 0.5], True),
+        # Rows 5.4 and 5.4 -> 5 to 5.
+        ([0.54, 0.5, 0.44, 0.5], False),
+        # The same in columns.
+        ([0.5, 0.54, 0.5, 0.44], False),
+    ],
+)
+def test_boxes_without_area_in_pixels_are_left_out(box, kept):
+    result = unmold([[*box, 1, 1]], None, (11, 11), (11, 11), (0, 0, 11, 11))
+    assert len(result["rois"]) == len(result["scores"]) == result["masks"].shape[-1] == kept
+
+
+def test_image_one_pixel_wide():
+    # Columns 20 to 21 of 41: all of them the only column.
+    result = unmold([[0, 0.5, 1, 0.5, 1, 1]], original=(41, 1, 3), window=(0, 20, 41, 21))
+    assert_array_equal(result["rois"], [[0, 0, 41, 1]])
+    assert result["masks"].all()
