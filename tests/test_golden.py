@@ -81,11 +81,11 @@ def stages(model):
     return {name: output[0] for name, output in outputs.items()}
 
 
-@pytest.mark.parametrize(
-    ("layer", "field"),
-    [*[(f"fpn_p{i}", f"feat_fpn_p{i}") for i in (2, 3, 4, 5, 6)]]
-    + [("rpn_class", "rpn_class"), ("rpn_bbox", "rpn_bbox")],
-)
+STAGES = {f"fpn_p{i}": f"feat_fpn_p{i}" for i in (2, 3, 4, 5, 6)}
+STAGES |= {"rpn_class": "rpn_class", "rpn_bbox": "rpn_bbox"}
+
+
+@pytest.mark.parametrize(("layer", "field"), STAGES.items())
 def test_sampled_stage(stages, golden, layer, field):
     assert stages[layer].shape == tuple(golden[f"{field}_shape"])
     sample = stages[layer].ravel()[golden[f"{field}_index"]]

@@ -483,7 +483,6 @@ def test_layer_builds_with_unknown_height_and_width(name):
     assert_same(model(inputs), clone(LAYERS[name][0])(*inputs))
 
 
-@pytest.mark.skipif(not ON_TENSORFLOW, reason="JAX needs the k of top_k when it traces")
 @pytest.mark.parametrize("name", ["ProposalLayer", "ProposalLayer portable", "AnchorTargetLayer"])
 def test_layer_builds_with_an_unknown_number_of_anchors(name):
     layer, inputs = clone(LAYERS[name][0]), LAYERS[name][1]

@@ -18,10 +18,7 @@ def tiny(tmp_path, mode="inference", **changes):
 
 
 def arrays(model):
-    return {
-        name: weight.numpy()
-        for name, weight in named_weights(model.keras_model).items()
-    }
+    return {name: weight.numpy() for name, weight in named_weights(model.keras_model).items()}
 
 
 @pytest.fixture(scope="module")
@@ -302,7 +299,7 @@ def test_error_of_the_data_stops_training_and_names_the_image(tmp_path):
     dataset.load_shapes(8, 64, 64)
     dataset.prepare()
     model = tiny(tmp_path, "training", STEPS_PER_EPOCH=8)
-    with pytest.raises(RuntimeError, match="Image 6 .*load_mask: KeyError: 'regions'"):
+    with pytest.raises(RuntimeError, match=r"Image 6 .*load_mask: KeyError: 'regions'"):
         model.train(dataset, None, 0.01, 1, layers="heads")
 
 

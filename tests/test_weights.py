@@ -27,8 +27,7 @@ def saved(tmp_path_factory):
 
 def values(model):
     return {
-        name: weight.numpy()
-        for name, weight in weights.named_weights(model.keras_model).items()
+        name: weight.numpy() for name, weight in weights.named_weights(model.keras_model).items()
     }
 
 
@@ -52,7 +51,7 @@ def test_round_trip(saved):
 @pytest.mark.parametrize("text", [str, str.encode])
 @pytest.mark.parametrize("root", ["", "model_weights/"])
 def test_attributes_of_either_type_and_either_root(saved, tmp_path, text, root):
-    model, path = saved
+    _, path = saved
     arrays = weights.read_hdf5(path)
     with h5py.File(tmp_path / "other.h5", "w") as file:
         group = file.require_group(root) if root else file
@@ -95,7 +94,8 @@ def test_exclude_leaves_the_heads_and_loads_the_rest(saved):
 
 def test_other_architecture_lists_both_sides(saved):
     _, path = saved
-    with pytest.raises(ValueError, match=r"(?s)missing from the file: bn2a_branch1/beta.*not in this model: bn1a"):
+    words = r"(?s)missing from the file: bn2a_branch1/beta.*not in this model: bn1a"
+    with pytest.raises(ValueError, match=words):
         build(BACKBONE="resnet50").load_weights(path)
 
 
