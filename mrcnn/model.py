@@ -14,20 +14,10 @@ from mrcnn.data import DataGenerator
 from mrcnn.ground_truth import load_image_gt
 from mrcnn.image import compose_image_meta, mold_image, resize_image, to_model_image
 from mrcnn.network import build_network
-from mrcnn.training import Checkpoint
+from mrcnn.training import LAYER_GROUPS, Checkpoint, make_deterministic, set_trainable
 from mrcnn.unmold import unmold_detections
 
 __all__ = ["DataGenerator", "MaskRCNN", "load_image_gt", "log"]
-
-# What `train(layers=...)` accepts besides a regular expression of layer names.
-_HEADS = r"(mrcnn\_.*)|(rpn\_.*)|(fpn\_.*)"
-LAYER_GROUPS = {
-    "heads": _HEADS,
-    "3+": rf"(res3.*)|(bn3.*)|(res4.*)|(bn4.*)|(res5.*)|(bn5.*)|{_HEADS}",
-    "4+": rf"(res4.*)|(bn4.*)|(res5.*)|(bn5.*)|{_HEADS}",
-    "5+": rf"(res5.*)|(bn5.*)|{_HEADS}",
-    "all": r".*",
-}
 
 
 def log(text, array=None):
@@ -262,12 +252,8 @@ class MaskRCNN:
         Raises:
             ValueError: no layer with weights matches.
         """
-        matched = []
-        for layer in (keras_model or self.keras_model).layers:
-            if isinstance(layer, keras.Model):
-                matched += _set_trainable(layer, layer_regex)
-        matched += _set_trainable(keras_model or self.keras_model, layer_regex)
-        if not matched and keras_model is None:
+        matched = set_trainable(keras_model or self.keras_model, layer_regex)
+        if not matched:
             raise ValueError(
                 f"no layer with weights matches {layer_regex!r}; expected one of "
                 f"{list(LAYER_GROUPS)} or a regular expression of names such as 'mrcnn_.*'"
@@ -345,15 +331,6 @@ class MaskRCNN:
             now += datetime.timedelta(minutes=1)
 
 
-def make_deterministic(seed):
-    """Seeds Python, NumPy and the backend, and makes TensorFlow's operations repeatable."""
-    keras.utils.set_random_seed(seed)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-
-
 def _batches(shapes, batch_size):
     """Splits images into lists of indices: equal shapes together, `batch_size` at most."""
     by_shape = {}
@@ -362,13 +339,3 @@ def _batches(shapes, batch_size):
     for indices in by_shape.values():
         for start in range(0, len(indices), batch_size):
             yield indices[start : start + batch_size]
-
-
-def _set_trainable(model, layer_regex):
-    """Sets `trainable` of the model's own layers that have weights; returns those switched on."""
-    layers = [
-        layer for layer in model.layers if layer.weights and not isinstance(layer, keras.Model)
-    ]
-    for layer in layers:
-        layer.trainable = re.fullmatch(layer_regex, layer.name) is not None
-    return [layer for layer in layers if layer.trainable]

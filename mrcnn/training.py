@@ -1,7 +1,19 @@
-"""What happens around a training step: the total loss, its log, checkpoints."""
+"""What happens around a training step: what is trained, the total loss, its log, checkpoints."""
+
+import re
 
 import keras
 from keras import ops
+
+# What `train(layers=...)` accepts besides a regular expression of layer names.
+_HEADS = r"(mrcnn_.*)|(rpn_.*)|(fpn_.*)"
+LAYER_GROUPS = {
+    "heads": _HEADS,
+    "3+": rf"(res3.*)|(bn3.*)|(res4.*)|(bn4.*)|(res5.*)|(bn5.*)|{_HEADS}",
+    "4+": rf"(res4.*)|(bn4.*)|(res5.*)|(bn5.*)|{_HEADS}",
+    "5+": rf"(res5.*)|(bn5.*)|{_HEADS}",
+    "all": r".*",
+}
 
 
 class TrainingModel(keras.Model):
@@ -46,6 +58,31 @@ class TrainingModel(keras.Model):
 def decayed_weights(model):
     """Trainable weights of `model` that weight decay applies to: all but BatchNorm's."""
     return [weight for weight in model.trainable_weights if weight.name not in ("gamma", "beta")]
+
+
+def set_trainable(model, layer_regex):
+    """Makes the layers of a model, and of models inside it, trainable if their whole name matches.
+
+    Returns:
+        list of the layers with weights that are trainable now.
+    """
+    matched = []
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            matched += set_trainable(layer, layer_regex)
+        elif layer.weights:
+            layer.trainable = re.fullmatch(layer_regex, layer.name) is not None
+            matched += [layer] if layer.trainable else []
+    return matched
+
+
+def make_deterministic(seed):
+    """Seeds Python, NumPy and the backend, and makes TensorFlow's operations repeatable."""
+    keras.utils.set_random_seed(seed)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
 
 
 class Checkpoint(keras.callbacks.Callback):

@@ -1,6 +1,13 @@
-"""TensorFlow and JAX run the same code to the same numbers, each in a process of its own."""
+"""TensorFlow, its XLA compiler and JAX run the same code to the same numbers, each in a process
+of its own."""
+
+from pathlib import Path
 
 import numpy as np
+import pytest
+from tiny import TinyConfig
+
+from mrcnn.model import MaskRCNN
 
 PROGRAM = """
 import sys
@@ -15,6 +22,7 @@ from mrcnn.weights import named_weights
 class TestConfig(TinyConfig):
     ROI_ALIGN_MODE = {mode!r}
     SEED = None
+    JIT_COMPILE = {jit}
     # Nothing is drawn: every labelled anchor and every proposal takes part.
     RPN_TRAIN_ANCHORS_PER_IMAGE = 5000
     TRAIN_ROIS_PER_IMAGE = 1000
@@ -38,32 +46,28 @@ np.savez({output!r}, **out)
 """
 
 
-def test_detection_and_a_training_step_agree(run_python, tmp_path):
-    from pathlib import Path
-
-    from tiny import TinyConfig
-
-    from mrcnn.model import MaskRCNN
-
+@pytest.mark.parametrize("mode", ["crop_and_resize", "roi_align"])
+def test_detection_and_a_training_step_agree(run_python, tmp_path, mode):
     weights = str(tmp_path / "tiny.h5")
     MaskRCNN("inference", TinyConfig(), tmp_path).save_weights(weights)
-    for mode in ("crop_and_resize", "roi_align"):
-        results = {}
-        for backend in ("tensorflow", "jax"):
-            output = str(tmp_path / f"{mode}-{backend}.npz")
-            code = PROGRAM.format(
-                tests=str(Path(__file__).parent),
-                mode=mode,
-                backend=backend,
-                folder=str(tmp_path),
-                weights=weights,
-                output=output,
-            )
-            run_python(code, backend)
-            results[backend] = dict(np.load(output))
-        tensorflow, jax = results["tensorflow"], results["jax"]
-        assert set(tensorflow) == set(jax)
-        assert len(tensorflow["detect0/rois"]) > 0
-        assert tensorflow["loss/mrcnn_mask_loss"] > 0
-        for name, array in tensorflow.items():
-            np.testing.assert_allclose(array, jax[name], atol=1e-4, rtol=1e-4, err_msg=name)
+    results = []
+    for backend, jit in (("tensorflow", False), ("tensorflow", True), ("jax", False)):
+        output = str(tmp_path / f"{backend}-{jit}.npz")
+        code = PROGRAM.format(
+            tests=str(Path(__file__).parent),
+            mode=mode,
+            backend=backend,
+            jit=jit,
+            folder=str(tmp_path),
+            weights=weights,
+            output=output,
+        )
+        run_python(code, backend)
+        results.append(dict(np.load(output)))
+    plain, xla, jax = results
+    assert len(plain["detect0/rois"]) > 0
+    assert plain["loss/mrcnn_mask_loss"] > 0
+    for other in (xla, jax):
+        assert set(other) == set(plain)
+        for name, array in plain.items():
+            np.testing.assert_allclose(array, other[name], atol=1e-4, rtol=1e-4, err_msg=name)

@@ -1,7 +1,6 @@
 """`MaskRCNN` as its users see it: detect, train, go on, fail well."""
 
 import os
-import warnings
 
 import numpy as np
 import pytest
@@ -9,8 +8,6 @@ from tiny import TinyConfig, shapes
 
 from mrcnn.model import MaskRCNN
 from mrcnn.weights import named_weights
-
-warnings.filterwarnings("ignore", category=DeprecationWarning, module="tensorboard")
 
 
 def tiny(tmp_path, mode="inference", **changes):
