@@ -25,15 +25,22 @@ from mrcnn.visualize import draw_instances, random_colors  # noqa: E402
 
 
 class FitConfig(NucleusConfig):
-    """Crops of 256 x 256 at the images' own scale; every batch has positive ROIs from the start."""
+    """Crops of 256 x 256 at the images' own scale, from all four images in every batch.
+
+    So the batch statistics of the dark and the bright images are those of the moving averages.
+    """
 
     NAME = "fit"
     TRAIN_BN = True
-    IMAGES_PER_GPU = 2
+    IMAGES_PER_GPU = 4
     IMAGE_MIN_DIM = 256
     IMAGE_MAX_DIM = 256
     IMAGE_MIN_SCALE = 1.0
-    TRAIN_ROIS_PER_IMAGE = 64
+    TOP_DOWN_PYRAMID_SIZE = 128
+    RPN_CHANNELS = 256
+    MASK_HEAD_CHANNELS = 128
+    FPN_CLASSIF_FC_LAYERS_SIZE = 512
+    TRAIN_ROIS_PER_IMAGE = 48
     ROI_ADD_GT = True
     ROI_FILL_NEGATIVES = True
     RPN_TRAIN_ANCHORS_PER_IMAGE = 256
@@ -66,7 +73,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", required=True, help="folder that holds stage1_train")
     parser.add_argument("--output", required=True, help="folder of checkpoints and overlays")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=500)
     args = parser.parse_args()
 
     dataset = CachedNuclei()

@@ -324,3 +324,27 @@ class DataGenerator(keras.utils.PyDataset):
             inputs["input_gt_boxes"][i, : len(instances)] = boxes[i]
             inputs["input_gt_masks"][i, :, :, : len(instances)] = masks[i]
         return inputs
+
+
+def to_tf_dataset(generator, inputs):
+    """A `DataGenerator` as a `tf.data.Dataset` whose images may differ in shape.
+
+    Given the generator itself, Keras takes the shape of the first two batches for that of all.
+
+    Args:
+        generator: `DataGenerator`.
+        inputs: dict of the model's symbolic inputs.
+    """
+    import tensorflow as tf
+
+    epochs = itertools.count(generator.epoch)
+
+    def batches():
+        generator.epoch = next(epochs) if generator.shuffle else 0
+        for index in range(len(generator)):
+            yield generator[index]
+
+    spec = {name: tf.TensorSpec(tensor.shape, tensor.dtype) for name, tensor in inputs.items()}
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=(spec,))
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(generator)))
+    return dataset.prefetch(tf.data.AUTOTUNE)

@@ -42,6 +42,8 @@ class DemoConfig(ShapesConfig):
     RPN_CHANNELS = 64
     ROI_ALIGN_MODE = "roi_align"
     FPN_CLASSIF_FC_LAYERS_SIZE = 256
+    MASK_POOL_SIZE = 7
+    MASK_SHAPE = (14, 14)
     MASK_HEAD_CHANNELS = 32
     MAX_GT_INSTANCES = 8
     TRAIN_ROIS_PER_IMAGE = 32
@@ -52,23 +54,24 @@ class DemoConfig(ShapesConfig):
     POST_NMS_ROIS_INFERENCE = 64
     DETECTION_MAX_INSTANCES = 16
     DETECTION_MIN_CONFIDENCE = 0.05
-    LEARNING_RATE = 0.05
+    LEARNING_RATE = 0.04
 
 
-def run_demo(output, steps=3000, seed=0):
+def run_demo(output, steps=4000, seed=0):
     """Trains on shapes, scores 50 pictures it has not seen, and draws some of them.
 
     Args:
         output: str, folder that gets `detections.png`, logs and checkpoints.
         steps: int, training steps of 4 pictures.
-        seed: int; a run with the same seed ends in the same weights.
+        seed: int, of the weights, the pictures and what is drawn in training. Runs still differ by
+            rounding: `Config.SEED` would prevent that, at a fifth of the speed.
 
     Returns:
         dict of COCO scores, as `mrcnn.evaluate.evaluate`.
     """
     start = time.time()
+    keras.utils.set_random_seed(seed)
     config = DemoConfig()
-    config.SEED = seed
     config.STEPS_PER_EPOCH = math.ceil(steps / EPOCHS)
     train_set, held_out = ShapesDataset(), ShapesDataset()
     train_set.load_shapes(2000, *config.IMAGE_SHAPE[:2], seed=2 * seed)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from mrcnn import weights
-from mrcnn.data import DataGenerator
+from mrcnn.data import DataGenerator, to_tf_dataset
 from mrcnn.ground_truth import load_image_gt
 from mrcnn.image import compose_image_meta, mold_image, resize_image, to_model_image
 from mrcnn.network import build_network
@@ -97,7 +97,9 @@ class MaskRCNN:
                 log("image", image)
         molded = [self._mold(image, f"images[{i}]") for i, image in enumerate(images)]
         results = [None] * len(images)
-        for indices in _batches([item["image"].shape for item in molded], self.config.BATCH_SIZE):
+        for indices in _same_shapes(
+            [item["image"].shape for item in molded], self.config.BATCH_SIZE
+        ):
             batch = [molded[i] for i in indices]
             outputs = self._inference.predict_on_batch(
                 {
@@ -208,10 +210,10 @@ class MaskRCNN:
         log(f"\nTraining {layers!r} from epoch {self.epoch} to {epochs}: {self.checkpoint_path}")
         try:
             history = self.keras_model.fit(
-                train_generator,
+                self._batches(train_generator),
                 initial_epoch=self.epoch,
                 epochs=epochs,
-                validation_data=val_generator,
+                validation_data=val_generator and self._batches(val_generator),
                 shuffle=False,  # the generator shuffles
                 callbacks=[*self._callbacks(), *(custom_callbacks or [])],
             )
@@ -223,6 +225,13 @@ class MaskRCNN:
             raise
         self.epoch = epochs
         return history
+
+    def _batches(self, generator):
+        """What `fit` takes for a generator."""
+        sizes_vary = self.config.IMAGE_RESIZE_MODE in ("none", "pad64")
+        if sizes_vary and keras.backend.backend() == "tensorflow":
+            return to_tf_dataset(generator, self.keras_model.input)
+        return generator
 
     def _callbacks(self):
         os.makedirs(self.log_dir, exist_ok=True)
@@ -331,7 +340,7 @@ class MaskRCNN:
             now += datetime.timedelta(minutes=1)
 
 
-def _batches(shapes, batch_size):
+def _same_shapes(shapes, batch_size):
     """Splits images into lists of indices: equal shapes together, `batch_size` at most."""
     by_shape = {}
     for i, shape in enumerate(shapes):

@@ -300,6 +300,32 @@ def test_error_of_the_data_stops_training_and_names_the_image(tmp_path):
         model.train(dataset, None, 0.01, 1, layers="heads")
 
 
+class MixedShapes(type(shapes())):
+    """Three pictures of 64 x 64, then larger ones."""
+
+    def load_image(self, image_id):
+        return np.pad(super().load_image(image_id), [(0, 60 * (image_id > 2)), (0, 0), (0, 0)])
+
+    def load_mask(self, image_id):
+        masks, class_ids = super().load_mask(image_id)
+        return np.pad(masks, [(0, 60 * (image_id > 2)), (0, 0), (0, 0)]), class_ids
+
+
+def test_images_of_many_sizes_train_in_mode_pad64(tmp_path):
+    dataset = MixedShapes()
+    dataset.load_shapes(5, 64, 64)
+    dataset.prepare()
+    keys = {"IMAGES_PER_GPU": 1, "STEPS_PER_EPOCH": None, "VALIDATION_STEPS": None}
+    model = tiny(tmp_path, "training", IMAGE_RESIZE_MODE="pad64", **keys)
+    seen = []
+    load = dataset.load_image
+    dataset.load_image = lambda image_id: seen.append(image_id) or load(image_id)
+    history = model.train(dataset, dataset, 0.001, 2, layers="heads").history
+    assert len(history["val_loss"]) == 2 and np.isfinite(history["val_loss"]).all()
+    # Two epochs of training and two of validation: each image once in each.
+    assert sorted(seen) == sorted([*range(5)] * 4)
+
+
 def test_full_masks_train_as_well(tmp_path):
     model = tiny(tmp_path, "training", USE_MINI_MASK=False)
     history = model.train(shapes(), None, 0.01, 1, layers="heads").history
