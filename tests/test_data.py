@@ -1,3 +1,4 @@
+import gc
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -146,6 +147,7 @@ def test_load_image_names_files_that_are_no_pictures(tmp_path):
     dataset.add_image("s", "drawn", None)
     with pytest.raises(ValueError, match=r"^Image 2 \(drawn\): .*Override load_image"):
         dataset.load_image(2)
+    gc.collect()  # the reader leaves its file open: warn here, not in a later test
 
 
 def test_default_mask_is_empty():
