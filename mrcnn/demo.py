@@ -57,7 +57,7 @@ class DemoConfig(ShapesConfig):
     LEARNING_RATE = 0.04
 
 
-def run_demo(output, steps=4000, seed=0):
+def run_demo(output, steps=3600, seed=0):
     """Trains on shapes, scores 50 pictures it has not seen, and draws some of them.
 
     Args:
