@@ -19,7 +19,7 @@ def main(argv=None):
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     demo.add_argument("--output", default="demo", help="folder of the picture and the weights")
-    demo.add_argument("--steps", type=_positive, default=3600, help="training steps")
+    demo.add_argument("--steps", type=_positive, default=2600, help="training steps")
     demo.add_argument("--seed", type=int, default=0, help="of weights, pictures and sampling")
     demo.set_defaults(run=_demo)
 
