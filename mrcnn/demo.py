@@ -7,11 +7,11 @@ import time
 import keras
 from keras import layers
 
+from mrcnn.draw import draw_comparison
 from mrcnn.evaluate import evaluate, format_table
 from mrcnn.masks import extract_bboxes
 from mrcnn.model import MaskRCNN
 from mrcnn.shapes import ShapesConfig, ShapesDataset
-from mrcnn.visualize import draw_comparison
 
 EPOCHS = 5
 

@@ -213,7 +213,7 @@ class MaskRCNN:
                 self._batches(train_generator),
                 initial_epoch=self.epoch,
                 epochs=epochs,
-                validation_data=val_generator and self._batches(val_generator),
+                validation_data=None if val_generator is None else self._batches(val_generator),
                 shuffle=False,  # the generator shuffles
                 callbacks=[*self._callbacks(), *(custom_callbacks or [])],
             )

@@ -19,7 +19,7 @@ from keras import ops
 
 from mrcnn.ops import denorm_boxes, gather
 
-# Boxes of `roi_align_adaptive` that are pooled together: bounds its memory.
+# Boxes of `_roi_align_adaptive` that are pooled together: bounds its memory.
 _CHUNK = 32
 
 

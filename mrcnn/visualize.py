@@ -1,175 +1,42 @@
-"""Pictures of instances: arrays drawn with NumPy, figures drawn with Matplotlib.
+"""Instances in Matplotlib figures: `display_*` draws and returns the axes.
 
-Shapes: image [H, W] or [H, W, 1 | 3 | 4]; boxes [N, 4] as y1 x1 y2 x2 in pixels, half-open; masks
-[H, W, N] bool; class_ids [N], negative for crowds. `draw_*` returns a uint8 array and needs no
-display; `display_*` draws into a Matplotlib figure and returns its axes.
+Shapes as in `mrcnn.draw`, whose functions are here too, under matterport's import path.
 """
-
-import colorsys
 
 import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 from matplotlib.patheffects import withStroke
 from skimage.measure import find_contours
-from skimage.transform import resize
 
-from mrcnn.image import to_model_image
+from mrcnn.draw import (
+    apply_mask,
+    class_colors,
+    default_captions,
+    draw_box,
+    draw_comparison,
+    draw_instances,
+    label_style,
+    prepare,
+    random_colors,
+    to_uint8_rgb,
+    whole_pixels,
+)
 
-# Strong colors of middle lightness: they stand out from black, from white and from one another.
-PALETTE = [
-    to_rgb(color)
-    for color in (
-        *("#f0433a", "#2f9bff", "#35c24a", "#ff9f1c", "#b455f0", "#00c2c7"),
-        *("#f55fae", "#b5c400", "#8a6cff", "#d2691e", "#00a878", "#c94c7c"),
-    )
+__all__ = [
+    "apply_mask",
+    "class_colors",
+    "display_images",
+    "display_instances",
+    "draw_box",
+    "draw_comparison",
+    "draw_instances",
+    "random_colors",
+    "to_uint8_rgb",
 ]
+
 NON_INTERACTIVE = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
-
-
-def random_colors(N, bright=True):
-    """Returns N distinct RGB tuples in 0..1, in a shuffled order that depends on N alone."""
-    value = 1.0 if bright else 0.7
-    colors = [colorsys.hsv_to_rgb(i / N, 1, value) for i in range(N)]
-    return [colors[i] for i in np.random.default_rng(N).permutation(N)]
-
-
-def class_colors(class_ids):
-    """Returns one color for each class id: the same class has the same color in every picture."""
-    return [PALETTE[(abs(int(class_id)) - 1) % len(PALETTE)] for class_id in class_ids]
-
-
-def apply_mask(image, mask, color, alpha=0.5):
-    """Blends a color into the masked pixels of an image, in place.
-
-    Args:
-        image: [H, W, 3], values 0..255. Modified.
-        mask: [H, W], true or nonzero where the color goes.
-        color: three values in 0..1.
-        alpha: the weight of the color.
-
-    Returns:
-        The same image.
-    """
-    mask = np.asarray(mask, bool)
-    image[mask] = image[mask] * (1 - alpha) + alpha * 255 * np.asarray(color)
-    return image
-
-
-def draw_box(image, box, color, thickness=2):
-    """Draws the border of a box inside it, in place.
-
-    Args:
-        image: [H, W, C]. Modified.
-        box: y1 x1 y2 x2 in pixels; what lies outside the image is cut off.
-        color: C values in the units of the image.
-        thickness: of the border, in pixels.
-
-    Returns:
-        The same image.
-    """
-    y1, x1, y2, x2 = _pixels(box, image.shape)
-    border = np.ones((y2 - y1, x2 - x1), bool)
-    border[thickness:-thickness, thickness:-thickness] = False
-    image[y1:y2, x1:x2][border] = color
-    return image
-
-
-def draw_instances(
-    image,
-    boxes,
-    masks,
-    class_ids,
-    class_names=None,
-    scores=None,
-    colors=None,
-    captions=None,
-    show_mask=True,
-    show_bbox=True,
-):
-    """Draws masks, outlines, boxes and labels of instances into a copy of an image.
-
-    Args:
-        image: [H, W] or [H, W, 1 | 3 | 4], uint8, uint16, bool or float.
-        boxes: [N, 4]. A mask is drawn inside its box only; an all-zero box is skipped.
-        masks: [H, W, N], or None.
-        class_ids: [N], negative for crowds.
-        class_names: names by class id. Without names, scores and captions there are no labels.
-        scores: [N], or None.
-        colors: N RGB tuples in 0..1; one color for each class by default.
-        captions: N texts in place of name and score. A label without room is left out.
-        show_mask, show_bbox: whether to draw masks with their outlines, and boxes.
-
-    Returns:
-        [H, W, 3] uint8.
-
-    Example:
-
-    >>> result = model.detect([image])[0]
-    >>> picture = draw_instances(image, result["rois"], result["masks"], result["class_ids"])
-    """
-    canvas, boxes, masks = _prepare(image, boxes, masks, class_ids)
-    colors = class_colors(class_ids) if colors is None else colors
-    captions = captions or _captions(class_ids, class_names, scores)
-    thickness = int(np.clip(round(min(canvas.shape[:2]) / 200), 1, 3))
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    order = [i for i in np.argsort(-areas, kind="stable") if areas[i] > 0]
-    for i in order:  # small instances come last, so that large ones do not hide them
-        y1, x1, y2, x2 = _pixels(boxes[i], canvas.shape)
-        if show_mask and masks is not None:
-            crop, mask = canvas[y1:y2, x1:x2], masks[y1:y2, x1:x2, i]
-            apply_mask(crop, mask, colors[i], 0.4)
-            apply_mask(crop, _outline(mask, 2 * thickness), (1, 1, 1), 0.6)
-            apply_mask(crop, _outline(mask, thickness), colors[i], 1)
-        if show_bbox:
-            draw_box(canvas, boxes[i], 255 * np.asarray(colors[i]), thickness)
-    if not any(captions):
-        return canvas
-    size = float(np.clip(min(canvas.shape[:2]) / 28, 10, 26))
-    labels = _place_labels(boxes, captions, order[::-1], canvas.shape, size)
-    return _draw_texts(canvas, [(captions[i], x, y, colors[i]) for i, x, y in labels], size)
-
-
-def draw_comparison(
-    images, truths, detections, class_names=None, columns=2, tile=320, save_path=None
-):
-    """Draws ground truth beside detections, one pair of tiles for each image, as one picture.
-
-    Args:
-        images: images of any sizes; each is scaled to fit a tile.
-        truths: for each image a dict with `rois`, `class_ids` and `masks`.
-        detections: the same, from `MaskRCNN.detect`, with `scores`.
-        class_names: names by class id.
-        columns: pairs in a row.
-        tile: side of a tile in pixels.
-        save_path: where to write the picture too, with its format by suffix.
-
-    Returns:
-        [rows, columns] of pairs as one [H, W, 3] uint8 array.
-    """
-    gap, header = 6, 26
-    columns = max(1, min(columns, len(images)))
-    rows = -(-len(images) // columns)
-    pair, step = 2 * tile + gap, tile + 2 * gap
-    grid = np.full((header + rows * step, columns * (pair + 3 * gap) - gap, 3), 255, np.uint8)
-    for i, (image, *instances) in enumerate(zip(images, truths, detections, strict=True)):
-        top, left = header + i // columns * step, gap + i % columns * (pair + 3 * gap)
-        for column, found in enumerate(instances):
-            x = left + column * (tile + gap)
-            grid[top : top + tile, x : x + tile] = _draw_tile(image, found, class_names, tile)
-    titles = [
-        (title, gap + i * (pair + 3 * gap) + j * (tile + gap), 4, (1, 1, 1))
-        for i in range(columns)
-        for j, title in enumerate(("ground truth", "detections"))
-    ]
-    grid = _draw_texts(grid, titles, 14)
-    if save_path is not None:
-        plt.imsave(save_path, grid)
-    return grid
 
 
 def display_instances(
@@ -209,16 +76,16 @@ def display_instances(
     >>> result = model.detect([image])[0]
     >>> display_instances(image, result["rois"], result["masks"], result["class_ids"], names)
     """
-    canvas, boxes, masks = _prepare(image, boxes, masks, class_ids)
+    canvas, boxes, masks = prepare(image, boxes, masks, class_ids)
     colors = class_colors(class_ids) if colors is None else colors
-    captions = captions or _captions(class_ids, class_names, scores)
+    captions = captions or default_captions(class_ids, class_names, scores)
     own_figure = ax is None
     if own_figure:
         _, ax = plt.subplots(figsize=figsize)
     points = ax.get_window_extent().width * 72 / ax.figure.dpi
     text_size = float(np.clip(points / 70, 7, 12))
     for i in np.flatnonzero(boxes.any(axis=1)):
-        y1, x1, y2, x2 = _pixels(boxes[i], canvas.shape)
+        y1, x1, y2, x2 = whole_pixels(boxes[i], canvas.shape)
         if show_mask and masks is not None:
             apply_mask(canvas[y1:y2, x1:x2], masks[y1:y2, x1:x2, i], colors[i])
             _add_contours(ax, masks[y1:y2, x1:x2, i], (y1, x1), colors[i])
@@ -227,7 +94,7 @@ def display_instances(
         if captions[i]:
             fits = x1 < 0.8 * canvas.shape[1]
             x, side = (x1, "left") if fits else (x2, "right")
-            style = {"va": "top", "ha": side, "size": text_size, **_label_style(colors[i])}
+            style = {"va": "top", "ha": side, "size": text_size, **label_style(colors[i])}
             ax.text(x, y1, captions[i], clip_on=True, **style)
     ax.imshow(canvas)
     ax.axis("off")
@@ -252,117 +119,6 @@ def display_images(images, titles=None, cols=4, cmap=None, norm=None, interpolat
         ax.set_title(title, fontsize=9)
     _finish(figure, None, True)
     return used
-
-
-def to_uint8_rgb(image):
-    """Returns a [H, W, 3] uint8 copy of an image; booleans and floats up to 1 are times 255."""
-    image = np.asarray(image)
-    if image.dtype.kind in "bf" and image.size and image.max() <= 1:
-        image = image * 255.0
-    return np.clip(to_model_image(image), 0, 255).astype(np.uint8)
-
-
-def _prepare(image, boxes, masks, class_ids):
-    """Returns a drawable copy of the image, boxes [N, 4] float, and masks [H, W, N] bool or None.
-
-    Raises:
-        ValueError: if the shapes do not belong together.
-    """
-    canvas = to_uint8_rgb(image)
-    boxes = np.asarray(boxes, float).reshape(-1, 4)
-    if len(boxes) != len(class_ids):
-        raise ValueError(f"Expected a class id for each box, got {len(class_ids)}, {len(boxes)}")
-    if masks is not None:
-        masks = np.asarray(masks, bool)
-        if len(boxes) and masks.shape != (*canvas.shape[:2], len(boxes)):
-            expected = f"{(*canvas.shape[:2], len(boxes))} for this image and these boxes"
-            raise ValueError(f"Expected masks of shape {expected}, got {masks.shape}")
-    return canvas, boxes, masks
-
-
-def _captions(class_ids, class_names, scores):
-    """Returns "name score" for each instance; a part that is not known is left out."""
-    captions = []
-    for i, class_id in enumerate(class_ids):
-        name = "" if class_names is None else class_names[abs(class_id)]
-        crowd = "crowd" if class_id < 0 and class_names is not None else ""
-        score = "" if scores is None else f"{scores[i]:.2f}"
-        captions.append(" ".join(part for part in (name, crowd, score) if part))
-    return captions
-
-
-def _pixels(box, shape):
-    """Returns a box as whole pixels inside an image of this shape."""
-    limit = np.array([shape[0], shape[1]] * 2)
-    whole = np.concatenate([np.floor(box[:2]), np.ceil(box[2:])])
-    return np.clip(whole, 0, limit).astype(int).tolist()
-
-
-def _outline(mask, thickness):
-    """Returns the pixels of a [H, W] mask within `thickness` of its border."""
-    core = np.pad(mask, 1)
-    for _ in range(thickness):
-        sides = core[:-2, 1:-1] & core[2:, 1:-1] & core[1:-1, :-2] & core[1:-1, 2:]
-        core = np.pad(core[1:-1, 1:-1] & sides, 1)
-    return mask & ~core[1:-1, 1:-1]
-
-
-def _label_style(color):
-    """Returns Matplotlib text options: black or white, whichever reads better, on the color."""
-    luminance = np.dot(color, (0.299, 0.587, 0.114))
-    patch = {"facecolor": color, "edgecolor": "none", "pad": 1.5}
-    return {"color": "black" if luminance > 0.53 else "white", "bbox": patch}
-
-
-def _place_labels(boxes, captions, order, shape, size):
-    """Places labels at corners of their boxes where they do not overlap.
-
-    Returns:
-        (i, x, y) of each label that found room, with its top-left pixel.
-    """
-    placed, taken = [], np.zeros(shape[:2], bool)
-    for i in order:
-        height, width = round(1.5 * size), round(0.62 * size * len(captions[i])) + 4
-        y1, x1, y2, x2 = _pixels(boxes[i], shape)
-        corners = [(y1 - height, x1), (y1, x1), (y2, x1), (y2 - height, x1), (y1, x2 - width)]
-        for y, x in corners:
-            x = max(0, min(x, shape[1] - width))
-            spot = taken[max(y, 0) : y + height, x : x + width]
-            if 0 <= y <= shape[0] - height and captions[i] and not spot.any():
-                spot[:] = True
-                placed.append((i, x, y))
-                break
-    return placed
-
-
-def _draw_texts(image, texts, size):
-    """Returns a copy of a [H, W, 3] uint8 image with (text, x, y, color) labels, x y top left."""
-    height, width = image.shape[:2]
-    figure = Figure(figsize=(width / 72, height / 72), dpi=72)  # a point is a pixel
-    canvas = FigureCanvasAgg(figure)
-    figure.figimage(image)
-    for text, x, y, color in texts:
-        where = {"x": x + 2, "y": height - y - 2, "transform": None, "va": "top"}
-        figure.text(s=text, fontsize=size, **where, **_label_style(color))
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3]
-
-
-def _draw_tile(image, instances, class_names, size):
-    """Returns instances drawn into an image that was scaled to fit a white square tile."""
-    image = to_uint8_rgb(image)
-    scale = size / max(image.shape[:2])
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    rows = (np.arange(height) / scale).astype(int).clip(0, image.shape[0] - 1)
-    columns = (np.arange(width) / scale).astype(int).clip(0, image.shape[1] - 1)
-    small = resize(image, (height, width), order=1, preserve_range=True, anti_aliasing=scale < 1)
-    boxes, masks = np.asarray(instances["rois"]) * scale, instances["masks"][rows][:, columns]
-    ids, scores = instances["class_ids"], instances.get("scores")
-    tile = np.full((size, size, 3), 255, np.uint8)
-    top, left = (size - height) // 2, (size - width) // 2
-    drawn = draw_instances(small.round().astype(np.uint8), boxes, masks, ids, class_names, scores)
-    tile[top : top + height, left : left + width] = drawn
-    return tile
 
 
 def _add_contours(ax, mask, offset, color):

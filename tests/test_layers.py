@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 from keras.ops import convert_to_numpy
 from numpy.testing import assert_allclose, assert_array_equal
+from tensors import f32, gradient, i32
 
 from mrcnn import layers
 from mrcnn.image import compose_image_meta
@@ -15,33 +16,11 @@ BOTH_PATHS = pytest.mark.parametrize("native", [False, True])
 STD_DEV = [0.1, 0.1, 0.2, 0.2]
 
 
-def f32(values):
-    return ops.convert_to_tensor(np.array(values, "float32"))
-
-
-def i32(values):
-    return ops.convert_to_tensor(np.array(values, "int32"))
-
-
 def meta(side=5, window=None, images=1):
     """Meta of square images of `side` pixels with 3 classes, [B, 15]."""
     window = (0, 0, side, side) if window is None else window
     shape = (side, side, 3)
     return f32([compose_image_meta(0, shape, shape, window, 1, [1] * 3)] * images)
-
-
-def gradient(function, x):
-    """Gradient of a scalar function at `x`; zeros where there is none."""
-    if ON_TENSORFLOW:
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = function(x)
-        return tape.gradient(y, x, unconnected_gradients="zero")
-    import jax
-
-    return jax.grad(function)(x)
 
 
 # ---- image_shape, NormBoxes, Anchors

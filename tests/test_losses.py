@@ -4,32 +4,11 @@ import pytest
 from keras import ops
 from keras.ops import convert_to_numpy
 from numpy.testing import assert_allclose, assert_array_equal
+from tensors import f32, gradient, i32
 
 from mrcnn import losses
 
 LN = np.log
-
-
-def f32(values):
-    return ops.convert_to_tensor(np.array(values, "float32"))
-
-
-def i32(values):
-    return ops.convert_to_tensor(np.array(values, "int32"))
-
-
-def gradient(function, x):
-    """Gradient of a scalar function at `x`; zeros where there is none."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = function(x)
-        return tf.convert_to_tensor(tape.gradient(y, x, unconnected_gradients="zero"))
-    import jax
-
-    return jax.grad(function)(x)
 
 
 def assert_loss(loss, expected):

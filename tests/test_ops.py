@@ -3,17 +3,9 @@ import numpy as np
 import pytest
 from keras.ops import convert_to_numpy
 from numpy.testing import assert_allclose, assert_array_equal
+from tensors import f32, i32
 
 from mrcnn import ops
-
-
-def f32(values):
-    return keras.ops.convert_to_tensor(np.array(values, "float32"))
-
-
-def i32(values):
-    return keras.ops.convert_to_tensor(np.array(values, "int32"))
-
 
 # ---- norm_boxes, denorm_boxes
 

@@ -9,20 +9,13 @@ import pytest
 from keras import ops
 from keras.ops import convert_to_numpy
 from numpy.testing import assert_allclose, assert_array_equal
+from tensors import f32, gradient, i32
 
 from mrcnn import roi_align
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 needs_tensorflow = pytest.mark.skipif(not ON_TENSORFLOW, reason="no native path")
 BOTH_PATHS = pytest.mark.parametrize("native", [False, True])
-
-
-def f32(values):
-    return ops.convert_to_tensor(np.array(values, "float32"))
-
-
-def i32(values):
-    return ops.convert_to_tensor(np.array(values, "int32"))
 
 
 def image_of(function, height, width):
@@ -39,20 +32,6 @@ def norm(boxes, height, width):
     """Pixels to normalised coordinates: (y1, x1, y2 - 1, x2 - 1) over (h - 1, w - 1)."""
     boxes = np.array(boxes, "float32") - [0, 0, 1, 1]
     return boxes / (np.array([height, width, height, width]) - 1)
-
-
-def gradient(function, x):
-    """Gradient of a scalar function at `x`; zeros where there is none."""
-    if ON_TENSORFLOW:
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = function(x)
-        return tf.convert_to_tensor(tape.gradient(y, x, unconnected_gradients="zero"))
-    import jax
-
-    return jax.grad(function)(x)
 
 
 # ---- roi_levels

@@ -4,18 +4,11 @@ import pytest
 from keras import ops
 from keras.ops import convert_to_numpy
 from numpy.testing import assert_allclose, assert_array_equal
+from tensors import f32, i32
 
 from mrcnn import targets
 
 STD_DEV = [0.1, 0.1, 0.2, 0.2]
-
-
-def f32(values):
-    return ops.convert_to_tensor(np.array(values, "float32"))
-
-
-def i32(values):
-    return ops.convert_to_tensor(np.array(values, "int32"))
 
 
 # ---- match

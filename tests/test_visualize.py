@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from mrcnn import visualize
+from mrcnn import draw, visualize
 
 NAMES = ["BG", "cat", "dog"]
 
@@ -65,21 +65,21 @@ def test_random_colors():
 def test_class_colors_depend_on_the_class_only():
     first, crowd, other = visualize.class_colors([3, -3, 4])
     assert first == crowd != other
-    assert visualize.class_colors([3 + len(visualize.PALETTE)]) == [first]
+    assert visualize.class_colors([3 + len(draw.PALETTE)]) == [first]
 
 
 def test_outline():
     mask = np.array(["01110", "11111", "11111", "11111"])
     mask = np.array([[pixel == "1" for pixel in row] for row in mask])
     # What lies beyond the picture is off: its bottom row belongs to the border.
-    rows = visualize._outline(mask, 1).astype(int).tolist()
+    rows = draw._outline(mask, 1).astype(int).tolist()
     assert rows == [[0, 1, 1, 1, 0], [1, 0, 0, 0, 1], [1, 0, 0, 0, 1], [1, 1, 1, 1, 1]]
-    assert (visualize._outline(mask, 2) == mask).all()
+    assert (draw._outline(mask, 2) == mask).all()
     hole = np.ones((9, 9), bool)
     hole[4, 4] = False
     # Two pixels along the sides and, in row 4, two beside the hole: all of it.
-    assert visualize._outline(hole, 2)[4].astype(int).tolist() == [1, 1, 1, 1, 0, 1, 1, 1, 1]
-    assert visualize._outline(hole, 1)[4].astype(int).tolist() == [1, 0, 0, 1, 0, 1, 0, 0, 1]
+    assert draw._outline(hole, 2)[4].astype(int).tolist() == [1, 1, 1, 1, 0, 1, 1, 1, 1]
+    assert draw._outline(hole, 1)[4].astype(int).tolist() == [1, 0, 0, 1, 0, 1, 0, 0, 1]
 
 
 def test_draw_instances_touches_the_box_only():
@@ -158,27 +158,27 @@ def test_counts_that_differ_are_an_error(draw):
 
 
 def test_captions():
-    assert visualize._captions([1, -2], NAMES, [0.917, 0.5]) == ["cat 0.92", "dog crowd 0.50"]
-    assert visualize._captions([1, -2], None, None) == ["", ""]
-    assert visualize._captions([1], None, [0.5]) == ["0.50"]
+    assert draw.default_captions([1, -2], NAMES, [0.917, 0.5]) == ["cat 0.92", "dog crowd 0.50"]
+    assert draw.default_captions([1, -2], None, None) == ["", ""]
+    assert draw.default_captions([1], None, [0.5]) == ["0.50"]
 
 
 def test_labels_do_not_overlap_and_stay_inside():
     shape, size = (100, 100, 3), 10  # a label is 15 high, 6.2 a letter + 4 = 41 wide for 6
     boxes = np.array([[0, 0, 50, 50], [0, 0, 50, 50], [20, 95, 60, 100]], float)
-    placed = visualize._place_labels(boxes, ["square"] * 3, [0, 1, 2], shape, size)
+    placed = draw._place_labels(boxes, ["square"] * 3, [0, 1, 2], shape, size)
     # No room above the first: inside its corner. The second goes below its box, the third above,
     # moved left from 95 to 100 - 41 = 59.
     assert placed == [(0, 0, 0), (1, 0, 50), (2, 59, 5)]
-    crowded = visualize._place_labels(boxes[[0] * 9], ["square"] * 9, range(9), shape, size)
+    crowded = draw._place_labels(boxes[[0] * 9], ["square"] * 9, range(9), shape, size)
     assert 1 < len(crowded) < 9
 
 
 @pytest.mark.parametrize("size", [(29, 57), (64, 64), (113, 271)])
 def test_texts_leave_the_other_pixels_alone(size):
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    assert (visualize._draw_texts(image, [], 10) == image).all()
-    labelled = visualize._draw_texts(image, [("a", 5, 4, (1, 0, 0))], 10)
+    assert (draw._draw_texts(image, [], 10) == image).all()
+    labelled = draw._draw_texts(image, [("a", 5, 4, (1, 0, 0))], 10)
     changed = np.argwhere((labelled != image).any(axis=-1))
     assert labelled.shape == image.shape
     assert changed.min(axis=0).tolist() == pytest.approx([4, 5], abs=2)
