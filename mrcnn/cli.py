@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from mrcnn import __version__
+from mrcnn import __version__, weights_cli
 
 
 def main(argv=None):
@@ -23,14 +23,19 @@ def main(argv=None):
     demo.add_argument("--seed", type=int, default=0, help="of weights, pictures and sampling")
     demo.set_defaults(run=_demo)
 
+    weights_cli.add_parser(commands)
+
     arguments = parser.parse_args(argv)
     return arguments.run(arguments)
 
 
 def _positive(text):
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {value}")
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text}")
     return value
 
 

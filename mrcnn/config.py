@@ -2,14 +2,25 @@
 
 import difflib
 import inspect
+import numbers
 import types
 import warnings
 
 import numpy as np
 
-RESIZE_MODES = ("none", "square", "pad64", "crop")
+RESIZE_MODES = ("none", "square", "pad64", "crop", "shortest_edge")
 ROI_ALIGN_MODES = ("crop_and_resize", "roi_align")
-BACKBONES = ("resnet50", "resnet101")
+BACKBONES = ("resnet50", "resnet101", "resnext101_32x8d", "efficientnet_lite0")
+_CHOICES = {
+    "IMAGE_RESIZE_MODE": RESIZE_MODES,
+    "IMAGE_INTERPOLATION": ("constant", "edge", "antialias"),
+    "ROI_ALIGN_MODE": ROI_ALIGN_MODES,
+    "ROI_LEVEL_ROUNDING": ("round", "floor"),
+    "BOX_OFFSET": (0, 1),
+    "BBOX_LOSS_NORMALIZER": ("positives", "sampled"),
+    "MASK_TARGET": ("crop_and_resize", "roi_align", "roi_align_binary"),
+    "MASK_PASTE": ("resize", "padded", "sampled"),
+}
 _CALLABLES = ("BACKBONE", "COMPUTE_BACKBONE_SHAPE")
 
 
@@ -27,6 +38,7 @@ class _Derived:
 class Config:
     """Base configuration. Subclass it and override what differs for your data.
 
+    A model reads it when it is built; what is changed afterwards has no effect on that model.
     Attributes of your own are welcome; a name that nearly matches a known key warns with that key.
 
     Example:
@@ -40,6 +52,9 @@ class Config:
 
     # Name of the experiment: the log folder and the checkpoints carry it in lower case.
     NAME = None
+
+    # The preset whose numerics these are, for `load_weights("coco")`; see `mrcnn.presets`.
+    PRESET = "matterport/mask_rcnn_coco"
 
     # Devices and batch. One batch holds IMAGES_PER_GPU * GPU_COUNT images.
     GPU_COUNT = 1
@@ -56,26 +71,39 @@ class Config:
     COMPUTE_BACKBONE_SHAPE = None
     BACKBONE_STRIDES = [4, 8, 16, 32, 64]  # noqa: RUF012  (P2 to P6)
     TOP_DOWN_PYRAMID_SIZE = 256
+    FPN_NORM = False  # BatchNorm in the pyramid
     # BatchNorm: False: fixed statistics; None or True: batch statistics while a layer trains.
     # Detection always uses the moving averages.
     TRAIN_BN = False
+    BATCH_NORM_EPSILON = 1e-3
+    CONV_BIAS_BEFORE_NORM = True  # biases of the convolutions that a BatchNorm follows
+    RESNET_STRIDE_IN_1X1 = True  # a block's stride: in its first 1x1 convolution, or in the 3x3
+    RESNET_SYMMETRIC_PADDING = False  # of strided layers; False: TensorFlow's "same"
 
     # Number of classes, background included.
     NUM_CLASSES = 1
 
     # Region proposal network.
     RPN_CHANNELS = 512
+    RPN_CONV_LAYERS = 1
+    RPN_INIT_STD = None  # of a new network's kernels; None: Glorot's
     RPN_ANCHOR_SCALES = (32, 64, 128, 256, 512)  # pixels, one for each pyramid level
     RPN_ANCHOR_RATIOS = [0.5, 1, 2]  # noqa: RUF012  (width / height)
     RPN_ANCHOR_STRIDE = 1
+    RPN_ANCHOR_ROUNDING = False  # to whole pixels
+    RPN_ANCHOR_MEASURED_STRIDES = False  # image side // feature side instead of BACKBONE_STRIDES
     RPN_NMS_THRESHOLD = 0.7
+    RPN_NMS_PER_LEVEL = False  # each pyramid level competes by itself, PRE_NMS_LIMIT is a level's
+    RPN_CLIP_TO_WINDOW = False  # proposals end at the picture, not at its padding
     RPN_TRAIN_ANCHORS_PER_IMAGE = 256
     RPN_BBOX_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])  # dy, dx, log dh, log dw
     PRE_NMS_LIMIT = 6000
+    PRE_NMS_LIMIT_TRAINING = None  # None: PRE_NMS_LIMIT
     POST_NMS_ROIS_TRAINING = 2000
     POST_NMS_ROIS_INFERENCE = 1000
 
     # Masks at training: small crops of each instance inside its box instead of whole images.
+    USE_MASK = True  # False: Faster R-CNN, boxes only
     USE_MINI_MASK = True
     MINI_MASK_SHAPE = (56, 56)  # height, width
 
@@ -84,8 +112,11 @@ class Config:
     IMAGE_MIN_DIM = 800
     IMAGE_MAX_DIM = 1024
     IMAGE_MIN_SCALE = 0
+    IMAGE_INTERPOLATION = "constant"  # see `mrcnn.image.scale_image`
     IMAGE_CHANNEL_COUNT = 3
     MEAN_PIXEL = np.array([123.7, 116.8, 103.9])  # RGB
+    STD_PIXEL = 1.0  # one value, or one for each channel
+    BOX_OFFSET = 1  # normalised boxes: 1: corner pixels are 0 and 1; 0: the image's edges are
 
     # Training samples of the heads. Negatives: two for each positive (the ratio's complement), or,
     # with ROI_FILL_NEGATIVES or when an image has no positive, as many as fit.
@@ -101,22 +132,35 @@ class Config:
     ROI_ALIGN_MODE = "crop_and_resize"  # or "roi_align"
     ROI_ALIGN_SAMPLING_RATIO = 2  # "roi_align": samples a bin and axis; 0: adaptive, ceil(size)
     ROI_ALIGN_ALIGNED = True  # "roi_align": half-pixel correction
+    ROI_LEVEL_ROUNDING = "round"  # or "floor"
     POOL_SIZE = 7
     MASK_POOL_SIZE = 14
     MASK_SHAPE = [28, 28]  # noqa: RUF012
+    BOX_HEAD_CONV_LAYERS = 0  # 3x3 with BatchNorm, TOP_DOWN_PYRAMID_SIZE channels
+    BOX_HEAD_FC_LAYERS = 2
+    BOX_HEAD_FC_NORM = True
     FPN_CLASSIF_FC_LAYERS_SIZE = 1024
     MASK_HEAD_CHANNELS = 256
+    MASK_HEAD_NORM = True
     BBOX_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])
 
     # Detections.
     DETECTION_MAX_INSTANCES = 100
     DETECTION_MIN_CONFIDENCE = 0.7
     DETECTION_NMS_THRESHOLD = 0.3
+    DETECTION_PER_CLASS = False  # every class of an ROI, not only its best, may be a detection
+    MASK_PASTE = "resize"  # see `mrcnn.masks.PASTERS`
 
-    # Optimisation: SGD with momentum, gradients clipped by norm, L2 decay divided by weight size.
+    # Losses of boxes and masks; see `mrcnn.losses.box_loss`, `mrcnn.targets.encode_masks`.
+    SMOOTH_L1_BETA = 1.0
+    BBOX_LOSS_NORMALIZER = "positives"
+    MASK_TARGET = "crop_and_resize"
+
+    # Optimisation: SGD with momentum, gradients clipped by norm, L2 decay.
     LEARNING_RATE = 0.001
     LEARNING_MOMENTUM = 0.9
     WEIGHT_DECAY = 0.0001
+    WEIGHT_DECAY_BY_SIZE = True  # over the number of weights of a layer; False: half their sum
     GRADIENT_CLIP_NORM = 5.0
     LOSS_WEIGHTS = {  # noqa: RUF012
         "rpn_class_loss": 1.0,
@@ -139,7 +183,7 @@ class Config:
 
     @_Derived
     def IMAGE_SHAPE(self):
-        """[height, width, channels] of a model input; sides vary in modes "none" and "pad64"."""
+        """[height, width, channels] of a model input; only "square" and "crop" fix its sides."""
         side = self.IMAGE_MIN_DIM if self.IMAGE_RESIZE_MODE == "crop" else self.IMAGE_MAX_DIM
         return np.array([side, side, self.IMAGE_CHANNEL_COUNT])
 
@@ -199,8 +243,12 @@ class Config:
     def _model_problems(self):
         if not self.NAME or not isinstance(self.NAME, str):
             yield f"NAME is {self.NAME!r}; set a short name, it names logs and checkpoints"
-        if self.NUM_CLASSES < 2:
-            yield f"NUM_CLASSES is {self.NUM_CLASSES}; count background too: 1 + your classes"
+        if not isinstance(self.NUM_CLASSES, numbers.Integral) or self.NUM_CLASSES < 2:
+            yield f"NUM_CLASSES is {self.NUM_CLASSES!r}; count background too: 1 + your classes"
+        for key in ("DETECTION_MIN_CONFIDENCE", "DETECTION_NMS_THRESHOLD", "RPN_NMS_THRESHOLD"):
+            value = getattr(self, key)
+            if value is not None and not 0 <= value <= 1:
+                yield f"{key} is {value!r}; expected 0 to 1"
         if not callable(self.BACKBONE) and self.BACKBONE not in BACKBONES:
             yield f"BACKBONE is {self.BACKBONE!r}; expected one of {BACKBONES} or a callable"
         levels = len(self.BACKBONE_STRIDES)
@@ -211,8 +259,14 @@ class Config:
             )
         if list(self.BACKBONE_STRIDES) != [4, 8, 16, 32, 64]:
             yield f"BACKBONE_STRIDES is {self.BACKBONE_STRIDES}; P2 to P6 have [4, 8, 16, 32, 64]"
-        if self.ROI_ALIGN_MODE not in ROI_ALIGN_MODES:
-            yield f"ROI_ALIGN_MODE is {self.ROI_ALIGN_MODE!r}; expected one of {ROI_ALIGN_MODES}"
+        for key, choices in _CHOICES.items():
+            if getattr(self, key) not in choices:
+                yield f"{key} is {getattr(self, key)!r}; expected one of {choices}"
+        if self.MASK_TARGET != "crop_and_resize" and self.BOX_OFFSET:
+            yield f"MASK_TARGET is {self.MASK_TARGET!r}; it needs BOX_OFFSET = 0"
+        for key, least in (("RPN_CONV_LAYERS", 1), ("BOX_HEAD_FC_LAYERS", 1)):
+            if getattr(self, key) < least:
+                yield f"{key} is {getattr(self, key)}; expected at least {least}"
         if self.ROI_ALIGN_SAMPLING_RATIO < 0:
             yield f"ROI_ALIGN_SAMPLING_RATIO is {self.ROI_ALIGN_SAMPLING_RATIO}; 0 is adaptive"
         side = 2 * self.MASK_POOL_SIZE
@@ -224,9 +278,14 @@ class Config:
 
     def _image_problems(self):
         mode = self.IMAGE_RESIZE_MODE
-        if mode not in RESIZE_MODES:
-            yield f"IMAGE_RESIZE_MODE is {mode!r}; expected one of {RESIZE_MODES}"
-        for key in {"square": ["IMAGE_MAX_DIM"], "none": []}.get(mode, ["IMAGE_MIN_DIM"]):
+        if mode == "shortest_edge" and not (self.IMAGE_MIN_DIM and self.IMAGE_MAX_DIM):
+            yield (
+                f"IMAGE_MIN_DIM is {self.IMAGE_MIN_DIM} and IMAGE_MAX_DIM {self.IMAGE_MAX_DIM}; "
+                "mode 'shortest_edge' needs both, such as 800 and 1333"
+            )
+        padded = {"square": ["IMAGE_MAX_DIM"], "pad64": ["IMAGE_MIN_DIM"]}
+        padded["crop"] = padded["pad64"]
+        for key in padded.get(mode, []):
             value = getattr(self, key)
             if value is None or value <= 0 or value % 64:
                 below = max(64, (value or 0) // 64 * 64)
@@ -239,11 +298,15 @@ class Config:
                 f"IMAGE_MIN_DIM is {self.IMAGE_MIN_DIM} and IMAGE_MAX_DIM {self.IMAGE_MAX_DIM}; "
                 "lower the first or raise the second"
             )
-        if np.shape(self.MEAN_PIXEL) != (self.IMAGE_CHANNEL_COUNT,):
-            yield (
-                f"MEAN_PIXEL has shape {np.shape(self.MEAN_PIXEL)} and IMAGE_CHANNEL_COUNT is "
-                f"{self.IMAGE_CHANNEL_COUNT}; give one mean for each channel"
-            )
+        if not np.all(self.STD_PIXEL):
+            yield f"STD_PIXEL is {self.STD_PIXEL}; pixels are divided by it, 1.0 leaves them"
+        for key, scalar in (("MEAN_PIXEL", False), ("STD_PIXEL", True)):
+            shape = np.shape(getattr(self, key))
+            if shape != (self.IMAGE_CHANNEL_COUNT,) and not (scalar and shape == ()):
+                yield (
+                    f"{key} has shape {shape} and IMAGE_CHANNEL_COUNT is "
+                    f"{self.IMAGE_CHANNEL_COUNT}; give one value for each channel"
+                )
 
     def _training_problems(self):
         for key in ("IMAGES_PER_GPU", "GPU_COUNT", "MAX_GT_INSTANCES", "TRAIN_ROIS_PER_IMAGE"):

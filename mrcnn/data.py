@@ -17,10 +17,11 @@ from mrcnn.ground_truth import (
     check_classes,
     image_name,
     load_annotated,
+    mold,
     takes_rng,
     to_ground_truth,
 )
-from mrcnn.image import mold_image, to_model_image
+from mrcnn.image import parse_image_meta, to_model_image
 
 MIN_TRIES = 100  # images loaded in search of an object before a batch is given up
 
@@ -241,7 +242,7 @@ class DataGenerator(keras.utils.PyDataset):
         Returns:
             A tuple of one dict; instances beyond an image's own are zeros:
 
-            - `input_image`: float32 `[B, H, W, C]`, `MEAN_PIXEL` subtracted.
+            - `input_image`: float32 `[B, H, W, C]`, molded.
             - `input_image_meta`: float32 `[B, 12 + K]`.
             - `input_gt_class_ids`: int32 `[B, M]`, negative for crowds.
             - `input_gt_boxes`: float32 `[B, M, 4]`.
@@ -312,8 +313,11 @@ class DataGenerator(keras.utils.PyDataset):
                 "IMAGE_RESIZE_MODE to 'square' or 'crop'."
             )
         size, limit = len(samples), self.config.MAX_GT_INSTANCES
+        windows = [parse_image_meta(meta)["window"].astype(int) for meta in metas]
+        pictures = zip(images, windows, strict=True)
+        molded = [mold(image, window, self.config) for image, window in pictures]
         inputs = {
-            "input_image": mold_image(np.stack(images), self.config.MEAN_PIXEL),
+            "input_image": np.stack(molded),
             "input_image_meta": np.stack(metas),
             "input_gt_class_ids": np.zeros((size, limit), np.int32),
             "input_gt_boxes": np.zeros((size, limit, 4), np.float32),

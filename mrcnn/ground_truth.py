@@ -12,7 +12,7 @@ import warnings
 
 import numpy as np
 
-from mrcnn.image import compose_image_meta, resize_image, to_model_image
+from mrcnn.image import compose_image_meta, mold_image, resize_image, to_model_image
 from mrcnn.masks import extract_bboxes, minimize_mask, resize_mask
 
 
@@ -169,8 +169,10 @@ def to_ground_truth(
         min_scale=config.IMAGE_MIN_SCALE,
         mode=config.IMAGE_RESIZE_MODE,
         rng=rng,
+        interpolation=config.IMAGE_INTERPOLATION,
     )
-    masks = resize_mask(masks, scale, padding, crop)
+    size = (window[2] - window[0], window[3] - window[1])
+    masks = resize_mask(masks, scale, padding, crop, None if crop else size)
     if augmentation:
         with _naming(name, "augmentation"):
             image, masks = _augment(augmentation, image, masks, rng)
@@ -194,6 +196,21 @@ def to_ground_truth(
         image_id, original_shape, image.shape, window, scale, active_class_ids
     )
     return image, image_meta, class_ids, bbox, masks
+
+
+def mold(image, window, config):
+    """Returns what the network takes for a resized image: float32 `[H, W, C]`.
+
+    In mode "shortest_edge" the padding is zero afterwards, as in torchvision and detectron2; in
+    matterport's modes it was black before.
+    """
+    molded = mold_image(image, config.MEAN_PIXEL, config.STD_PIXEL)
+    if config.IMAGE_RESIZE_MODE == "shortest_edge":
+        y1, x1, y2, x2 = window
+        outside = np.ones(image.shape[:2], bool)
+        outside[y1:y2, x1:x2] = False
+        molded[outside] = 0
+    return molded
 
 
 def takes_rng(augmentation):

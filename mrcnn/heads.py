@@ -11,57 +11,119 @@ side, K classes, C channels.
 import keras
 from keras import layers, ops
 
-from mrcnn.backbone import BatchNorm
+from mrcnn.norm import BatchNorm
 
 
-def rpn_head(anchors_per_location, anchor_stride, in_channels, channels):
+def rpn_head(
+    anchors_per_location, anchor_stride, in_channels, channels, conv_layers=1, init_std=None
+):
     """Region proposal network (arXiv:1506.01497), shared by all levels.
 
     Args:
         anchors_per_location: int R.
         anchor_stride: int, stride of the first convolution.
         in_channels: int, channels of the pyramid.
-        channels: int, channels of the shared convolution.
+        channels: int, channels of the shared convolutions.
+        conv_layers: int, shared convolutions.
+        init_std: float, standard deviation of new kernels; None: Glorot's.
 
     Returns:
         keras.Model "rpn_model": float [B, h, w, C] -> `rpn_class_logits` [B, h*w*R, 2],
         `rpn_class` (their softmax) and `rpn_bbox` [B, h*w*R, 4].
     """
     feature = keras.Input((None, None, in_channels), name="input_rpn_feature_map")
-    shared = layers.Conv2D(
-        channels,
-        3,
-        anchor_stride,
-        padding="same",
-        activation="relu",
-        name="rpn_conv_shared",
-    )(feature)
-    logits = layers.Conv2D(2 * anchors_per_location, 1, name="rpn_class_raw")(shared)
+    shared = feature
+
+    def initializer():  # one for each layer: it draws the same for the same shape
+        return keras.initializers.RandomNormal(stddev=init_std) if init_std else "glorot_uniform"
+
+    for i in range(conv_layers):
+        shared = layers.Conv2D(
+            channels,
+            3,
+            anchor_stride if i == 0 else 1,
+            padding="same",
+            activation="relu",
+            kernel_initializer=initializer(),
+            name="rpn_conv_shared" if i == 0 else f"rpn_conv_shared{i + 1}",
+        )(shared)
+    logits = layers.Conv2D(
+        2 * anchors_per_location, 1, kernel_initializer=initializer(), name="rpn_class_raw"
+    )(shared)
     logits = layers.Reshape((-1, 2))(logits)  # (B, h, w, R*2) -> (B, h*w*R, 2)
     probs = layers.Activation("softmax", dtype="float32", name="rpn_class_xxx")(logits)
-    deltas = layers.Conv2D(4 * anchors_per_location, 1, name="rpn_bbox_pred")(shared)
+    deltas = layers.Conv2D(
+        4 * anchors_per_location, 1, kernel_initializer=initializer(), name="rpn_bbox_pred"
+    )(shared)
     deltas = layers.Reshape((-1, 4))(deltas)  # (B, h, w, R*4) -> (B, h*w*R, 4)
     return keras.Model(feature, [logits, probs, deltas], name="rpn_model")
 
 
-def box_head(num_classes, pool_size, channels, train_bn):
+def hidden_layers(specs, norm, train_bn, use_bias, epsilon):
+    """Convolutions with their norm and ReLU.
+
+    Args:
+        specs: list of (name of the convolution, name of its norm, channels, kernel, padding).
+        norm: bool, BatchNorm after each.
+        train_bn: see `Config.TRAIN_BN`.
+        use_bias: bool, whether a normalised convolution has a bias; one without norm has.
+        epsilon: float, of BatchNorm.
+
+    Returns:
+        list of layers.
+    """
+    hidden = []
+    for name, norm_name, channels, kernel, padding in specs:
+        bias = use_bias or not norm
+        hidden.append(layers.Conv2D(channels, kernel, padding=padding, use_bias=bias, name=name))
+        if norm:
+            hidden.append(BatchNorm(train_bn, epsilon=epsilon, name=norm_name))
+        hidden.append(layers.ReLU())
+    return hidden
+
+
+def box_head(
+    num_classes,
+    pool_size,
+    channels,
+    train_bn,
+    conv_layers=0,
+    conv_channels=256,
+    fc_layers=2,
+    fc_norm=True,
+    use_bias=True,
+    epsilon=1e-3,
+):
     """Classifier and box regressor of pooled ROIs.
 
     Args:
         num_classes: int K.
         pool_size: int P.
-        channels: int, width of the two hidden layers.
+        channels: int, width of the fully connected layers. The first of them is a convolution
+            with a P x P kernel, which is the same on a grid of P x P bins.
         train_bn: see `Config.TRAIN_BN`.
+        conv_layers: int, normalised 3x3 convolutions before them.
+        conv_channels: int, their channels.
+        fc_layers: int, fully connected layers.
+        fc_norm: bool, BatchNorm after each of them.
+        use_bias: bool, whether a normalised convolution has a bias.
+        epsilon: float, of BatchNorm.
 
     Returns:
         function: float [B, N, P, P, C] -> dict of `mrcnn_class_logits` [B, N, K], `mrcnn_class`
         (their softmax) and `mrcnn_bbox` [B, N, K, 4].
     """
-    hidden = []
-    for i, kernel in ((1, pool_size), (2, 1)):
-        hidden.append(layers.Conv2D(channels, kernel, name=f"mrcnn_class_conv{i}"))
-        hidden.append(BatchNorm(train_bn, name=f"mrcnn_class_bn{i}"))
-        hidden.append(layers.ReLU())
+    norm = (train_bn, use_bias, epsilon)
+    convs = [
+        (f"mrcnn_box_conv{i}", f"mrcnn_box_bn{i}", conv_channels, 3, "same")
+        for i in range(1, conv_layers + 1)
+    ]
+    kernels = [pool_size] + [1] * (fc_layers - 1)
+    fcs = [
+        (f"mrcnn_class_conv{i}", f"mrcnn_class_bn{i}", channels, kernel, "valid")
+        for i, kernel in enumerate(kernels, 1)
+    ]
+    hidden = hidden_layers(convs, True, *norm) + hidden_layers(fcs, fc_norm, *norm)
     class_logits = layers.Dense(num_classes, name="mrcnn_class_logits")
     class_probs = layers.Activation("softmax", dtype="float32", name="mrcnn_class")
     deltas = layers.Dense(4 * num_classes, name="mrcnn_bbox_fc")
@@ -84,26 +146,28 @@ def box_head(num_classes, pool_size, channels, train_bn):
     return head
 
 
-def mask_head(num_classes, channels, train_bn):
+def mask_head(num_classes, channels, train_bn, norm=True, use_bias=True, epsilon=1e-3):
     """Mask of every class of pooled ROIs, twice as fine as the pooled grid.
 
     Args:
         num_classes: int K.
         channels: int, channels of the convolutions.
         train_bn: see `Config.TRAIN_BN`.
+        norm: bool, BatchNorm after each convolution.
+        use_bias: bool, whether a normalised convolution has a bias.
+        epsilon: float, of BatchNorm.
 
     Returns:
-        function: float [B, N, P, P, C] -> float [B, N, 2P, 2P, K], probabilities.
+        function: float [B, N, P, P, C] -> float [B, N, 2P, 2P, K], logits.
     """
-    hidden = []
-    for i in (1, 2, 3, 4):
-        hidden.append(layers.Conv2D(channels, 3, padding="same", name=f"mrcnn_mask_conv{i}"))
-        hidden.append(BatchNorm(train_bn, name=f"mrcnn_mask_bn{i}"))
-        hidden.append(layers.ReLU())
+    specs = [
+        (f"mrcnn_mask_conv{i}", f"mrcnn_mask_bn{i}", channels, 3, "same") for i in (1, 2, 3, 4)
+    ]
+    hidden = hidden_layers(specs, norm, train_bn, use_bias, epsilon)
     hidden.append(
         layers.Conv2DTranspose(channels, 2, 2, activation="relu", name="mrcnn_mask_deconv")
     )
-    hidden.append(layers.Conv2D(num_classes, 1, activation="sigmoid", name="mrcnn_mask"))
+    hidden.append(layers.Conv2D(num_classes, 1, name="mrcnn_mask"))
 
     def head(pooled):
         x = ops.reshape(pooled, (-1, *pooled.shape[2:]))  # (B, N, P, P, C) -> (B*N, P, P, C)

@@ -7,6 +7,7 @@ Shape legend: H, W size in pixels; C channels; K classes, background included. A
 import warnings
 
 import numpy as np
+from PIL import Image
 from skimage import transform
 
 from mrcnn.config import RESIZE_MODES
@@ -133,8 +134,16 @@ def resize(
     )
 
 
-def resize_image(image, min_dim=None, max_dim=None, min_scale=None, mode="square", rng=None):
-    """Resizes an image and pads or crops it; never shrinks it except to respect `max_dim`.
+def resize_image(
+    image,
+    min_dim=None,
+    max_dim=None,
+    min_scale=None,
+    mode="square",
+    rng=None,
+    interpolation="constant",
+):
+    """Resizes an image and pads or crops it; only mode "shortest_edge" and `max_dim` shrink it.
 
     Args:
         image: array `[H, W, C]` of any numeric dtype.
@@ -143,12 +152,15 @@ def resize_image(image, min_dim=None, max_dim=None, min_scale=None, mode="square
         min_scale: float, the image is scaled up at least by this, even past `min_dim`.
         mode: `"none"`: as it is. `"square"`: zero-padded to `[max_dim, max_dim]`. `"pad64"`:
             zero-padded to multiples of 64. `"crop"`: a random `[min_dim, min_dim]` region.
+            `"shortest_edge"`: the short side becomes `min_dim`, unless the long one would pass
+            `max_dim`; zero-padded at the bottom and right to multiples of 32.
         rng: `np.random.Generator` that places the crop.
+        interpolation: see `scale_image`.
 
     Returns:
-        The image in its dtype; `window`, the box of the picture within it, padding excluded;
-        `scale`; `padding` as `[(top, bottom), (left, right), (0, 0)]`; `crop` as
-        `(y, x, height, width)` in the scaled image, or None.
+        The image in its dtype, or as `scale_image` returns it; `window`, the box of the picture
+        within it, padding excluded; `scale`; `padding` as `[(top, bottom), (left, right),
+        (0, 0)]`; `crop` as `(y, x, height, width)` in the scaled image, or None.
 
     Raises:
         ValueError: for an unknown mode, or dimensions that the mode cannot use.
@@ -163,6 +175,12 @@ def resize_image(image, min_dim=None, max_dim=None, min_scale=None, mode="square
     padding = [(0, 0), (0, 0), (0, 0)]
     if mode == "none":
         return image, (0, 0, height, width), 1, padding, None
+    if mode == "shortest_edge":
+        scale, size = _shortest_edge(height, width, min_dim, max_dim, interpolation)
+        if size != (height, width):
+            image = scale_image(image, size, interpolation)
+        padding[:2] = [(0, -side % 32) for side in size]
+        return np.pad(image, padding), (0, 0, *size), scale, padding, None
 
     scale = max(1, min_dim / min(height, width)) if min_dim else 1
     scale = max(scale, min_scale or 0)
@@ -170,7 +188,7 @@ def resize_image(image, min_dim=None, max_dim=None, min_scale=None, mode="square
         scale = max_dim / max(height, width)
     if scale != 1:
         height, width = scaled_size(height, width, scale)
-        image = resize(image, (height, width), preserve_range=True).astype(image.dtype)
+        image = scale_image(image, (height, width), interpolation)
 
     if mode == "crop":
         rng = rng or np.random.default_rng()
@@ -185,6 +203,36 @@ def resize_image(image, min_dim=None, max_dim=None, min_scale=None, mode="square
     return np.pad(image, padding), (top, left, top + height, left + width), scale, padding, None
 
 
+def _shortest_edge(height, width, min_dim, max_dim, interpolation):
+    """Scale and size of mode "shortest_edge", each family with its own rounding."""
+    scale = min(min_dim / min(height, width), max_dim / max(height, width))
+    half = 0.0 if interpolation == "edge" else 0.5  # torchvision rounds down
+    return scale, tuple(max(1, int(side * scale + half)) for side in (height, width))
+
+
+def scale_image(image, size, interpolation):
+    """Resizes an image bilinearly.
+
+    Args:
+        image: array `[H, W, C]`.
+        size: height and width of the result.
+        interpolation: `"constant"`: black beyond the border, the dtype kept (matterport).
+            `"edge"`: the border repeated, float32 (torchvision). `"antialias"`: as `"edge"`, and
+            when shrinking a weighted mean over the pixels covered, uint8 rounded (detectron2; other
+            dtypes as `"edge"`).
+
+    Returns:
+        Array `[*size, C]`.
+    """
+    if interpolation == "constant":
+        return resize(image, size, preserve_range=True).astype(image.dtype)
+    if interpolation == "antialias" and image.dtype == np.uint8:
+        planes = [Image.fromarray(image[:, :, i]) for i in range(image.shape[2])]
+        planes = [np.asarray(p.resize(size[::-1], Image.Resampling.BILINEAR)) for p in planes]
+        return np.stack(planes, axis=-1)
+    return resize(image, size, mode="edge", preserve_range=True).astype(np.float32)
+
+
 def _check_resize(mode, min_dim, max_dim):
     if mode not in RESIZE_MODES:
         raise ValueError(
@@ -193,6 +241,11 @@ def _check_resize(mode, min_dim, max_dim):
         )
     if mode == "square" and not max_dim:
         raise ValueError(f"Mode 'square' expects max_dim, received {max_dim}. Pass its side.")
+    if mode == "shortest_edge" and not (min_dim and max_dim):
+        raise ValueError(
+            f"Mode 'shortest_edge' expects min_dim and max_dim, received {min_dim} and {max_dim}. "
+            "Pass both, such as 800 and 1333."
+        )
     if mode == "crop" and not min_dim:
         raise ValueError(f"Mode 'crop' expects min_dim, received {min_dim}. Pass its side.")
     if mode == "pad64" and (min_dim or 0) % 64:
@@ -207,14 +260,16 @@ def scaled_size(height, width, scale):
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def mold_image(image, mean_pixel):
-    """Returns `image` `[..., C]` minus `mean_pixel` `[C]`, float32."""
-    return np.asarray(image, np.float32) - np.asarray(mean_pixel, np.float32)
+def mold_image(image, mean_pixel, std_pixel=1.0):
+    """Returns `image` `[..., C]` minus `mean_pixel` `[C]` over `std_pixel` `[C]`, float32."""
+    image = np.asarray(image, np.float32) - np.asarray(mean_pixel, np.float32)
+    return image if np.all(std_pixel == 1.0) else image / np.asarray(std_pixel, np.float32)
 
 
-def unmold_image(image, mean_pixel):
-    """Inverts `mold_image`: adds `mean_pixel`, rounds, clips to 0..255; uint8."""
-    image = np.asarray(image, np.float32) + np.asarray(mean_pixel, np.float32)
+def unmold_image(image, mean_pixel, std_pixel=1.0):
+    """Inverts `mold_image`: rounds, clips to 0..255; uint8."""
+    image = np.asarray(image, np.float32) * np.asarray(std_pixel, np.float32)
+    image += np.asarray(mean_pixel, np.float32)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 

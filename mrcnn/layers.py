@@ -10,14 +10,14 @@ M ground truths, D detections, K classes, C channels.
 import keras
 from keras import ops
 
-from mrcnn import anchors, losses, roi_align, targets
+from mrcnn import anchors, roi_align
 from mrcnn.config import ROI_ALIGN_MODES
 from mrcnn.image import parse_image_meta
 from mrcnn.ops import apply_box_deltas, clip_boxes, gather, nms, norm_boxes, top_k
 
 
-class _Layer(keras.layers.Layer):
-    """A layer without weights whose constructor arguments are its configuration."""
+class PureLayer(keras.layers.Layer):
+    """A layer without weights, in float32, whose constructor arguments are its configuration."""
 
     def __init__(self, name=None, **constants):
         super().__init__(name=name, dtype="float32", autocast=False)
@@ -32,7 +32,7 @@ def image_shape(image_meta):
     return parse_image_meta(image_meta)["image_shape"][:, :2]
 
 
-class Anchors(_Layer):
+class Anchors(PureLayer):
     """Anchors of a pyramid: see `mrcnn.anchors`.
 
     Args:
@@ -40,52 +40,100 @@ class Anchors(_Layer):
         ratios: list of floats, width / height.
         strides: list of ints, image pixels from one feature to the next.
         anchor_stride: int, features from one anchor location to the next.
+        rounded: bool, whole pixels, see `mrcnn.anchors.cell_anchors`.
+        measured_strides: bool, take image side // feature side instead of `strides`, as
+            torchvision: it differs where a side is not a multiple of the stride.
+        box_offset: see `mrcnn.ops`.
     """
 
-    def __init__(self, scales, ratios, strides, anchor_stride=1, name=None):
+    def __init__(
+        self,
+        scales,
+        ratios,
+        strides,
+        anchor_stride=1,
+        rounded=False,
+        measured_strides=False,
+        box_offset=1,
+        name=None,
+    ):
         super().__init__(
-            name, scales=scales, ratios=ratios, strides=strides, anchor_stride=anchor_stride
+            name,
+            scales=scales,
+            ratios=ratios,
+            strides=strides,
+            anchor_stride=anchor_stride,
+            rounded=rounded,
+            measured_strides=measured_strides,
+            box_offset=box_offset,
         )
         self.levels = list(zip(scales, strides, strict=True))
-        self.ratios, self.anchor_stride = ratios, anchor_stride
+        self.ratios, self.anchor_stride, self.rounded = ratios, anchor_stride, rounded
+        self.measured_strides, self.box_offset = measured_strides, box_offset
 
     def call(self, images, features):
-        """Returns a dict of float32 [1, A, 4]: `pixels` and `normalized`."""
-        pixels = [
-            anchors.grid_anchors(
-                scale, self.ratios, *ops.shape(feature)[1:3], stride, self.anchor_stride
+        """Returns a dict: `levels`, the anchors of each level, float32 [1, A_l, 4] normalised, and
+        `pixels`, all of them, float32 [1, A, 4]."""
+        sides = ops.shape(images)[1:3]
+        pixels = []
+        for (scale, stride), feature in zip(self.levels, features, strict=True):
+            cells = ops.shape(feature)[1:3]
+            if self.measured_strides:
+                stride = tuple(side // cell for side, cell in zip(sides, cells, strict=True))
+            level = anchors.grid_anchors(
+                scale, self.ratios, *cells, stride, self.anchor_stride, self.rounded
             )
-            for (scale, stride), feature in zip(self.levels, features, strict=True)
-        ]
-        pixels = ops.expand_dims(ops.concatenate(pixels), 0)
-        shape = ops.stack([ops.cast(side, "float32") for side in ops.shape(images)[1:3]])
-        return {"pixels": pixels, "normalized": norm_boxes(pixels, shape)}
+            pixels.append(ops.expand_dims(level, 0))
+        shape = ops.stack([ops.cast(side, "float32") for side in sides])
+        return {
+            "levels": [norm_boxes(level, shape, self.box_offset) for level in pixels],
+            "pixels": ops.concatenate(pixels, axis=1),
+        }
 
 
-class NormBoxes(_Layer):
+class NormBoxes(PureLayer):
     """Pixels to normalised coordinates: boxes [B, M, 4], meta [B, META] -> float32 [B, M, 4].
 
     Padding, a row of zeros, stays a row of zeros.
+
+    Args:
+        box_offset: see `mrcnn.ops`.
     """
 
+    def __init__(self, box_offset=1, name=None):
+        super().__init__(name, box_offset=box_offset)
+        self.box_offset = box_offset
+
     def call(self, boxes, image_meta):
-        normalized = norm_boxes(boxes, ops.expand_dims(image_shape(image_meta), 1))
+        shape = ops.expand_dims(image_shape(image_meta), 1)
+        normalized = norm_boxes(boxes, shape, self.box_offset)
         return ops.where(ops.any(boxes != 0, axis=-1, keepdims=True), normalized, 0.0)
 
 
-class ProposalLayer(_Layer):
+class ProposalLayer(PureLayer):
     """Proposals of the RPN: the best anchors, refined, clipped, without duplicates.
 
     Args:
         proposal_count: int, proposals kept at most (N).
         nms_threshold: float, IoU above which the lower score goes.
-        pre_nms_limit: int, anchors that take part.
+        pre_nms_limit: int, anchors of a level that take part.
         std_dev: four floats, scale of the deltas.
         native: see `mrcnn.ops.nms`.
+        clip_to_window: bool, clip to the picture inside the image, and drop what has no area
+            there; else clip to the image, padding included.
+        box_offset: see `mrcnn.ops`.
     """
 
     def __init__(
-        self, proposal_count, nms_threshold, pre_nms_limit, std_dev, native=True, name=None
+        self,
+        proposal_count,
+        nms_threshold,
+        pre_nms_limit,
+        std_dev,
+        native=True,
+        clip_to_window=False,
+        box_offset=1,
+        name=None,
     ):
         std_dev = [float(x) for x in std_dev]
         super().__init__(
@@ -95,39 +143,76 @@ class ProposalLayer(_Layer):
             pre_nms_limit=pre_nms_limit,
             std_dev=std_dev,
             native=native,
+            clip_to_window=clip_to_window,
+            box_offset=box_offset,
         )
         self.proposal_count, self.nms_threshold = proposal_count, nms_threshold
         self.pre_nms_limit, self.std_dev, self.native = pre_nms_limit, std_dev, native
+        self.clip_to_window, self.box_offset = clip_to_window, box_offset
 
-    def call(self, rpn_class, rpn_bbox, anchors):
+    def call(self, rpn_class, rpn_bbox, anchors, image_meta):
         """Turns scored anchors into proposals.
 
         Args:
             rpn_class: float [B, A, 2], probabilities of background and object.
             rpn_bbox: float [B, A, 4], deltas.
-            anchors: float [1, A, 4], normalised.
+            anchors: list of float [1, A_l, 4], normalised; each item is a competition, the best of
+                all of them are returned.
+            image_meta: float [B, META].
 
         Returns:
             float32 [B, N, 4], normalised, best first, padded with zeros.
         """
+        if self.clip_to_window:
+            window = ops.expand_dims(normalized_window(image_meta, self.box_offset), 1)
+        else:
+            window = ops.convert_to_tensor([0.0, 0.0, 1.0, 1.0])
+        found, start = [], 0
+        for level in anchors:
+            end = start + ops.shape(level)[1]
+            predictions = rpn_class[:, start:end], rpn_bbox[:, start:end]
+            found.append(self._propose(*predictions, level, window))
+            start = end
+        if len(found) == 1:
+            return found[0][0]
+        boxes, scores = (ops.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+        best, index = top_k(scores, self.proposal_count)
+        return ops.where(best[..., None] > -float("inf"), gather(boxes, index), 0.0)
+
+    def compute_output_spec(self, rpn_class, *args, **kwargs):
+        # Inference by running `call` on made-up sizes would cut levels out of nothing.
+        return keras.KerasTensor((rpn_class.shape[0], self.proposal_count, 4), "float32")
+
+    def _propose(self, rpn_class, rpn_bbox, anchors, window):
+        """The proposals of one level: boxes [B, N, 4] and scores [B, N], padded with -inf."""
         scores = ops.cast(ops.stop_gradient(rpn_class[..., 1]), "float32")
         scores, index = top_k(scores, self.pre_nms_limit)
         deltas = ops.cast(gather(ops.stop_gradient(rpn_bbox), index), "float32")
         boxes = apply_box_deltas(
             ops.take(anchors[0], index, axis=0), deltas * ops.convert_to_tensor(self.std_dev)
         )
-        boxes = clip_boxes(boxes, ops.convert_to_tensor([0.0, 0.0, 1.0, 1.0]))
+        boxes = clip_boxes(boxes, window)
+        if self.clip_to_window:
+            seen = ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1)
+            scores = ops.where(seen, scores, -float("inf"))
         keep = nms(boxes, scores, self.proposal_count, self.nms_threshold, native=self.native)
-        return _take_kept(boxes, keep)
+        kept_scores = ops.where(keep >= 0, gather(scores, ops.maximum(keep, 0)), -float("inf"))
+        return take_kept(boxes, keep), kept_scores
 
 
-def _take_kept(values, keep):
+def normalized_window(image_meta, box_offset):
+    """Where the picture lies in its molded image: [B, META] -> float [B, 4], normalised."""
+    window = parse_image_meta(image_meta)["window"]
+    return norm_boxes(window, image_shape(image_meta), box_offset)
+
+
+def take_kept(values, keep):
     """Rows of `values` [B, N, ...] by index [B, S], zeros where the index is -1."""
     taken = gather(values, ops.maximum(keep, 0))
     return ops.where(ops.expand_dims(keep >= 0, -1), taken, 0.0)
 
 
-class PyramidROIAlign(_Layer):
+class PyramidROIAlign(PureLayer):
     """Pools each box from the pyramid level that fits its size.
 
     Args:
@@ -136,6 +221,8 @@ class PyramidROIAlign(_Layer):
         sampling_ratio: int, samples of a bin and axis in mode "roi_align"; 0: adaptive.
         aligned: bool, half-pixel correction in mode "roi_align".
         native: see `mrcnn.roi_align`.
+        level_rounding: "round" or "floor", see `mrcnn.roi_align.roi_levels`.
+        box_offset: see `mrcnn.ops`.
     """
 
     def __init__(
@@ -145,6 +232,8 @@ class PyramidROIAlign(_Layer):
         sampling_ratio=2,
         aligned=True,
         native=True,
+        level_rounding="round",
+        box_offset=1,
         name=None,
     ):
         super().__init__(
@@ -154,11 +243,14 @@ class PyramidROIAlign(_Layer):
             sampling_ratio=sampling_ratio,
             aligned=aligned,
             native=native,
+            level_rounding=level_rounding,
+            box_offset=box_offset,
         )
         if mode not in ROI_ALIGN_MODES:
             raise ValueError(f"mode is {mode!r}; expected one of {ROI_ALIGN_MODES}")
         self.pool_size, self.mode, self.native = pool_size, mode, native
         self.sampling_ratio, self.aligned = sampling_ratio, aligned
+        self.level_rounding, self.box_offset = level_rounding, box_offset
 
     def call(self, boxes, image_meta, features):
         """Pools boxes.
@@ -172,7 +264,7 @@ class PyramidROIAlign(_Layer):
             float [B, N, pool_size, pool_size, C].
         """
         boxes, shape = ops.stop_gradient(boxes), image_shape(image_meta)
-        levels = roi_align.roi_levels(boxes, shape, len(features))
+        levels = roi_align.roi_levels(boxes, shape, len(features), self.level_rounding)
         if self.mode == "crop_and_resize":
             return roi_align.pyramid_crop_and_resize(
                 features, boxes, levels, self.pool_size, self.native
@@ -186,149 +278,5 @@ class PyramidROIAlign(_Layer):
             self.sampling_ratio,
             self.aligned,
             self.native,
+            self.box_offset,
         )
-
-
-class AnchorTargetLayer(_Layer):
-    """Targets of the RPN: `mrcnn.targets.rpn_targets`.
-
-    Args:
-        num_anchors: int, anchors drawn for each image.
-        std_dev: four floats, scale of the deltas.
-        seed: int or None.
-    """
-
-    def __init__(self, num_anchors, std_dev, seed=None, name=None):
-        std_dev = [float(x) for x in std_dev]
-        super().__init__(name, num_anchors=num_anchors, std_dev=std_dev, seed=seed)
-        self.num_anchors, self.std_dev = num_anchors, std_dev
-        self.seed_generator = keras.random.SeedGenerator(seed)
-
-    def call(self, anchors, gt_class_ids, gt_boxes):
-        return targets.rpn_targets(
-            anchors, gt_class_ids, gt_boxes, self.num_anchors, self.std_dev, self.seed_generator
-        )
-
-
-class DetectionTargetLayer(_Layer):
-    """Training ROIs of the heads and their targets: `mrcnn.targets.roi_targets`.
-
-    Args:
-        num_rois: int, ROIs drawn for each image (T).
-        positive_ratio: float, share of positives at most.
-        std_dev: four floats, scale of the deltas.
-        mask_shape: (int, int), height and width of mask targets.
-        mini_masks: bool, ground truth masks cover their boxes instead of the image.
-        fill_negatives: bool, draw more negatives where positives are few.
-        add_gt: bool, ground truth boxes join the proposals.
-        seed: int or None.
-    """
-
-    def __init__(
-        self,
-        num_rois,
-        positive_ratio,
-        std_dev,
-        mask_shape,
-        mini_masks,
-        fill_negatives=False,
-        add_gt=False,
-        seed=None,
-        name=None,
-    ):
-        self.arguments = {
-            "num_rois": num_rois,
-            "positive_ratio": positive_ratio,
-            "std_dev": [float(x) for x in std_dev],
-            "mask_shape": list(mask_shape),
-            "mini_masks": mini_masks,
-            "fill_negatives": fill_negatives,
-        }
-        super().__init__(name, **self.arguments, add_gt=add_gt, seed=seed)
-        self.add_gt = add_gt
-        self.seed_generator = keras.random.SeedGenerator(seed)
-
-    def call(self, proposals, gt_class_ids, gt_boxes, gt_masks):
-        if self.add_gt:
-            objects = ops.where(ops.expand_dims(gt_class_ids > 0, -1), gt_boxes, 0.0)
-            proposals = ops.concatenate([proposals, objects], axis=1)
-        return targets.roi_targets(
-            proposals,
-            gt_class_ids,
-            gt_boxes,
-            gt_masks,
-            seed=self.seed_generator,
-            **self.arguments,
-        )
-
-
-class DetectionLayer(_Layer):
-    """Final detections: the best class of each ROI, refined, without duplicates in a class.
-
-    Args:
-        max_instances: int, detections kept at most (D).
-        min_confidence: float, lowest score that counts; 0 or None: any.
-        nms_threshold: float, IoU above which the lower score of a class goes.
-        std_dev: four floats, scale of the deltas.
-        native: see `mrcnn.ops.nms`.
-    """
-
-    def __init__(
-        self, max_instances, min_confidence, nms_threshold, std_dev, native=True, name=None
-    ):
-        std_dev = [float(x) for x in std_dev]
-        super().__init__(
-            name,
-            max_instances=max_instances,
-            min_confidence=min_confidence,
-            nms_threshold=nms_threshold,
-            std_dev=std_dev,
-            native=native,
-        )
-        self.max_instances, self.min_confidence = max_instances, min_confidence or 0.0
-        self.nms_threshold, self.std_dev, self.native = nms_threshold, std_dev, native
-
-    def call(self, rois, mrcnn_class, mrcnn_bbox, image_meta):
-        """Turns classified ROIs into detections.
-
-        Args:
-            rois: float [B, N, 4], normalised, zero padded.
-            mrcnn_class: float [B, N, K], probabilities.
-            mrcnn_bbox: float [B, N, K, 4], deltas of each class.
-            image_meta: float [B, META]; boxes are clipped to its window.
-
-        Returns:
-            float32 [B, D, 6] = y1 x1 y2 x2 (normalised), class id, score; best first, zero padded.
-        """
-        probs = ops.cast(mrcnn_class, "float32")
-        class_ids = ops.cast(ops.argmax(probs, axis=-1), "int32")  # (B, N)
-        scores = ops.max(probs, axis=-1)
-        deltas = ops.take_along_axis(mrcnn_bbox, class_ids[..., None, None], axis=2)[:, :, 0]
-        deltas = ops.cast(deltas, "float32") * ops.convert_to_tensor(self.std_dev)
-        window = parse_image_meta(image_meta)["window"]
-        window = norm_boxes(window, image_shape(image_meta))
-        boxes = clip_boxes(apply_box_deltas(rois, deltas), ops.expand_dims(window, 1))
-
-        is_roi = ops.any(rois != 0, axis=-1)
-        wanted = is_roi & (class_ids > 0) & (scores >= self.min_confidence)
-        scores = ops.where(wanted, scores, -float("inf"))
-        keep = nms(
-            boxes, scores, self.max_instances, self.nms_threshold, class_ids, native=self.native
-        )
-        columns = [boxes, ops.cast(class_ids, "float32")[..., None], scores[..., None]]
-        return _take_kept(ops.concatenate(columns, axis=-1), keep)
-
-
-class ClassMasks(_Layer):
-    """Mask of each detection's class: [B, D, h, w, K], [B, D, 6] -> float32 [B, D, h, w]."""
-
-    def call(self, masks, detections):
-        class_ids = ops.cast(detections[..., 4], "int32")[..., None, None, None]
-        return ops.cast(ops.take_along_axis(masks, class_ids, axis=4)[..., 0], "float32")
-
-
-class Loss(_Layer):
-    """The function of `mrcnn.losses` with the layer's name: tensors -> float32 scalar."""
-
-    def call(self, *tensors):
-        return getattr(losses, self.name)(*tensors)

@@ -12,16 +12,39 @@ from keras import ops
 from mrcnn.ops import gather
 
 
-def smooth_l1(target, pred):
-    """0.5 d^2 where |d| < 1, |d| - 0.5 elsewhere (arXiv:1504.08083, equation 3)."""
+def smooth_l1(target, pred, beta=1.0):
+    """0.5 d^2 / beta where |d| < beta, |d| - 0.5 beta elsewhere (arXiv:1504.08083, equation 3).
+
+    A beta of 0 gives |d|.
+    """
     distance = ops.abs(ops.cast(target, "float32") - ops.cast(pred, "float32"))
-    return ops.where(distance < 1.0, 0.5 * distance * distance, distance - 0.5)
+    if beta == 0:
+        return distance
+    return ops.where(distance < beta, 0.5 / beta * distance * distance, distance - 0.5 * beta)
 
 
 def masked_mean(values, mask):
     """Mean of `values` [...] where `mask` [...] is true; 0.0 where it is nowhere."""
     mask = ops.cast(mask, "float32")
     return ops.sum(ops.where(mask > 0, values, 0.0)) / ops.maximum(ops.sum(mask), 1.0)
+
+
+def box_loss(target, pred, positive, sampled, beta, normalizer):
+    """Smooth L1 of box deltas of the positives: float [..., 4] twice, bool [...] twice -> scalar.
+
+    Args:
+        target, pred: deltas.
+        positive: which boxes count.
+        sampled: which boxes were drawn, negatives included.
+        beta: see `smooth_l1`.
+        normalizer: "positives": mean over the positives' deltas (matterport); "sampled": their
+            sum over the number of drawn boxes (torchvision, detectron2).
+    """
+    loss = smooth_l1(target, pred, beta)
+    if normalizer == "positives":
+        return masked_mean(ops.mean(loss, axis=-1), positive)
+    loss = ops.sum(ops.where(positive, ops.sum(loss, axis=-1), 0.0))
+    return loss / ops.maximum(ops.sum(ops.cast(sampled, "float32")), 1.0)
 
 
 def cross_entropy(class_ids, logits):
@@ -43,7 +66,14 @@ def rpn_class_loss(target_rpn_index, target_rpn_class, rpn_class_logits):
     return masked_mean(loss, target_rpn_class >= 0)
 
 
-def rpn_bbox_loss(target_rpn_index, target_rpn_class, target_rpn_deltas, rpn_bbox):
+def rpn_bbox_loss(
+    target_rpn_index,
+    target_rpn_class,
+    target_rpn_deltas,
+    rpn_bbox,
+    beta=1.0,
+    normalizer="positives",
+):
     """Smooth L1 of the deltas, over the positive anchors.
 
     Args:
@@ -51,9 +81,11 @@ def rpn_bbox_loss(target_rpn_index, target_rpn_class, target_rpn_deltas, rpn_bbo
         target_rpn_class: int [B, S]; 1 object, 0 background, -1 padding.
         target_rpn_deltas: float [B, S, 4].
         rpn_bbox: float [B, A, 4].
+        beta, normalizer: see `box_loss`.
     """
-    loss = smooth_l1(target_rpn_deltas, gather(rpn_bbox, target_rpn_index))
-    return masked_mean(ops.mean(loss, axis=-1), target_rpn_class == 1)
+    pred = gather(rpn_bbox, target_rpn_index)
+    drawn = (target_rpn_class == 1, target_rpn_class >= 0)
+    return box_loss(target_rpn_deltas, pred, *drawn, beta, normalizer)
 
 
 def mrcnn_class_loss(target_class_ids, mrcnn_class_logits, active_class_ids):
@@ -70,29 +102,31 @@ def mrcnn_class_loss(target_class_ids, mrcnn_class_logits, active_class_ids):
     return masked_mean(loss, active & (target_class_ids >= 0))
 
 
-def mrcnn_bbox_loss(target_class_ids, target_deltas, mrcnn_bbox):
+def mrcnn_bbox_loss(target_class_ids, target_deltas, mrcnn_bbox, beta=1.0, normalizer="positives"):
     """Smooth L1 of the deltas of the target class, over positive ROIs.
 
     Args:
         target_class_ids: int [B, T]; above 0 in positive ROIs.
         target_deltas: float [B, T, 4].
         mrcnn_bbox: float [B, T, K, 4].
+        beta, normalizer: see `box_loss`.
     """
     class_ids = ops.maximum(target_class_ids, 0)[..., None, None]
     pred = ops.take_along_axis(mrcnn_bbox, class_ids, axis=2)[:, :, 0]  # (B, T, 4)
-    loss = ops.mean(smooth_l1(target_deltas, pred), axis=-1)
-    return masked_mean(loss, target_class_ids > 0)
+    drawn = (target_class_ids > 0, target_class_ids >= 0)
+    return box_loss(target_deltas, pred, *drawn, beta, normalizer)
 
 
-def mrcnn_mask_loss(target_class_ids, target_masks, mrcnn_mask):
+def mrcnn_mask_loss(target_class_ids, target_masks, mrcnn_mask_logits):
     """Binary cross-entropy of the target class's mask, over positive ROIs.
 
     Args:
         target_class_ids: int [B, P]; above 0 in positive ROIs.
-        target_masks: float [B, P, h, w], 0 or 1.
-        mrcnn_mask: float [B, P, h, w, K], probabilities.
+        target_masks: float [B, P, h, w], 0 to 1.
+        mrcnn_mask_logits: float [B, P, h, w, K].
     """
     class_ids = ops.maximum(target_class_ids, 0)[..., None, None, None]
-    pred = ops.cast(ops.take_along_axis(mrcnn_mask, class_ids, axis=4)[..., 0], "float32")
-    loss = ops.mean(ops.binary_crossentropy(target_masks, pred), axis=(2, 3))
+    pred = ops.cast(ops.take_along_axis(mrcnn_mask_logits, class_ids, axis=4)[..., 0], "float32")
+    loss = ops.binary_crossentropy(target_masks, pred, from_logits=True)
+    loss = ops.mean(loss, axis=(2, 3))
     return masked_mean(loss, target_class_ids > 0)

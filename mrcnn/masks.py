@@ -9,7 +9,7 @@ import numpy as np
 from mrcnn.image import resize, scaled_size
 
 
-def resize_mask(mask, scale, padding, crop=None):
+def resize_mask(mask, scale, padding, crop=None, size=None):
     """Does to masks what `resize_image` did to their image, with nearest neighbours.
 
     A pixel takes the value under its centre, so that masks and image stay aligned.
@@ -17,12 +17,13 @@ def resize_mask(mask, scale, padding, crop=None):
     Args:
         mask: array `[H, W, N]`; `N` may be 0.
         scale, padding, crop: as `resize_image` returned them.
+        size: height and width of the scaled image, where `scale` does not tell them exactly.
 
     Returns:
         New array of the resized image's height and width, `[h, w, N]`, of the mask's dtype.
     """
     height, width = mask.shape[:2]
-    new_height, new_width = scaled_size(height, width, scale)
+    new_height, new_width = size or scaled_size(height, width, scale)
     y, x, h, w = crop or (0, 0, new_height, new_width)
     rows = (2 * np.arange(y, y + h) + 1) * height // (2 * new_height)
     cols = (2 * np.arange(x, x + w) + 1) * width // (2 * new_width)
@@ -129,3 +130,69 @@ def _paste(canvas, box, draw):
     if top < bottom and left < right:
         patch = draw((y2 - y1, x2 - x1))
         canvas[top:bottom, left:right] = patch[top - y1 : bottom - y1, left - x1 : right - x1]
+
+
+def paste_padded(canvas, mask, box, threshold=0.5):
+    """Pastes a mask as torchvision: one pixel of zeros around it, then resized to whole pixels.
+
+    Args:
+        canvas: bool array `[H, W]`, written in place.
+        mask: float array `[height, width]`, values 0..1.
+        box: four floats.
+        threshold: float, pixels above it belong to the object.
+    """
+    padded = np.pad(np.asarray(mask, np.float32), 1)
+    grow = np.float32(padded.shape[0] / mask.shape[0])
+    box = np.asarray(box, np.float32)
+    center, half = (box[2:] + box[:2]) * np.float32(0.5), (box[2:] - box[:2]) * np.float32(0.5)
+    low, high = np.trunc(center - half * grow), np.trunc(center + half * grow)
+    size = np.maximum(high - low + 1, 1)  # the last pixel is inside
+
+    def points(axis, pixels):
+        inside = (pixels + 0.5 - low[axis]) * (padded.shape[axis] / size[axis]) - 0.5
+        return np.clip(inside, 0, padded.shape[axis] - 1)
+
+    region = [*low, *(low + size)]
+    _paste_sampled(canvas, padded, region, points, lambda found: found > threshold)
+
+
+def paste_sampled(canvas, mask, box, threshold=0.5):
+    """Pastes a mask as detectron2: sampled at the pixels' centres, zero beyond its border.
+
+    The arguments are those of `paste_padded`; pixels of at least `threshold` belong to the object.
+    """
+    box = np.asarray(box, np.float64)
+
+    def points(axis, pixels):
+        scale = mask.shape[axis] / (box[axis + 2] - box[axis])
+        return (pixels + 0.5 - box[axis]) * scale - 0.5
+
+    region = [*(np.floor(box[:2]) - 1), *(np.ceil(box[2:]) + 1)]
+    _paste_sampled(canvas, mask, region, points, lambda found: found >= threshold)
+
+
+def _paste_sampled(canvas, mask, region, points, decide):
+    """Fills the region of a canvas by bilinear samples of a mask: rows, then columns.
+
+    Args:
+        canvas: bool array `[H, W]`, written in place.
+        mask: float array `[height, width]`.
+        region: y1 x1 y2 x2, whole numbers; what lies outside the canvas is left out.
+        points: function `(axis, pixels)` to positions in the mask, in its pixels.
+        decide: function of the samples to bool.
+    """
+    low = np.maximum(region[:2], 0).astype(int)
+    high = np.minimum(region[2:], canvas.shape).astype(int)
+    if (low >= high).any():
+        return
+    weights = []
+    for axis in (0, 1):
+        positions = points(axis, np.arange(low[axis], high[axis]))[:, None]
+        distance = np.abs(positions - np.arange(mask.shape[axis]))
+        weights.append(np.maximum(0, 1 - distance).astype(np.float32))
+    found = weights[0] @ np.asarray(mask, np.float32) @ weights[1].T
+    canvas[low[0] : high[0], low[1] : high[1]] = decide(found)
+
+
+# How a mask comes into its image, by `Config.MASK_PASTE`: (canvas, mask, box) in place.
+PASTERS = {"resize": paste_mask, "padded": paste_padded, "sampled": paste_sampled}

@@ -9,11 +9,12 @@ import warnings
 import keras
 import numpy as np
 
-from mrcnn import weights
+from mrcnn import convert, hdf5, weights
 from mrcnn.data import DataGenerator, to_tf_dataset
-from mrcnn.ground_truth import load_image_gt
-from mrcnn.image import compose_image_meta, mold_image, resize_image, to_model_image
+from mrcnn.ground_truth import load_image_gt, mold
+from mrcnn.image import compose_image_meta, resize_image, to_model_image
 from mrcnn.network import build_network
+from mrcnn.readers import read_arrays
 from mrcnn.training import LAYER_GROUPS, Checkpoint, make_deterministic, set_trainable
 from mrcnn.unmold import unmold_detections
 
@@ -83,8 +84,8 @@ class MaskRCNN:
         Returns:
             list of dicts, one for each image, best detection first: `rois` int32 [n, 4] y1 x1 y2
             x2 in pixels, `boxes` float32 [n, 4] the same before rounding, `class_ids` int32 [n],
-            `scores` float32 [n] and `masks` bool [H, W, n]. The result for an image does not
-            depend on the others.
+            `scores` float32 [n] and, with `USE_MASK`, `masks` bool [H, W, n]. The result for an
+            image does not depend on the others.
 
         Raises:
             ValueError: an image that cannot be used, named by its place in the list.
@@ -110,10 +111,12 @@ class MaskRCNN:
             for row, (i, item) in enumerate(zip(indices, batch, strict=True)):
                 results[i] = unmold_detections(
                     outputs["detections"][row],
-                    outputs["masks"][row],
+                    outputs["masks"][row] if self.config.USE_MASK else None,
                     np.shape(images[i]),
                     item["image"].shape,
                     item["window"],
+                    self.config.MASK_PASTE,
+                    self.config.BOX_OFFSET,
                 )
         if verbose:
             for result in results:
@@ -126,15 +129,17 @@ class MaskRCNN:
         config = self.config
         image = to_model_image(image, config.IMAGE_CHANNEL_COUNT, name)
         mode = config.IMAGE_RESIZE_MODE
+        # Crops are for training: detection sees the whole image, at the same scale.
+        mode = "pad64" if mode == "crop" else mode
         resized, window, scale, _, _ = resize_image(
             image,
             min_dim=config.IMAGE_MIN_DIM,
             max_dim=config.IMAGE_MAX_DIM,
             min_scale=config.IMAGE_MIN_SCALE,
-            # Crops are for training: detection sees the whole image, at the same scale.
-            mode="pad64" if mode == "crop" else mode,
+            mode=mode,
+            interpolation=config.IMAGE_INTERPOLATION,
         )
-        if resized.shape[0] % 64 or resized.shape[1] % 64:
+        if mode == "none" and (resized.shape[0] % 64 or resized.shape[1] % 64):
             raise ValueError(
                 f'{name} has shape {image.shape}; IMAGE_RESIZE_MODE "none" takes sides that are '
                 'multiples of 64 only, use "square" or "pad64"'
@@ -143,7 +148,7 @@ class MaskRCNN:
             0, image.shape, resized.shape, window, scale, np.zeros(config.NUM_CLASSES, "int32")
         )
         return {
-            "image": mold_image(resized, config.MEAN_PIXEL),
+            "image": mold(resized, window, config),
             "meta": meta,
             "window": window,
         }
@@ -221,14 +226,14 @@ class MaskRCNN:
             # TensorFlow quotes an error of the data in one of its own; the user gets the first.
             for generator in filter(None, (train_generator, val_generator)):
                 if generator.error is not None:
-                    raise generator.error from None
+                    raise generator.error from generator.error.__cause__
             raise
         self.epoch = epochs
         return history
 
     def _batches(self, generator):
         """What `fit` takes for a generator."""
-        sizes_vary = self.config.IMAGE_RESIZE_MODE in ("none", "pad64")
+        sizes_vary = self.config.IMAGE_RESIZE_MODE not in ("square", "crop")
         if sizes_vary and keras.backend.backend() == "tensorflow":
             return to_tf_dataset(generator, self.keras_model.input)
         return generator
@@ -274,17 +279,38 @@ class MaskRCNN:
     # Files.
 
     def load_weights(self, filepath, by_name=False, exclude=None):
-        """Loads a weight file: see `mrcnn.weights.load_weights`.
+        """Loads weights of any supported source, and says what it did.
 
         A checkpoint of this experiment also sets `epoch` and `log_dir`, so that training goes on.
-        With `by_name`, weights that the file lacks are listed in a warning.
+
+        Args:
+            filepath: a file that `mrcnn.readers` reads; or "coco" or "imagenet": the public
+                weights for this config's preset or backbone; or a name of `mrcnn weights list`.
+            by_name: bool; load what both have, and list in a warning what the file lacks.
+            exclude: list of layer names or regular expressions, left as they are.
 
         Returns:
-            dict, the report.
+            dict, the report of `mrcnn.convert.load_state_dict`.
+
+        Raises:
+            ValueError: the file cannot be read or does not fit; the message says where.
         """
         filepath = os.fspath(filepath)
-        report = weights.load_weights(self._inference, filepath, by_name, exclude)
-        if report["missing"]:
+        entry = weights.resolve(filepath, self.config)
+        if entry is not None:
+            filepath = weights.fetch(entry)
+        epsilon = weights.released_epsilon(filepath)
+        arrays = read_arrays(filepath)
+        source = convert.guess_source(arrays)
+        preset = hdf5.read_attribute(filepath, "preset")
+        try:
+            report = convert.load_state_dict(
+                self, arrays, source, by_name, exclude, epsilon, preset
+            )
+        except ValueError as error:
+            raise ValueError(f"{filepath}: {error}") from None
+        log(f"{filepath}: {convert.summarize(report)}")
+        if by_name and report["missing"]:
             warnings.warn(
                 f"{len(report['missing'])} weights are not in {filepath} and were left as they "
                 f"are: {', '.join(report['missing'])}",
@@ -295,7 +321,7 @@ class MaskRCNN:
 
     def save_weights(self, filepath):
         """Writes all weights to an HDF5 file in matterport's layout, whole or not at all."""
-        weights.save_weights(self._inference, os.fspath(filepath))
+        hdf5.save_weights(self._inference, os.fspath(filepath), preset=self.config.PRESET)
 
     def find_last(self):
         """Returns the path of the newest checkpoint of this experiment in `model_dir`.

@@ -1,7 +1,8 @@
 """Operations on boxes: pure functions of `keras.ops`, the same on every backend.
 
-Boxes are float [..., 4] = y1 x1 y2 x2, half-open in pixels. Normalised boxes follow matterport:
-the corner pixels of the image are 0 and 1, so `y1 / (h - 1)` and `(y2 - 1) / (h - 1)`.
+Boxes are float [..., 4] = y1 x1 y2 x2, half-open in pixels. How they are normalised is a matter
+of `offset`: 1 as matterport, where the corner pixels of the image are 0 and 1, so `y1 / (h - 1)`
+and `(y2 - 1) / (h - 1)`; 0 where its edges are: `y1 / h` and `y2 / h`.
 
 Shapes: B images, N boxes, M other boxes, S selected boxes.
 """
@@ -13,26 +14,31 @@ from keras import ops
 MAX_LOG_SCALE = 4.135166556742356
 
 
-def norm_boxes(boxes, shape):
+def norm_boxes(boxes, shape, offset=1):
     """Converts boxes from pixels to normalised coordinates.
 
     Args:
         boxes: float [..., 4] in pixels.
         shape: [..., 2] height and width in pixels, broadcast against `boxes[..., :2]`.
+        offset: 1 or 0, see above.
 
     Returns:
         float32 [..., 4], normalised.
     """
-    side = ops.cast(shape, "float32") - 1.0
-    boxes = ops.cast(boxes, "float32") - ops.convert_to_tensor([0.0, 0.0, 1.0, 1.0])
+    side = ops.cast(shape, "float32") - float(offset)
+    boxes = ops.cast(boxes, "float32") - _shift(offset)
     return boxes / ops.concatenate([side, side], axis=-1)
 
 
-def denorm_boxes(boxes, shape):
+def denorm_boxes(boxes, shape, offset=1):
     """Converts normalised boxes to pixels: the inverse of `norm_boxes`, not rounded."""
-    side = ops.cast(shape, "float32") - 1.0
+    side = ops.cast(shape, "float32") - float(offset)
     boxes = ops.cast(boxes, "float32") * ops.concatenate([side, side], axis=-1)
-    return boxes + ops.convert_to_tensor([0.0, 0.0, 1.0, 1.0])
+    return boxes + _shift(offset)
+
+
+def _shift(offset):
+    return ops.convert_to_tensor([0.0, 0.0, float(offset), float(offset)])
 
 
 def apply_box_deltas(boxes, deltas):
@@ -113,6 +119,26 @@ def gather(values, indices):
     return ops.take(rows, ops.cast(indices, "int32") + first, axis=0)
 
 
+def trim_padding(class_ids, *values):
+    """Cuts off the columns that are padding in every image, where shapes may be open.
+
+    That is on TensorFlow without XLA: most images have far fewer objects than there is room for.
+
+    Args:
+        class_ids: int [B, M], zero padded at the end.
+        values: tensors [B, M, ...].
+
+    Returns:
+        list: `class_ids` and `values`, [B, m, ...] with 1 <= m <= M.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return [class_ids, *values]
+    columns = ops.cast(ops.any(class_ids != 0, axis=0), "int32")  # (M,)
+    last = ops.max(columns * ops.arange(1, ops.shape(columns)[0] + 1, dtype="int32"))
+    count = ops.maximum(last, 1)
+    return [value[:, :count] for value in (class_ids, *values)]
+
+
 def top_k(scores, k):
     """The k best of each row, whatever its length: [B, N] -> scores [B, k], index int32 [B, k].
 
@@ -190,3 +216,52 @@ def _nms_tensorflow(boxes, scores, max_output, iou_threshold, class_ids):
         images["class_ids"] = class_ids
     output = tf.TensorSpec((max_output,), "int32")
     return tf.map_fn(select, images, fn_output_signature=output)
+
+
+def class_nms(boxes, scores, max_output, iou_threshold, native=True):
+    """Non-maximum suppression within each class, then the best of all classes.
+
+    Args:
+        boxes: float [B, N, K, 4], a box for each class.
+        scores: float [B, N, K], not negative; -inf takes a box out.
+        max_output: int, boxes kept at most (S).
+        iou_threshold: float; a box is dropped when its IoU with a kept one of its class is above.
+        native: see `nms`; boxes of equal score may come in another order there.
+
+    Returns:
+        boxes: float [B, S, 4], best first, padded with zeros.
+        scores: float [B, S], padded with zeros.
+        class_ids: int32 [B, S], index into K, padded with -1.
+    """
+    boxes, scores = ops.stop_gradient(boxes), ops.stop_gradient(scores)
+    if native and keras.backend.backend() == "tensorflow":
+        return _class_nms_tensorflow(boxes, scores, max_output, iou_threshold)
+    count = boxes.shape[2]
+    flat_boxes = ops.reshape(boxes, (ops.shape(boxes)[0], -1, 4))  # (B, N*K, 4)
+    flat_scores = ops.reshape(scores, (ops.shape(scores)[0], -1))
+    ids = ops.zeros_like(flat_scores, dtype="int32") + ops.cast(
+        ops.arange(flat_scores.shape[1]) % count, "int32"
+    )
+    keep = _nms_portable(flat_boxes, flat_scores, max_output, iou_threshold, ids)
+    index, found = ops.maximum(keep, 0), keep >= 0
+    return (
+        ops.where(found[..., None], gather(flat_boxes, index), 0.0),
+        ops.where(found, gather(flat_scores, index), 0.0),
+        ops.where(found, gather(ids, index), -1),
+    )
+
+
+def _class_nms_tensorflow(boxes, scores, max_output, iou_threshold):
+    import tensorflow as tf
+
+    boxes, scores, class_ids, count = tf.image.combined_non_max_suppression(
+        boxes,
+        tf.where(scores > -float("inf"), scores, -1.0),
+        max_output,
+        max_output,
+        iou_threshold,
+        score_threshold=-0.5,
+        clip_boxes=False,
+    )
+    found = tf.range(max_output)[None] < count[:, None]
+    return boxes, scores, tf.where(found, tf.cast(class_ids, "int32"), -1)

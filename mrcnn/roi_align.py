@@ -23,13 +23,14 @@ from mrcnn.ops import denorm_boxes, gather
 _CHUNK = 32
 
 
-def roi_levels(boxes, image_shape, num_levels):
-    """Assigns boxes to pyramid levels, after equation 1 of arXiv:1612.03144, rounded.
+def roi_levels(boxes, image_shape, num_levels, rounding="round"):
+    """Assigns boxes to pyramid levels, after equation 1 of arXiv:1612.03144.
 
     Args:
         boxes: float [B, N, 4], normalised.
         image_shape: float [B, 2], height and width in pixels.
         num_levels: int, levels of the pyramid from P2.
+        rounding: "round" as matterport, or "floor" as in the paper.
 
     Returns:
         int32 [B, N], 0 for P2. A box of 224 x 224 pixels belongs to P4.
@@ -37,7 +38,10 @@ def roi_levels(boxes, image_shape, num_levels):
     size = ops.maximum(boxes[..., 2:] - boxes[..., :2], 1e-12)
     image_area = ops.expand_dims(image_shape[:, 0] * image_shape[:, 1], -1)
     scale = ops.sqrt(size[..., 0] * size[..., 1] * image_area) / 224.0
-    level = 4 + ops.cast(ops.round(ops.log2(scale)), "int32")
+    level = ops.log2(scale)
+    # 1e-6: a box of exactly 224 pixels, in float32, is not one level too low.
+    level = ops.round(level) if rounding == "round" else ops.floor(level + 1e-6)
+    level = 4 + ops.cast(level, "int32")
     return ops.clip(level, 2, num_levels + 1) - 2
 
 
@@ -65,7 +69,15 @@ def pyramid_crop_and_resize(features, boxes, levels, pool_size, native=True):
 
 
 def pyramid_roi_align(
-    features, boxes, levels, pool_size, image_shape, sampling_ratio=2, aligned=True, native=True
+    features,
+    boxes,
+    levels,
+    pool_size,
+    image_shape,
+    sampling_ratio=2,
+    aligned=True,
+    native=True,
+    box_offset=1,
 ):
     """Pools boxes by RoIAlign.
 
@@ -79,12 +91,13 @@ def pyramid_roi_align(
         aligned: shift by half a pixel, so that pixel centres lie at 0.5; otherwise boxes are at
             least one feature pixel in size.
         native: use TensorFlow's kernel when TensorFlow runs; XLA cannot compile it.
+        box_offset: how the boxes are normalised, see `mrcnn.ops`.
 
     Returns:
         float [B, N, P, P, C].
     """
     image_shape = ops.expand_dims(ops.cast(image_shape, "float32"), 1)  # (B, 1, 2)
-    pixels = denorm_boxes(boxes, image_shape)
+    pixels = denorm_boxes(boxes, image_shape, box_offset)
     scale = ops.stack(_level_sizes(features, levels), axis=-1) / image_shape  # (B, N, 2)
     low, high = pixels[..., :2] * scale, pixels[..., 2:] * scale
     size = high - low if aligned else ops.maximum(high - low, 1.0)
@@ -121,6 +134,41 @@ def crop_and_resize_masks(masks, boxes, shape):
             _hat(ops.clip(points, 0, side), extent) * ops.cast(inside[..., None], "float32")
         )
     return ops.einsum("bnph,bnhw,bnqw->bnpq", weights[0], masks, weights[1])
+
+
+def roi_align_masks(masks, matches, boxes, shape, aligned):
+    """RoIAlign of one mask for each box, with as many samples as each box needs.
+
+    Args:
+        masks: [B, M, h, w], bool or float.
+        matches: int [B, N], the mask of each box.
+        boxes: float [B, N, 4], normalised to the mask: 0 and 1 are its edges.
+        shape: (int, int), height and width of the crops.
+        aligned: see `pyramid_roi_align`.
+
+    Returns:
+        float32 [B, N, *shape].
+    """
+    batch, count = ops.shape(boxes)[:2]
+    extents = ops.shape(masks)[2:4]
+    sides = ops.stack([ops.cast(extent, "float32") for extent in extents])
+    low, size = boxes[..., :2] * sides, (boxes[..., 2:] - boxes[..., :2]) * sides
+    low, size = (low - 0.5, size) if aligned else (low, ops.maximum(size, 1.0))
+    first = ops.expand_dims(ops.arange(batch) * ops.shape(masks)[1], 1)
+    index = ops.reshape(ops.cast(matches, "int32") + ops.cast(first, "int32"), (-1,))
+    flat = ops.reshape(masks, (-1, *extents))  # (B * M, h, w)
+
+    def pool(inputs):  # one box at a time: its samples may be many
+        index, low, size = inputs
+        rows, columns = (
+            _adaptive_weights(low[None, i], size[None, i], shape[i], extents[i], 2)[0]
+            for i in (0, 1)
+        )
+        mask = ops.cast(ops.take(flat, index, axis=0), "float32")
+        return ops.matmul(ops.matmul(rows, mask), ops.transpose(columns))
+
+    pooled = ops.map(pool, (index, ops.reshape(low, (-1, 2)), ops.reshape(size, (-1, 2))))
+    return ops.reshape(pooled, (batch, count, *shape))
 
 
 def _hat(points, extent):
@@ -266,10 +314,14 @@ def _roi_align_adaptive(features, levels, low, size, pool_size):
     return ops.cast(pooled[:, :count], features[0].dtype)
 
 
-def _adaptive_weights(low, size, pool_size, extent):
-    """Weight of each feature row in each bin: [n], [n] -> [n, P, extent]."""
+def _adaptive_weights(low, size, pool_size, extent, longest=1):
+    """Weight of each feature row in each bin: [n], [n] -> [n, P, extent].
+
+    `longest` bounds the size of a box in extents: a ROI that fits its object by an IoU of 0.5 is
+    at most twice as long.
+    """
     samples = ops.maximum(ops.ceil(size / pool_size), 1.0)[:, None, None]  # (n, 1, 1)
-    most = extent // pool_size + 2  # a box inside the map needs no more
+    most = longest * extent // pool_size + 2  # samples of a bin
     sample = ops.cast(ops.arange(most), "float32")
     bins = ops.cast(ops.arange(pool_size), "float32")[None, :, None]
     step = size[:, None, None] / (pool_size * samples)

@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from mrcnn.ops import box_deltas, gather, iou, top_k
-from mrcnn.roi_align import crop_and_resize_masks
+from mrcnn.roi_align import crop_and_resize_masks, roi_align_masks
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 # A box that overlaps a crowd by this IoU or more is not a negative.
@@ -113,8 +113,10 @@ def encode_boxes(boxes, matches, gt_boxes, std_dev):
     return ops.stop_gradient(deltas / ops.convert_to_tensor(std_dev, "float32"))
 
 
-def encode_masks(boxes, matches, gt_boxes, gt_masks, shape, mini_masks):
-    """Ground truth masks as seen in each box, 0 or 1.
+def encode_masks(
+    boxes, matches, gt_boxes, gt_masks, shape, mini_masks, mask_target="crop_and_resize"
+):
+    """Ground truth masks as seen in each box, 0 to 1.
 
     Args:
         boxes: float [B, P, 4], normalised.
@@ -123,17 +125,26 @@ def encode_masks(boxes, matches, gt_boxes, gt_masks, shape, mini_masks):
         gt_masks: bool [B, h, w, M]; mini masks cover their ground truth box, others the image.
         shape: (int, int), height and width of the targets.
         mini_masks: bool, which of the two `gt_masks` are.
+        mask_target: "crop_and_resize": one sample a pixel, rounded (matterport); "roi_align": the
+            mean over each pixel (torchvision); "roi_align_binary": the same with half-pixel
+            correction, 1 from 0.5 on (detectron2). The last two need boxes of offset 0.
 
     Returns:
         float32 [B, P, *shape].
     """
-    masks = gather(ops.transpose(gt_masks, (0, 3, 1, 2)), matches)
+    masks = ops.transpose(gt_masks, (0, 3, 1, 2))  # (B, M, h, w)
     if mini_masks:
         gt_boxes = gather(gt_boxes, matches)
         low, size = gt_boxes[..., :2], gt_boxes[..., 2:] - gt_boxes[..., :2]
         low, size = ops.concatenate([low, low], -1), ops.concatenate([size, size], -1)
         boxes = ops.where(size > 0, (boxes - low) / ops.where(size > 0, size, 1.0), 0.0)
-    return ops.stop_gradient(ops.round(crop_and_resize_masks(masks, boxes, shape)))
+    if mask_target == "crop_and_resize":
+        found = ops.round(crop_and_resize_masks(gather(masks, matches), boxes, shape))
+    else:
+        found = roi_align_masks(masks, matches, boxes, shape, mask_target == "roi_align_binary")
+    if mask_target == "roi_align_binary":
+        found = ops.cast(found >= 0.5, "float32")
+    return ops.stop_gradient(found)
 
 
 def rpn_targets(anchors, gt_class_ids, gt_boxes, num_anchors, std_dev, seed):
@@ -174,6 +185,7 @@ def roi_targets(
     mini_masks,
     fill_negatives,
     seed,
+    mask_target="crop_and_resize",
 ):
     """Training ROIs of the heads and their targets, positives first.
 
@@ -189,6 +201,7 @@ def roi_targets(
         mini_masks: bool, see `encode_masks`.
         fill_negatives: bool; False keeps `positive_ratio` among the ROIs of an image.
         seed: int or `keras.random.SeedGenerator`.
+        mask_target: see `encode_masks`.
 
     Returns:
         dict: `rois` float32 [B, T, 4] normalised, `target_class_ids` int32 [B, T] (0 background,
@@ -208,5 +221,7 @@ def roi_targets(
         "rois": ops.stop_gradient(rois),
         "target_class_ids": ops.stop_gradient(ops.where(labels == POSITIVE, classes, labels)),
         "target_deltas": encode_boxes(rois, matches, gt_boxes, std_dev),
-        "target_masks": encode_masks(*first, gt_boxes, gt_masks, mask_shape, mini_masks),
+        "target_masks": encode_masks(
+            *first, gt_boxes, gt_masks, mask_shape, mini_masks, mask_target
+        ),
     }

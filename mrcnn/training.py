@@ -5,13 +5,14 @@ import re
 import keras
 from keras import ops
 
-# What `train(layers=...)` accepts besides a regular expression of layer names.
+# What `train(layers=...)` accepts besides a regular expression of layer names; EfficientNet's
+# blocks 3, 4 and 6 are the first of stages 3, 4 and 5.
 _HEADS = r"(mrcnn_.*)|(rpn_.*)|(fpn_.*)"
 LAYER_GROUPS = {
     "heads": _HEADS,
-    "3+": rf"(res3.*)|(bn3.*)|(res4.*)|(bn4.*)|(res5.*)|(bn5.*)|{_HEADS}",
-    "4+": rf"(res4.*)|(bn4.*)|(res5.*)|(bn5.*)|{_HEADS}",
-    "5+": rf"(res5.*)|(bn5.*)|{_HEADS}",
+    "3+": rf"((res|bn)[345].*)|(block[3-7].*)|{_HEADS}",
+    "4+": rf"((res|bn)[45].*)|(block[4-7].*)|{_HEADS}",
+    "5+": rf"((res|bn)5.*)|(block[67].*)|{_HEADS}",
     "all": r".*",
 }
 
@@ -19,21 +20,22 @@ LAYER_GROUPS = {
 class TrainingModel(keras.Model):
     """A functional model whose named scalar outputs are losses: stock `fit` minimises their sum.
 
-    The total adds weight decay as matterport does: L2 over the number of weights of each trained
-    kernel and bias, BatchNorm left out.
+    The total adds weight decay: L2 of each trained kernel and bias, BatchNorm left out.
 
     Args:
         inputs: dict of inputs.
         outputs: dict of scalar losses.
         loss_weights: dict of floats, factor of each loss.
         weight_decay: float.
+        decay_by_size: bool; True divides each squared norm by the number of weights
+            (matterport), False by 2.
         name: str.
     """
 
-    def __init__(self, inputs, outputs, loss_weights, weight_decay, name=None):
+    def __init__(self, inputs, outputs, loss_weights, weight_decay, decay_by_size=True, name=None):
         super().__init__(inputs, outputs, name=name)
         self.loss_weights = dict(loss_weights)
-        self.weight_decay = weight_decay
+        self.weight_decay, self.decay_by_size = weight_decay, decay_by_size
         self.trackers = [keras.metrics.Mean(name=key) for key in ("loss", *outputs)]
 
     @property
@@ -43,10 +45,9 @@ class TrainingModel(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         total = sum(self.loss_weights[name] * loss for name, loss in y_pred.items())
         if self.weight_decay:
-            total = total + self.weight_decay * sum(
-                ops.mean(ops.square(ops.cast(weight, "float32")))
-                for weight in decayed_weights(self)
-            )
+            squares = [ops.square(ops.cast(w, "float32")) for w in decayed_weights(self)]
+            norms = [ops.mean(s) if self.decay_by_size else 0.5 * ops.sum(s) for s in squares]
+            total = total + self.weight_decay * sum(norms)
         for tracker in self.trackers:
             tracker.update_state(y_pred.get(tracker.name, total))
         return total

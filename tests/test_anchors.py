@@ -81,3 +81,38 @@ def test_count_of_a_1024_pixel_image():
 def test_levels_must_match():
     with pytest.raises(ValueError, match="zip"):
         anchors.generate_pyramid_anchors([32, 64], [1], [(2, 2)], [4], 1)
+
+
+def test_rounded_anchors_are_whole_pixels():
+    # Ratio 1/2 of 32: 45.25 x 22.63, so 22.63 and 11.31 to either side; then the other way round.
+    expected = [[-23, -11, 23, 11], [-16, -16, 16, 16], [-11, -23, 11, 23]]
+    assert_allclose(anchors.cell_anchors(32, [0.5, 1, 2], rounded=True), expected)
+
+
+def test_rounded_anchors_round_halves_to_even():
+    # 5 / 2 = 2.5 -> 2, 7 / 2 = 3.5 -> 4
+    expected = [[-2, -2, 2, 2], [-4, -4, 4, 4]]
+    assert_allclose(anchors.cell_anchors([5, 7], 1, rounded=True), expected)
+
+
+def test_only_the_cell_is_rounded_not_its_place():
+    # Centers 0 and 2.5 along x; 3 / 2 = 1.5 -> 2.
+    boxes = anchors.grid_anchors(3, [1], 1, 2, 2.5, rounded=True)
+    assert_allclose(boxes, [[-2, -2, 2, 2], [-2, 0.5, 2, 4.5]])
+
+
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_stride_of_each_axis(as_tensor):
+    stride = (61, 64)
+    if as_tensor:
+        stride = tuple(ops.convert_to_tensor(side) for side in stride)
+    boxes = np.asarray(anchors.grid_anchors(2, [1], 2, 3, stride))
+    # Rows 0 and 61, columns 0, 64 and 128.
+    centers = [[0, 0], [0, 64], [0, 128], [61, 0], [61, 64], [61, 128]]
+    assert_allclose((boxes[:, :2] + boxes[:, 2:]) / 2, centers)
+
+
+def test_stride_of_each_axis_with_an_anchor_stride():
+    boxes = np.asarray(anchors.grid_anchors(2, [1], 3, 3, (10, 7), anchor_stride=2))
+    # Features 0 and 2: rows 0 and 20, columns 0 and 14.
+    assert_allclose((boxes[:, :2] + boxes[:, 2:]) / 2, [[0, 0], [0, 14], [20, 0], [20, 14]])

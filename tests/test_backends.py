@@ -15,10 +15,10 @@ sys.path.insert(0, {tests!r})
 import keras
 import numpy as np
 from tiny import TinyConfig, shapes
-from mrcnn.backbone import BatchNorm
+from mrcnn.norm import BatchNorm
 from mrcnn.data import DataGenerator
 from mrcnn.model import MaskRCNN
-from mrcnn.weights import named_weights
+from mrcnn.hdf5 import named_weights
 
 class TestConfig(TinyConfig):
     ROI_ALIGN_MODE = {mode!r}
@@ -78,3 +78,16 @@ def test_detection_and_a_training_step_agree(run_python, tmp_path, mode):
         assert set(other) == set(plain)
         for name, array in plain.items():
             np.testing.assert_allclose(array, other[name], atol=1e-4, rtol=1e-4, err_msg=name)
+
+
+def test_torchvision_weights_give_its_numbers_on_jax(run_python):
+    tests = Path(__file__).parent / "test_golden_torch.py"
+    code = f"""
+import sys
+import keras
+import pytest
+assert keras.backend.backend() == "jax"
+only = ["-k", "resnet50_fpn and not v2"]
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *only, {str(tests)!r}]))
+"""
+    assert "6 passed" in run_python(code, "jax")

@@ -1,12 +1,17 @@
 """The command line: quick help, clear errors, a demo that leaves a picture."""
 
+import sys
 import time
+import types
+import zipfile
 
 import numpy as np
 import pytest
 from skimage import io
+from tiny import TinyConfig
 
-from mrcnn import __version__, cli
+from mrcnn import __version__, cli, hdf5, weights, weights_cli
+from mrcnn.model import MaskRCNN
 
 
 def test_version(capsys):
@@ -48,3 +53,147 @@ def test_demo_trains_scores_and_draws(tmp_path, capsys):
     picture = io.imread(tmp_path / "detections.png")
     assert picture.ndim == 3 and np.ptp(picture) > 100
     assert list(tmp_path.glob("demo2*/mask_rcnn_demo_0005.h5"))
+
+
+def test_weights_list_is_a_table(capsys):
+    assert cli.main(["weights", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split("  ")[0] == "NAME" and lines[0].endswith("BOX AP  MASK AP")
+    row = next(line for line in lines if line.startswith("torchvision/maskrcnn_resnet50_fpn "))
+    # 178,090,079 bytes are 178.1 MB.
+    assert row.split()[1:] == ["91", "torchvision", row.split()[0], "178.1", "37.9", "34.6"]
+    row = next(line for line in lines if line.startswith("keras_applications/resnet50"))
+    assert row.split()[1] == "-" and row.split()[-2:] == ["-", "-"]
+
+
+def test_weights_fetch_prints_the_path(capsys, monkeypatch):
+    monkeypatch.setattr(weights, "fetch", lambda name: f"/cache/{name}.h5")
+    assert cli.main(["weights", "fetch", "mask_rcnn_coco"]) == 0
+    assert capsys.readouterr().out == "/cache/mask_rcnn_coco.h5\n"
+
+
+def refuse(*arguments):
+    raise OSError("cannot fetch it")
+
+
+def test_weights_fetch_without_network(capsys, monkeypatch):
+    monkeypatch.setattr(weights.download, "ensure", refuse)
+    assert cli.main(["weights", "fetch", "mask_rcnn_coco"]) == 2
+    assert capsys.readouterr() == ("", "mrcnn: cannot fetch it\n")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["fetch", "mask_rcnn_cocoo"], "mrcnn: no weights are called 'mask_rcnn_cocoo'"),
+        (["inspect", "nowhere.h5"], "mrcnn: no weight file at nowhere.h5\n"),
+        (["convert", "nowhere.h5", "out.h5"], "mrcnn: no weight file at nowhere.h5\n"),
+        (["inspect", "bad.h5"], "mrcnn: bad.h5 is no weight file"),
+        (["convert", "bad.h5", "out.h5"], "mrcnn: bad.h5 is no weight file"),
+        (["convert", "odd.npz", "out.h5"], "mrcnn: these weights are of no known source"),
+        (["convert", "body.npz", "out.h5"], "mrcnn: body.npz is a backbone alone"),
+        (["convert", "all.npz", "out.h5", "--preset", "no"], "mrcnn: no preset 'no'; expected one"),
+    ],
+)
+def test_weights_errors_are_one_line(arguments, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.h5").write_bytes(b"no weights")
+    np.savez("odd.npz", odd=np.zeros(2))
+    np.savez("body.npz", **BODY)
+    np.savez("all.npz", **BODY, **HEAD)
+    assert cli.main(["weights", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(message) and err.count("\n") == 1
+    assert not (tmp_path / "out.h5").exists()
+
+
+# As torchvision calls them: 3 * 7 + 4 * 2 + 20 * 2 = 69 parameters, of 4 classes.
+BODY = {"backbone.body.conv1.weight": np.zeros((3, 7), np.float32)}
+HEAD = {"roi_heads.box_predictor.cls_score.weight": np.zeros((4, 2), np.float32)}
+HEAD |= {f"roi_heads.{i}": np.zeros(2, np.float64) for i in range(20)}
+
+
+def test_weights_inspect(tmp_path, capsys):
+    path = str(tmp_path / "all.npz")
+    np.savez(path, **BODY, **HEAD)
+    assert cli.main(["weights", "inspect", path]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == ["format      NumPy archive", "family      torchvision", "classes     4"]
+    assert lines[3:5] == ["arrays      22", "parameters  69"]
+    width = len("roi_heads.box_predictor.cls_score.weight")
+    assert lines[5] == f"  {'backbone.body.conv1.weight':{width}}  float32  [3, 7]"
+    assert lines[7] == f"  {'roi_heads.0':{width}}  float64  [2]"
+    assert len(lines) == 5 + 20 + 1 and lines[-1] == "  ... 2 more, shown with --all"
+
+    assert cli.main(["weights", "inspect", "--all", path]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5 + 22
+
+
+@pytest.mark.parametrize(
+    "arrays, family, classes",
+    [({"odd": np.zeros(2)}, "unknown", "unknown"), (BODY, "torchvision", "none, a backbone alone")],
+)
+def test_weights_inspect_of_half_a_detector(arrays, family, classes, tmp_path, capsys):
+    np.savez(tmp_path / "some.npz", **arrays)
+    assert cli.main(["weights", "inspect", str(tmp_path / "some.npz")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:3] == [f"family      {family}", f"classes     {classes}"]
+
+
+def test_weights_formats(tmp_path):
+    path = tmp_path / "file"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model/data.pkl", b"")
+    assert weights_cli._format(path) == "PyTorch, zip archive"
+    path.write_bytes(b"\x80\x02}q\x00.")
+    assert weights_cli._format(path).startswith("pickle")
+    path.write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+    assert weights_cli._format(path) == "safetensors"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n\0")
+    assert weights_cli._format(path) == "HDF5"
+
+
+@pytest.fixture
+def tiny_file(tmp_path, monkeypatch):
+    """Writes a tiny model's weights; the preset of their family is the tiny config."""
+    presets = types.SimpleNamespace(PRESETS={"matterport/mask_rcnn_coco": TinyConfig})
+    monkeypatch.setitem(sys.modules, "mrcnn.presets", presets)
+
+    def write(name, **keys):
+        config = type("GivenConfig", (TinyConfig,), keys)()
+        MaskRCNN("inference", config, tmp_path).save_weights(tmp_path / name)
+        return str(tmp_path / name)
+
+    return write
+
+
+@pytest.mark.parametrize("keys", [{"NUM_CLASSES": 7}, {"USE_MASK": False}])
+def test_weights_convert_writes_what_it_read(keys, tiny_file, tmp_path, capsys):
+    given, output = tiny_file("given.h5", **keys), str(tmp_path / "output.h5")
+    assert cli.main(["weights", "convert", given, output]) == 0
+    before, after = hdf5.read_hdf5(given), hdf5.read_hdf5(output)
+    assert list(before) == list(after)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    assert any("mask" in name for name in after) == ("USE_MASK" not in keys)
+    out = capsys.readouterr().out
+    assert out == (
+        f"{len(before)} weights loaded from matterport: preset matterport/mask_rcnn_coco, "
+        f"{keys.get('NUM_CLASSES', 4)} classes\n{output}\n"
+    )
+
+
+def test_weights_convert_keeps_the_sums_of_a_release_with_epsilon_0(tiny_file, tmp_path):
+    given = tiny_file("maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth")
+    output = str(tmp_path / "output.h5")
+    assert cli.main(["weights", "convert", given, output]) == 0
+    before, after = hdf5.read_hdf5(given), hdf5.read_hdf5(output)
+    names = [name for name in before if name.endswith("/moving_variance")]
+    # It was 1 + 0, and is x + 0.001.
+    assert names and all(np.allclose(after[name], 0.999, atol=1e-7) for name in names)
+
+
+def test_weights_convert_writes_nothing_that_does_not_fit(tiny_file, tmp_path, capsys):
+    given, output = tiny_file("given.h5", TOP_DOWN_PYRAMID_SIZE=16), str(tmp_path / "output.h5")
+    assert cli.main(["weights", "convert", given, output]) == 2
+    assert capsys.readouterr().err.startswith("mrcnn: ")
+    assert not (tmp_path / "output.h5").exists()

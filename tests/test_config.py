@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mrcnn.config import Config
+from mrcnn.presets import FAMILY_KEYS, PRESETS
 
 MATTERPORT = {
     "NAME": None,
@@ -175,3 +176,135 @@ def test_importing_the_config_is_light(run_python):
     heavy = "{'keras', 'tensorflow', 'jax', 'matplotlib', 'skimage', 'scipy'}"
     code = f"import sys, mrcnn.config, mrcnn.cli; print({heavy} & set(sys.modules))"
     assert run_python(code).strip() == "set()"
+
+
+# ---- keys of the numerics families
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"IMAGE_INTERPOLATION": "bilinear"},
+            r"IMAGE_INTERPOLATION is 'bilinear'; expected one of \('constant', 'edge', 'antialias'",
+        ),
+        (
+            {"ROI_LEVEL_ROUNDING": "ceil"},
+            r"ROI_LEVEL_ROUNDING is 'ceil'; expected one of \('round', 'floor'\)",
+        ),
+        ({"BOX_OFFSET": 2}, r"BOX_OFFSET is 2; expected one of \(0, 1\)"),
+        ({"BOX_OFFSET": 0.5}, r"BOX_OFFSET is 0.5; expected one of \(0, 1\)"),
+        (
+            {"BBOX_LOSS_NORMALIZER": "mean"},
+            r"BBOX_LOSS_NORMALIZER is 'mean'; expected one of \('positives', 'sampled'\)",
+        ),
+        (
+            {"MASK_TARGET": "align", "BOX_OFFSET": 0},
+            r"MASK_TARGET is 'align'; expected one of .*'roi_align_binary'",
+        ),
+        (
+            {"MASK_TARGET": "roi_align"},
+            r"MASK_TARGET is 'roi_align'; it needs BOX_OFFSET = 0",
+        ),
+        (
+            {"MASK_TARGET": "roi_align_binary", "BOX_OFFSET": 1},
+            r"MASK_TARGET is 'roi_align_binary'; it needs BOX_OFFSET = 0",
+        ),
+        (
+            {"MASK_PASTE": "paste"},
+            r"MASK_PASTE is 'paste'; expected one of \('resize', 'padded', 'sampled'\)",
+        ),
+        ({"RPN_CONV_LAYERS": 0}, "RPN_CONV_LAYERS is 0; expected at least 1"),
+        ({"BOX_HEAD_FC_LAYERS": 0}, "BOX_HEAD_FC_LAYERS is 0; expected at least 1"),
+        (
+            {"STD_PIXEL": [1.0, 2.0]},
+            r"STD_PIXEL has shape \(2,\) and IMAGE_CHANNEL_COUNT is 3; give one value for each",
+        ),
+        ({"MEAN_PIXEL": 100.0}, r"MEAN_PIXEL has shape \(\) and IMAGE_CHANNEL_COUNT is 3"),
+        (
+            {"BACKBONE": "resnext50"},
+            "BACKBONE is 'resnext50'.*resnext101_32x8d.*efficientnet_lite0",
+        ),
+        (
+            {"IMAGE_RESIZE_MODE": "longest", "IMAGE_MIN_DIM": 768},
+            "IMAGE_RESIZE_MODE is 'longest'.*shortest_edge",
+        ),
+    ],
+)
+def test_family_keys_are_checked(changes, message):
+    config = type("Broken", (Valid,), changes)()
+    with pytest.raises(ValueError, match=message) as error:
+        config.validate()
+    assert str(error.value).count("\n- ") == 1  # this problem alone
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"STD_PIXEL": 2.0},
+        {"STD_PIXEL": np.array([1.0, 2.0, 3.0])},
+        {"IMAGE_CHANNEL_COUNT": 1, "MEAN_PIXEL": [1.0]},  # one std for any channels
+        # Neither needs a multiple of 64.
+        {"IMAGE_RESIZE_MODE": "shortest_edge", "IMAGE_MIN_DIM": 801, "IMAGE_MAX_DIM": 1333},
+        {"IMAGE_RESIZE_MODE": "none", "IMAGE_MIN_DIM": 801, "IMAGE_MAX_DIM": 1333},
+        {"MASK_TARGET": "roi_align", "BOX_OFFSET": 0},
+        {"BOX_OFFSET": 0},  # with matterport's mask targets
+        {"RPN_CONV_LAYERS": 2, "BOX_HEAD_FC_LAYERS": 1, "BOX_HEAD_CONV_LAYERS": 4},
+    ],
+)
+def test_family_keys_that_work(changes):
+    type("Works", (Valid,), changes)().validate()
+
+
+def test_defaults_are_matterports_family():
+    config = Config()
+    assert config.PRESET == "matterport/mask_rcnn_coco"
+    assert (config.BOX_OFFSET, config.STD_PIXEL, config.BATCH_NORM_EPSILON) == (1, 1.0, 1e-3)
+    assert config.CONV_BIAS_BEFORE_NORM and config.RESNET_STRIDE_IN_1X1
+    assert not config.RESNET_SYMMETRIC_PADDING and not config.FPN_NORM
+    assert config.BOX_HEAD_FC_NORM and config.MASK_HEAD_NORM and config.WEIGHT_DECAY_BY_SIZE
+    assert not config.DETECTION_PER_CLASS and not config.RPN_NMS_PER_LEVEL
+    assert (config.SMOOTH_L1_BETA, config.BBOX_LOSS_NORMALIZER) == (1.0, "positives")
+
+
+# ---- presets
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset_is_valid_and_knows_its_name(name):
+    config = PRESETS[name]()
+    config.validate()
+    assert name == config.PRESET
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset_sets_known_keys_only(name):
+    keys = {key for key in dir(PRESETS[name]) if key.isupper()}
+    assert keys == {key for key in dir(Config) if key.isupper()}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset_can_be_subclassed(name):
+    class Balloon(PRESETS[name]):
+        NAME = "balloon"
+        NUM_CLASSES = 2
+
+    config = Balloon()
+    config.validate()
+    assert config.NAME == "balloon" and config.NUM_CLASSES == 2 and name == config.PRESET
+    for key in FAMILY_KEYS:
+        np.testing.assert_array_equal(getattr(config, key), getattr(PRESETS[name], key))
+
+
+def test_family_keys_are_keys_and_each_tells_families_apart():
+    assert len(set(FAMILY_KEYS)) == len(FAMILY_KEYS)
+    for key in FAMILY_KEYS:
+        values = {str(getattr(preset, key)) for preset in (Config, *PRESETS.values())}
+        assert len(values) > 1, key
+
+
+def test_matterports_preset_is_the_default():
+    preset, config = PRESETS["matterport/mask_rcnn_coco"](), Config()
+    for key, value in config.to_dict().items():
+        if key not in ("NAME", "NUM_CLASSES", "IMAGE_META_SIZE"):
+            np.testing.assert_array_equal(getattr(preset, key), value, err_msg=key)

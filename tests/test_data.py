@@ -8,7 +8,7 @@ from skimage import io
 
 from mrcnn.config import Config
 from mrcnn.data import DataGenerator, Dataset
-from mrcnn.ground_truth import load_image_gt
+from mrcnn.ground_truth import load_image_gt, mold
 
 SIZE = 64
 
@@ -609,3 +609,52 @@ def test_augmentation_with_its_own_randomness_is_called_in_order_when_seeded():
     assert DataGenerator(data, config(WORKERS=4), augmentation=own).workers == 1
     assert DataGenerator(data, config(WORKERS=4, SEED=None), augmentation=own).workers == 4
     assert DataGenerator(data, config(WORKERS=4)).workers == 4
+
+
+# ---- mode shortest_edge
+
+
+def test_padding_is_zero_after_molding_in_mode_shortest_edge():
+    # (5 - 1) / 2, (5 - 2) / 2, (5 - 3) / 4 in the picture, rows 0 to 2 and columns 0 to 3.
+    keys = {"STD_PIXEL": [2.0, 2.0, 4.0], "IMAGE_RESIZE_MODE": "shortest_edge"}
+    image = np.full((3, 5, 3), 5, "uint8")
+    molded = mold(image, (0, 0, 2, 3), config(**keys))
+    assert molded.dtype == np.float32
+    np.testing.assert_allclose(molded[:2, :3], np.tile([2, 1.5, 0.5], (2, 3, 1)))
+    assert not molded[2:].any() and not molded[:, 3:].any()
+    assert (image == 5).all()
+
+
+@pytest.mark.parametrize("mode", ["none", "square", "pad64", "crop"])
+def test_padding_is_black_before_molding_in_other_modes(mode):
+    # (0 - 1, 0 - 2, 0 - 3), wherever the window ends.
+    molded = mold(np.zeros((3, 5, 3), "uint8"), (0, 0, 2, 3), config(IMAGE_RESIZE_MODE=mode))
+    np.testing.assert_array_equal(molded, np.tile([-1, -2, -3], (3, 5, 1)))
+
+
+@pytest.mark.parametrize("interpolation", ["constant", "edge", "antialias"])
+def test_ground_truth_in_mode_shortest_edge(interpolation):
+    # 64 x 64 to 96 x 96, 1.5 times: rows 8 to 16 and columns 16 to 32 become 12 to 24 and 24 to 48.
+    keys = {"IMAGE_RESIZE_MODE": "shortest_edge", "IMAGE_INTERPOLATION": interpolation}
+    keys |= {"IMAGE_MIN_DIM": 96, "IMAGE_MAX_DIM": 120}
+    found = load_image_gt(TinyDataset([1]), config(**keys), 0, use_mini_mask=False)
+    image, meta, class_ids, boxes, masks = found
+    assert image.shape == (96, 96, 3) and masks.shape == (96, 96, 1)
+    assert class_ids.tolist() == [1] and boxes.tolist() == [[12, 24, 24, 48]]
+    assert masks.sum() == 12 * 24
+    assert meta[4:12].tolist() == [96, 96, 3, 0, 0, 96, 96, 1.5]
+
+
+def test_ground_truth_has_the_size_of_its_image_not_of_its_scale():
+    # 640 * 800 / 480 = 1066.67: "edge" rounds down, `scale` alone would say 1067.
+    keys = {"IMAGE_RESIZE_MODE": "shortest_edge", "IMAGE_INTERPOLATION": "edge"}
+    keys |= {"IMAGE_MIN_DIM": 800, "IMAGE_MAX_DIM": 1333}
+
+    class Whole(TinyDataset):
+        def load_mask(self, image_id):
+            return np.ones((*self.size, 1), bool), np.array([1])
+
+    dataset = Whole([1], size=(480, 640))
+    image, meta, _, boxes, masks = load_image_gt(dataset, config(**keys), 0, use_mini_mask=False)
+    assert image.shape[:2] == masks.shape[:2] == (800, 1088)
+    assert meta[7:11].tolist() == [0, 0, 800, 1066] and boxes.tolist() == [[0, 0, 800, 1066]]

@@ -239,3 +239,161 @@ def test_meta_round_trip():
     assert {key: part.tolist() for key, part in im.parse_image_meta(meta).items()} == expected
     batch = im.parse_image_meta(np.stack([meta, meta]))
     assert batch["scale"].shape == (2,) and batch["window"].shape == (2, 4)
+
+
+# ---- scale_image
+
+
+def scale_row(row, width, interpolation, dtype="uint8"):
+    """One row of a picture of three equal channels, scaled to `width`."""
+    picture = np.repeat(np.array([row], dtype)[:, :, None], 3, axis=2)
+    result = im.scale_image(picture, (1, width), interpolation)
+    np.testing.assert_array_equal(result[..., 0], result[..., 2])
+    return result[0, :, 0].tolist(), result.dtype.name
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize(
+    ("interpolation", "row"),
+    [
+        # Centres of 4 pixels in 2: -0.25, 0.25, 0.75, 1.25. The last is 3/4 of 200 and 1/4 black;
+        # the first, 75, is clipped to the darkest pixel.
+        ("constant", [100, 125, 175, 150]),
+        ("edge", [100, 125, 175, 200]),  # beyond the border: the border
+        ("antialias", [100, 125, 175, 200]),  # larger: as "edge"
+    ],
+)
+def test_interpolations_enlarge(interpolation, row, dtype):
+    keeps = dtype == "float32" or interpolation != "edge"
+    assert scale_row([100, 200], 4, interpolation, dtype) == (row, dtype if keeps else "float32")
+
+
+def test_interpolations_shrink():
+    # 4 -> 2: centres 0.5 and 2.5, the mean of two neighbours.
+    assert scale_row([98, 98, 0, 0], 2, "edge") == ([98, 0], "float32")
+    assert scale_row([98, 98, 0, 0], 2, "constant") == ([98, 0], "uint8")
+    # Pillow's triangle reaches two pixels from the centre, 1 and 3 in pixel edges: distances 0.5,
+    # 0.5, 1.5 weigh 3, 3, 1. (3 * 98 + 3 * 98) / 7 and 98 / 7.
+    assert scale_row([98, 98, 0, 0], 2, "antialias") == ([84, 14], "uint8")
+    assert scale_row([98, 98, 0, 0], 2, "antialias", "float32") == ([98, 0], "float32")
+
+
+def test_antialias_of_both_axes():
+    picture = np.zeros((4, 4, 1), "uint8")
+    picture[:2, :2] = 98
+    # 98 * 6/7 * 6/7, 98 * 6/7 * 1/7, 98 * 1/7 * 1/7
+    result = im.scale_image(picture, (2, 2), "antialias")
+    np.testing.assert_array_equal(result[..., 0], [[72, 12], [12, 2]])
+
+
+def test_antialias_rounds_and_keeps_channels_apart():
+    # (3 * 1 + 3 * 0 + 0) / 7 = 0.43 -> 0; (3 * 1 + 3 * 1) / 7 = 0.86 -> 1
+    picture = np.zeros((1, 4, 5), "uint8")
+    picture[0, :1, 0], picture[0, :2, 1], picture[0, :, 4] = 1, 1, 200
+    result = im.scale_image(picture, (1, 2), "antialias")
+    np.testing.assert_array_equal(result[0], [[0, 1, 0, 0, 200], [0, 0, 0, 0, 200]])
+
+
+@pytest.mark.parametrize("interpolation", ["constant", "edge", "antialias"])
+def test_size_is_height_and_width(interpolation):
+    assert im.scale_image(ramp(4, 6), (3, 7), interpolation).shape == (3, 7, 3)
+
+
+# ---- mode shortest_edge
+
+
+@pytest.mark.parametrize(
+    ("size", "edge", "antialias"),
+    [
+        # 640 * 800 / 427 = 1199.06
+        ((427, 640), (800, 1199), (800, 1199)),
+        # 640 * 800 / 480 = 1066.67: "edge" rounds down, the others to the nearest.
+        ((480, 640), (800, 1066), (800, 1067)),
+        ((640, 480), (1066, 800), (1067, 800)),
+        # 289 * (800 / 289) is 799.9999999999999 in float64; 400 * 800 / 289 = 1107.27.
+        ((289, 400), (799, 1107), (800, 1107)),
+        # 1333 / 640 = 2.0828125 is less than 800 / 360: 360 are 749.8.
+        ((360, 640), (749, 1333), (750, 1333)),
+        ((640, 640), (800, 800), (800, 800)),  # 1.25
+        ((800, 1333), (800, 1333), (800, 1333)),
+        ((1600, 1600), (800, 800), (800, 800)),  # this mode shrinks
+        ((100, 4000), (33, 1333), (33, 1333)),  # 33.325
+    ],
+)
+def test_shortest_edge_sizes_of_each_family(size, edge, antialias):
+    picture = np.zeros((*size, 1), "uint8")
+    for interpolation, (height, width) in (("edge", edge), ("antialias", antialias)):
+        result, window, _, padding, crop = im.resize_image(
+            picture, 800, 1333, None, "shortest_edge", interpolation=interpolation
+        )
+        assert window == (0, 0, height, width) and crop is None
+        # Up to the next multiple of 32, at the bottom and right.
+        below, right = -height % 32, -width % 32
+        assert padding == [(0, below), (0, right), (0, 0)]
+        assert result.shape == (height + below, width + right, 1)
+
+
+def test_shortest_edge_scales_and_pads():
+    # 20 / 4 = 2 is less than 40 / 6: 4x6 -> 8x12, padded to 32 x 32.
+    picture = np.full((4, 6, 3), 7, "uint8")
+    result = im.resize_image(picture, 8, 40, mode="shortest_edge", interpolation="antialias")
+    assert result[1:] == ((0, 0, 8, 12), 2, [(0, 24), (0, 20), (0, 0)], None)
+    expected = np.zeros((32, 32, 3), "uint8")
+    expected[:8, :12] = 7
+    np.testing.assert_array_equal(result[0], expected)
+    assert result[0].dtype == np.uint8
+    check_mask_follows(picture, result)
+
+
+def test_shortest_edge_is_limited_by_max_dim():
+    # 20 / 10 = 2, 60 / 40 = 1.5: 10x40 -> 15x60.
+    result = im.resize_image(ramp(10, 40), 20, 60, mode="shortest_edge", interpolation="edge")
+    assert result[1:3] == ((0, 0, 15, 60), 1.5)
+    assert result[0].shape == (32, 64, 3) and result[0].dtype == np.float32
+
+
+@pytest.mark.parametrize("interpolation", ["constant", "edge", "antialias"])
+def test_shortest_edge_leaves_a_picture_of_the_right_size(interpolation):
+    picture = ramp(32, 64)
+    result = im.resize_image(picture, 32, 64, mode="shortest_edge", interpolation=interpolation)
+    np.testing.assert_array_equal(result[0], picture)
+    assert result[0].dtype == np.uint8
+    assert result[1:] == ((0, 0, 32, 64), 1, [(0, 0)] * 3, None)
+
+
+@pytest.mark.parametrize("dims", [{"min_dim": 8}, {"max_dim": 8}, {}])
+def test_shortest_edge_needs_both_dimensions(dims):
+    with pytest.raises(ValueError, match="'shortest_edge' expects min_dim and max_dim"):
+        im.resize_image(ramp(2, 2), mode="shortest_edge", **dims)
+
+
+# ---- std of pixels
+
+
+def test_mold_and_unmold_with_std():
+    # (0 - 100) / 50, (125 - 100) / 10, (255 - 100) / 20
+    mean, std = [100, 100, 100], [50.0, 10.0, 20.0]
+    molded = im.mold_image(np.array([[0, 125, 255]], "uint8"), mean, std)
+    assert molded.dtype == np.float32
+    np.testing.assert_allclose(molded, [[-2, 2.5, 7.75]])
+    assert im.unmold_image(molded, mean, std).tolist() == [[0, 125, 255]]
+    # One for all channels: (0 - 100) / 5.
+    np.testing.assert_allclose(im.mold_image([[0.0, 110, 100]], mean, 5), [[-20, 2, 0]])
+    assert im.unmold_image([[-20, 2, 0]], mean, 5).tolist() == [[0, 110, 100]]
+    # Rounded and clipped after the std: 100 + 50 * 0.013 = 100.65, 100 - 110, 100 + 160.
+    assert im.unmold_image([[0.013, -11, 8]], mean, std).tolist() == [[101, 0, 255]]
+
+
+def test_every_value_survives_the_std():
+    mean, std = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+    values = np.arange(256).reshape(-1, 1).repeat(3, 1).astype("uint8")
+    back = im.unmold_image(im.mold_image(values, mean, std), mean, std)
+    np.testing.assert_array_equal(back, values)
+
+
+@pytest.mark.parametrize("interpolation", ["edge", "antialias"])
+def test_shortest_edge_keeps_one_pixel_of_a_sliver(interpolation):
+    # 1333 / 4000 of one row is a third of it.
+    picture = np.zeros((1, 4000, 3), "uint8")
+    result = im.resize_image(picture, 800, 1333, mode="shortest_edge", interpolation=interpolation)
+    assert result[1][2] == 1

@@ -8,7 +8,7 @@ from keras.ops import convert_to_numpy
 from numpy.testing import assert_allclose, assert_array_equal
 from tensors import f32, gradient, i32
 
-from mrcnn import layers
+from mrcnn import detection_layers, layers, target_layers
 from mrcnn.image import compose_image_meta
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
@@ -50,7 +50,8 @@ def test_anchors_of_two_levels():
         [-1 / 8, 7 / 16, 0, 8 / 16],
         [-1 / 4, -1 / 8, 1 / 8, 1 / 16],
     ]
-    assert_allclose(result["normalized"], [expected])
+    assert_allclose(ops.concatenate(result["levels"], axis=1), [expected])
+    assert [level.shape[1] for level in result["levels"]] == [2, 1]
 
 
 # ---- ProposalLayer
@@ -63,7 +64,7 @@ def propose(scores, deltas=None, count=4, threshold=0.7, limit=6000, native=True
     scores = np.array([scores], "float32")
     deltas = np.zeros((*scores.shape, 4)) if deltas is None else [deltas]
     layer = layers.ProposalLayer(count, threshold, limit, STD_DEV, native)
-    rois = layer(f32(np.stack([1 - scores, scores], axis=-1)), f32(deltas), ANCHORS)
+    rois = layer(f32(np.stack([1 - scores, scores], axis=-1)), f32(deltas), [ANCHORS], meta())
     return convert_to_numpy(rois)[0]
 
 
@@ -103,7 +104,9 @@ def test_proposal_threshold(native):
 def test_each_image_has_its_proposals(native):
     scores = np.array([[0.9, 0.1, 0.2, 0.3], [0.1, 0.2, 0.9, 0.3]], "float32")
     layer = layers.ProposalLayer(1, 0.7, 6000, STD_DEV, native)
-    rois = layer(f32(np.stack([1 - scores, scores], -1)), f32(np.zeros((2, 4, 4))), ANCHORS)
+    rois = layer(
+        f32(np.stack([1 - scores, scores], -1)), f32(np.zeros((2, 4, 4))), [ANCHORS], meta(images=2)
+    )
     assert_allclose(rois, [[[0, 0, 0.5, 0.5]], [[0.5, 0.5, 1, 1]]])
 
 
@@ -111,8 +114,8 @@ def test_each_image_has_its_proposals(native):
 def test_proposals_have_no_gradient(native):
     layer = layers.ProposalLayer(2, 0.7, 6000, STD_DEV, native)
     scores, deltas = f32([[[0.5, 0.5]] * 4]), f32(np.full((1, 4, 4), 0.1))
-    to_scores = gradient(lambda x: ops.sum(layer(x, deltas, ANCHORS)), scores)
-    to_deltas = gradient(lambda x: ops.sum(layer(scores, x, ANCHORS)), deltas)
+    to_scores = gradient(lambda x: ops.sum(layer(x, deltas, [ANCHORS], meta())), scores)
+    to_deltas = gradient(lambda x: ops.sum(layer(scores, x, [ANCHORS], meta())), deltas)
     assert_array_equal(to_scores, np.zeros((1, 4, 2)))
     assert_array_equal(to_deltas, np.zeros((1, 4, 4)))
 
@@ -205,7 +208,9 @@ GT_CLASS_IDS, GT_BOXES = i32([[2, 0]]), f32([[[0, 0, 10, 8], [0, 0, 0, 0]]])
 
 def test_anchor_targets():
     # IoU 0.8, 0 and 50 / 80, between the thresholds.
-    result = layers.AnchorTargetLayer(3, STD_DEV, seed=0)(PIXEL_ANCHORS, GT_CLASS_IDS, GT_BOXES)
+    result = target_layers.AnchorTargetLayer(3, STD_DEV, seed=0)(
+        PIXEL_ANCHORS, GT_CLASS_IDS, GT_BOXES
+    )
     assert_array_equal(result["target_rpn_class"], [[1, 0, -1]])
     assert_array_equal(result["target_rpn_index"][:, :2], [[0, 1]])
     # Center x 5 -> 4 of 10 pixels, width 10 -> 8.
@@ -214,7 +219,7 @@ def test_anchor_targets():
 
 
 def detection_targets(add_gt, proposals=((0.5, 0.5, 1, 1), (0, 0, 0, 0)), class_ids=(2, -1, 0)):
-    layer = layers.DetectionTargetLayer(
+    layer = target_layers.DetectionTargetLayer(
         4, 0.5, STD_DEV, (2, 2), mini_masks=True, add_gt=add_gt, seed=0
     )
     # The last is padding, as `norm_boxes` of an image of 5 pixels leaves it.
@@ -245,7 +250,7 @@ def test_zero_padded_pixel_rois_are_never_drawn():
     # `input_roi` goes through NormBoxes: padding must still be padding behind it.
     pixels = f32([[[0, 0, 4, 4], [0, 0, 0, 0], [0, 0, 0, 0]]])
     proposals = layers.NormBoxes()(pixels, meta(5))
-    layer = layers.DetectionTargetLayer(3, 0.5, STD_DEV, (2, 2), True, fill_negatives=True)
+    layer = target_layers.DetectionTargetLayer(3, 0.5, STD_DEV, (2, 2), True, fill_negatives=True)
     masks = ops.ones((1, 2, 2, 1), "bool")
     result = layer(proposals, i32([[0]]), f32([[[0, 0, 0, 0]]]), masks)
     assert_array_equal(result["target_class_ids"], [[0, -1, -1]])
@@ -260,7 +265,7 @@ ROIS = [[0, 0, 0.5, 0.5], [0, 0, 0.5, 0.4], [0.5, 0.5, 1, 1]]
 def detect(probs, rois=ROIS, deltas=None, count=3, confidence=0.5, native=True, image_meta=None):
     """Detections of one image of 3 classes."""
     deltas = np.zeros((len(rois), 3, 4)) if deltas is None else deltas
-    layer = layers.DetectionLayer(count, confidence, 0.3, STD_DEV, native)
+    layer = detection_layers.DetectionLayer(count, confidence, 0.3, STD_DEV, native)
     image_meta = meta() if image_meta is None else image_meta
     detections = layer(f32([rois]), f32([probs]), f32([deltas]), image_meta)
     assert detections.shape == (1, count, 6)
@@ -336,15 +341,240 @@ def test_at_most_so_many_detections(native):
 def test_class_masks():
     masks = f32(np.arange(12).reshape(1, 2, 1, 2, 3))  # pixels 0 1 2, 3 4 5; 6 7 8, 9 10 11
     detections = f32([[[0, 0, 1, 1, 2, 0.9], [0] * 6]])
-    assert_array_equal(layers.ClassMasks()(masks, detections), [[[[2, 5]], [[6, 9]]]])
+    expected = 1 / (1 + np.exp([[[[-2.0, -5]], [[-6, -9]]]]))  # sigmoid
+    assert_allclose(detection_layers.ClassMasks()(masks, detections), expected, rtol=1e-6)
 
 
 def test_loss_layer_is_the_function_of_its_name():
     # Odds 1 : 3.
-    layer = layers.Loss(name="rpn_class_loss")
+    layer = target_layers.Loss(name="rpn_class_loss")
     loss = layer(i32([[0]]), i32([[1]]), f32([[[0, np.log(3)]]]))
     assert loss.shape == ()
     assert_allclose(loss, np.log(4 / 3), rtol=1e-5)
+
+
+# ---- offset 0, measured strides, levels that compete by themselves
+
+
+def test_norm_boxes_with_offset_0_keeps_padding():
+    # (1, 2, 4, 5) over 5 and over 8; the padding stays zeros.
+    image_meta = ops.concatenate([meta(5), meta(8)])
+    boxes = layers.NormBoxes(0)(i32([[[1, 2, 4, 5], [0] * 4]] * 2), image_meta)
+    first, second = [0.2, 0.4, 0.8, 1], [0.125, 0.25, 0.5, 0.625]
+    assert_allclose(boxes, [[first, [0] * 4], [second, [0] * 4]])
+
+
+def anchors_of_a_large_image(measured_strides):
+    """Pixel anchors of P5 and P6 of 800 x 1088 pixels and their normalised last one."""
+    images = f32(np.zeros((1, 800, 1088, 1)))
+    features = [f32(np.zeros((1, 25, 34, 1))), f32(np.zeros((1, 13, 17, 1)))]
+    layer = layers.Anchors([256, 512], [1], [32, 64], 1, True, measured_strides, 0)
+    found = layer(images, features)
+    pixels = convert_to_numpy(found["pixels"])[0]
+    assert len(pixels) == 25 * 34 + 13 * 17
+    return pixels, convert_to_numpy(found["levels"][1])[0, -1]
+
+
+def test_measured_strides_are_the_side_over_the_cells():
+    # P5: 800 // 25 = 32, 1088 // 34 = 32. P6, 13 x 17 cells: 800 // 13 = 61, 1088 // 17 = 64.
+    pixels, last = anchors_of_a_large_image(True)
+    assert_allclose(pixels[34], [32 - 128, -128, 32 + 128, 128])  # the second row of P5
+    # The last of P6: 12 * 61 = 732 and 16 * 64 = 1024, 256 to either side.
+    assert_allclose(pixels[-1], [476, 768, 988, 1280])
+    assert_allclose(last, [476 / 800, 768 / 1088, 988 / 800, 1280 / 1088], rtol=1e-6)
+
+
+def test_given_strides_are_what_they_are():
+    # 12 * 64 = 768
+    pixels, _ = anchors_of_a_large_image(False)
+    assert_allclose(pixels[-1], [512, 768, 1024, 1280])
+
+
+FIRST, SECOND = ANCHORS[:, ::2], ANCHORS[:, 1::2]  # the first and third, the second and fourth
+
+
+def propose_by_level(levels, count=4, limit=6000, native=True, deltas=None, **options):
+    scores = np.array([[0.9, 0.3, 0.8, 0.7]], "float32")
+    deltas = np.zeros((1, 4, 4)) if deltas is None else [deltas]
+    layer = layers.ProposalLayer(count, 0.7, limit, STD_DEV, native, **options)
+    rois = layer(f32(np.stack([1 - scores, scores], -1)), f32(deltas), levels, meta())
+    return convert_to_numpy(rois)[0]
+
+
+BEST, BEST_80, THIRD, CORNER = (
+    [0, 0, 0.5, 0.5],
+    [0, 0, 0.5, 0.4],
+    [0.5, 0.5, 1, 1],
+    [0.8, 0.8, 1, 1],
+)
+
+
+@BOTH_PATHS
+def test_levels_compete_by_themselves(native):
+    # The best two overlap by 0.8: one of them goes only if they are in one competition.
+    together = propose_by_level([ops.concatenate([FIRST, SECOND], 1)], native=native)
+    assert_allclose(together, [BEST, CORNER, THIRD, [0] * 4])
+    apart = propose_by_level([FIRST, SECOND], native=native)
+    assert_allclose(apart, [BEST, BEST_80, CORNER, THIRD])
+    # The best of all levels, and of few the padding stays zeros.
+    assert_allclose(propose_by_level([FIRST, SECOND], 2, native=native), [BEST, BEST_80])
+    padded = propose_by_level([FIRST, SECOND], 6, native=native)
+    assert_allclose(padded, [BEST, BEST_80, CORNER, THIRD, [0] * 4, [0] * 4])
+
+
+@BOTH_PATHS
+def test_limit_before_suppression_is_a_levels(native):
+    found = propose_by_level([FIRST, SECOND], limit=1, native=native)
+    assert_allclose(found, [BEST, BEST_80, [0] * 4, [0] * 4])
+
+
+@BOTH_PATHS
+def test_each_level_has_its_own_deltas(native):
+    # The third row is the first of the second level: x by 1 * 0.1 * 0.4 = 0.04.
+    deltas = np.zeros((4, 4))
+    deltas[2, 1] = 1
+    found = propose_by_level([FIRST, SECOND], 2, native=native, deltas=deltas)
+    assert_allclose(found, [BEST, [0, 0.04, 0.5, 0.44]], atol=1e-6)
+
+
+@BOTH_PATHS
+@pytest.mark.parametrize("by_level", [False, True])
+@pytest.mark.parametrize(
+    ("offset", "window", "expected"),
+    [
+        # Rows 1 to 4 and columns 0 to 3 of 5 pixels: rows 0.25 to 0.75 and columns 0 to 0.5. The
+        # third ends at column 0.5 without area, the fourth lies outside.
+        (1, (1, 0, 4, 3), [[0.25, 0, 0.5, 0.5], [0.25, 0, 0.5, 0.4]]),
+        # Rows 0.2 to 0.8 and columns 0 to 0.6; the fourth has no area at row 0.8.
+        (0, (1, 0, 4, 3), [[0.2, 0, 0.5, 0.5], [0.2, 0, 0.5, 0.4], [0.5, 0.5, 0.8, 0.6]]),
+    ],
+)
+def test_proposals_end_at_the_window(offset, window, expected, by_level, native):
+    levels = [FIRST, SECOND] if by_level else [ops.concatenate([FIRST, SECOND], 1)]
+    scores = np.array([[0.9, 0.3, 0.8, 0.95]], "float32")
+    layer = layers.ProposalLayer(
+        4, 0.9, 6000, STD_DEV, native, clip_to_window=True, box_offset=offset
+    )
+    scores = f32(np.stack([1 - scores, scores], -1))
+    rois = layer(scores, f32(np.zeros((1, 4, 4))), levels, meta(window=window))
+    expected = expected + [[0] * 4] * (4 - len(expected))
+    assert_allclose(rois, [expected], atol=1e-6)
+
+
+@BOTH_PATHS
+def test_without_the_window_padding_belongs_to_the_image(native):
+    layer = layers.ProposalLayer(1, 0.7, 6000, STD_DEV, native, box_offset=0)
+    image_meta = meta(window=(0, 0, 4, 3))
+    rois = layer(f32([[[0.1, 0.9]]]), f32(np.zeros((1, 1, 4))), [SECOND[:, 1:]], image_meta)
+    assert_allclose(rois, [[CORNER]])
+
+
+@BOTH_PATHS
+@pytest.mark.parametrize(("rounding", "levels"), [("floor", [4, 3]), ("round", [4, 4])])
+def test_level_rounding_of_roi_align(rounding, levels, native):
+    # Boxes of 224 and of 0.4375 * 448 = 196 pixels: log2 0 and -0.19.
+    features = [f32(np.full((1, 8, 8, 1), level)) for level in (2, 3, 4, 5)]
+    layer = layers.PyramidROIAlign(
+        1, "roi_align", 2, native=native, level_rounding=rounding, box_offset=0
+    )
+    boxes = f32([[[0.5, 0.5, 1, 1], [0, 0, 0.4375, 0.4375]]])
+    assert_allclose(layer(boxes, meta(448), features)[0, :, 0, 0, 0], levels)
+
+
+@BOTH_PATHS
+@pytest.mark.parametrize("ratio", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("aligned", "expected"),
+    [
+        # Pixels 1 to 3 of 4, half-open: bins with centers 1.5 and 2.5; aligned half a pixel less.
+        (False, [[16.5, 17.5], [26.5, 27.5]]),
+        (True, [[11, 12], [21, 22]]),
+    ],
+)
+def test_roi_align_with_offset_0(aligned, expected, ratio, native):
+    layer = layers.PyramidROIAlign(2, "roi_align", ratio, aligned, native, "floor", 0)
+    pooled = layer(f32([[[0.25, 0.25, 0.75, 0.75]]]), meta(4), [ramp(4)])
+    assert_allclose(pooled[0, 0, ..., 0], expected, rtol=1e-6)
+
+
+# ---- ClasswiseDetectionLayer
+
+
+def detect_classes(probs, rois=ROIS, deltas=None, count=3, confidence=0.25, native=True, **options):
+    """Detections of one image of 3 classes."""
+    image_meta = options.pop("image_meta", meta())
+    deltas = np.zeros((len(rois), 3, 4)) if deltas is None else deltas
+    layer = detection_layers.ClasswiseDetectionLayer(
+        count, confidence, 0.3, STD_DEV, native, **options
+    )
+    detections = layer(f32([rois]), f32([probs]), f32([deltas]), image_meta)
+    assert detections.shape == (1, count, 6)
+    return convert_to_numpy(detections)[0]
+
+
+@BOTH_PATHS
+def test_one_roi_may_be_of_two_classes(native):
+    # Class 1 stays. Class 2: center y 0.75 - 1 * 0.1 * 0.5 = 0.7, width 0.5 / 2 around 0.75.
+    # Background's deltas would show.
+    deltas = [[[9] * 4, [0] * 4, [-1, 0, 0, -5 * np.log(2)]]]
+    found = detect_classes([[0.0, 0.5, 0.375]], [ROIS[2]], deltas, native=native)
+    expected = [[*ROIS[2], 1, 0.5], [0.45, 0.625, 0.95, 0.875, 2, 0.375], [0] * 6]
+    assert_allclose(found, expected, rtol=1e-5)
+
+
+@BOTH_PATHS
+def test_background_is_no_class_and_takes_none_away(native):
+    # The largest is background's in both.
+    probs = [[0.5, 0.25, 0.25], [1, 0, 0], [0.625, 0.0, 0.375]]
+    found = detect_classes(probs, confidence=0.3, native=native)
+    assert_allclose(found, [[*ROIS[2], 2, 0.375], [0] * 6, [0] * 6])
+
+
+@BOTH_PATHS
+def test_each_class_has_its_threshold_and_the_threshold_counts(native):
+    probs = [[0, 0.5, 0.25], [1, 0, 0], [0, 0.125, 0.75]]
+    found = detect_classes(probs, native=native)
+    expected = [[*ROIS[2], 2, 0.75], [*ROIS[0], 1, 0.5], [*ROIS[0], 2, 0.25]]
+    assert_allclose(found, expected)
+
+
+@BOTH_PATHS
+def test_duplicates_go_within_their_class_only(native):
+    # The first two overlap by 0.8.
+    probs = [[0, 0.75, 0.0], [0, 0.5, 0.625], [1, 0, 0]]
+    found = detect_classes(probs, native=native)
+    assert_allclose(found, [[*ROIS[0], 1, 0.75], [*ROIS[1], 2, 0.625], [0] * 6])
+
+
+@BOTH_PATHS
+def test_detections_of_classes_end_at_the_window(native):
+    # Rows 0.25 to 0.75 and columns 0 to 0.5 of 5 pixels: the third ROI has no area there.
+    probs = [[0, 1, 0], [1, 0, 0], [0, 0, 0.5]]
+    image_meta = meta(window=(1, 0, 4, 3))
+    found = detect_classes(probs, native=native, image_meta=image_meta)
+    assert_allclose(found, [[0.25, 0, 0.5, 0.5, 1, 1], [0] * 6, [0] * 6])
+    # With offset 0: rows 0.2 to 0.8 and columns 0 to 0.6.
+    found = detect_classes(probs, native=native, image_meta=image_meta, box_offset=0)
+    expected = [[0.2, 0, 0.5, 0.5, 1, 1], [0.5, 0.5, 0.8, 0.6, 2, 0.5], [0] * 6]
+    assert_allclose(found, expected, rtol=1e-6)
+
+
+@BOTH_PATHS
+def test_padded_rois_are_of_no_class(native):
+    # Even where deltas would make something of them.
+    deltas = np.full((2, 3, 4), 1.0)
+    found = detect_classes([[0, 1, 1]] * 2, [[0] * 4] * 2, deltas, native=native)
+    assert_array_equal(found, np.zeros((3, 6)))
+    rois, probs = [ROIS[2], [0] * 4], [[0, 0.5, 0], [0, 1, 1]]
+    found = detect_classes(probs, rois, native=native)
+    assert_allclose(found, [[*ROIS[2], 1, 0.5], [0] * 6, [0] * 6])
+
+
+@BOTH_PATHS
+def test_at_most_so_many_detections_of_all_classes(native):
+    probs = [[0, 0.5, 0.75], [1, 0, 0], [0, 0.625, 1.0]]
+    found = detect_classes(probs, count=2, native=native)
+    assert_allclose(found, [[*ROIS[2], 2, 1], [*ROIS[0], 2, 0.75]])
 
 
 # ---- every layer: configuration and symbolic build
@@ -359,13 +589,36 @@ LAYERS = {
         layers.Anchors([8, 16], [0.5, 1], [4, 8], 2),
         (f32(np.zeros((1, 24, 16, 3))), [f32(np.zeros((1, n, 4, 1))) for n in (6, 3)]),
     ),
+    "Anchors measured": (
+        layers.Anchors([8, 16], [0.5, 1], [4, 8], 1, True, True, 0),
+        (f32(np.zeros((1, 25, 18, 3))), [f32(np.zeros((1, n, 4, 1))) for n in (6, 3)]),
+    ),
+    "ProposalLayer levels": (
+        layers.ProposalLayer(3, 0.6, 5, STD_DEV, clip_to_window=True, box_offset=0),
+        (
+            f32([[[0.1, 0.9], [0.8, 0.2], [0.5, 0.5], [0.7, 0.3]]]),
+            ANCHORS * 0.1,
+            [ANCHORS[:, :1], ANCHORS[:, 1:]],
+            meta(window=(0, 0, 4, 3)),
+        ),
+    ),
     "ProposalLayer": (
         layers.ProposalLayer(3, 0.6, 5, STD_DEV),
-        (f32([[[0.1, 0.9], [0.8, 0.2], [0.5, 0.5], [0.7, 0.3]]]), ANCHORS * 0.1, ANCHORS),
+        (
+            f32([[[0.1, 0.9], [0.8, 0.2], [0.5, 0.5], [0.7, 0.3]]]),
+            ANCHORS * 0.1,
+            [ANCHORS],
+            meta(),
+        ),
     ),
     "ProposalLayer portable": (
         layers.ProposalLayer(3, 0.6, 5, STD_DEV, native=False),
-        (f32([[[0.1, 0.9], [0.8, 0.2], [0.5, 0.5], [0.7, 0.3]]]), ANCHORS * 0.1, ANCHORS),
+        (
+            f32([[[0.1, 0.9], [0.8, 0.2], [0.5, 0.5], [0.7, 0.3]]]),
+            ANCHORS * 0.1,
+            [ANCHORS],
+            meta(),
+        ),
     ),
     "PyramidROIAlign": (layers.PyramidROIAlign(2), (UNIT_BOXES, meta(), [ramp(5), ramp(3)])),
     "PyramidROIAlign portable": (
@@ -380,28 +633,40 @@ LAYERS = {
         layers.PyramidROIAlign(2, "roi_align", 0),
         (UNIT_BOXES, meta(), [ramp(5), ramp(3)]),
     ),
+    "PyramidROIAlign floor": (
+        layers.PyramidROIAlign(2, "roi_align", 2, False, level_rounding="floor", box_offset=0),
+        (UNIT_BOXES, meta(), [ramp(5), ramp(3)]),
+    ),
     "AnchorTargetLayer": (
-        layers.AnchorTargetLayer(2, STD_DEV, seed=1),
+        target_layers.AnchorTargetLayer(2, STD_DEV, seed=1),
         (PIXEL_ANCHORS, GT_CLASS_IDS, GT_BOXES),
     ),
     "DetectionTargetLayer": (
-        layers.DetectionTargetLayer(3, 0.4, STD_DEV, (3, 2), False, True, True, seed=1),
+        target_layers.DetectionTargetLayer(3, 0.4, STD_DEV, (3, 2), False, True, True, seed=1),
         (UNIT_BOXES, i32([[2, 1]]), UNIT_BOXES * 0.9, MASKS),
     ),
     "DetectionLayer": (
-        layers.DetectionLayer(3, 0.1, 0.4, STD_DEV),
+        detection_layers.DetectionLayer(3, 0.1, 0.4, STD_DEV),
         (UNIT_BOXES, PROBS, f32(np.ones((1, 2, 3, 4))), meta()),
     ),
     "DetectionLayer portable": (
-        layers.DetectionLayer(3, 0.1, 0.4, STD_DEV, native=False),
+        detection_layers.DetectionLayer(3, 0.1, 0.4, STD_DEV, native=False),
+        (UNIT_BOXES, PROBS, f32(np.ones((1, 2, 3, 4))), meta()),
+    ),
+    "ClasswiseDetectionLayer": (
+        detection_layers.ClasswiseDetectionLayer(3, 0.1, 0.4, STD_DEV, box_offset=0),
+        (UNIT_BOXES, PROBS, f32(np.ones((1, 2, 3, 4))), meta()),
+    ),
+    "ClasswiseDetectionLayer portable": (
+        detection_layers.ClasswiseDetectionLayer(3, 0.1, 0.4, STD_DEV, native=False),
         (UNIT_BOXES, PROBS, f32(np.ones((1, 2, 3, 4))), meta()),
     ),
     "ClassMasks": (
-        layers.ClassMasks(),
+        detection_layers.ClassMasks(),
         (f32(np.arange(12).reshape(1, 2, 1, 2, 3)), f32([[[0, 0, 1, 1, 2, 0.9], [0] * 6]])),
     ),
     "Loss": (
-        layers.Loss(name="mrcnn_class_loss"),
+        target_layers.Loss(name="mrcnn_class_loss"),
         (i32([[1, 0]]), PROBS, f32([[1, 1, 1]])),
     ),
 }
@@ -432,8 +697,8 @@ def test_layer_from_its_configuration_gives_the_same(name):
 
 def test_target_layers_of_one_seed_draw_alike():
     boxes = f32([np.linspace([0, 0, 1, 1], [0.5, 0.5, 0.75, 0.75], 60)])
-    anchors = layers.AnchorTargetLayer(8, STD_DEV, seed=1)
-    rois = layers.DetectionTargetLayer(8, 0.5, STD_DEV, (2, 2), True, True, seed=1)
+    anchors = target_layers.AnchorTargetLayer(8, STD_DEV, seed=1)
+    rois = target_layers.DetectionTargetLayer(8, 0.5, STD_DEV, (2, 2), True, True, seed=1)
     class_ids, gt_boxes, masks = i32([[0]]), f32([[[0, 0, 0, 0]]]), ops.ones((1, 2, 2, 1), "bool")
     for layer, inputs in [(anchors, ()), (rois, (masks,))]:
         first, second = (clone(layer)(boxes, class_ids, gt_boxes, *inputs) for _ in range(2))
@@ -466,13 +731,13 @@ def test_layer_builds_with_unknown_height_and_width(name):
 def test_layer_builds_with_an_unknown_number_of_anchors(name):
     layer, inputs = clone(LAYERS[name][0]), LAYERS[name][1]
     anchors = PIXEL_ANCHORS if name == "AnchorTargetLayer" else ANCHORS
-    symbols = [
-        keras.Input(
+    symbols = keras.tree.map_structure(
+        lambda x: keras.Input(
             (None if x.shape[1] == anchors.shape[1] else x.shape[1], *x.shape[2:]),
             batch_size=1,
             dtype=keras.backend.standardize_dtype(x.dtype),
-        )
-        for x in inputs
-    ]
+        ),
+        list(inputs),
+    )
     model = keras.Model(symbols, layer(*symbols))
     assert_same(model(list(inputs)), clone(LAYERS[name][0])(*inputs))

@@ -64,7 +64,13 @@ RPN_BBOX = f32([[[9, 9, 9, 9], [1, 1, 1, 1], [0, 0.5, 1, 2]]])
 # Two ROIs with odds 1 : 1 : 2 and 6 : 1 : 1; deltas and masks of 3 classes each.
 CLASS_LOGITS = f32([[[0, 0, LN(2)], [LN(6), 0, 0]]])
 BBOX = f32([[[[9] * 4, [0, 0.5, 1, 2], [1] * 4], [[3] * 4, [0] * 4, [2] * 4]]])
-MASK = f32(np.moveaxis([[[[[0.1]], [[0.5]], [[0.8]]], [[[0.2]], [[0.4]], [[0.3]]]]], 2, -1))
+
+
+def logits(probs):
+    return f32(np.log(probs) - np.log1p(-np.asarray(probs)))
+
+
+MASK = logits(np.moveaxis([[[[[0.1]], [[0.5]], [[0.8]]], [[[0.2]], [[0.4]], [[0.3]]]]], 2, -1))
 ALL_ACTIVE = f32([[1, 1, 1]])
 
 
@@ -180,7 +186,7 @@ def test_mrcnn_mask_loss(class_ids, expected):
 def test_mrcnn_mask_loss_is_a_mean_over_pixels():
     # -log(0.5), -log(1 - 0.25), -log(0.9), -log(1 - 0.2) over 4; class 0 is not looked at.
     pred = np.stack([np.full((2, 2), 0.01), [[0.5, 0.25], [0.9, 0.2]]], axis=-1)
-    loss = losses.mrcnn_mask_loss(i32([[1]]), f32([[[[1, 0], [1, 0]]]]), f32([[pred]]))
+    loss = losses.mrcnn_mask_loss(i32([[1]]), f32([[[[1, 0], [1, 0]]]]), logits([[pred]]))
     assert_loss(loss, -(LN(0.5) + LN(0.75) + LN(0.9) + LN(0.8)) / 4)
 
 
@@ -244,7 +250,7 @@ def test_loss_and_gradient_of_nothing_are_exactly_zero(name):
     assert_array_equal(gradient(loss, pred), np.zeros(pred.shape))
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0])
+@pytest.mark.parametrize("value", [-1e4, 1e4])
 def test_gradient_of_certain_masks_is_finite(value):
     mask = f32(np.full((1, 2, 1, 1, 3), value))
     assert np.isfinite(convert_to_numpy(mrcnn_mask([[1, 2]], mask)))
@@ -272,3 +278,93 @@ def test_losses_of_half_precision_are_float32(dtype):
     assert_loss(mrcnn_class([[-1, 0]], ops.cast(CLASS_LOGITS * 0, dtype)), LN(3))
     assert_loss(mrcnn_bbox([[2, 2]], ops.cast(BBOX, dtype)), 1.0)
     assert_loss(mrcnn_mask([[1, 0]], ops.cast(MASK, dtype)), LN(2))
+
+
+# ---- beta and normalizer
+
+
+def test_smooth_l1_with_beta():
+    # Beta 1/9: 0.5 * 9 / 18^2 = 1/72 at 1/18; 1/9 - 1/18 = 1/18 at 1/9; 1 - 1/18 at 1, both ways.
+    pred = f32([3, 3 + 1 / 18, 3 + 1 / 9, 4, 2])
+    expected = [0, 1 / 72, 1 / 18, 17 / 18, 17 / 18]
+    assert_allclose(losses.smooth_l1(3.0, pred, 1 / 9), expected, rtol=1e-4, atol=1e-7)
+
+
+def test_smooth_l1_with_beta_0_is_the_distance():
+    assert_allclose(losses.smooth_l1(3.0, f32([3, 3.25, 5, 0]), 0), [0, 0.25, 2, 3])
+
+
+DISTANCES = [[[9] * 4, [1] * 4, [0, 0.5, 1, 2], [7] * 4]]
+POSITIVE, DRAWN = [[0, 1, 1, 0]], [[1, 1, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("beta", "normalizer", "expected"),
+    [
+        (1.0, "positives", (0.5 + 0.53125) / 2),  # 2 / 4 and (0.125 + 0.5 + 1.5) / 4
+        (1.0, "sampled", (2 + 2.125) / 3),  # sums, over the three that were drawn
+        (0, "positives", (1 + 0.875) / 2),  # 4 / 4 and 3.5 / 4
+        (0, "sampled", (4 + 3.5) / 3),
+        # 4 * 17/18 = 34/9; 0.5, 1 and 2 less 1/18 each: 3.5 - 1/6 = 10/3.
+        (1 / 9, "positives", (34 / 9 + 10 / 3) / 8),
+        (1 / 9, "sampled", (34 / 9 + 10 / 3) / 3),
+    ],
+)
+def test_box_loss(beta, normalizer, expected):
+    positive, drawn = (ops.cast(i32(x), "bool") for x in (POSITIVE, DRAWN))
+    target, pred = f32(np.zeros((1, 4, 4))), f32(DISTANCES)
+    assert_loss(losses.box_loss(target, pred, positive, drawn, beta, normalizer), expected)
+    # Anchors 0 to 3 in another order, drawn as background, object, object, padding.
+    loss = losses.rpn_bbox_loss(
+        i32([[1, 3, 2, 0]]),
+        i32([[0, 1, 1, -1]]),
+        target,
+        f32(np.array(DISTANCES)[:, [3, 0, 2, 1]]),
+        beta,
+        normalizer,
+    )
+    assert_loss(loss, expected)
+    # ROIs of classes 0, 2, 1 and padding; the deltas of other classes would show.
+    class_ids = [[0, 2, 1, -1]]
+    per_class = np.full((1, 4, 3, 4), 5.0)
+    for i, class_id in enumerate(class_ids[0]):
+        per_class[0, i, class_id] = DISTANCES[0][i]
+    loss = losses.mrcnn_bbox_loss(i32(class_ids), target, f32(per_class), beta, normalizer)
+    assert_loss(loss, expected)
+
+
+@pytest.mark.parametrize("beta", [0, 1 / 9, 1])
+@pytest.mark.parametrize("classes", [[[0, 0]], [[0, -1]], [[-1, -1]]])
+def test_box_losses_over_the_drawn_are_zero_without_positives(classes, beta):
+    options = {"beta": beta, "normalizer": "sampled"}
+    target = f32(np.zeros((1, 2, 4)))
+
+    def rpn(pred):
+        return losses.rpn_bbox_loss(i32([[0, 1]]), i32(classes), target, pred, **options)
+
+    def box(pred):
+        return losses.mrcnn_bbox_loss(i32(classes), target, pred, **options)
+
+    for loss, pred in ((rpn, RPN_BBOX), (box, BBOX)):
+        assert convert_to_numpy(loss(pred)) == 0.0
+        assert_array_equal(gradient(loss, pred), np.zeros(pred.shape))
+
+
+def test_padding_changes_no_box_loss_over_the_drawn():
+    def loss(classes):
+        target = f32(np.zeros((1, len(classes), 4)))
+        index, pred = i32([list(range(len(classes)))]), f32([([[1] * 4] * 9)[: len(classes)]])
+        return losses.rpn_bbox_loss(index, i32([classes]), target, pred, 0, "sampled")
+
+    # 4 over the two drawn, padded or not.
+    assert_loss(loss([1, 0]), 2)
+    assert_loss(loss([1, 0, -1, -1]), 2)
+
+
+def test_box_loss_over_the_drawn_counts_the_batch_not_images():
+    # One of one drawn in the first image, none of two in the second: 4 / 3.
+    pred, target = f32(np.ones((2, 2, 4))), f32(np.zeros((2, 2, 4)))
+    loss = losses.rpn_bbox_loss(
+        i32([[0, 1]] * 2), i32([[1, -1], [0, 0]]), target, pred, 0, "sampled"
+    )
+    assert_loss(loss, 4 / 3)

@@ -106,3 +106,140 @@ def test_paste_outside_keeps_the_right_part():
 
 
 # ---- molding and meta
+
+
+def test_resize_mask_to_a_size():
+    # 3 -> 2: centres 0.75 and 2.25, pixels 0 and 2; 2 -> 3: 1/3, 1, 5/3, pixels 0, 1, 1.
+    # The scale says otherwise and does not count.
+    mask = np.array([[1, 2], [3, 4], [5, 6]])[:, :, None]
+    found = mk.resize_mask(mask, 1.0, [(0, 0)] * 3, size=(2, 3))
+    assert found[:, :, 0].tolist() == [[1, 2, 2], [5, 6, 6]]
+    padded = mk.resize_mask(mask, 1.0, [(0, 1), (0, 2), (0, 0)], size=(2, 3))
+    assert padded[:, :, 0].tolist() == [[1, 2, 2, 0, 0], [5, 6, 6, 0, 0], [0] * 5]
+    assert mk.resize_mask(mask[:, :, :0], 1.0, [(0, 0)] * 3, size=(2, 3)).shape == (2, 3, 0)
+
+
+# ---- pasting as torchvision and detectron2
+
+ONES, CORNER = np.ones((2, 2), "float32"), np.array([[1, 0], [0, 0]], "float32")
+BOTH_PASTERS = pytest.mark.parametrize("name", ["padded", "sampled"])
+
+
+def pasted(name, mask, box, shape=(10, 10), **options):
+    """Rows of the canvas as text, `#` where the object is."""
+    canvas = np.zeros(shape, bool)
+    mk.PASTERS[name](canvas, np.asarray(mask, "float32"), box, **options)
+    return ["".join(".#"[int(pixel)] for pixel in row) for row in canvas]
+
+
+def test_paste_padded():
+    # 2 -> 4 pixels with the zeros around: the box 2..6 doubles to 0..8, 9 pixels as the last is
+    # inside. Pixel p takes (p + 0.5) * 4/9 - 0.5 of 0 1 1 0: pixels 2 and 6 at 0.611 and 2.389,
+    # which is 0.611; 3, 4 and 5 are 1, the others 0.167 at most. 0.611^2 = 0.37 is no object.
+    assert pasted("padded", ONES, [2, 2, 6, 6]) == [
+        "..........",
+        "..........",
+        "...###....",
+        "..#####...",
+        "..#####...",
+        "..#####...",
+        "...###....",
+        *[".........."] * 3,
+    ]
+
+
+def test_paste_padded_of_a_corner():
+    # 0 1 0 0 at pixels 2 to 5: 0.611, 0.944, 0.5, 0.056. 0.611 * 0.944 = 0.58, 0.944 * 0.5 = 0.47.
+    found = pasted("padded", CORNER, [2, 2, 6, 6])
+    assert found[2:5] == ["...#......", "..##......", ".........."]
+    # 0.944 * 0.5 = 0.472 and 0.611^2 = 0.373 are above 0.37, 0.611 * 0.5 = 0.306 is not.
+    found = pasted("padded", CORNER, [2, 2, 6, 6], threshold=0.37)
+    assert found[2:5] == ["..##......", "..###.....", "...#......"]
+
+
+def test_paste_padded_is_above_its_threshold():
+    # A box of 0 to 0 grows to one pixel, between the ones: 1.
+    assert pasted("padded", ONES, [5, 5, 5, 5], threshold=0.999)[5] == ".....#...."
+    assert pasted("padded", ONES, [5, 5, 5, 5], threshold=1) == [".........."] * 10
+
+
+def test_paste_padded_cuts_to_whole_pixels():
+    # Center 4.25, half 1.75: 0.75 to 7.75 become 0 to 7, 8 pixels of 4/8: pixel p takes
+    # p / 2 - 0.25. 0.75 at 2, 1.25, 1.75, 2.25 -> 0.75 at 5; 1 and 6 are 0.25.
+    found = pasted("padded", ONES, [2.5, 2.5, 6, 6])
+    assert found[:7] == ["." * 10, "." * 10, *["..####...."] * 4, "." * 10]
+
+
+def test_paste_padded_beyond_the_canvas():
+    # As above, four pixels up and left: its rows and columns 4 to 8.
+    found = pasted("padded", ONES, [-2, -2, 2, 2], (5, 5))
+    assert found == ["###..", "###..", "##...", ".....", "....."]
+    # And to the lower right: its rows and columns 0 to 4 at 1 to 5.
+    found = pasted("padded", ONES, [3, 3, 7, 7], (6, 6))
+    assert found == ["......"] * 3 + ["....##", "...###", "...###"]
+
+
+def test_paste_sampled():
+    # Pixel p takes (p + 0.5 - 2) / 2 - 0.5: -0.25, 0.25, 0.75, 1.25 at 2 to 5, so 0.75, 1, 1, 0.75
+    # and 0.75^2 = 0.56; 1 and 6 are 0.25.
+    found = pasted("sampled", ONES, [2, 2, 6, 6])
+    assert found == ["." * 10, "." * 10, *["..####...."] * 4, *["." * 10] * 4]
+
+
+def test_paste_sampled_of_a_corner():
+    # 1 0 at pixels 1 to 4: 0.25, 0.75, 0.75, 0.25.
+    found = pasted("sampled", CORNER, [2, 2, 6, 6])
+    assert found == ["." * 10, "." * 10, *["..##......"] * 2, *["." * 10] * 6]
+    # The threshold itself belongs to the object: 0.75 * 0.25.
+    found = pasted("sampled", CORNER, [2, 2, 6, 6], threshold=0.1875)
+    assert found[1:6] == ["..##......", *[".####....."] * 2, "..##......", ".........."]
+
+
+def test_paste_sampled_takes_boxes_between_pixels():
+    # Rows (p + 0.5 - 2.5) / 1.5 - 0.5: 2: -0.5, 3: 1/6, 4: 5/6, 5: 1.5 -> 0.5, 1, 1, 0.5.
+    # Columns from 2 to 6 as above: 0.75, 1, 1, 0.75; 0.5 * 0.75 is no object, 0.5 * 1 is.
+    found = pasted("sampled", ONES, [2.5, 2, 5.5, 6])
+    assert found[1:7] == ["." * 10, "...##.....", *["..####...."] * 2, "...##.....", "." * 10]
+
+
+def test_paste_sampled_beyond_the_canvas():
+    assert pasted("sampled", ONES, [-2, -2, 2, 2], (4, 4)) == ["##..", "##..", "....", "...."]
+    assert pasted("sampled", ONES, [2, 2, 6, 6], (4, 4)) == ["....", "....", "..##", "..##"]
+    assert pasted("sampled", ONES, [-3, -3, 9, 9], (2, 3)) == ["###", "###"]
+
+
+def test_tiny_boxes():
+    # Sampled: (3.5 - 3.2) / 0.4 * 2 - 0.5 = 1: the lower right pixel of the mask; the centres of
+    # other pixels are far from the box. Between two centres there is nothing.
+    one = ["....", "....", "....", "...#"]
+    assert pasted("sampled", ONES, [3.2, 3.2, 3.6, 3.6], (4, 4)) == one
+    assert pasted("sampled", CORNER, [3.2, 3.2, 3.6, 3.6], (4, 4)) == ["...."] * 4
+    assert pasted("sampled", ONES, [2.6, 2.6, 2.9, 2.9], (4, 4)) == ["...."] * 4
+    # Padded: center 3.3, half 0.2: 3.1 to 3.5, one pixel, at 0.5 * 4 - 0.5 = 1.5 of 0 1 1 0.
+    assert pasted("padded", ONES, [3.2, 3.2, 3.4, 3.4], (4, 4)) == one
+    assert pasted("padded", ONES, [2.6, 2.6, 2.8, 2.8], (4, 4))[2] == "..#."
+    assert pasted("padded", CORNER, [3.2, 3.2, 3.4, 3.4], (4, 4)) == ["...."] * 4  # 0.5 * 0.5
+
+
+@BOTH_PASTERS
+@pytest.mark.parametrize("box", [(-9, 0, -4, 3), (9, 9, 12, 12), (0, 20, 4, 24), (2, -30, 4, -20)])
+def test_boxes_outside_the_canvas_paste_nothing(name, box):
+    assert pasted(name, ONES, box, (4, 5)) == ["....."] * 4
+
+
+@BOTH_PASTERS
+def test_only_the_box_and_its_margin_are_written(name):
+    # Padded: 0 to 8 as above. Sampled: one pixel more than 2..6. What lies outside stays.
+    canvas, (low, high) = np.ones((10, 10), bool), {"padded": (0, 9), "sampled": (1, 7)}[name]
+    mk.PASTERS[name](canvas, np.zeros((2, 2), "float32"), [2, 2, 6, 6])
+    expected = np.ones((10, 10), bool)
+    expected[low:high, low:high] = False
+    np.testing.assert_array_equal(canvas, expected)
+
+
+@BOTH_PASTERS
+def test_pasters_leave_the_mask_as_it_is(name):
+    mask, box = CORNER.copy(), [1.5, 2.5, 4.0, 5.0]
+    mk.PASTERS[name](np.zeros((6, 6), bool), mask, box)
+    np.testing.assert_array_equal(mask, CORNER)
+    assert box == [1.5, 2.5, 4.0, 5.0]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tiny import TinyConfig, shapes
 
+from mrcnn.hdf5 import named_weights
 from mrcnn.model import MaskRCNN
-from mrcnn.weights import named_weights
 
 
 def tiny(tmp_path, mode="inference", **changes):

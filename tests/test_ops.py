@@ -290,3 +290,148 @@ def test_both_paths_of_nms_agree(with_classes, threshold):
     )
     assert_array_equal(portable, native)
     assert (portable[:, 0] >= 0).all()
+
+
+# ---- offset 0: the image's edges are 0 and 1
+
+
+def test_norm_boxes_with_offset_0_puts_edges_at_0_and_1():
+    # 100 x 200 pixels: y / 100, x / 200, for both corners.
+    boxes = f32([[0, 0, 100, 200], [0, 0, 0, 0], [10, 20, 50, 150]])
+    expected = [[0, 0, 1, 1], [0, 0, 0, 0], [0.1, 0.1, 0.5, 0.75]]
+    assert_allclose(ops.norm_boxes(boxes, (100, 200), 0), expected, atol=1e-7)
+
+
+def test_denorm_boxes_with_offset_0():
+    # 0.123 * 100, 0 * 200, 0.5 * 100, 0.0525 * 200: no pixel is added, nothing is rounded.
+    boxes = ops.denorm_boxes(f32([[0.123, 0, 0.5, 0.0525]]), (100, 200), 0)
+    assert_allclose(boxes, [[12.3, 0, 50, 10.5]], rtol=1e-6)
+
+
+def test_offset_0_takes_one_shape_for_each_image():
+    # 10 / 100, 10 / 200, 20 / 100, 20 / 200; 10 / 40, 10 / 20, 20 / 40, 20 / 20.
+    boxes, shapes = f32([[[10, 10, 20, 20]]] * 2), f32([[[100, 200]], [[40, 20]]])
+    normalized = ops.norm_boxes(boxes, shapes, 0)
+    assert_allclose(normalized, [[[0.1, 0.05, 0.2, 0.1]], [[0.25, 0.5, 0.5, 1]]], atol=1e-7)
+    assert_allclose(ops.denorm_boxes(normalized, shapes, 0), boxes, rtol=1e-6)
+
+
+# ---- trim_padding
+
+ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
+
+
+@pytest.mark.parametrize(
+    ("class_ids", "width"),
+    [
+        ([[1, 0, 0, 0], [2, 3, 0, 0]], 2),  # the longest image decides
+        ([[1, -1, -2, 0], [2, 0, 0, 0]], 3),  # crowds are no padding
+        ([[1, 2, 3, 4], [0, 0, 0, 0]], 4),
+        ([[0, 0, 0, 0], [0, 0, 0, 0]], 1),  # at least one column
+    ],
+)
+def test_trim_padding_cuts_to_the_longest_image(class_ids, width):
+    width = width if ON_TENSORFLOW else 4  # elsewhere shapes are fixed
+    boxes = f32(np.arange(32).reshape(2, 4, 4))
+    ids, trimmed = ops.trim_padding(i32(class_ids), boxes)
+    assert_array_equal(ids, np.array(class_ids)[:, :width])
+    assert_array_equal(trimmed, np.arange(32).reshape(2, 4, 4)[:, :width])
+
+
+def test_trim_padding_without_values():
+    (ids,) = ops.trim_padding(i32([[5, 0]]))
+    assert_array_equal(ids, [[5]] if ON_TENSORFLOW else [[5, 0]])
+
+
+# ---- class_nms: `native` changes the code path on TensorFlow only
+
+
+def class_nms(boxes, scores, max_output, threshold, native):
+    """`ops.class_nms` of one image, as a list of (box, score, class)."""
+    boxes, scores, class_ids = ops.class_nms(
+        f32([boxes]), f32([scores]), max_output, threshold, native
+    )
+    assert boxes.shape == (1, max_output, 4) and scores.shape == (1, max_output)
+    assert keras.backend.standardize_dtype(class_ids.dtype) == "int32"
+    columns = (convert_to_numpy(x)[0].tolist() for x in (boxes, scores, class_ids))
+    return [tuple(row) for row in zip(*columns, strict=True)]
+
+
+PADDING = ([0, 0, 0, 0], 0, -1)
+
+
+@BOTH_PATHS
+def test_class_nms_is_a_competition_within_each_class(native):
+    # Class 0: LEFT drops LEFT_80, IoU 0.8. Class 1: RIGHT and LEFT do not overlap. LEFT of class 0
+    # and LEFT of class 1 are the same box.
+    boxes = [[LEFT, RIGHT], [LEFT_80, LEFT]]
+    found = class_nms(boxes, [[1.0, 0.25], [0.75, 0.5]], 5, 0.5, native)
+    assert found == [(LEFT, 1, 0), (LEFT, 0.5, 1), (RIGHT, 0.25, 1), PADDING, PADDING]
+
+
+@BOTH_PATHS
+def test_class_nms_takes_the_best_of_all_classes(native):
+    boxes = [[LEFT, LEFT], [RIGHT, RIGHT]]
+    found = class_nms(boxes, [[0.25, 0.75], [0.5, 1.0]], 3, 0.5, native)
+    assert found == [(RIGHT, 1, 1), (LEFT, 0.75, 1), (RIGHT, 0.5, 0)]
+
+
+def test_class_nms_ties_go_to_the_lower_index():
+    # Only the portable path: TensorFlow's kernel leaves the order of equal scores open.
+    boxes = [[RIGHT, LEFT], [LEFT, LEFT_80], [LEFT_80, RIGHT]]
+    found = class_nms(boxes, [[0.5] * 2] * 3, 5, 0.5, native=False)
+    expected = [(RIGHT, 0), (LEFT, 1), (LEFT, 0), (RIGHT, 1), ([0] * 4, -1)]
+    assert [(box, class_id) for box, _, class_id in found] == expected
+
+
+@BOTH_PATHS
+def test_class_nms_keeps_one_of_two_equal_boxes(native):
+    found = class_nms([[LEFT], [LEFT], [RIGHT]], [[0.5]] * 3, 3, 0.5, native)
+    assert sorted(box for box, _, _ in found) == [[0, 0, 0, 0], LEFT, RIGHT]
+
+
+@BOTH_PATHS
+def test_class_nms_keeps_an_iou_exactly_at_the_threshold(native):
+    boxes = [[[0, 0, 10, 10]], [[0, 0, 10, 5]]]  # 50 / 100
+    assert class_nms(boxes, [[1], [0.5]], 2, 0.5, native)[1] == ([0, 0, 10, 5], 0.5, 0)
+    assert class_nms(boxes, [[1], [0.5]], 2, 0.49, native)[1] == PADDING
+
+
+@BOTH_PATHS
+def test_class_nms_minus_infinity_takes_a_box_out_and_zero_does_not(native):
+    boxes, out = [[LEFT, LEFT], [LEFT_80, LEFT_80]], -np.inf
+    found = class_nms(boxes, [[out, 0.0], [0.5, out]], 3, 0.5, native)
+    assert found == [(LEFT_80, 0.5, 0), (LEFT, 0, 1), PADDING]
+    assert class_nms(boxes, [[out, out]] * 2, 2, 0.5, native) == [PADDING] * 2
+
+
+@BOTH_PATHS
+def test_class_nms_boxes_may_lie_anywhere(native):
+    # Pixels, not cut to 0..1.
+    box = [-5.0, -7.5, 300.0, 400.0]
+    assert class_nms([[box]], [[0.5]], 1, 0.5, native) == [(box, 0.5, 0)]
+
+
+@BOTH_PATHS
+def test_class_nms_treats_images_alone(native):
+    boxes = f32([[[LEFT], [LEFT_80]], [[RIGHT], [LEFT]]])
+    scores = f32([[[0.5], [0.75]], [[0.25], [1.0]]])
+    boxes, scores, class_ids = ops.class_nms(boxes, scores, 2, 0.5, native)
+    assert_array_equal(boxes, [[LEFT_80, [0] * 4], [LEFT, RIGHT]])
+    assert_array_equal(scores, [[0.75, 0], [1, 0.25]])
+    assert_array_equal(class_ids, [[0, -1], [0, 0]])
+
+
+@pytest.mark.skipif(not ON_TENSORFLOW, reason="no native path")
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.7])
+def test_both_paths_of_class_nms_agree(threshold):
+    rng = np.random.default_rng(0)
+    low, size = rng.uniform(0, 0.7, (2, 60, 5, 2)), rng.uniform(0, 0.3, (2, 60, 5, 2))
+    boxes = f32(np.concatenate([low, low + size], axis=-1))
+    # Every score occurs once: which class comes first in a tie is no promise.
+    scores = rng.permutation(600).reshape(2, 60, 5) / 600
+    scores[:, ::7] = -np.inf
+    portable, native = (ops.class_nms(boxes, f32(scores), 40, threshold, n) for n in (False, True))
+    for ours, theirs in zip(portable, native, strict=True):
+        assert_array_equal(ours, theirs)
+    assert (convert_to_numpy(portable[2])[:, 0] >= 0).all()

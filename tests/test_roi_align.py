@@ -456,3 +456,147 @@ def test_crop_of_masks_equals_tensorflow():
     expected = tf.image.crop_and_resize(masks[0][..., None], boxes, np.arange(50), (5, 7))
     cropped = roi_align.crop_and_resize_masks(masks, f32([boxes]), (5, 7))
     assert_allclose(cropped[0], expected[..., 0], atol=1e-5)
+
+
+# ---- roi_levels, rounded down
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "level"),
+    [
+        (224, 224, 4),  # log2(1) = 0
+        (223.9, 223.9, 3),  # log2 -0.0006
+        (448, 448, 5),  # log2(2) = 1
+        (447.8, 447.8, 4),  # log2 0.9994
+        (112, 112, 3),  # log2(0.5) = -1
+        (111.9, 111.9, 2),  # log2 -1.0013
+        (112, 448, 4),  # sqrt(112 * 448) = 224
+        (20, 20, 2),  # log2 -3.5: clipped
+        (0, 0, 2),
+    ],
+)
+@pytest.mark.parametrize("image", [(1024, 1024), (800, 1088), (1344, 800), (608, 928)])
+def test_level_of_a_box_rounded_down(image, height, width, level):
+    # Sides that are no powers of two: 224 pixels are 224 only up to the last bit of float32.
+    box = np.array([[[0, 0, height, width]]]) / np.tile(image, 2)
+    assert_array_equal(roi_align.roi_levels(f32(box), f32([image]), 4, "floor"), [[level - 2]])
+
+
+def test_level_of_224_pixels_wherever_they_are():
+    low = np.stack([np.arange(0, 564, 12), np.arange(1056, 492, -12)], axis=1)
+    boxes = np.concatenate([low, low + 224], axis=1) / [800, 1344, 800, 1344]
+    levels = roi_align.roi_levels(f32([boxes]), f32([[800, 1344]]), 4, "floor")
+    assert_array_equal(levels, np.full((1, 47), 2))
+
+
+# ---- pyramid_roi_align, offset 0
+
+
+@BOTH_PATHS
+@pytest.mark.parametrize("ratio", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    ("aligned", "expected"),
+    [(False, [[24, 28], [44, 48]]), (True, [[18.5, 22.5], [38.5, 42.5]])],
+)
+def test_offset_0_pools_the_same_pixels(aligned, expected, ratio, native):
+    # As `test_bins_of_a_ramp_hold_their_centers`; the box (4, 8) to (20, 40) of 32 x 64 pixels is
+    # (1/8, 1/8) to (5/8, 5/8).
+    pooled = roi_align.pyramid_roi_align(
+        [ramp(8, 16)],
+        f32([[[0.125, 0.125, 0.625, 0.625]]]),
+        i32([[0]]),
+        2,
+        f32([[32, 64]]),
+        ratio,
+        aligned,
+        native,
+        box_offset=0,
+    )
+    assert_allclose(pooled[0, ..., 0], [expected], rtol=1e-5)
+
+
+# ---- roi_align_masks
+
+
+def align_masks(mask, boxes, shape, aligned):
+    boxes = f32([boxes])
+    matches = i32(np.zeros(boxes.shape[:2]))
+    found = roi_align.roi_align_masks(f32([[mask]]), matches, boxes, shape, aligned)
+    assert keras.backend.standardize_dtype(found.dtype) == "float32"
+    return convert_to_numpy(found)[0]
+
+
+PLANE = np.add.outer(10 * np.arange(4), np.arange(4))  # 4 x 4: a sample is 10 y + x
+
+
+@pytest.mark.parametrize(
+    ("box", "rows", "columns"),
+    [
+        # The whole in 4 x 4 bins: centers 0.5, 1.5, 2.5, and 3.5, which repeats the border.
+        ([0, 0, 1, 1], [0.5, 1.5, 2.5, 3], [0.5, 1.5, 2.5, 3]),
+        # The upper half in 2 x 2 bins of 1 x 2 pixels. Columns 0.5, 1.5 and 2.5, 3.5 (3).
+        ([0, 0, 0.5, 1], [0.5, 1.5], [1, 2.75]),
+        # The lower right quarter: pixels 2 to 4, centers 2.5 and 3.5 (3).
+        ([0.5, 0.5, 1, 1], [2.5, 3], [2.5, 3]),
+        # Without area: at least one pixel, from 2 to 3.
+        ([0.5, 0.5, 0.5, 0.5], [2.5], [2.5]),
+    ],
+)
+def test_roi_align_of_a_mask(box, rows, columns):
+    expected = np.add.outer(10 * np.array(rows), columns)
+    found = align_masks(PLANE, [box], expected.shape, aligned=False)
+    assert_allclose(found, [expected], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("box", "rows", "columns"),
+    [
+        ([0, 0, 1, 1], [0, 1, 2, 3], [0, 1, 2, 3]),  # the mask itself
+        ([0, 0, 0.5, 1], [0, 1], [0.5, 2.5]),  # columns 0, 1 and 2, 3
+        ([0.5, 0.5, 1, 1], [2, 3], [2, 3]),
+        ([0.5, 0.5, 0.5, 0.5], [1.5], [1.5]),  # a point
+    ],
+)
+def test_roi_align_of_a_mask_aligned(box, rows, columns):
+    expected = np.add.outer(10 * np.array(rows), columns)
+    found = align_masks(PLANE, [box], expected.shape, aligned=True)
+    assert_allclose(found, [expected], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("aligned", "expected"),
+    [
+        # Rows -2 to 2, two samples a bin: -1.5 is outside and counts as zero, -0.5 repeats the
+        # border: (0 + 10) / 2. Rows 0.5 and 1.5: (15 + 25) / 2.
+        (False, [[5], [20]]),
+        # -2 is outside, -1 repeats the border: (0 + 10) / 2. Rows 0 and 1: (10 + 20) / 2.
+        (True, [[5], [15]]),
+    ],
+)
+def test_roi_align_of_a_box_partly_outside_its_mask(aligned, expected):
+    rows = np.tile(10 * np.arange(1, 5)[:, None], 4)
+    found = align_masks(rows, [[-0.5, 0, 0.5, 1]], (2, 1), aligned)
+    assert_allclose(found, [expected], rtol=1e-6)
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_roi_align_of_a_box_outside_its_mask_is_zero(aligned):
+    found = align_masks(PLANE + 1, [[1.5, 0, 2.5, 1], [0, -2, 1, -1]], (2, 2), aligned)
+    assert_array_equal(found, np.zeros((2, 2, 2)))
+
+
+def test_roi_align_takes_the_mask_of_each_match():
+    masks = np.zeros((2, 3, 2, 2), bool)
+    masks[0, 2], masks[1, 1, 1, 0] = True, True
+    boxes = f32(np.tile([0, 0, 1, 1], (2, 2, 1)))
+    found = roi_align.roi_align_masks(
+        ops.convert_to_tensor(masks), i32([[2, 0], [1, 1]]), boxes, (2, 2), True
+    )
+    ones, corner, none = [[1, 1], [1, 1]], [[0, 0], [1, 0]], [[0, 0], [0, 0]]
+    assert_allclose(found, [[ones, none], [corner, corner]])
+
+
+def test_roi_align_of_a_box_twice_as_high_as_its_mask():
+    # Rows -4 to 4 of a mask of 4, eight samples: -3.5 to 3.5, of which the five from -0.5 on count.
+    found = align_masks(np.ones((4, 4)), [[-1, 0, 1, 1]], (1, 1), aligned=False)
+    assert_allclose(found, [[[5 / 8]]])

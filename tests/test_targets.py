@@ -469,3 +469,87 @@ def test_roi_has_the_class_and_mask_of_its_object():
     for roi, class_id, mask in zip(rois[:2], class_ids[:2], masks, strict=True):
         assert_array_equal(roi, left if class_id == 2 else right)
         assert_array_equal(mask, np.full((2, 2), class_id == 5))
+
+
+# ---- encode_masks by RoIAlign
+
+
+def align_masks(mask_target, box, gt_box, plane, shape, mini_masks):
+    masks = ops.convert_to_tensor(np.array(plane, bool)[None, ..., None])
+    encoded = targets.encode_masks(
+        f32([[box]]), i32([[0]]), f32([[gt_box]]), masks, shape, mini_masks, mask_target
+    )
+    assert keras.backend.standardize_dtype(encoded.dtype) == "float32"
+    return convert_to_numpy(encoded)[0, 0]
+
+
+# Of PLANE = 1 0 0 / 0 0 1 / 0 1 1 by box, shares of its 3 x 3 pixels.
+WHOLE, QUARTER = [0, 0, 1, 1], [0.5, 0.5, 1, 1]
+ALIGNED = {
+    # Samples at rows and columns 0.5, 1.5 and 2 (2.5 repeats the border): means of four, of two
+    # neighbours, and the corner.
+    ("roi_align", "whole"): [[0.25, 0.25, 0.5], [0.25, 0.75, 1], [0.5, 1, 1]],
+    # Samples at the pixels.
+    ("roi_align_binary", "whole"): PLANE,
+    # 1.5 pixels in bins of 0.5: samples at 1.75, 2.25 and 2.75, the last two the corner. Of
+    # 0 1 / 1 1 three quarters down and right: 1 - 0.25 * 0.25.
+    ("roi_align", "quarter"): [[0.9375, 1, 1], [1, 1, 1], [1, 1, 1]],
+    # Half a pixel less: 1.25, 1.75, 2.25 (2). At (1.25, 1.25): 1 - 0.75 * 0.75 = 0.4375 -> 0, at
+    # (1.25, 1.75): 1 - 0.75 * 0.25 = 0.8125 -> 1.
+    ("roi_align_binary", "quarter"): [[0, 1, 1], [1, 1, 1], [1, 1, 1]],
+}
+
+
+@pytest.mark.parametrize(("mask_target", "part"), ALIGNED)
+def test_full_mask_by_roi_align(mask_target, part):
+    box = WHOLE if part == "whole" else QUARTER
+    # Wherever the ground truth box lies.
+    found = align_masks(mask_target, box, [0.1, 0.2, 0.3, 0.4], PLANE, (3, 3), False)
+    assert_allclose(found, ALIGNED[mask_target, part], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("mask_target", "part"), ALIGNED)
+def test_mini_mask_by_roi_align(mask_target, part):
+    # The mini mask covers rows 0.25 to 0.75 and columns 0.5 to 0.75.
+    gt_box = [0.25, 0.5, 0.75, 0.75]
+    box = gt_box if part == "whole" else [0.5, 0.625, 0.75, 0.75]
+    found = align_masks(mask_target, box, gt_box, PLANE, (3, 3), True)
+    assert_allclose(found, ALIGNED[mask_target, part], rtol=1e-6)
+
+
+def test_mini_mask_by_roi_align_is_zero_far_from_its_box():
+    # Rows -2 to 2 of a mask of 4, two bins of two samples, all ones: -2 is outside, -1 repeats the
+    # border: 0.5 -> 1. Rows -4 to 0: -4, -3 and -2 are outside, -1 is not: 0, and 0.5 -> 1.
+    ones = np.ones((4, 4))
+    found = align_masks("roi_align_binary", [0, 0.5, 0.5, 1], QUARTER, ones, (2, 1), True)
+    assert_allclose(found, [[0], [1]])
+    # Columns as rows, not aligned: samples -1.5 and -0.5 of which one counts, then 0.5 and 1.5.
+    found = align_masks("roi_align", [0.5, 0.25, 1, 0.75], QUARTER, ones, (1, 2), True)
+    assert_allclose(found, [[0.5, 1]])
+
+
+def test_half_a_pixel_is_an_object_in_binary_targets():
+    # One bin over the columns 1 0: samples at 0 and 1, mean 0.5.
+    plane = [[1, 0], [1, 0]]
+    assert align_masks("roi_align_binary", WHOLE, WHOLE, plane, (1, 1), True) == 1
+    # matterport's one sample is 0.5 as well, rounded to the even 0.
+    assert align_masks("crop_and_resize", WHOLE, WHOLE, plane, (1, 1), True) == 0
+    # Not aligned: columns 0.5 and 1.5 (1), samples 0.5 and 0.
+    assert align_masks("roi_align", WHOLE, WHOLE, plane, (1, 1), True) == 0.25
+
+
+@pytest.mark.parametrize("mask_target", ["roi_align", "roi_align_binary"])
+@pytest.mark.parametrize("mini_masks", [False, True])
+def test_mask_targets_by_roi_align_follow_their_match(mini_masks, mask_target):
+    planes = np.zeros((1, 4, 4, 2), bool)
+    planes[..., 1] = True
+    found = targets.encode_masks(
+        f32([[WHOLE, WHOLE]]),
+        i32([[1, 0]]),
+        f32([[WHOLE, WHOLE]]),
+        ops.convert_to_tensor(planes),
+        (2, 2),
+        mini_masks,
+        mask_target,
+    )
+    assert_allclose(found, [[np.ones((2, 2)), np.zeros((2, 2))]])

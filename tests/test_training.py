@@ -66,3 +66,33 @@ def test_checkpoint_counts_epochs_from_one():
     callback.on_epoch_end(0)
     callback.on_epoch_end(41)
     assert paths == ["w_0001.h5", "w_0042.h5"]
+
+
+def test_decay_by_half_the_squares(model):
+    model.decay_by_size = False
+    outputs = {"a": ops.convert_to_tensor(4.0), "b": ops.convert_to_tensor(6.0)}
+    # 11; kernel 1 + 4 + 9 + 16 = 30, bias 1 + 9 = 10: 0.1 * (30 + 10) / 2 = 2.
+    assert float(model.compute_loss(y_pred=outputs)) == pytest.approx(13.0)
+
+
+def test_gradient_of_half_the_squares_is_the_weight(model):
+    # As `test_a_step_descends_the_total`: 20 + 0.1 * 1 and 5 + 0.1 * 2, rate 0.1.
+    model.decay_by_size = False
+    model.compile(keras.optimizers.SGD(0.1))
+    model.train_on_batch({"x": np.array([[1.0, 0.0]])}, return_dict=True)
+    kernel = model.get_layer("dense").get_weights()[0]
+    assert kernel[0].tolist() == pytest.approx([1 - 2.01, 2 - 0.52])
+    # No input reaches the second row: 0.1 * 0.1 * 3 and 4.
+    assert kernel[1].tolist() == pytest.approx([3 - 0.03, 4 - 0.04])
+
+
+def test_decay_by_size_is_an_argument():
+    inputs = keras.Input((2,), name="x")
+    first, second = Halves()(keras.layers.Dense(2, name="dense")(inputs))
+    parts = ({"x": inputs}, {"a": first, "b": second}, {"a": 1.0, "b": 1.0}, 0.1)
+    assert TrainingModel(*parts).decay_by_size is True
+    model = TrainingModel(*parts, decay_by_size=False)
+    model.get_layer("dense").set_weights([np.full((2, 2), 2.0), np.zeros(2)])
+    # 0.1 * (4 * 4) / 2 = 0.8
+    outputs = {"a": ops.convert_to_tensor(0.0), "b": ops.convert_to_tensor(0.0)}
+    assert float(model.compute_loss(y_pred=outputs)) == pytest.approx(0.8)

@@ -124,3 +124,89 @@ def test_image_one_pixel_wide():
     result = unmold([[0, 0.5, 1, 0.5, 1, 1]], original=(41, 1, 3), window=(0, 20, 41, 21))
     assert_array_equal(result["rois"], [[0, 0, 41, 1]])
     assert result["masks"].all()
+
+
+# ---- offset 0, no masks, other ways of pasting
+
+# An image of 10 x 20 pixels fills rows 10 to 30 of a molded image of 40 x 40: rows 0.25 to 0.75 and
+# columns 0 to 1. Rows (0.35 - 0.25) / 0.5 * 10 = 2 and 6, columns 0.25 * 20 = 5 and 15.
+PLAIN = {
+    "original_image_shape": (10, 20, 3),
+    "image_shape": (40, 40, 3),
+    "window": (10, 0, 30, 40),
+    "box_offset": 0,
+}
+
+
+def unmold_plain(detections, masks=None, **options):
+    return unmold_detections(np.array(detections, "float32"), masks, **PLAIN, **options)
+
+
+def test_box_with_offset_0():
+    result = unmold_plain([[*BOX, 3, 0.5], [0.25, 0, 0.75, 1, 1, 0.25]])
+    assert_allclose(result["boxes"], [[2, 5, 6, 15], [0, 0, 10, 20]], atol=1e-5)
+    assert_array_equal(result["rois"], [[2, 5, 6, 15], [0, 0, 10, 20]])
+
+
+def test_without_masks_there_are_none():
+    result = unmold_plain([[*BOX, 3, 0.5], [0] * 6])
+    assert sorted(result) == ["boxes", "class_ids", "rois", "scores"]
+    assert_array_equal(result["class_ids"], [3])
+    assert unmold_plain(np.zeros((2, 6)))["rois"].shape == (0, 4)
+
+
+# Rows 0.37 -> 2.4 and 0.43 -> 3.6, columns 0.27 * 20 = 5.4 and 0.33 * 20 = 6.6.
+SMALL, SMALL_BOX = [0.37, 0.27, 0.43, 0.33], [2.4, 5.4, 3.6, 6.6]
+
+
+def test_resize_pastes_into_the_rounded_box():
+    result = unmold_plain([[*SMALL, 1, 0.5]], np.ones((1, 2, 2), "float32"))
+    assert_allclose(result["boxes"], [SMALL_BOX], rtol=1e-5)
+    assert_array_equal(result["rois"], [[2, 5, 4, 7]])
+    assert_array_equal(np.argwhere(result["masks"][..., 0]), [[2, 5], [2, 6], [3, 5], [3, 6]])
+
+
+def test_sampled_pastes_into_the_box_itself():
+    # Row 2: (2.5 - 2.4) / 0.6 - 0.5 = -1/3, so 2/3; row 3: 4/3, so 2/3; columns as well.
+    # 2/3 * 2/3 = 0.44 is no object.
+    ones = np.ones((1, 2, 2), "float32")
+    assert not unmold_plain([[*SMALL, 1, 0.5]], ones, mask_paste="sampled")["masks"].any()
+    # Rows 2.25 to 4.25 and columns 5 to 8 of the image: 0.3625, 0.4625, 0.25, 0.4. Rows 2 and 3:
+    # -0.25 and 0.75, 0.75 and 1; row 4: 1.75, 0.25. Columns 5 to 7: -1/6, 0.5, 7/6: 5/6, 1, 5/6.
+    box = [0.3625, 0.25, 0.4625, 0.4]
+    found = unmold_plain([[*box, 1, 0.5]], ones, mask_paste="sampled")["masks"]
+    expected = np.zeros((10, 20, 1), bool)
+    expected[2:4, 5:8] = True
+    assert_array_equal(found, expected)
+
+
+def test_padded_pastes_into_the_grown_box():
+    # Center 4 and half 2 grow to 0 and 8, columns 10 and 5 to 0 and 20: 9 rows and 21 columns.
+    # Rows 2 to 6 are 0.61, 1, 1, 1, 0.61, as in the tests of `paste_padded`. Column p takes
+    # (p + 0.5) * 4/21 - 0.5: above 0.5 from p = 5 (0.548) to 15 (0.548), above 0.82 from 7 (0.929).
+    masks = np.ones((1, 2, 2), "float32")
+    found = unmold_plain([[*BOX, 3, 0.5]], masks, mask_paste="padded")["masks"]
+    expected = np.zeros((10, 20, 1), bool)
+    expected[3:6, 5:16] = True
+    expected[2, 7:14] = expected[6, 7:14] = True
+    assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("mask_paste", "kept"), [("resize", [2]), ("sampled", [1, 2]), ("padded", [1, 2])]
+)
+@pytest.mark.parametrize("with_masks", [False, True])
+def test_boxes_without_area_are_left_out_by_what_masks_are_pasted_to(mask_paste, kept, with_masks):
+    detections = [
+        # Rows 2.2 to 2.4, rounded 2 to 2: no area for masks resized to whole pixels.
+        [0.36, 0.25, 0.37, 0.75, 1, 0.9],
+        [*BOX, 2, 0.8],
+        [0.55, 0.25, 0.55, 0.75, 3, 0.7],  # no area at all
+        [0] * 6,
+    ]
+    masks = np.ones((4, 2, 2), "float32") if with_masks else None
+    result = unmold_plain(detections, masks, mask_paste=mask_paste)
+    assert_array_equal(result["class_ids"], kept)
+    assert len(result["boxes"]) == len(result["rois"]) == len(result["scores"]) == len(kept)
+    if with_masks:
+        assert result["masks"].shape == (10, 20, len(kept))

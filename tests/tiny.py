@@ -2,7 +2,8 @@
 
 from keras import layers
 
-from mrcnn.backbone import BatchNorm
+from mrcnn.norm import BatchNorm
+from mrcnn.presets import PRESETS
 from mrcnn.shapes import ShapesConfig, ShapesDataset
 
 
@@ -14,6 +15,15 @@ def tiny_backbone(input_image, stage5=True, train_bn=None):
         x = layers.ReLU()(BatchNorm(train_bn, name=f"bn{stage}a")(x))
         features.append(x)
     return features
+
+
+# Keys that make a model small.
+SIZES = (
+    *("BACKBONE", "IMAGES_PER_GPU", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "TOP_DOWN_PYRAMID_SIZE"),
+    *("RPN_CHANNELS", "FPN_CLASSIF_FC_LAYERS_SIZE", "MASK_HEAD_CHANNELS", "MAX_GT_INSTANCES"),
+    *("TRAIN_ROIS_PER_IMAGE", "POST_NMS_ROIS_TRAINING", "POST_NMS_ROIS_INFERENCE"),
+    *("DETECTION_MAX_INSTANCES", "STEPS_PER_EPOCH", "VALIDATION_STEPS"),
+)
 
 
 class TinyConfig(ShapesConfig):
@@ -37,6 +47,16 @@ class TinyConfig(ShapesConfig):
     STEPS_PER_EPOCH = 2
     VALIDATION_STEPS = 1
     SEED = 1
+
+
+def tiny_of(preset):
+    """The numerics of a preset in a tiny model."""
+    base = PRESETS[preset]
+    kept = ("SEED", "RPN_ANCHOR_SCALES", "MEAN_PIXEL", *SIZES)
+    values = {key: getattr(TinyConfig, key) for key in kept}
+    values |= {"NAME": "tiny", "IMAGE_RESIZE_MODE": "square", "NUM_CLASSES": 4}
+    values |= {"TRAIN_BN": False, "DETECTION_MIN_CONFIDENCE": 0.0}
+    return type("Tiny", (base,), values)()
 
 
 def shapes(count=4, seed=0, side=64):

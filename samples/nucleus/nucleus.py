@@ -265,8 +265,6 @@ def detect(model, dataset_dir, subset, limit=None, evaluate=False):
 
 def load_weights(model, weights):
     """Loads what `--weights` names into the model."""
-    if weights in ("coco", "imagenet"):
-        raise SystemExit(f"--weights {weights}: name the path of a downloaded weights file instead")
     if weights != "none":
         model.load_weights(model.find_last() if weights == "last" else weights)
 

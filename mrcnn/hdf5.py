@@ -1,0 +1,130 @@
+"""Weight files: HDF5 in the layout of Keras 2, where every array lies under its layer's name.
+
+That is the layout of matterport's files. Keras 3's own `.weights.h5` finds layers by position, so
+that a file of one graph silently loads wrongly into another.
+"""
+
+import os
+
+import h5py
+import keras
+import numpy as np
+
+
+def named_weights(model):
+    """Weights of a model and the models inside it, by `layer/variable`, in the model's order.
+
+    Raises:
+        ValueError: two weights have one name.
+    """
+    weights = {}
+    for layer in model.layers:
+        inner = named_weights(layer) if isinstance(layer, keras.Model) else _layer_weights(layer)
+        for name, weight in inner.items():
+            if name in weights:
+                raise ValueError(f"two weights are called {name!r}; give each layer its own name")
+            weights[name] = weight
+    return weights
+
+
+def _layer_weights(layer):
+    return {weight.path: weight for weight in layer.weights}
+
+
+def save_weights(model, path, **attributes):
+    """Writes all weights of a model to an HDF5 file, whole or not at all.
+
+    Args:
+        model: keras.Model.
+        path: str; an existing file is replaced once the new one is complete.
+        attributes: str values that `read_attribute` finds again.
+
+    Raises:
+        OSError: the file cannot be written; what was at `path` is untouched.
+    """
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    unfinished = f"{path}.{os.getpid()}.unfinished"
+    try:
+        with h5py.File(unfinished, "w") as file:
+            _write(model, file)
+            file.attrs.update(attributes)
+        os.replace(unfinished, path)
+    finally:
+        if os.path.exists(unfinished):
+            os.remove(unfinished)
+
+
+def _write(model, file):
+    file.attrs["keras_version"] = keras.__version__
+    file.attrs["backend"] = keras.backend.backend()
+    layers = [layer for layer in model.layers if layer.weights]
+    file.attrs["layer_names"] = [layer.name for layer in layers]
+    for layer in layers:
+        nested = isinstance(layer, keras.Model)
+        weights = named_weights(layer) if nested else _layer_weights(layer)
+        group = file.create_group(layer.name)
+        group.attrs["weight_names"] = [f"{name}:0" for name in weights]
+        for name, weight in weights.items():
+            group[f"{name}:0"] = weight.numpy()
+
+
+def read_attribute(path, name):
+    """A str attribute of an HDF5 file, or None: without it, or where the file is no HDF5."""
+    if not h5py.is_hdf5(path):
+        return None
+    with h5py.File(path, "r") as file:
+        return file.attrs.get(name)
+
+
+def read_hdf5(path):
+    """Reads every array of a Keras 2 weight file.
+
+    Args:
+        path: str, a file of weights or of a whole model (root `model_weights`).
+
+    Returns:
+        dict: `layer/variable` -> NumPy array.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        ValueError: it is not such a file, or it is damaged; the message says which.
+    """
+    if os.path.isdir(path):
+        raise ValueError(f"{path} is a directory; expected a weight file (.h5)")
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"no weight file at {os.path.abspath(path)}")
+    if not h5py.is_hdf5(path):
+        raise ValueError(f"{path} is not an HDF5 file; expected weights as `save_weights` writes")
+    try:
+        with h5py.File(path, "r") as file:
+            root = file.get("model_weights", file)
+            if "layer_names" not in root.attrs:
+                raise ValueError(
+                    f"{path} has no `layer_names`: it is HDF5, but not a Keras 2 weight file "
+                    "(Keras 3's `.weights.h5` stores layers by position and is not supported)"
+                )
+            return _read(root)
+    except (OSError, KeyError, RuntimeError) as error:
+        raise ValueError(f"{path} is damaged or incomplete ({error}); copy it again") from error
+
+
+def _read(root):
+    arrays = {}
+    for layer in map(_text, root.attrs["layer_names"]):
+        for name in map(_text, root[layer].attrs["weight_names"]):
+            # The last two parts are layer and variable; wrappers put their own names in front.
+            key = "/".join([layer, *name.split(":")[0].split("/")][-2:])
+            arrays[key] = _array(root[layer][name])
+    return arrays
+
+
+def _array(dataset):
+    """The values of a dataset: mapped, as memory is short while a model takes them, or read."""
+    offset = dataset.id.get_offset()
+    if offset is None or dataset.id.get_create_plist().get_layout() != h5py.h5d.CONTIGUOUS:
+        return dataset[()]
+    return np.memmap(dataset.file.filename, dataset.dtype, "r", offset, dataset.shape)
+
+
+def _text(value):
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,154 @@
+"""The numerics families as `Config` subclasses: numbers only.
+
+The same architecture exists in several numerically different families, and the weights of one are
+silently worth several AP less in another. `Config` itself is matterport's; each class here sets
+every key in which its family differs, after the sources of torchvision 0.28 and detectron2's model
+zoo. Subclass a preset as you subclass `Config`.
+
+Some differences need no key, because `mrcnn.convert` rewrites the weights: the order of box deltas
+and of classes, BGR input, one objectness logit instead of two.
+"""
+
+import numpy as np
+
+from mrcnn.config import Config
+
+_IMAGENET_MEAN = np.array([123.675, 116.28, 103.53])  # RGB
+_IMAGENET_STD = np.array([58.395, 57.12, 57.375])
+
+
+class _FeaturePyramidRCNN(Config):
+    """What torchvision and detectron2 share."""
+
+    CONV_BIAS_BEFORE_NORM = False
+    BATCH_NORM_EPSILON = 1e-5
+    RESNET_SYMMETRIC_PADDING = True
+
+    IMAGE_RESIZE_MODE = "shortest_edge"
+    IMAGE_MIN_DIM = 800
+    IMAGE_MAX_DIM = 1333
+    MEAN_PIXEL = _IMAGENET_MEAN
+    BOX_OFFSET = 0
+
+    RPN_CHANNELS = 256
+    RPN_INIT_STD = 0.01
+    RPN_ANCHOR_RATIOS = [2, 1, 0.5]  # noqa: RUF012  (width / height)
+    RPN_BBOX_STD_DEV = np.array([1.0, 1.0, 1.0, 1.0])
+    RPN_NMS_PER_LEVEL = True
+    RPN_CLIP_TO_WINDOW = True
+    PRE_NMS_LIMIT = 1000
+    PRE_NMS_LIMIT_TRAINING = 2000
+    POST_NMS_ROIS_INFERENCE = 1000
+
+    ROI_LEVEL_ROUNDING = "floor"
+    ROI_ALIGN_MODE = "roi_align"
+    BOX_HEAD_FC_NORM = False
+    MASK_HEAD_NORM = False
+
+    DETECTION_PER_CLASS = True
+    DETECTION_MIN_CONFIDENCE = 0.05
+    DETECTION_NMS_THRESHOLD = 0.5
+
+    TRAIN_ROIS_PER_IMAGE = 512
+    ROI_POSITIVE_RATIO = 0.25
+    ROI_FILL_NEGATIVES = True
+    ROI_ADD_GT = True
+    BBOX_LOSS_NORMALIZER = "sampled"
+    WEIGHT_DECAY_BY_SIZE = False
+
+
+class TorchvisionMaskRCNNResNet50FPN(_FeaturePyramidRCNN):
+    """torchvision's `maskrcnn_resnet50_fpn`: 91 COCO ids."""
+
+    PRESET = "torchvision/maskrcnn_resnet50_fpn"
+    NAME = "coco"
+    NUM_CLASSES = 91
+    BACKBONE = "resnet50"
+    RESNET_STRIDE_IN_1X1 = False
+    STD_PIXEL = _IMAGENET_STD
+    IMAGE_INTERPOLATION = "edge"
+
+    RPN_ANCHOR_ROUNDING = True
+    RPN_ANCHOR_MEASURED_STRIDES = True
+    POST_NMS_ROIS_TRAINING = 2000
+    ROI_ALIGN_SAMPLING_RATIO = 2
+    ROI_ALIGN_ALIGNED = False
+    MASK_PASTE = "padded"
+
+    SMOOTH_L1_BETA = 1 / 9
+    MASK_TARGET = "roi_align"
+
+
+class TorchvisionMaskRCNNResNet50FPNV2(TorchvisionMaskRCNNResNet50FPN):
+    """torchvision's `maskrcnn_resnet50_fpn_v2`: BatchNorm in pyramid and heads."""
+
+    PRESET = "torchvision/maskrcnn_resnet50_fpn_v2"
+    FPN_NORM = True
+    RPN_CONV_LAYERS = 2
+    BOX_HEAD_CONV_LAYERS = 4
+    BOX_HEAD_FC_LAYERS = 1
+    MASK_HEAD_NORM = True
+
+
+class Detectron2MaskRCNNR50FPN3x(_FeaturePyramidRCNN):
+    """detectron2's `mask_rcnn_R_50_FPN_3x`: 80 contiguous COCO classes."""
+
+    PRESET = "detectron2/mask_rcnn_R_50_FPN_3x"
+    NAME = "coco"
+    NUM_CLASSES = 81
+    BACKBONE = "resnet50"
+    RESNET_STRIDE_IN_1X1 = True
+    IMAGE_INTERPOLATION = "antialias"
+
+    POST_NMS_ROIS_TRAINING = 1000
+    ROI_ALIGN_SAMPLING_RATIO = 0  # adaptive
+    ROI_ALIGN_ALIGNED = True
+    MASK_PASTE = "sampled"
+
+    SMOOTH_L1_BETA = 0.0
+    MASK_TARGET = "roi_align_binary"
+
+
+class Detectron2MaskRCNNR101FPN3x(Detectron2MaskRCNNR50FPN3x):
+    """detectron2's `mask_rcnn_R_101_FPN_3x`."""
+
+    PRESET = "detectron2/mask_rcnn_R_101_FPN_3x"
+    BACKBONE = "resnet101"
+
+
+class Detectron2MaskRCNNX101FPN3x(Detectron2MaskRCNNR50FPN3x):
+    """detectron2's `mask_rcnn_X_101_32x8d_FPN_3x`: a ResNeXt, its input divided by the std."""
+
+    PRESET = "detectron2/mask_rcnn_X_101_32x8d_FPN_3x"
+    BACKBONE = "resnext101_32x8d"
+    RESNET_STRIDE_IN_1X1 = False
+    STD_PIXEL = np.array([58.395, 57.12, 57.375])
+
+
+class MatterportMaskRCNN(Config):
+    """matterport's `mask_rcnn_coco.h5`: ResNet-101, 80 contiguous COCO classes."""
+
+    NAME = "coco"
+    NUM_CLASSES = 81
+
+
+PRESETS = {
+    preset.PRESET: preset
+    for preset in (
+        MatterportMaskRCNN,
+        TorchvisionMaskRCNNResNet50FPN,
+        TorchvisionMaskRCNNResNet50FPNV2,
+        Detectron2MaskRCNNR50FPN3x,
+        Detectron2MaskRCNNR101FPN3x,
+        Detectron2MaskRCNNX101FPN3x,
+    )
+}
+
+# The keys that weights depend on: in a config of another family they differ from its preset's.
+FAMILY_KEYS = (
+    *("CONV_BIAS_BEFORE_NORM", "BATCH_NORM_EPSILON", "RESNET_STRIDE_IN_1X1"),
+    *("RESNET_SYMMETRIC_PADDING", "IMAGE_INTERPOLATION", "MEAN_PIXEL", "STD_PIXEL", "BOX_OFFSET"),
+    *("RPN_ANCHOR_RATIOS", "RPN_ANCHOR_ROUNDING", "RPN_BBOX_STD_DEV", "RPN_NMS_PER_LEVEL"),
+    *("RPN_CLIP_TO_WINDOW", "ROI_LEVEL_ROUNDING", "ROI_ALIGN_MODE", "ROI_ALIGN_ALIGNED"),
+    *("ROI_ALIGN_SAMPLING_RATIO", "DETECTION_PER_CLASS", "DETECTION_NMS_THRESHOLD", "MASK_PASTE"),
+)

@@ -1,0 +1,57 @@
+"""Every numerics family as a whole: it trains, and its checkpoint detects the same elsewhere."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import shapes, tiny_of
+
+from mrcnn.model import MaskRCNN
+from mrcnn.presets import PRESETS
+
+PROGRAM = """
+import sys
+sys.path.insert(0, {tests!r})
+import numpy as np
+from tiny import shapes, tiny_of
+from mrcnn.model import MaskRCNN
+
+model = MaskRCNN("inference", tiny_of({preset!r}), {folder!r})
+model.load_weights({weights!r})
+found = model.detect([shapes(2).load_image(0)])[0]
+np.savez({output!r}, **found)
+"""
+
+
+@pytest.fixture(scope="module", params=PRESETS)
+def trained(request, tmp_path_factory):
+    """Preset, folder, model after two steps of training, and its checkpoint."""
+    folder = tmp_path_factory.mktemp("family")
+    model = MaskRCNN("training", tiny_of(request.param), folder)
+    history = model.train(shapes(4), None, 0.01, epochs=1, layers="all")
+    return request.param, folder, model, history, model.find_last()
+
+
+def test_losses_are_finite(trained):
+    losses = trained[3].history
+    assert {"loss", "rpn_bbox_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss"} <= set(losses)
+    assert np.isfinite([values[0] for values in losses.values()]).all()
+
+
+def test_checkpoint_detects_the_same_in_a_new_process(trained, run_python):
+    preset, folder, model, _, weights = trained
+    found = model.detect([shapes(2).load_image(0)])[0]
+    assert len(found["rois"])
+    output = str(folder / "found.npz")
+    run_python(
+        PROGRAM.format(
+            tests=str(Path(__file__).parent),
+            preset=preset,
+            folder=str(folder),
+            weights=weights,
+            output=output,
+        )
+    )
+    again = np.load(output)
+    for name, array in found.items():
+        np.testing.assert_array_equal(again[name], array, err_msg=name)

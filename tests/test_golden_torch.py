@@ -1,0 +1,160 @@
+"""Parity with torchvision and detectron2: what they compute for the same weights, read from files
+in their own formats by `load_weights`."""
+
+import keras
+import numpy as np
+import pytest
+from recipes import GOLDEN, recipe_weights
+from skimage import data
+from torch_files import write_detectron2_pkl, write_legacy_pth, write_zip_pth
+
+from mrcnn.model import MaskRCNN
+from mrcnn.presets import PRESETS
+
+# By preset: how its file is written.
+MODELS = {
+    "torchvision/maskrcnn_resnet50_fpn": write_zip_pth,
+    "torchvision/maskrcnn_resnet50_fpn_v2": write_legacy_pth,
+    "detectron2/mask_rcnn_R_50_FPN_3x": write_detectron2_pkl,
+    "detectron2/mask_rcnn_R_101_FPN_3x": write_detectron2_pkl,
+    "detectron2/mask_rcnn_X_101_32x8d_FPN_3x": write_detectron2_pkl,
+}
+IMAGE = data.astronaut()[:384, :512]
+HEIGHT, WIDTH = IMAGE.shape[:2]
+
+
+def config_of(preset):
+    # The picture at its own size.
+    return type("Golden", (PRESETS[preset],), {"IMAGE_MIN_DIM": HEIGHT})()
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def run(request, tmp_path_factory):
+    """A model's report, stages and detections, and the reference's arrays."""
+    name = request.param.replace("/", "_")
+    folder = tmp_path_factory.mktemp("golden")
+    path = folder / "weights"
+    recipe = GOLDEN / f"{name}.recipe.json"
+    MODELS[request.param](path, dict(recipe_weights(recipe)))
+    config = config_of(request.param)
+    model = MaskRCNN("inference", config, folder)
+    report = model.load_weights(path)
+    path.unlink()
+    return {
+        "library": name.split("_")[0],
+        "report": report,
+        "stages": stages(model, config),
+        "found": model.detect([IMAGE])[0],
+        "golden": np.load(GOLDEN / f"{name}.npz"),
+    }
+
+
+def stages(model, config):
+    """Outputs of the layers between image and detections, of one image."""
+    norm = "_bn" if config.FPN_NORM else ""
+    names = [*(f"fpn_p{level}{norm}" for level in (2, 3, 4, 5)), "fpn_p6", "rpn_class", "ROI"]
+    names += ["roi_align_classifier", "mrcnn_class_logits", "mrcnn_bbox", "class_masks"]
+    outputs = {name: model.keras_model.get_layer(name).output for name in names}
+    molded = model._mold(IMAGE, "image")
+    inputs = {"input_image": molded["image"][None], "input_image_meta": molded["meta"][None]}
+    found = keras.Model(model.keras_model.input, outputs).predict_on_batch(inputs)
+    return {name.replace(norm or " ", ""): output[0] for name, output in found.items()}
+
+
+def assert_sample(array, golden, field, where=...):
+    """Equality of the sampled values, within a thousandth of their standard deviation."""
+    assert array.shape == tuple(golden[f"{field}_shape"])
+    values, expected = array.ravel()[golden[f"{field}_index"]], golden[field]
+    np.testing.assert_allclose(values[where], expected[where], atol=1e-3 * expected.std(), rtol=0)
+
+
+def test_every_weight_is_loaded(run):
+    report = run["report"]
+    assert report["source"] == run["library"]
+    assert report["missing"] == report["unexpected"] == report["wrong_shape"] == []
+
+
+def test_pyramid(run):
+    levels = {"torchvision": "0123", "detectron2": ["p2", "p3", "p4", "p5"]}[run["library"]]
+    last = {"torchvision": "pool", "detectron2": "p6"}[run["library"]]
+    for level, field in zip((2, 3, 4, 5, 6), [*levels, last], strict=True):
+        feature = run["stages"][f"fpn_p{level}"].transpose(2, 0, 1)
+        assert_sample(feature, run["golden"], f"feat_{field}")
+
+
+def same_proposals(run):
+    """Which proposals are the reference's, in its order; those that tie may swap."""
+    rois = run["stages"]["ROI"] * [HEIGHT, WIDTH, HEIGHT, WIDTH]
+    expected = run["golden"]["proposals"][:, [1, 0, 3, 2]]
+    return np.abs(rois - expected).max(axis=1) < 1e-2
+
+
+def test_proposals(run):
+    same = same_proposals(run)
+    assert len(same) == 1000
+    assert same.mean() >= 0.98
+    if "objectness" in run["golden"]:
+        boxes = run["stages"]["ROI"][same]
+        assert (boxes[:, 2:] > boxes[:, :2]).all()
+
+
+def test_heads(run):
+    golden, stages = run["golden"], run["stages"]
+    if run["library"] == "detectron2":
+        pytest.skip("the reference holds no logits of detectron2")
+    probs = stages["rpn_class"].astype("float64")
+    assert_sample(np.log(probs[:, 1] / probs[:, 0]), golden, "rpn_logits")
+    same = same_proposals(run)
+    pooled = stages["roi_align_classifier"].transpose(0, 3, 1, 2)
+    owner = golden["box_pool_index"] // np.prod(golden["box_pool_shape"][1:])
+    assert_sample(pooled, golden, "box_pool", where=same[owner])
+    first = same[:24]
+    assert first.sum() >= 22
+    logits = stages["mrcnn_class_logits"][:24]
+    deltas = stages["mrcnn_bbox"][:24][..., [1, 0, 3, 2]].reshape(24, -1)
+    for values, field in ((logits, "cls_logits"), (deltas, "box_deltas")):
+        expected = golden[field]
+        np.testing.assert_allclose(
+            values[first], expected[first], atol=1e-3 * expected.std(), rtol=0
+        )
+
+
+def iou(box, boxes):
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return shared / ((box[2:] - box[:2]).prod() + areas - shared)
+
+
+def pairs(run):
+    """(our detection, the reference's): same class, IoU over 0.99, score within 0.001."""
+    found, golden = run["found"], run["golden"]
+    offset = 1 if run["library"] == "detectron2" else 0  # background comes last there
+    free = np.ones(len(found["boxes"]), bool)
+    for theirs, box in enumerate(golden["det_boxes"][:, [1, 0, 3, 2]]):
+        fits = free & (found["class_ids"] == golden["det_labels"][theirs] + offset)
+        fits &= iou(box, found["boxes"]) > 0.99
+        fits &= np.abs(found["scores"] - golden["det_scores"][theirs]) < 1e-3
+        if fits.any():
+            ours = int(np.argmax(fits))
+            free[ours] = False
+            yield ours, theirs
+
+
+def test_detections(run):
+    paired = list(pairs(run))
+    assert len(run["found"]["boxes"]) == len(run["golden"]["det_boxes"]) == 100
+    assert len(paired) >= 98
+    areas = run["found"]["masks"].sum(axis=(0, 1))
+    for ours, theirs in paired:
+        # A pixel or two lie on the threshold within rounding.
+        assert abs(int(areas[ours]) - int(run["golden"]["mask_area"][theirs])) <= 2
+
+
+def test_raw_masks(run):
+    expected = run["golden"]["raw_masks"][:, 0]
+    for ours, theirs in pairs(run):
+        if theirs < len(expected):
+            np.testing.assert_allclose(
+                run["stages"]["class_masks"][ours], expected[theirs], atol=1e-3
+            )
