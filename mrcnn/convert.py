@@ -64,10 +64,10 @@ def load_state_dict(model, arrays, source, by_name=False, exclude=(), epsilon=No
     for pattern in set(exclude or ()) - set(CLASS_HEADS):
         if not any(re.fullmatch(pattern, layer.name) for layer in _layers(model.keras_model)):
             raise ValueError(f"exclude has {pattern!r}, but no layer of the model is called so")
-    problems = _problems(model, plan, by_name)
+    problems, preset = _problems(model, plan, by_name), preset or guess_preset(arrays)
     if problems:
-        raise ValueError(_mismatch(model, plan, problems, by_name))
-    check_family(model.config, preset or guess_preset(arrays))
+        raise ValueError(_mismatch(model, plan, problems, by_name, preset))
+    check_family(model.config, preset)
     check_input(model.config, source)
     epsilon = BACKBONE_EPSILON.get(source) if epsilon is None else epsilon
     weights = named_weights(model.keras_model)
@@ -170,7 +170,7 @@ def _problems(model, plan, by_name):
     return [problem for problem in problems if problem[1]]
 
 
-def _mismatch(model, plan, problems, by_name):
+def _mismatch(model, plan, problems, by_name, preset):
     lines = ["the weights do not fit this model, nothing was loaded:"]
     lines += [f"- {len(items)} weights {what}: {_few(sorted(items))}" for what, items in problems]
     if model.mode == "inference" and all(
@@ -180,12 +180,18 @@ def _mismatch(model, plan, problems, by_name):
             "A model in inference mode needs trained heads of its own class count: "
             "load these weights into MaskRCNN('training', ...), train, and detect with that."
         )
+    if preset in PRESETS and _family(preset) != _family(model.config.PRESET):
+        lines.append(f"They are of the family {_family(preset)}: subclass PRESETS[{preset!r}].")
     lines.append(
         "Check BACKBONE, NUM_CLASSES and the preset. To keep the heads of another class count out, "
         f"pass exclude={list(CLASS_HEADS)}"
         + ("." if by_name else "; to load only what both have, pass by_name=True.")
     )
     return "\n".join(lines)
+
+
+def _family(preset):
+    return preset.split("/")[0]
 
 
 def _few(names, limit=12):
@@ -284,7 +290,7 @@ def check_family(config, preset):
         config: `Config`.
         preset: key of `PRESETS`; None, or one that is not there: nothing is known, no warning.
     """
-    if preset not in PRESETS or preset.split("/")[0] == config.PRESET.split("/")[0]:
+    if preset not in PRESETS or _family(preset) == _family(config.PRESET):
         return
     wanted = PRESETS[preset]()
     differing = {
@@ -295,8 +301,8 @@ def check_family(config, preset):
     if differing:
         values = ", ".join(f"{key} = {value}" for key, value in differing.items())
         warnings.warn(
-            f"these weights are {preset.split('/')[0]}'s and {type(config).__name__} is of the "
-            f"family {config.PRESET.split('/')[0]}: they will detect worse. Subclass "
+            f"these weights are {_family(preset)}'s and {type(config).__name__} is of the "
+            f"family {_family(config.PRESET)}: they will detect worse. Subclass "
             f"PRESETS[{preset!r}] of mrcnn.presets, or set {values}",
             stacklevel=4,
         )

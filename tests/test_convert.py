@@ -477,3 +477,10 @@ def test_summarize():
     )
     report |= {"excluded": ["e"], "wrong_shape": ["f"]}
     assert "1 wrong shape, 1 excluded" in convert.summarize(report)
+
+
+def test_mismatch_of_another_family_names_its_preset(model):
+    arrays = {"backbone.body.conv1.weight": np.zeros((64, 3, 7, 7), "float32")}
+    words = r"family torchvision: subclass PRESETS\['torchvision/maskrcnn_resnet50_fpn'\]"
+    with pytest.raises(ValueError, match=words):
+        convert.load_state_dict(model, arrays, "torchvision")
