@@ -21,13 +21,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "samples" / "nucleus")]
 
 from nucleus import NucleusDataset  # noqa: E402
 
-from mrcnn import draw, weights  # noqa: E402
-from mrcnn.convert import load_state_dict  # noqa: E402
+from mrcnn import draw  # noqa: E402
 from mrcnn.evaluate import evaluate, format_table  # noqa: E402
 from mrcnn.image import scale_image  # noqa: E402
 from mrcnn.model import MaskRCNN  # noqa: E402
 from mrcnn.presets import PRESETS  # noqa: E402
-from mrcnn.readers import read_arrays  # noqa: E402
 
 SMALL = 360  # pictures whose longer side is at most this are doubled
 WARM_UP = 100  # steps
@@ -158,12 +156,13 @@ def train(model, dataset, steps):
 
 
 def draw_overlays(model, dataset, folder, count=4):
-    """Writes what is found in the first pictures of a data set."""
+    """Writes what is found with a score of 0.5 or more in the first pictures of a data set."""
     for image_id in dataset.image_ids[:count]:
         image = dataset.load_image(image_id)
         found = model.detect([image])[0]
-        instances = found["rois"], found["masks"], found["class_ids"]
-        colors = draw.random_colors(len(found["rois"]))
+        sure = found["scores"] >= 0.5
+        instances = found["rois"][sure], found["masks"][:, :, sure], found["class_ids"][sure]
+        colors = draw.random_colors(sure.sum())
         picture = draw.draw_instances(image, *instances, colors=colors, show_bbox=False)
         imsave(folder / f"val_{image_id}.png", picture, check_contrast=False)
 
@@ -180,8 +179,7 @@ def main():
     keras.utils.disable_interactive_logging()  # of Keras's progress bar
     training, validation = load(args.dataset, "train"), load(args.dataset, "val")
     model = MaskRCNN("training", TrainNucleiConfig(), args.output)
-    path = weights.fetch("efficientnet_lite0/imagenet")
-    load_state_dict(model, read_arrays(path), "efficientnet_lite")
+    model.load_weights("imagenet")
 
     start = time.time()
     train(model, training, args.steps)

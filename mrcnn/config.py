@@ -38,7 +38,7 @@ class _Derived:
 class Config:
     """Base configuration. Subclass it and override what differs for your data.
 
-    A model reads it when it is built; what is changed afterwards has no effect on that model.
+    Change it before a model is built: most keys are read only then.
     Attributes of your own are welcome; a name that nearly matches a known key warns with that key.
 
     Example:
@@ -262,8 +262,15 @@ class Config:
         for key, choices in _CHOICES.items():
             if getattr(self, key) not in choices:
                 yield f"{key} is {getattr(self, key)!r}; expected one of {choices}"
+        for key in ("ROI_ALIGN_MODE", "MASK_TARGET"):
+            if key == "MASK_TARGET" and not self.USE_MASK:
+                continue
+            if getattr(self, key) == "crop_and_resize" and not self.BOX_OFFSET:
+                yield f"{key} is 'crop_and_resize'; it needs BOX_OFFSET = 1"
         if self.MASK_TARGET != "crop_and_resize" and self.BOX_OFFSET:
             yield f"MASK_TARGET is {self.MASK_TARGET!r}; it needs BOX_OFFSET = 0"
+        if not isinstance(self.PRESET, str) or "/" not in self.PRESET:
+            yield f"PRESET is {self.PRESET!r}; expected a key of mrcnn.presets.PRESETS"
         for key, least in (("RPN_CONV_LAYERS", 1), ("BOX_HEAD_FC_LAYERS", 1)):
             if getattr(self, key) < least:
                 yield f"{key} is {getattr(self, key)}; expected at least {least}"

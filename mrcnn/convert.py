@@ -1,8 +1,8 @@
 """Loads the arrays of any source into a model: by name, exactly, with a report.
 
-A report is a dict: `source`, and sorted lists of names: `loaded`, `missing` from the source,
-`zeroed` (biases that the source does without), `excluded` and `reinitialized` (ours), `unexpected`
-(the source's) and `wrong_shape` (ours, with both shapes).
+A report is a dict: `source`, `epsilon` of the source's BatchNorms, and sorted lists of names:
+`loaded`, `missing` from the source, `zeroed` (biases that the source does without), `excluded` and
+`reinitialized` (ours), `unexpected` (the source's) and `wrong_shape` (ours, with both shapes).
 """
 
 import re
@@ -41,8 +41,9 @@ def load_state_dict(model, arrays, source, by_name=False, exclude=(), epsilon=No
             "keras_applications" or "efficientnet_lite".
         by_name: bool; load what both have, whatever is missing or unexpected.
         exclude: list of layer names or regular expressions, left as they are.
-        epsilon: float, BatchNorm's epsilon that the arrays were trained with, where it may differ
-            from the config's: variances are moved so that the sums stay. None: the config's.
+        epsilon: float, BatchNorm's epsilon that the arrays were trained with: where the config's
+            differs, gamma is scaled so that the outputs stay. None: that of the source's public
+            backbones, else the config's.
         preset: key of `PRESETS`, the numerics that the arrays were trained in; a model of another
             family warns. None: guessed from the arrays.
 
@@ -70,11 +71,14 @@ def load_state_dict(model, arrays, source, by_name=False, exclude=(), epsilon=No
     check_family(model.config, preset)
     check_input(model.config, source)
     epsilon = BACKBONE_EPSILON.get(source) if epsilon is None else epsilon
+    own_epsilon = model.config.BATCH_NORM_EPSILON
     weights = named_weights(model.keras_model)
     for name, (key, layout) in plan["found"].items():
         array = layout(np.asarray(arrays[key]))
-        if epsilon is not None and name.endswith("/moving_variance"):
-            array = array + (epsilon - model.config.BATCH_NORM_EPSILON)
+        layer, variable = name.split("/")
+        variance = plan["found"].get(f"{layer}/moving_variance")
+        if variable == "gamma" and variance and epsilon not in (None, own_epsilon):
+            array = array * _epsilon_factor(np.asarray(arrays[variance[0]]), epsilon, own_epsilon)
         weights[name].assign(array)
     for name in plan["zeroed"]:
         weights[name].assign(np.zeros(weights[name].shape, "float32"))
@@ -88,7 +92,8 @@ def load_state_dict(model, arrays, source, by_name=False, exclude=(), epsilon=No
             stacklevel=3,
         )
     report = {key: sorted(plan[key]) for key in _LISTS}
-    return {"source": source, "loaded": sorted(plan["found"]), **report}
+    epsilon = own_epsilon if epsilon is None else epsilon
+    return {"source": source, "epsilon": epsilon, "loaded": sorted(plan["found"]), **report}
 
 
 _LISTS = ("missing", "zeroed", "unexpected", "wrong_shape", "excluded", "reinitialized")
@@ -116,7 +121,7 @@ def _plan(model, arrays, source, exclude):
             shape = _shape(layout, arrays[key].shape)
             if shape == tuple(weight.shape):
                 plan["found"][name] = places[name]
-            elif model.mode == "training" and name.startswith(CLASS_HEADS) and _is_head(name):
+            elif model.mode == "training" and name.split("/")[0] in CLASS_HEADS:
                 plan["reinitialized"].append(name)
             else:
                 plan["wrong_shape"].append(f"{name}: file {shape}, model {tuple(weight.shape)}")
@@ -127,11 +132,21 @@ def _plan(model, arrays, source, exclude):
     return plan
 
 
+def _epsilon_factor(variance, epsilon, own_epsilon):
+    """What gamma is multiplied by where another epsilon is added to the variance.
+
+    Not the variance is changed instead: in float32 that would make the smallest ones 0.
+    """
+    variance = variance.astype("float64")
+    total = np.maximum(variance + epsilon, np.finfo("float32").tiny)
+    return np.sqrt((variance + own_epsilon) / total).astype("float32")
+
+
 def _shape(layout, shape):
     """The shape that a layout gives an array; the array's own if it cannot have that layout."""
     try:
         return layout(np.broadcast_to(np.float32(0), shape)).shape
-    except ValueError:
+    except (IndexError, ValueError):
         return shape
 
 
@@ -146,10 +161,6 @@ def _is_zero_bias(name, places, config):
         and f"{layer}/kernel" in places
         and not any(re.fullmatch(NORMALIZED + "/bias", place) for place in places)
     )
-
-
-def _is_head(name):
-    return name.split("/")[0] in CLASS_HEADS
 
 
 def _problems(model, plan, by_name):

@@ -21,7 +21,7 @@ from mrcnn.ground_truth import (
     takes_rng,
     to_ground_truth,
 )
-from mrcnn.image import parse_image_meta, to_model_image
+from mrcnn.image import pad_to, parse_image_meta, to_model_image, with_image_shape
 
 MIN_TRIES = 100  # images loaded in search of an object before a batch is given up
 
@@ -305,28 +305,33 @@ class DataGenerator(keras.utils.PyDataset):
 
     def _collate(self, samples):
         images, metas, class_ids, boxes, masks = zip(*samples, strict=True)
-        if len({image.shape for image in images}) > 1:
+        together = self.config.IMAGE_RESIZE_MODE == "shortest_edge"
+        if len({image.shape for image in images}) > 1 and not together:
             raise ValueError(
                 "Expected images of one shape in a batch, received "
                 f"{[list(image.shape) for image in images]} in mode "
                 f"{self.config.IMAGE_RESIZE_MODE!r}. Set IMAGES_PER_GPU = 1, or "
-                "IMAGE_RESIZE_MODE to 'square' or 'crop'."
+                "IMAGE_RESIZE_MODE to 'square', 'crop' or 'shortest_edge'."
             )
+        # The largest sides of the batch: smaller images are padded at the bottom and right.
+        sides = tuple(max(image.shape[axis] for image in images) for axis in (0, 1))
         size, limit = len(samples), self.config.MAX_GT_INSTANCES
+        mask_sides = self.config.MINI_MASK_SHAPE if self.config.USE_MINI_MASK else sides
         windows = [parse_image_meta(meta)["window"].astype(int) for meta in metas]
         pictures = zip(images, windows, strict=True)
         molded = [mold(image, window, self.config) for image, window in pictures]
         inputs = {
-            "input_image": np.stack(molded),
-            "input_image_meta": np.stack(metas),
+            "input_image": np.stack([pad_to(image, sides) for image in molded]),
+            "input_image_meta": np.stack([with_image_shape(meta, sides) for meta in metas]),
             "input_gt_class_ids": np.zeros((size, limit), np.int32),
             "input_gt_boxes": np.zeros((size, limit, 4), np.float32),
-            "input_gt_masks": np.zeros((size, *masks[0].shape[:2], limit), bool),
+            "input_gt_masks": np.zeros((size, *mask_sides, limit), bool),
         }
         for i, instances in enumerate(class_ids):
             inputs["input_gt_class_ids"][i, : len(instances)] = instances
             inputs["input_gt_boxes"][i, : len(instances)] = boxes[i]
-            inputs["input_gt_masks"][i, :, :, : len(instances)] = masks[i]
+            height, width = masks[i].shape[:2]
+            inputs["input_gt_masks"][i, :height, :width, : len(instances)] = masks[i]
         return inputs
 
 

@@ -5,6 +5,7 @@ import os
 import time
 
 import keras
+import numpy as np
 from keras import layers
 
 from mrcnn.draw import draw_comparison
@@ -110,6 +111,6 @@ def draw_held_out(model, dataset, path, count=8, min_score=0.5):
         truths.append({"rois": extract_bboxes(masks), "class_ids": class_ids, "masks": masks})
         found = model.detect([images[-1]])[0]
         sure = found["scores"] >= min_score
-        found["masks"] = found["masks"][:, :, sure]
-        detections.append(found | {k: v[sure] for k, v in found.items() if k != "masks"})
+        axes = {name: 2 if name == "masks" else 0 for name in found}
+        detections.append({k: np.compress(sure, v, axes[k]) for k, v in found.items()})
     draw_comparison(images, truths, detections, dataset.class_names, save_path=path)

@@ -268,7 +268,8 @@ def _draw_tile(image, instances, class_names, size):
     rows = (np.arange(height) / scale).astype(int).clip(0, image.shape[0] - 1)
     columns = (np.arange(width) / scale).astype(int).clip(0, image.shape[1] - 1)
     small = resize(image, (height, width), order=1, preserve_range=True, anti_aliasing=scale < 1)
-    boxes, masks = np.asarray(instances["rois"]) * scale, instances["masks"][rows][:, columns]
+    boxes, masks = np.asarray(instances["rois"]) * scale, instances.get("masks")
+    masks = None if masks is None else masks[rows][:, columns]
     ids, scores = instances["class_ids"], instances.get("scores")
     tile = np.full((size, size, 3), 255, np.uint8)
     top, left = (size - height) // 2, (size - width) // 2

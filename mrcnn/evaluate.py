@@ -27,7 +27,7 @@ def evaluate(model, dataset, image_ids=None, max_detections=100, verbose=0):
         verbose: 1 prints progress and the table.
 
     Returns:
-        As `evaluate_detections`.
+        As `evaluate_detections`; "segm" only from a model with masks.
 
     Example:
 
@@ -41,7 +41,9 @@ def evaluate(model, dataset, image_ids=None, max_detections=100, verbose=0):
         results += coco_results(image_id, model.detect([image])[0])
         if verbose:
             print(f"\rEvaluated {i + 1}/{len(image_ids)} images", end="", flush=True)
-    scores = evaluate_detections(truth, results, max_detections)
+    # Without detections there is no telling whether the model has masks; then both score alike.
+    iou_types = IOU_TYPES if all("segmentation" in result for result in results) else ("bbox",)
+    scores = evaluate_detections(truth, results, max_detections, iou_types)
     if verbose:
         print("\n" + format_table(scores))
     return scores
@@ -103,20 +105,23 @@ def coco_results(image_id, detection):
     Args:
         image_id: id of the image in the ground truth.
         detection: dict with `boxes` (or `rois`) [N, (y1, x1, y2, x2)] in pixels, `class_ids` [N],
-            `scores` [N] and `masks` [H, W, N] bool.
+            `scores` [N] and, from a model with masks, `masks` [H, W, N] bool.
     """
     boxes = np.asarray(detection.get("boxes", detection["rois"]), float).reshape(-1, 4)
     rows = zip(boxes, detection["class_ids"], detection["scores"], strict=True)
-    return [
+    results = [
         {
             "image_id": int(image_id),
             "category_id": int(class_id),
             "bbox": [x1, y1, x2 - x1, y2 - y1],
             "score": float(score),
-            "segmentation": _encode(detection["masks"][:, :, i]),
         }
-        for i, ((y1, x1, y2, x2), class_id, score) in enumerate(rows)
+        for (y1, x1, y2, x2), class_id, score in rows
     ]
+    if "masks" in detection:
+        for i, result in enumerate(results):
+            result["segmentation"] = _encode(detection["masks"][:, :, i])
+    return results
 
 
 def format_table(scores):

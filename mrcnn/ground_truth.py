@@ -175,7 +175,7 @@ def to_ground_truth(
     masks = resize_mask(masks, scale, padding, crop, None if crop else size)
     if augmentation:
         with _naming(name, "augmentation"):
-            image, masks = _augment(augmentation, image, masks, rng)
+            image, masks = _augment_window(augmentation, image, masks, rng, window, config)
 
     bbox = extract_bboxes(masks)
     visible = bbox[:, 2] > 0
@@ -219,6 +219,17 @@ def takes_rng(augmentation):
         return "rng" in inspect.signature(augmentation).parameters
     except ValueError:  # some built-in callables have no signature
         return False
+
+
+def _augment_window(augmentation, image, masks, rng, window, config):
+    """Augments a padded image; in mode "shortest_edge" the picture alone, so that the padding
+    stays at the bottom and right."""
+    if config.IMAGE_RESIZE_MODE != "shortest_edge":
+        return _augment(augmentation, image, masks, rng)
+    inside = (slice(window[0], window[2]), slice(window[1], window[3]))
+    padded, padded_masks = np.zeros_like(image), np.zeros_like(masks)
+    padded[inside], padded_masks[inside] = _augment(augmentation, image[inside], masks[inside], rng)
+    return padded, padded_masks
 
 
 def _augment(augmentation, image, masks, rng):

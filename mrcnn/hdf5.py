@@ -103,9 +103,31 @@ def read_hdf5(path):
                     f"{path} has no `layer_names`: it is HDF5, but not a Keras 2 weight file "
                     "(Keras 3's `.weights.h5` stores layers by position and is not supported)"
                 )
+            _refuse_foreign(path, file)
             return _read(root)
     except (OSError, KeyError, RuntimeError) as error:
         raise ValueError(f"{path} is damaged or incomplete ({error}); copy it again") from error
+
+
+def _refuse_foreign(path, file):
+    """Raises ValueError if a file points at other files, or inflates out of proportion."""
+    budget = (64 << 20) + 16 * os.path.getsize(path)
+
+    def check(name, item):
+        nonlocal budget
+        if isinstance(item, h5py.Dataset):
+            if item.external or item.is_virtual:
+                return f"takes {name} from another file"
+            budget -= item.nbytes
+        return "would inflate to many times its size" if budget < 0 else None
+
+    def check_link(name, link):
+        external = isinstance(link, h5py.ExternalLink)
+        return f"links {name} to another file" if external else None
+
+    fault = file.visititems_links(check_link) or file.visititems(check)
+    if fault:
+        raise ValueError(f"{path} {fault}; refused")
 
 
 def _read(root):

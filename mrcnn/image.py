@@ -147,9 +147,12 @@ def resize_image(
 
     Args:
         image: array `[H, W, C]` of any numeric dtype.
-        min_dim: int, the short side is scaled up to it; in mode `"crop"` the side of the crop.
-        max_dim: int, side of the result in mode `"square"`; ignored in the others.
-        min_scale: float, the image is scaled up at least by this, even past `min_dim`.
+        min_dim: int, the short side is scaled up to it; in mode `"crop"` the side of the crop; in
+            mode `"shortest_edge"` the short side is scaled to it, up or down.
+        max_dim: int, side of the result in mode `"square"`; in mode `"shortest_edge"` the long
+            side at most; ignored in the others.
+        min_scale: float, the image is scaled up at least by this, even past `min_dim`; ignored in
+            mode `"shortest_edge"`.
         mode: `"none"`: as it is. `"square"`: zero-padded to `[max_dim, max_dim]`. `"pad64"`:
             zero-padded to multiples of 64. `"crop"`: a random `[min_dim, min_dim]` region.
             `"shortest_edge"`: the short side becomes `min_dim`, unless the long one would pass
@@ -177,7 +180,7 @@ def resize_image(
         return image, (0, 0, height, width), 1, padding, None
     if mode == "shortest_edge":
         scale, size = _shortest_edge(height, width, min_dim, max_dim, interpolation)
-        if size != (height, width):
+        if size != (height, width) or interpolation == "edge":
             image = scale_image(image, size, interpolation)
         padding[:2] = [(0, -side % 32) for side in size]
         return np.pad(image, padding), (0, 0, *size), scale, padding, None
@@ -291,6 +294,19 @@ def compose_image_meta(
     """
     parts = [image_id, *original_image_shape, *image_shape, *window, scale, *active_class_ids]
     return np.array(parts, np.float32)
+
+
+def with_image_shape(meta, sides):
+    """A copy of a meta vector whose image has other sides after padding."""
+    meta = np.array(meta)
+    meta[_META_PARTS["image_shape"]][:2] = sides
+    return meta
+
+
+def pad_to(image, sides):
+    """Pads an image `[H, W, ...]` with zeros at the bottom and right to `sides`."""
+    padding = [(0, side - have) for side, have in zip(sides, image.shape, strict=False)]
+    return np.pad(image, [*padding, *[(0, 0)] * (image.ndim - 2)]) if np.any(padding) else image
 
 
 def parse_image_meta(meta):

@@ -301,9 +301,9 @@ class MaskRCNN:
             filepath = weights.fetch(entry)
         epsilon = weights.released_epsilon(filepath)
         arrays = read_arrays(filepath)
-        source = convert.guess_source(arrays)
         preset = hdf5.read_attribute(filepath, "preset")
         try:
+            source = convert.guess_source(arrays)
             report = convert.load_state_dict(
                 self, arrays, source, by_name, exclude, epsilon, preset
             )

@@ -28,7 +28,7 @@ def conv(kernel):
 
 def conv_bgr(kernel):
     """As `conv`, of a network that takes BGR: on RGB its input channels are turned round."""
-    return conv(kernel)[:, :, ::-1]
+    return conv(kernel)[:, :, ::-1] if kernel.ndim == 4 else kernel
 
 
 def depthwise(kernel):

@@ -236,12 +236,10 @@ def class_nms(boxes, scores, max_output, iou_threshold, native=True):
     boxes, scores = ops.stop_gradient(boxes), ops.stop_gradient(scores)
     if native and keras.backend.backend() == "tensorflow":
         return _class_nms_tensorflow(boxes, scores, max_output, iou_threshold)
-    count = boxes.shape[2]
-    flat_boxes = ops.reshape(boxes, (ops.shape(boxes)[0], -1, 4))  # (B, N*K, 4)
-    flat_scores = ops.reshape(scores, (ops.shape(scores)[0], -1))
-    ids = ops.zeros_like(flat_scores, dtype="int32") + ops.cast(
-        ops.arange(flat_scores.shape[1]) % count, "int32"
-    )
+    count, rows = boxes.shape[2], boxes.shape[1] * boxes.shape[2]
+    flat_boxes, flat_scores = ops.reshape(boxes, (-1, rows, 4)), ops.reshape(scores, (-1, rows))
+    ids = ops.cast(ops.arange(rows) % count, "int32")
+    ids = ops.zeros_like(flat_scores, dtype="int32") + ops.expand_dims(ids, 0)
     keep = _nms_portable(flat_boxes, flat_scores, max_output, iou_threshold, ids)
     index, found = ops.maximum(keep, 0), keep >= 0
     return (

@@ -3,7 +3,9 @@
 The same architecture exists in several numerically different families, and the weights of one are
 silently worth several AP less in another. `Config` itself is matterport's; each class here sets
 every key in which its family differs, after the sources of torchvision 0.28 and detectron2's model
-zoo. Subclass a preset as you subclass `Config`.
+zoo. Subclass a preset as you subclass `Config`. How long, how fast and how carefully to train is
+left to you (LEARNING_RATE, GRADIENT_CLIP_NORM, TRAIN_BN), and so is USE_MINI_MASK: both libraries
+take mask targets from whole masks, which need far more memory.
 
 Some differences need no key, because `mrcnn.convert` rewrites the weights: the order of box deltas
 and of classes, BGR input, one objectness logit instead of two.
@@ -148,6 +150,7 @@ PRESETS = {
 FAMILY_KEYS = (
     *("CONV_BIAS_BEFORE_NORM", "BATCH_NORM_EPSILON", "RESNET_STRIDE_IN_1X1"),
     *("RESNET_SYMMETRIC_PADDING", "IMAGE_INTERPOLATION", "MEAN_PIXEL", "STD_PIXEL", "BOX_OFFSET"),
+    *("IMAGE_RESIZE_MODE", "RPN_ANCHOR_MEASURED_STRIDES"),
     *("RPN_ANCHOR_RATIOS", "RPN_ANCHOR_ROUNDING", "RPN_BBOX_STD_DEV", "RPN_NMS_PER_LEVEL"),
     *("RPN_CLIP_TO_WINDOW", "ROI_LEVEL_ROUNDING", "ROI_ALIGN_MODE", "ROI_ALIGN_ALIGNED"),
     *("ROI_ALIGN_SAMPLING_RATIO", "DETECTION_PER_CLASS", "DETECTION_NMS_THRESHOLD", "MASK_PASTE"),

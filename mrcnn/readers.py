@@ -145,7 +145,9 @@ def _read_zip(path, data):
         entries = {entry.filename: entry for entry in archive.infolist()}
         _check_sizes(data, archive.infolist())
         pickles = [name for name in entries if f"/{name}".endswith("/data.pkl")]
-        if any(name.endswith("constants.pkl") or "code/" in name for name in entries):
+        if any(
+            name.endswith("constants.pkl") or f"/{name}".rpartition("/code/")[1] for name in entries
+        ):
             raise Refused(f"is a TorchScript archive, which holds a program; {STATE_DICT}")
         if len(pickles) == 1:
             return _without_prefix(_read_torch(data, entries, pickles[0][: -len("data.pkl")]))

@@ -309,8 +309,7 @@ def default_cache_dir():
     """Where `fetch` keeps files: `models/mrcnn` in Keras's home ($KERAS_HOME or ~/.keras)."""
     home = os.environ.get("KERAS_HOME")
     if not home:
-        user = os.path.expanduser("~")
-        home = os.path.join(user if os.access(user, os.W_OK) else "/tmp", ".keras")
+        home = os.path.join("~", ".keras")
     return os.path.join(os.path.expanduser(home), "models", "mrcnn")
 
 

@@ -182,14 +182,14 @@ def test_weights_convert_writes_what_it_read(keys, tiny_file, tmp_path, capsys):
     )
 
 
-def test_weights_convert_keeps_the_sums_of_a_release_with_epsilon_0(tiny_file, tmp_path):
+def test_weights_convert_keeps_the_outputs_of_a_release_with_epsilon_0(tiny_file, tmp_path):
     given = tiny_file("maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth")
     output = str(tmp_path / "output.h5")
     assert cli.main(["weights", "convert", given, output]) == 0
     before, after = hdf5.read_hdf5(given), hdf5.read_hdf5(output)
-    names = [name for name in before if name.endswith("/moving_variance")]
-    # It was 1 + 0, and is x + 0.001.
-    assert names and all(np.allclose(after[name], 0.999, atol=1e-7) for name in names)
+    names = [name for name in before if name.endswith("/gamma")]
+    # 1 / sqrt(1 + 0) = x / sqrt(1 + 0.001).
+    assert names and all(np.allclose(after[name], 1.0004999, atol=1e-6) for name in names)
 
 
 def test_weights_convert_writes_nothing_that_does_not_fit(tiny_file, tmp_path, capsys):

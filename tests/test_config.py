@@ -193,13 +193,29 @@ def test_importing_the_config_is_light(run_python):
             r"ROI_LEVEL_ROUNDING is 'ceil'; expected one of \('round', 'floor'\)",
         ),
         ({"BOX_OFFSET": 2}, r"BOX_OFFSET is 2; expected one of \(0, 1\)"),
+        (
+            {"BOX_OFFSET": 0, "USE_MASK": False},
+            "ROI_ALIGN_MODE is 'crop_and_resize'; it needs BOX_OFFSET = 1",
+        ),
+        (
+            {"BOX_OFFSET": 0, "ROI_ALIGN_MODE": "roi_align"},
+            "MASK_TARGET is 'crop_and_resize'; it needs BOX_OFFSET = 1",
+        ),
+        ({"PRESET": None}, "PRESET is None; expected a key of mrcnn.presets.PRESETS"),
+        ({"STD_PIXEL": [1.0, 0.0, 1.0]}, "STD_PIXEL is .*; pixels are divided by it"),
+        ({"NUM_CLASSES": "two"}, "NUM_CLASSES is 'two'; count background too"),
+        ({"DETECTION_MIN_CONFIDENCE": 30}, "DETECTION_MIN_CONFIDENCE is 30; expected 0 to 1"),
+        (
+            {"IMAGE_RESIZE_MODE": "shortest_edge", "IMAGE_MIN_DIM": None},
+            "IMAGE_MIN_DIM is None and IMAGE_MAX_DIM .* 'shortest_edge' needs both",
+        ),
         ({"BOX_OFFSET": 0.5}, r"BOX_OFFSET is 0.5; expected one of \(0, 1\)"),
         (
             {"BBOX_LOSS_NORMALIZER": "mean"},
             r"BBOX_LOSS_NORMALIZER is 'mean'; expected one of \('positives', 'sampled'\)",
         ),
         (
-            {"MASK_TARGET": "align", "BOX_OFFSET": 0},
+            {"MASK_TARGET": "align", "BOX_OFFSET": 0, "ROI_ALIGN_MODE": "roi_align"},
             r"MASK_TARGET is 'align'; expected one of .*'roi_align_binary'",
         ),
         (
@@ -247,8 +263,8 @@ def test_family_keys_are_checked(changes, message):
         # Neither needs a multiple of 64.
         {"IMAGE_RESIZE_MODE": "shortest_edge", "IMAGE_MIN_DIM": 801, "IMAGE_MAX_DIM": 1333},
         {"IMAGE_RESIZE_MODE": "none", "IMAGE_MIN_DIM": 801, "IMAGE_MAX_DIM": 1333},
-        {"MASK_TARGET": "roi_align", "BOX_OFFSET": 0},
-        {"BOX_OFFSET": 0},  # with matterport's mask targets
+        {"MASK_TARGET": "roi_align", "BOX_OFFSET": 0, "ROI_ALIGN_MODE": "roi_align"},
+        {"USE_MASK": False, "BOX_OFFSET": 0, "ROI_ALIGN_MODE": "roi_align"},
         {"RPN_CONV_LAYERS": 2, "BOX_HEAD_FC_LAYERS": 1, "BOX_HEAD_CONV_LAYERS": 4},
     ],
 )

@@ -83,6 +83,7 @@ def test_everything_is_loaded(model, arrays):
     report = load(model, arrays)
     assert report == {
         "source": "matterport",
+        "epsilon": 0.001,
         "loaded": sorted(arrays),
         **{key: [] for key in LISTS},
     }
@@ -155,16 +156,21 @@ def test_what_is_excluded_need_not_be_in_the_file(model, arrays):
     assert report["excluded"] == ["fpn_p2/bias", "fpn_p2/kernel"] and report["missing"] == []
 
 
-def test_epsilon_moves_variances_so_that_the_sums_stay(model, arrays):
-    # 1.5 + 0.02 = 1.519 + 0.001: the variance of a file of epsilon 0.02 in a model of 0.001.
+@pytest.mark.parametrize(
+    ("variance", "epsilon", "factor"),
+    # sqrt((1.5 + 0.001) / (1.5 + 0.02)); sqrt((2e-13 + 0.001) / (2e-13 + 0)).
+    [(1.5, 0.02, 0.9937303), (2e-13, 0.0, 70710.678)],
+)
+def test_epsilon_scales_gamma_so_that_the_outputs_stay(model, arrays, variance, epsilon, factor):
     variances = [name for name in arrays if name.endswith("/moving_variance")]
-    given = {**arrays, **{name: np.full_like(arrays[name], 1.5) for name in variances}}
+    given = {**arrays, **{name: np.full_like(arrays[name], variance) for name in variances}}
+    gammas = [name.replace("/moving_variance", "/gamma") for name in variances]
     assert model.config.BATCH_NORM_EPSILON == 1e-3 and len(variances) == 11
-    load(model, given, epsilon=0.02)
+    assert load(model, given, epsilon=epsilon)["epsilon"] == epsilon
     found = values(model)
-    for name in variances:
-        np.testing.assert_allclose(found[name], 1.519, rtol=1e-6)
-    assert_values(model, given, set(given) - set(variances))
+    for name in gammas:
+        np.testing.assert_allclose(found[name], given[name] * factor, rtol=1e-5)
+    assert_values(model, given, set(given) - set(gammas))
 
 
 # ---- heads of another class count, backbones without heads
@@ -317,6 +323,7 @@ def test_only_differing_keys_are_named():
     named = {key for key in convert.FAMILY_KEYS if f" {key} = " in message}
     assert named == {
         *("RESNET_STRIDE_IN_1X1", "IMAGE_INTERPOLATION", "STD_PIXEL", "RPN_ANCHOR_ROUNDING"),
+        "RPN_ANCHOR_MEASURED_STRIDES",
         *("ROI_ALIGN_ALIGNED", "ROI_ALIGN_SAMPLING_RATIO", "MASK_PASTE"),
     }
 

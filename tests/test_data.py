@@ -658,3 +658,24 @@ def test_ground_truth_has_the_size_of_its_image_not_of_its_scale():
     image, meta, _, boxes, masks = load_image_gt(dataset, config(**keys), 0, use_mini_mask=False)
     assert image.shape[:2] == masks.shape[:2] == (800, 1088)
     assert meta[7:11].tolist() == [0, 0, 800, 1066] and boxes.tolist() == [[0, 0, 800, 1066]]
+
+
+def test_augmentation_in_mode_shortest_edge_leaves_the_padding_where_it_is():
+    class Corner(TinyDataset):
+        def load_mask(self, image_id):
+            masks = np.zeros((*self.size, 1), bool)
+            masks[:10, :20] = True
+            return masks, np.array([1])
+
+    def flip(image, masks):
+        assert image.shape[:2] == masks.shape[:2] == (60, 70)
+        return image[:, ::-1], masks[:, ::-1]
+
+    keys = {"IMAGE_RESIZE_MODE": "shortest_edge", "IMAGE_MIN_DIM": 60, "IMAGE_MAX_DIM": 96}
+    found = load_image_gt(
+        Corner([1], size=(60, 70)), config(**keys), 0, augmentation=flip, use_mini_mask=False
+    )
+    image, meta, _, boxes, masks = found
+    # 60 x 70 in 64 x 96; columns 0 to 20 of 70 become 50 to 70.
+    assert image.shape[:2] == masks.shape[:2] == (64, 96)
+    assert meta[7:11].tolist() == [0, 0, 60, 70] and boxes.tolist() == [[0, 50, 10, 70]]

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from tiny import shapes, tiny_of
 
+from mrcnn.evaluate import evaluate
 from mrcnn.model import MaskRCNN
 from mrcnn.presets import PRESETS
+from mrcnn.shapes import ShapesDataset
 
 PROGRAM = """
 import sys
@@ -55,3 +57,34 @@ def test_checkpoint_detects_the_same_in_a_new_process(trained, run_python):
     again = np.load(output)
     for name, array in found.items():
         np.testing.assert_array_equal(again[name], array, err_msg=name)
+
+
+def test_a_preset_compiles_with_xla(run_python, tmp_path):
+    # In a process of its own: a seeded model switches XLA off for the rest of the process.
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from tiny import shapes, tiny_of
+from mrcnn.model import MaskRCNN
+
+config = tiny_of("torchvision/maskrcnn_resnet50_fpn")
+config.SEED, config.JIT_COMPILE = None, True
+model = MaskRCNN("training", config, {str(tmp_path)!r})
+model.train(shapes(2), None, 0.01, epochs=1, layers="all")
+print("found", len(model.detect([shapes(2).load_image(0)])[0]["rois"]))
+"""
+    assert int(run_python(code).rsplit("found", 1)[1]) > 0
+
+
+@pytest.mark.parametrize("mini", [True, False])
+def test_pictures_of_several_sizes_train_in_one_batch_and_score_without_masks(tmp_path, mini):
+    config = tiny_of("torchvision/maskrcnn_resnet50_fpn")
+    config.IMAGE_RESIZE_MODE, config.USE_MINI_MASK, config.USE_MASK = "shortest_edge", mini, False
+    data = ShapesDataset()
+    data.load_shapes(2, 64, 96)
+    data.load_shapes(2, 96, 64)
+    data.prepare()
+    model = MaskRCNN("training", config, tmp_path)
+    history = model.train(data, None, 0.01, epochs=1, layers="all").history
+    assert np.isfinite(history["loss"]).all() and "mrcnn_mask_loss" not in history
+    assert set(evaluate(model, data)) == {"bbox"}

@@ -180,3 +180,39 @@ def test_two_layers_of_one_name_are_refused():
     outputs = keras.layers.Dense(2, name="twin")(inner(inputs))
     with pytest.raises(ValueError, match="two weights are called 'twin/kernel'"):
         hdf5.named_weights(keras.Model(inputs, outputs))
+
+
+def hostile(path, make):
+    """A Keras 2 file of one weight `a/kernel` that `make(group)` creates."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = ["a"]
+        make(file.create_group("a/a"))
+        file["a"].attrs["weight_names"] = ["a/kernel:0"]
+    return path
+
+
+def test_file_that_points_at_another_is_refused(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"top secret bytes")
+    external = [(str(secret), 0, 16)]
+    path = hostile(
+        tmp_path / "storage.h5",
+        lambda group: group.create_dataset("kernel:0", (16,), "u1", external=external),
+    )
+    with pytest.raises(ValueError, match="takes a/a/kernel:0 from another file; refused"):
+        hdf5.read_hdf5(str(path))
+    link = h5py.ExternalLink(str(path), "/a/a/kernel:0")
+    path = hostile(tmp_path / "link.h5", lambda group: group.__setitem__("kernel:0", link))
+    with pytest.raises(ValueError, match="links a/a/kernel:0 to another file; refused"):
+        hdf5.read_hdf5(str(path))
+
+
+def test_file_that_inflates_is_refused(tmp_path):
+    path = hostile(
+        tmp_path / "bomb.h5",
+        lambda group: group.create_dataset(
+            "kernel:0", (2**30,), "f4", chunks=(2**20,), compression="gzip"
+        ),
+    )
+    with pytest.raises(ValueError, match="inflate to many times its size; refused"):
+        hdf5.read_hdf5(str(path))

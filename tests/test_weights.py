@@ -105,7 +105,7 @@ def read(path):
 def test_registry_is_well_formed():
     names = [entry.name for entry in weights.REGISTRY]
     files = [entry.file_name for entry in weights.REGISTRY]
-    assert len(set(names)) == len(names) == 15
+    assert len(set(names)) == len(names) == 17
     assert len(set(files)) == len(files)  # they share a folder
     for item in weights.REGISTRY:
         url = urllib.parse.urlsplit(item.url)
@@ -154,8 +154,12 @@ def test_class_names():
 
 
 def test_batch_norm_epsilon_is_that_of_the_release():
-    zero = [item.name for item in weights.REGISTRY if item.batch_norm_epsilon is not None]
-    assert zero == ["torchvision/maskrcnn_resnet50_fpn", "torchvision/fasterrcnn_resnet50_fpn"]
+    known = {item.name: item.batch_norm_epsilon for item in weights.REGISTRY}
+    assert {name: epsilon for name, epsilon in known.items() if epsilon is not None} == {
+        "torchvision/maskrcnn_resnet50_fpn": 0.0,
+        "torchvision/fasterrcnn_resnet50_fpn": 0.0,
+        "keras_applications/resnet101": 1.001e-5,
+    }
 
 
 @pytest.mark.parametrize(
@@ -214,7 +218,7 @@ def test_for_config(kind, preset, backbone, masks, name):
     [
         ("coco", "torchvision/maskrcnn_resnet50_fpn", "resnet101", True),
         ("coco", "matterport/mask_rcnn_coco", "resnet101", False),
-        ("imagenet", "torchvision/maskrcnn_resnet50_fpn", "resnet50", True),
+        ("imagenet", "torchvision/maskrcnn_resnet50_fpn", "resnext101_32x8d", True),
         ("coco", "matterport/mask_rcnn_coco", Config.display, True),
     ],
 )

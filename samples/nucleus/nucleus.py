@@ -294,7 +294,7 @@ def parse_args(argv=None):
     parser.add_argument("--dataset", required=True, metavar="DIR", help="folder of the data set")
     parser.add_argument("--subset", required=True, choices=SUBSETS)
     parser.add_argument(
-        "--weights", required=True, help="'coco', 'imagenet', 'last', 'none' or the path of a file"
+        "--weights", required=True, help="'imagenet', 'last', 'none' or the path of a file"
     )
     parser.add_argument("--logs", default=str(DEFAULT_LOGS_DIR), help="folder of checkpoints")
     parser.add_argument("--limit", type=int, help="use the first LIMIT images of the subset")
