@@ -263,11 +263,9 @@ def test_command_line(nucleus):
 
 def test_weights(nucleus):
     model = Model(nucleus.NucleusConfig())
-    for name in ("none", "last", "some.h5"):
+    for name in ("none", "last", "some.h5", "imagenet"):
         nucleus.load_weights(model, name)
-    assert model.calls == ["newest.h5", "some.h5"]
-    with pytest.raises(SystemExit, match="path of a downloaded weights file"):
-        nucleus.load_weights(model, "coco")
+    assert model.calls == ["newest.h5", "some.h5", "imagenet"]
 
 
 @pytest.mark.realdata
