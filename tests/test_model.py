@@ -86,7 +86,10 @@ def test_stack_of_images_and_no_images(detector, picture):
 
 
 def test_no_detection_keeps_the_shapes(tmp_path, picture):
-    model = tiny(tmp_path, DETECTION_MIN_CONFIDENCE=1.0)
+    model = tiny(tmp_path)
+    logits = model.keras_model.get_layer("mrcnn_class_logits")
+    logits.kernel.assign(np.zeros(logits.kernel.shape))
+    logits.bias.assign([9.0, 0.0, 0.0, 0.0])  # everything is background
     (result,) = model.detect([picture])
     assert {name: array.shape for name, array in result.items()} == {
         "rois": (0, 4),
