@@ -9,6 +9,7 @@ from skimage import data
 from torch_files import write_detectron2_pkl, write_legacy_pth, write_zip_pth
 
 from mrcnn.model import MaskRCNN
+from mrcnn.ops import apply_box_deltas
 from mrcnn.presets import PRESETS
 
 # By preset: how its file is written.
@@ -53,8 +54,10 @@ def stages(model, config):
     """Outputs of the layers between image and detections, of one image."""
     norm = "_bn" if config.FPN_NORM else ""
     names = [*(f"fpn_p{level}{norm}" for level in (2, 3, 4, 5)), "fpn_p6", "rpn_class", "ROI"]
-    names += ["roi_align_classifier", "mrcnn_class_logits", "mrcnn_bbox", "class_masks"]
+    names += ["rpn_bbox", "roi_align_classifier", "mrcnn_class_logits", "mrcnn_bbox", "class_masks"]
     outputs = {name: model.keras_model.get_layer(name).output for name in names}
+    levels = model.keras_model.get_layer("anchors").output[:5]  # then come those in pixels
+    outputs["anchors"] = keras.ops.concatenate(levels, axis=1)
     molded = model._mold(IMAGE, "image")
     inputs = {"input_image": molded["image"][None], "input_image_meta": molded["meta"][None]}
     found = keras.Model(model.keras_model.input, outputs).predict_on_batch(inputs)
@@ -93,9 +96,25 @@ def test_proposals(run):
     same = same_proposals(run)
     assert len(same) == 1000
     assert same.mean() >= 0.98
-    if "objectness" in run["golden"]:
-        boxes = run["stages"]["ROI"][same]
-        assert (boxes[:, 2:] > boxes[:, :2]).all()
+    boxes = run["stages"]["ROI"][same]
+    assert (boxes[:, 2:] > boxes[:, :2]).all()
+
+
+def test_objectness(run):
+    """The logit of the anchor that a proposal comes from: the reference holds detectron2's."""
+    if "objectness" not in run["golden"]:
+        pytest.skip("torchvision's logits are compared anchor by anchor in test_heads")
+    stages, golden = run["stages"], run["golden"]
+    probs = stages["rpn_class"].astype("float64")
+    logits = np.log(probs[:, 1] / probs[:, 0])
+    boxes = apply_box_deltas(stages["anchors"], stages["rpn_bbox"])
+    boxes = keras.ops.convert_to_numpy(keras.ops.clip(boxes, 0.0, 1.0))
+    rois, expected = stages["ROI"], golden["objectness"]
+    for i in np.flatnonzero(same_proposals(run)):
+        # Anchors that were clipped to one box: any of them may be the proposal's.
+        origins = np.abs(boxes - rois[i]).max(axis=1) < 1e-5
+        error = np.abs(logits[origins] - expected[i]).min()
+        assert error < 1e-3 * expected.std()
 
 
 def test_heads(run):
