@@ -22,6 +22,11 @@ _CHOICES = {
     "MASK_PASTE": ("resize", "padded", "sampled"),
 }
 _CALLABLES = ("BACKBONE", "COMPUTE_BACKBONE_SHAPE")
+# Keys of matterport's first versions that nothing reads any more: what to do now.
+_OUTDATED = {
+    "IMAGE_PADDING": "IMAGE_RESIZE_MODE says how images are padded ('square' as True, 'pad64')",
+    "BACKBONE_SHAPES": "leave it out: the sizes of the features follow from the image",
+}
 
 
 class _Derived:
@@ -200,6 +205,12 @@ class Config:
                 function = value.__func__
                 if "self" not in inspect.signature(function).parameters:
                     setattr(self, name, function)
+        for name in sorted(_OUTDATED.keys() & self._keys(type(self))):
+            warnings.warn(
+                f"{type(self).__name__}.{name} has no effect any more; {_OUTDATED[name]}",
+                FutureWarning,
+                stacklevel=2,
+            )
         known = self._keys(Config)
         for name in sorted(self._keys(type(self)) - known):
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)

@@ -244,6 +244,8 @@ class DataGenerator(keras.utils.PyDataset):
 
             - `input_image`: float32 `[B, H, W, C]`, molded.
             - `input_image_meta`: float32 `[B, 12 + K]`.
+            - `input_rpn_match` `[B, 0, 1]` and `input_rpn_bbox` `[B, 0, 4]`: none, the network
+              computes them.
             - `input_gt_class_ids`: int32 `[B, M]`, negative for crowds.
             - `input_gt_boxes`: float32 `[B, M, 4]`.
             - `input_gt_masks`: bool `[B, mh, mw, M]`, or `[B, H, W, M]` without mini-masks.
@@ -323,6 +325,8 @@ class DataGenerator(keras.utils.PyDataset):
         inputs = {
             "input_image": np.stack([pad_to(image, sides) for image in molded]),
             "input_image_meta": np.stack([with_image_shape(meta, sides) for meta in metas]),
+            "input_rpn_match": np.zeros((size, 0, 1), np.int32),
+            "input_rpn_bbox": np.zeros((size, 0, 4), np.float32),
             "input_gt_class_ids": np.zeros((size, limit), np.int32),
             "input_gt_boxes": np.zeros((size, limit, 4), np.float32),
             "input_gt_masks": np.zeros((size, *mask_sides, limit), bool),
@@ -342,7 +346,7 @@ def to_tf_dataset(generator, inputs):
 
     Args:
         generator: `DataGenerator`.
-        inputs: dict of the model's symbolic inputs.
+        inputs: list of the model's symbolic inputs.
     """
     import tensorflow as tf
 
@@ -353,7 +357,9 @@ def to_tf_dataset(generator, inputs):
         for index in range(len(generator)):
             yield generator[index]
 
-    spec = {name: tf.TensorSpec(tensor.shape, tensor.dtype) for name, tensor in inputs.items()}
+    spec = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs}
+    for name in ("input_rpn_match", "input_rpn_bbox"):  # that there are none shapes the graph
+        spec[name] = tf.TensorSpec((None, 0, spec[name].shape[-1]), spec[name].dtype)
     dataset = tf.data.Dataset.from_generator(batches, output_signature=(spec,))
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(generator)))
     return dataset.prefetch(tf.data.AUTOTUNE)

@@ -42,7 +42,7 @@ def load_image_gt(
     image_id,
     augment=False,
     augmentation=None,
-    use_mini_mask=None,
+    use_mini_mask=False,
     rng=None,
 ):
     """Loads an image with its ground truth, resized, augmented and checked.
@@ -55,7 +55,7 @@ def load_image_gt(
         augmentation: callable `(image, masks) -> (image, masks)` on `[H, W, C]` and bool
             `[H, W, N]`; it must keep shapes, dtype and the order of the instances. One that has
             an argument `rng` is given a generator to draw from, and is repeatable by seed.
-        use_mini_mask: bool, whether masks are cut to their boxes; None is the config's.
+        use_mini_mask: bool, whether masks are cut to their boxes; training takes the config's.
         rng: `np.random.Generator` of the random crop and flip.
 
     Returns:
@@ -78,7 +78,6 @@ def load_image_gt(
             stacklevel=2,
         )
         augmentation = _flip_before(augmentation, rng)
-    use_mini_mask = config.USE_MINI_MASK if use_mini_mask is None else use_mini_mask
     annotated = load_annotated(dataset, config, image_id)
     return to_ground_truth(dataset, config, image_id, *annotated, augmentation, use_mini_mask, rng)
 

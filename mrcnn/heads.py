@@ -158,7 +158,8 @@ def mask_head(num_classes, channels, train_bn, norm=True, use_bias=True, epsilon
         epsilon: float, of BatchNorm.
 
     Returns:
-        function: float [B, N, P, P, C] -> float [B, N, 2P, 2P, K], logits.
+        function `(pooled, logits=False)`: float [B, N, P, P, C] -> float [B, N, 2P, 2P, K],
+        probabilities or logits.
     """
     specs = [
         (f"mrcnn_mask_conv{i}", f"mrcnn_mask_bn{i}", channels, 3, "same") for i in (1, 2, 3, 4)
@@ -167,12 +168,49 @@ def mask_head(num_classes, channels, train_bn, norm=True, use_bias=True, epsilon
     hidden.append(
         layers.Conv2DTranspose(channels, 2, 2, activation="relu", name="mrcnn_mask_deconv")
     )
-    hidden.append(layers.Conv2D(num_classes, 1, name="mrcnn_mask"))
+    predict = MaskPredictor(num_classes, name="mrcnn_mask")
 
-    def head(pooled):
+    def head(pooled, logits=False):
         x = ops.reshape(pooled, (-1, *pooled.shape[2:]))  # (B, N, P, P, C) -> (B*N, P, P, C)
         for layer in hidden:
             x = layer(x)
-        return ops.reshape(x, (-1, pooled.shape[1], *x.shape[1:]))
+        x = ops.reshape(x, (-1, pooled.shape[1], *x.shape[1:]))  # (B, N, 2P, 2P, C)
+        return predict(x, logits=logits)
 
     return head
+
+
+class MaskPredictor(layers.Conv2D):
+    """1x1 convolution of a feature map for each ROI: [B, N, h, w, C] -> float [B, N, h, w, K].
+
+    One layer gives both forms of a mask: matterport's has the weights and the probabilities.
+
+    Args:
+        num_classes: int K.
+    """
+
+    def __init__(self, num_classes, **kwargs):
+        super().__init__(num_classes, 1, **kwargs)
+
+    def build(self, input_shape):
+        super().build((None, *input_shape[2:]))
+
+    def call(self, features, logits=False):
+        """Returns float32 probabilities, or with `logits` what their sigmoid is taken of."""
+        rows = ops.reshape(features, (-1, *features.shape[2:]))  # (B*N, h, w, C)
+        x = super().call(rows)
+        x = ops.reshape(x, (-1, features.shape[1], *x.shape[1:]))  # (B, N, h, w, K)
+        return x if logits else ops.sigmoid(ops.cast(x, "float32"))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.filters)
+
+    def compute_output_spec(self, features, logits=False):
+        dtype = self.compute_dtype if logits else "float32"
+        return keras.KerasTensor(self.compute_output_shape(features.shape), dtype)
+
+    def get_config(self):
+        config = super().get_config()
+        return {key: config[key] for key in ("name", "trainable", "dtype")} | {
+            "num_classes": self.filters
+        }

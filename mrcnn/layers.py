@@ -91,6 +91,26 @@ class Anchors(PureLayer):
         }
 
 
+class SplitAnchors(PureLayer):
+    """Anchors of all levels [B, A, 4] -> list of those of each level [B, A_l, 4].
+
+    The second argument is a list of tensors [1, A_l, 4] of those sizes.
+    """
+
+    def call(self, anchors, levels):
+        split, start = [], 0
+        for level in levels:
+            end = start + ops.shape(level)[1]
+            split.append(anchors[:, start:end])
+            start = end
+        return split
+
+    def compute_output_spec(self, anchors, levels):
+        return [
+            keras.KerasTensor((anchors.shape[0], *level.shape[1:]), "float32") for level in levels
+        ]
+
+
 class NormBoxes(PureLayer):
     """Pixels to normalised coordinates: boxes [B, M, 4], meta [B, META] -> float32 [B, M, 4].
 
@@ -156,23 +176,17 @@ class ProposalLayer(PureLayer):
         Args:
             rpn_class: float [B, A, 2], probabilities of background and object.
             rpn_bbox: float [B, A, 4], deltas.
-            anchors: list of float [1, A_l, 4], normalised; each item is a competition, the best of
-                all of them are returned.
+            anchors: list of float [1 or B, A_l, 4], normalised, the same for all images; each item
+                is a competition, the best of all of them are returned.
             image_meta: float [B, META].
 
         Returns:
             float32 [B, N, 4], normalised, best first, padded with zeros.
         """
-        if self.clip_to_window:
-            window = ops.expand_dims(normalized_window(image_meta, self.box_offset), 1)
-        else:
-            window = ops.convert_to_tensor([0.0, 0.0, 1.0, 1.0])
-        found, start = [], 0
-        for level in anchors:
-            end = start + ops.shape(level)[1]
-            predictions = rpn_class[:, start:end], rpn_bbox[:, start:end]
-            found.append(self._propose(*predictions, level, window))
-            start = end
+        found = [
+            (take_kept(level["clipped"], level["keep"]), level["kept_scores"])
+            for level in self.candidates(rpn_class, rpn_bbox, anchors, image_meta)
+        ]
         if len(found) == 1:
             return found[0][0]
         boxes, scores = (ops.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
@@ -183,21 +197,72 @@ class ProposalLayer(PureLayer):
         # Inference by running `call` on made-up sizes would cut levels out of nothing.
         return keras.KerasTensor((rpn_class.shape[0], self.proposal_count, 4), "float32")
 
-    def _propose(self, rpn_class, rpn_bbox, anchors, window):
-        """The proposals of one level: boxes [B, N, 4] and scores [B, N], padded with -inf."""
+    def candidates(self, rpn_class, rpn_bbox, anchors, image_meta):
+        """The steps of `call`, for each level a dict: its best L anchors `anchors` [B, L, 4], best
+        first, `refined` and `clipped` to the image, and what of them NMS kept: `keep` int32 [B, N],
+        padded with -1, and `kept_scores` [B, N], padded with -inf."""
+        if self.clip_to_window:
+            window = ops.expand_dims(normalized_window(image_meta, self.box_offset), 1)
+        else:
+            window = ops.convert_to_tensor([0.0, 0.0, 1.0, 1.0])
+        found, start = [], 0
+        for level in anchors:
+            end = start + ops.shape(level)[1]
+            predictions = rpn_class[:, start:end], rpn_bbox[:, start:end]
+            found.append(self._level_candidates(*predictions, level, window))
+            start = end
+        return found
+
+    def _level_candidates(self, rpn_class, rpn_bbox, anchors, window):
         scores = ops.cast(ops.stop_gradient(rpn_class[..., 1]), "float32")
         scores, index = top_k(scores, self.pre_nms_limit)
         deltas = ops.cast(gather(ops.stop_gradient(rpn_bbox), index), "float32")
-        boxes = apply_box_deltas(
-            ops.take(anchors[0], index, axis=0), deltas * ops.convert_to_tensor(self.std_dev)
-        )
-        boxes = clip_boxes(boxes, window)
+        best = ops.take(anchors[0], index, axis=0)
+        refined = apply_box_deltas(best, deltas * ops.convert_to_tensor(self.std_dev))
+        clipped = clip_boxes(refined, window)
         if self.clip_to_window:
-            seen = ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1)
+            seen = ops.all(clipped[..., 2:] > clipped[..., :2], axis=-1)
             scores = ops.where(seen, scores, -float("inf"))
-        keep = nms(boxes, scores, self.proposal_count, self.nms_threshold, native=self.native)
+        keep = nms(clipped, scores, self.proposal_count, self.nms_threshold, native=self.native)
         kept_scores = ops.where(keep >= 0, gather(scores, ops.maximum(keep, 0)), -float("inf"))
-        return take_kept(boxes, keep), kept_scores
+        return {
+            "anchors": best,
+            "refined": refined,
+            "clipped": clipped,
+            "keep": keep,
+            "kept_scores": kept_scores,
+        }
+
+
+class ProposalSteps(ProposalLayer):
+    """What a `ProposalLayer` of the same configuration computes on its way, to look at.
+
+    Returns a dict: `pre_nms_anchors`, `refined_anchors` and `refined_anchors_clipped`, float32
+    [B, L, 4], best score first in each level, and `rpn_non_max_suppression`, int32 [B, N], which of
+    those NMS kept, padded with -1.
+    """
+
+    def call(self, rpn_class, rpn_bbox, anchors, image_meta):
+        levels = self.candidates(rpn_class, rpn_bbox, anchors, image_meta)
+        keep = [
+            ops.where(level["keep"] >= 0, level["keep"] + i * self.pre_nms_limit, -1)
+            for i, level in enumerate(levels)
+        ]
+        return {
+            "pre_nms_anchors": ops.concatenate([level["anchors"] for level in levels], axis=1),
+            "refined_anchors": ops.concatenate([level["refined"] for level in levels], axis=1),
+            "refined_anchors_clipped": ops.concatenate(
+                [level["clipped"] for level in levels], axis=1
+            ),
+            "rpn_non_max_suppression": ops.concatenate(keep, axis=1),
+        }
+
+    def compute_output_spec(self, rpn_class, rpn_bbox, anchors, image_meta):
+        batch, count = rpn_class.shape[0], len(anchors)
+        boxes = keras.KerasTensor((batch, count * self.pre_nms_limit, 4), "float32")
+        keep = keras.KerasTensor((batch, count * self.proposal_count), "int32")
+        names = ("pre_nms_anchors", "refined_anchors", "refined_anchors_clipped")
+        return dict.fromkeys(names, boxes) | {"rpn_non_max_suppression": keep}
 
 
 def normalized_window(image_meta, box_offset):

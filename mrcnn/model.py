@@ -7,30 +7,19 @@ import re
 import warnings
 
 import keras
-import numpy as np
 
 from mrcnn import convert, hdf5, weights
 from mrcnn.data import DataGenerator, to_tf_dataset
-from mrcnn.ground_truth import load_image_gt, mold
-from mrcnn.image import compose_image_meta, resize_image, to_model_image
-from mrcnn.network import build_network
+from mrcnn.detector import Detector, log
+from mrcnn.ground_truth import load_image_gt
+from mrcnn.network import build_network, compute_backbone_shapes
 from mrcnn.readers import read_arrays
 from mrcnn.training import LAYER_GROUPS, Checkpoint, make_deterministic, set_trainable
-from mrcnn.unmold import unmold_detections
 
-__all__ = ["DataGenerator", "MaskRCNN", "load_image_gt", "log"]
-
-
-def log(text, array=None):
-    """Prints a text, with the shape, range and type of an array when one is given."""
-    if array is not None:
-        array = np.asarray(array)
-        low, high = (array.min(), array.max()) if array.size else ("", "")
-        text = f"{text:25}  shape: {array.shape!s:20}  min: {low:10}  max: {high:10}  {array.dtype}"
-    print(text)
+__all__ = ["DataGenerator", "MaskRCNN", "compute_backbone_shapes", "load_image_gt", "log"]
 
 
-class MaskRCNN:
+class MaskRCNN(Detector):
     """Mask R-CNN (arXiv:1703.06870).
 
     Args:
@@ -39,7 +28,7 @@ class MaskRCNN:
         model_dir: str, folder of logs and checkpoints; nothing is written before training.
 
     Attributes:
-        keras_model: the `keras.Model` of the mode.
+        keras_model: the `keras.Model` of the mode, with matterport's inputs and outputs.
         epoch: int, epochs that the weights were trained for.
         log_dir: str, where the next training writes.
         checkpoint_path: str, with a field `{epoch:04d}`.
@@ -64,94 +53,14 @@ class MaskRCNN:
             make_deterministic(config.SEED)
         # JAX has no other way than XLA; TensorFlow asks the config.
         self._jit_compile = config.JIT_COMPILE or keras.backend.backend() == "jax"
-        graphs = build_network(config, training=mode == "training")
-        self.keras_model = graphs[mode]
-        self._inference = graphs["inference"]
-        self._inference.jit_compile = self._jit_compile
+        self.keras_model = self.build(mode, config)
         self.set_log_dir()
 
-    # Detection.
-
-    def detect(self, images, verbose=0):
-        """Finds the objects in images of any number and any sizes.
-
-        Args:
-            images: list of arrays [H, W, C], [H, W] or a stack of them. uint8 as it is; uint16
-                scaled from its full range to 0..255; floats on the scale of 0..255. Grey images
-                are repeated into three channels, alpha is dropped.
-            verbose: 1 prints the shapes and ranges of what goes in and comes out.
-
-        Returns:
-            list of dicts, one for each image, best detection first: `rois` int32 [n, 4] y1 x1 y2
-            x2 in pixels, `boxes` float32 [n, 4] the same before rounding, `class_ids` int32 [n],
-            `scores` float32 [n] and, with `USE_MASK`, `masks` bool [H, W, n]. The result for an
-            image does not depend on the others.
-
-        Raises:
-            ValueError: an image that cannot be used, named by its place in the list.
-        """
-        if isinstance(images, np.ndarray) and images.ndim < 4:
-            raise ValueError(f"images has shape {images.shape}; pass a list: detect([image])")
-        if verbose:
-            log(f"Processing {len(images)} images")
-            for image in images:
-                log("image", image)
-        molded = [self._mold(image, f"images[{i}]") for i, image in enumerate(images)]
-        results = [None] * len(images)
-        for indices in _same_shapes(
-            [item["image"].shape for item in molded], self.config.BATCH_SIZE
-        ):
-            batch = [molded[i] for i in indices]
-            outputs = self._inference.predict_on_batch(
-                {
-                    "input_image": np.stack([item["image"] for item in batch]),
-                    "input_image_meta": np.stack([item["meta"] for item in batch]),
-                }
-            )
-            for row, (i, item) in enumerate(zip(indices, batch, strict=True)):
-                results[i] = unmold_detections(
-                    outputs["detections"][row],
-                    outputs["masks"][row] if self.config.USE_MASK else None,
-                    np.shape(images[i]),
-                    item["image"].shape,
-                    item["window"],
-                    self.config.MASK_PASTE,
-                    self.config.BOX_OFFSET,
-                )
-        if verbose:
-            for result in results:
-                for name, array in result.items():
-                    log(name, array)
-        return results
-
-    def _mold(self, image, name):
-        """One image as the network takes it: dict of `image`, `meta` and `window`."""
-        config = self.config
-        image = to_model_image(image, config.IMAGE_CHANNEL_COUNT, name)
-        mode = config.IMAGE_RESIZE_MODE
-        # Crops are for training: detection sees the whole image, at the same scale.
-        mode = "pad64" if mode == "crop" else mode
-        resized, window, scale, _, _ = resize_image(
-            image,
-            min_dim=config.IMAGE_MIN_DIM,
-            max_dim=config.IMAGE_MAX_DIM,
-            min_scale=config.IMAGE_MIN_SCALE,
-            mode=mode,
-            interpolation=config.IMAGE_INTERPOLATION,
-        )
-        if mode == "none" and (resized.shape[0] % 64 or resized.shape[1] % 64):
-            raise ValueError(
-                f'{name} has shape {image.shape}; IMAGE_RESIZE_MODE "none" takes sides that are '
-                'multiples of 64 only, use "square" or "pad64"'
-            )
-        meta = compose_image_meta(
-            0, image.shape, resized.shape, window, scale, np.zeros(config.NUM_CLASSES, "int32")
-        )
-        return {
-            "image": mold(resized, window, config),
-            "meta": meta,
-            "window": window,
-        }
+    def build(self, mode, config):
+        """Builds the graphs and returns that of the mode, with matterport's inputs and outputs."""
+        self.graphs = build_network(config, training=mode == "training")
+        self.graphs["detection"].jit_compile = self._jit_compile
+        return self.graphs[mode]
 
     # Training.
 
@@ -235,7 +144,7 @@ class MaskRCNN:
         """What `fit` takes for a generator."""
         sizes_vary = self.config.IMAGE_RESIZE_MODE not in ("square", "crop")
         if sizes_vary and keras.backend.backend() == "tensorflow":
-            return to_tf_dataset(generator, self.keras_model.input)
+            return to_tf_dataset(generator, self.keras_model.inputs)
         return generator
 
     def _callbacks(self):
@@ -275,6 +184,17 @@ class MaskRCNN:
         if verbose:
             for layer in matched:
                 log(f"{' ' * indent}{layer.name:25} ({type(layer).__name__})")
+
+    def find_trainable_layer(self, layer):
+        """Returns the layer that has the weights, if `layer` wraps another one."""
+        while hasattr(layer, "layer"):
+            layer = layer.layer
+        return layer
+
+    def get_trainable_layers(self):
+        """Returns the layers of `keras_model` that have weights."""
+        layers = [self.find_trainable_layer(layer) for layer in self.keras_model.layers]
+        return [layer for layer in layers if layer.weights]
 
     # Files.
 
@@ -321,7 +241,11 @@ class MaskRCNN:
 
     def save_weights(self, filepath):
         """Writes all weights to an HDF5 file in matterport's layout, whole or not at all."""
-        hdf5.save_weights(self._inference, os.fspath(filepath), preset=self.config.PRESET)
+        hdf5.save_weights(self.graphs["inference"], filepath, preset=self.config.PRESET)
+
+    def get_imagenet_weights(self):
+        """Returns the path of the backbone's ImageNet weights, fetched where they are not yet."""
+        return weights.fetch(weights.resolve("imagenet", self.config))
 
     def find_last(self):
         """Returns the path of the newest checkpoint of this experiment in `model_dir`.
@@ -335,7 +259,7 @@ class MaskRCNN:
             folder = os.path.join(self.model_dir, folder)
             names = sorted(n for n in os.listdir(folder) if re.fullmatch(r"mask_rcnn_.*\.h5", n))
             if names:
-                return os.path.join(folder, names[-1])
+                return CheckpointPath(os.path.join(folder, names[-1]))
         raise FileNotFoundError(
             f"no checkpoint of {self.config.NAME!r} under {os.path.abspath(self.model_dir)}"
         )
@@ -366,11 +290,15 @@ class MaskRCNN:
             now += datetime.timedelta(minutes=1)
 
 
-def _same_shapes(shapes, batch_size):
-    """Splits images into lists of indices: equal shapes together, `batch_size` at most."""
-    by_shape = {}
-    for i, shape in enumerate(shapes):
-        by_shape.setdefault(shape, []).append(i)
-    for indices in by_shape.values():
-        for start in range(0, len(indices), batch_size):
-            yield indices[start : start + batch_size]
+class CheckpointPath(str):
+    """A path that answers as matterport 2.0's pair of folder and path did, with a warning."""
+
+    def __getitem__(self, key):
+        if key not in (0, 1):
+            return super().__getitem__(key)
+        warnings.warn(
+            f"find_last() returns the path itself, not a pair: leave out [{key}]",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return os.path.dirname(self) if key == 0 else str(self)

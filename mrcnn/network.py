@@ -5,12 +5,13 @@ M ground truths, D detections, K classes, C channels.
 """
 
 import keras
+import numpy as np
 
 from mrcnn import detection_layers, layers, target_layers
 from mrcnn.backbone import ResNetStyle, build_backbone, fpn
 from mrcnn.heads import box_head, mask_head, rpn_head
 from mrcnn.image import parse_image_meta
-from mrcnn.training import TrainingModel
+from mrcnn.training import NamedWeightsModel, TrainingModel
 
 
 def build_network(config, training=False):
@@ -21,12 +22,15 @@ def build_network(config, training=False):
         training: bool, whether to build the training graph too.
 
     Returns:
-        dict of `keras.Model`: `inference`, and with `training` also `training`. They share every
-        layer that has weights; both map named inputs to named outputs.
+        dict of `keras.Model`, which share every layer that has weights: `inference` and, with
+        `training`, `training` have matterport's inputs and outputs; `detection` gives `detect`
+        what it needs and no more.
     """
     trunk = build_trunk(config)
     heads = build_heads(config)
+    # First: Keras answers `layer.output` with the tensor of the first graph.
     graphs = {"inference": inference_graph(config, trunk, heads)}
+    graphs["detection"] = detection_graph(config, trunk, heads)
     if training:
         graphs["training"] = training_graph(config, trunk, heads)
     return graphs
@@ -45,16 +49,7 @@ def build_trunk(config):
     pyramid = fpn(  # P2..P6
         features, config.TOP_DOWN_PYRAMID_SIZE, config.FPN_NORM, config.TRAIN_BN, style
     )
-    anchors = layers.Anchors(
-        config.RPN_ANCHOR_SCALES,
-        config.RPN_ANCHOR_RATIOS,
-        config.BACKBONE_STRIDES,
-        config.RPN_ANCHOR_STRIDE,
-        config.RPN_ANCHOR_ROUNDING,
-        config.RPN_ANCHOR_MEASURED_STRIDES,
-        config.BOX_OFFSET,
-        name="anchors",
-    )(images, pyramid)
+    anchors = anchor_layer(config)(images, pyramid)
     rpn = rpn_head(
         len(config.RPN_ANCHOR_RATIOS),
         config.RPN_ANCHOR_STRIDE,
@@ -75,6 +70,36 @@ def build_trunk(config):
             for name, levels in zip(names, outputs, strict=True)
         },
     }
+
+
+def anchor_layer(config):
+    """The layer that makes the anchors of a `Config`."""
+    return layers.Anchors(
+        config.RPN_ANCHOR_SCALES,
+        config.RPN_ANCHOR_RATIOS,
+        config.BACKBONE_STRIDES,
+        config.RPN_ANCHOR_STRIDE,
+        config.RPN_ANCHOR_ROUNDING,
+        config.RPN_ANCHOR_MEASURED_STRIDES,
+        config.BOX_OFFSET,
+        name="anchors",
+    )
+
+
+def compute_backbone_shapes(config, image_shape):
+    """Sizes of the feature maps P2..P6 of an image.
+
+    Args:
+        config: `Config`; a callable backbone's own `COMPUTE_BACKBONE_SHAPE` goes first.
+        image_shape: (H, W, ...) in pixels.
+
+    Returns:
+        int NumPy [5, 2], height and width of each level.
+    """
+    if callable(config.BACKBONE) and callable(config.COMPUTE_BACKBONE_SHAPE):
+        return np.asarray(config.COMPUTE_BACKBONE_SHAPE(config, image_shape))
+    sides = np.asarray(image_shape[:2])
+    return np.array([-(-sides // stride) for stride in config.BACKBONE_STRIDES], int)
 
 
 def resnet_style(config):
@@ -114,9 +139,8 @@ def build_heads(config):
     return heads
 
 
-def propose(config, trunk, count, pre_nms_limit, name):
-    """The trunk's `count` best proposals: float [B, N, 4], normalised."""
-    anchors = trunk["anchors"]["levels"]
+def propose(config, trunk, anchors, count, pre_nms_limit):
+    """The `count` best proposals among the anchors of each level: float [B, N, 4], normalised."""
     if not config.RPN_NMS_PER_LEVEL:
         anchors = [keras.layers.Concatenate(axis=1)(anchors)]
     return layers.ProposalLayer(
@@ -127,7 +151,7 @@ def propose(config, trunk, count, pre_nms_limit, name):
         native=not config.JIT_COMPILE,
         clip_to_window=config.RPN_CLIP_TO_WINDOW,
         box_offset=config.BOX_OFFSET,
-        name=name,
+        name="ROI",
     )(trunk["rpn_class"], trunk["rpn_bbox"], anchors, trunk["input_image_meta"])
 
 
@@ -145,10 +169,10 @@ def pool(config, trunk, rois, pool_size, name):
     )(rois, trunk["input_image_meta"], trunk["pyramid"][:4])
 
 
-def inference_graph(config, trunk, heads):
-    """Proposals -> classes and boxes -> detections -> masks of the detections only."""
+def detection_stages(config, trunk, heads, anchors):
+    """Proposals -> classes and boxes -> detections -> pooled features of their masks."""
     image_meta = trunk["input_image_meta"]
-    rois = propose(config, trunk, config.POST_NMS_ROIS_INFERENCE, config.PRE_NMS_LIMIT, "ROI")
+    rois = propose(config, trunk, anchors, config.POST_NMS_ROIS_INFERENCE, config.PRE_NMS_LIMIT)
     boxes = heads["box"](pool(config, trunk, rois, config.POOL_SIZE, "roi_align_classifier"))
     per_class = config.DETECTION_PER_CLASS
     detection_layer = (
@@ -163,21 +187,45 @@ def inference_graph(config, trunk, heads):
         box_offset=config.BOX_OFFSET,
         name="mrcnn_detection",
     )(rois, boxes["mrcnn_class"], boxes["mrcnn_bbox"], image_meta)
-    outputs = {"detections": detections}
+    stages = {"rois": rois, **boxes, "detections": detections}
     if config.USE_MASK:
-        mask_logits = heads["mask"](
-            pool(config, trunk, detections[..., :4], config.MASK_POOL_SIZE, "roi_align_mask")
+        stages["mask_features"] = pool(
+            config, trunk, detections[..., :4], config.MASK_POOL_SIZE, "roi_align_mask"
         )
-        outputs["masks"] = detection_layers.ClassMasks(name="class_masks")(mask_logits, detections)
-    return keras.Model(
-        {"input_image": trunk["input_image"], "input_image_meta": image_meta},
-        outputs,
-        name="mask_rcnn",
-    )
+    return stages
+
+
+def inference_graph(config, trunk, heads):
+    """matterport's interface: given anchors, every stage's result, masks of every class."""
+    given = keras.Input((None, 4), name="input_anchors")
+    anchors = layers.SplitAnchors(name="anchor_levels")(given, trunk["anchors"]["levels"])
+    stages = detection_stages(config, trunk, heads, anchors)
+    outputs = [stages["detections"], stages["mrcnn_class"], stages["mrcnn_bbox"]]
+    if config.USE_MASK:
+        outputs.append(heads["mask"](stages["mask_features"]))
+    outputs += [stages["rois"], trunk["rpn_class"], trunk["rpn_bbox"]]
+    inputs = [trunk["input_image"], trunk["input_image_meta"], given]
+    return NamedWeightsModel(inputs, outputs, name="mask_rcnn")
+
+
+def detection_graph(config, trunk, heads):
+    """What `detect` runs: anchors from the image's size, detections, the predicted class's mask."""
+    stages = detection_stages(config, trunk, heads, trunk["anchors"]["levels"])
+    outputs = {"detections": stages["detections"]}
+    if config.USE_MASK:
+        logits = heads["mask"](stages["mask_features"], logits=True)
+        outputs["masks"] = detection_layers.ClassMasks(name="class_masks")(
+            logits, stages["detections"]
+        )
+    inputs = {name: trunk[name] for name in ("input_image", "input_image_meta")}
+    return keras.Model(inputs, outputs, name="mask_rcnn")
 
 
 def training_graph(config, trunk, heads):
-    """Ground truth -> targets -> heads on sampled ROIs -> losses."""
+    """Ground truth -> targets -> heads on sampled ROIs -> losses; matterport's inputs and outputs.
+
+    Its masks are those of the ROIs that may be positive.
+    """
     image_meta = trunk["input_image_meta"]
     gt = ground_truth_inputs(config)
     rpn = target_layers.AnchorTargetLayer(
@@ -186,12 +234,19 @@ def training_graph(config, trunk, heads):
         config.SEED,
         native=not config.JIT_COMPILE,
         name="rpn_targets",
-    )(trunk["anchors"]["pixels"], gt["input_gt_class_ids"], gt["input_gt_boxes"])
+    )(
+        trunk["anchors"]["pixels"],
+        gt["input_gt_class_ids"],
+        gt["input_gt_boxes"],
+        gt["input_rpn_match"],
+        gt["input_rpn_bbox"],
+    )
     if config.USE_RPN_ROIS:
         limit = config.PRE_NMS_LIMIT_TRAINING or config.PRE_NMS_LIMIT
-        proposals = propose(config, trunk, config.POST_NMS_ROIS_TRAINING, limit, "ROI_training")
+        anchors = trunk["anchors"]["levels"]
+        proposals = propose(config, trunk, anchors, config.POST_NMS_ROIS_TRAINING, limit)
     else:
-        normalize = layers.NormBoxes(config.BOX_OFFSET, name="ROI_training")
+        normalize = layers.NormBoxes(config.BOX_OFFSET, name="ROI")
         proposals = normalize(gt["input_roi"], image_meta)
     roi = target_layers.DetectionTargetLayer(
         config.TRAIN_ROIS_PER_IMAGE,
@@ -211,9 +266,7 @@ def training_graph(config, trunk, heads):
         gt["input_gt_masks"],
     )
     positives = roi["target_masks"].shape[1]  # P: all positives are among the first P ROIs
-    boxes = heads["box"](
-        pool(config, trunk, roi["rois"], config.POOL_SIZE, "roi_align_classifier_training")
-    )
+    boxes = heads["box"](pool(config, trunk, roi["rois"], config.POOL_SIZE, "roi_align_classifier"))
 
     anchor, anchor_class = rpn["target_rpn_index"], rpn["target_rpn_class"]
     roi_class = roi["target_class_ids"]
@@ -224,16 +277,19 @@ def training_graph(config, trunk, heads):
         "mrcnn_class_loss": (roi_class, boxes["mrcnn_class_logits"], active_class_ids),
         "mrcnn_bbox_loss": (roi_class, roi["target_deltas"], boxes["mrcnn_bbox"]),
     }
+    outputs = [trunk["rpn_class_logits"], trunk["rpn_class"], trunk["rpn_bbox"], *boxes.values()]
     if config.USE_MASK:
         positive_rois = roi["rois"][:, :positives]
-        mask_logits = heads["mask"](
-            pool(config, trunk, positive_rois, config.MASK_POOL_SIZE, "roi_align_mask_training")
-        )
+        mask_features = pool(config, trunk, positive_rois, config.MASK_POOL_SIZE, "roi_align_mask")
+        mask_logits = heads["mask"](mask_features, logits=True)
         losses["mrcnn_mask_loss"] = (roi_class[:, :positives], roi["target_masks"], mask_logits)
+        outputs.append(heads["mask"](mask_features))
+    outputs += [proposals, keras.layers.Identity(name="output_rois")(roi["rois"])]
     box_loss = {"beta": config.SMOOTH_L1_BETA, "normalizer": config.BBOX_LOSS_NORMALIZER}
     constants = {"rpn_bbox_loss": box_loss, "mrcnn_bbox_loss": box_loss}
     return TrainingModel(
-        {"input_image": trunk["input_image"], "input_image_meta": image_meta, **gt},
+        [trunk["input_image"], image_meta, *gt.values()],
+        outputs,
         {
             name: target_layers.Loss(name, **constants.get(name, {}))(*tensors)
             for name, tensors in losses.items()
@@ -246,7 +302,10 @@ def training_graph(config, trunk, heads):
 
 
 def ground_truth_inputs(config):
-    """Inputs of the training graph beside the images; what `DataGenerator` yields."""
+    """Inputs of the training graph beside the images; what `DataGenerator` yields.
+
+    RPN targets of no anchors are computed in the graph.
+    """
     count = config.MAX_GT_INSTANCES
     if config.USE_MINI_MASK:
         mask_sides = tuple(config.MINI_MASK_SHAPE)
@@ -255,6 +314,8 @@ def ground_truth_inputs(config):
     else:
         mask_sides = (None, None)
     inputs = {
+        "input_rpn_match": keras.Input((None, 1), dtype="int32", name="input_rpn_match"),
+        "input_rpn_bbox": keras.Input((None, 4), name="input_rpn_bbox"),
         "input_gt_class_ids": keras.Input((count,), dtype="int32", name="input_gt_class_ids"),
         "input_gt_boxes": keras.Input((count, 4), name="input_gt_boxes"),
         "input_gt_masks": keras.Input((*mask_sides, count), dtype="bool", name="input_gt_masks"),

@@ -27,7 +27,10 @@ class AnchorTargetLayer(PureLayer):
         self.num_anchors, self.std_dev, self.native = num_anchors, std_dev, native
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, anchors, gt_class_ids, gt_boxes):
+    def call(self, anchors, gt_class_ids, gt_boxes, rpn_match=None, rpn_bbox=None):
+        """Computes the targets, or lays out given ones: those of no anchors are not given."""
+        if rpn_match is not None and rpn_match.shape[1] != 0:
+            return targets.given_rpn_targets(rpn_match, rpn_bbox, self.num_anchors)
         if self.native:
             gt_class_ids, gt_boxes = trim_padding(gt_class_ids, gt_boxes)
         return targets.rpn_targets(

@@ -173,6 +173,29 @@ def rpn_targets(anchors, gt_class_ids, gt_boxes, num_anchors, std_dev, seed):
     }
 
 
+def given_rpn_targets(rpn_match, rpn_bbox, num_anchors):
+    """Targets that were chosen outside, in matterport's layout, as `rpn_targets` returns them.
+
+    Args:
+        rpn_match: int [B, A, 1]; 1 object, -1 background, 0 not drawn.
+        rpn_bbox: float [B, R, 4], deltas over their scale of the objects, in the anchors' order.
+        num_anchors: int, anchors drawn for each image at most (S).
+    """
+    match = rpn_match[..., 0]
+    count = ops.shape(match)[1]
+    drawn = ops.where(match == 1, 2, ops.where(match == -1, 1, 0))
+    # Objects, then background, each in the anchors' order.
+    key = drawn * count + ops.expand_dims(ops.arange(count - 1, -1, -1, dtype="int32"), 0)
+    best, index = top_k(ops.cast(key, "float32"), num_anchors)
+    drawn = ops.where(best >= ops.cast(count, "float32"), gather(drawn, index), 0)
+    rows = ops.pad(ops.cast(rpn_bbox, "float32"), [[0, 0], [0, num_anchors], [0, 0]])
+    return {
+        "target_rpn_index": index,
+        "target_rpn_class": ops.cast(drawn, "int32") - 1,
+        "target_rpn_deltas": rows[:, :num_anchors],
+    }
+
+
 def roi_targets(
     proposals,
     gt_class_ids,

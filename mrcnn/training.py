@@ -1,9 +1,12 @@
 """What happens around a training step: what is trained, the total loss, its log, checkpoints."""
 
+import os
 import re
 
 import keras
 from keras import ops
+
+from mrcnn import hdf5
 
 # What `train(layers=...)` accepts besides a regular expression of layer names; EfficientNet's
 # blocks 3, 4 and 6 are the first of stages 3, 4 and 5.
@@ -17,14 +20,50 @@ LAYER_GROUPS = {
 }
 
 
-class TrainingModel(keras.Model):
-    """A functional model whose named scalar outputs are losses: stock `fit` minimises their sum.
+class NamedWeightsModel(keras.Model):
+    """A functional model whose weight files find arrays by layer name, as matterport's."""
+
+    def save_weights(self, filepath, overwrite=True, **kwargs):
+        """Writes all weights as `mrcnn.hdf5.save_weights`; `kwargs` are Keras's, without effect."""
+        if not overwrite and os.path.exists(filepath):
+            raise FileExistsError(f"{filepath} exists; pass overwrite=True to replace it")
+        hdf5.save_weights(self, os.fspath(filepath))
+
+    def load_weights(self, filepath, by_name=False, skip_mismatch=False, **kwargs):
+        """Reads a file of this layout; `MaskRCNN.load_weights` reads more, and reports.
+
+        Args:
+            filepath: path.
+            by_name: bool, load what both have, whatever else is missing.
+            skip_mismatch: bool, leave weights of another shape as they are.
+            kwargs: Keras's others, without effect.
+
+        Raises:
+            ValueError: a weight is missing, or of another shape.
+        """
+        arrays, weights = hdf5.read_hdf5(os.fspath(filepath)), hdf5.named_weights(self)
+        missing = [name for name in weights if name not in arrays]
+        shared = {name: weight for name, weight in weights.items() if name in arrays}
+        wrong = [n for n, w in shared.items() if tuple(w.shape) != arrays[n].shape]
+        if (missing and not by_name) or not shared or (wrong and not skip_mismatch):
+            raise ValueError(
+                f"{filepath}: {len(missing)} weights are missing {missing[:5]} and {len(wrong)} "
+                f"of another shape {wrong[:5]}; nothing was loaded. Pass by_name=True for what "
+                "both have, or use MaskRCNN.load_weights"
+            )
+        for name in shared.keys() - set(wrong):
+            weights[name].assign(arrays[name])
+
+
+class TrainingModel(NamedWeightsModel):
+    """A functional model with scalar losses among its outputs: stock `fit` minimises their sum.
 
     The total adds weight decay: L2 of each trained kernel and bias, BatchNorm left out.
 
     Args:
-        inputs: dict of inputs.
-        outputs: dict of scalar losses.
+        inputs: list of inputs.
+        outputs: list of what else it computes, to look at.
+        losses: dict of scalar losses, the last outputs.
         loss_weights: dict of floats, factor of each loss.
         weight_decay: float.
         decay_by_size: bool; True divides each squared norm by the number of weights
@@ -32,24 +71,34 @@ class TrainingModel(keras.Model):
         name: str.
     """
 
-    def __init__(self, inputs, outputs, loss_weights, weight_decay, decay_by_size=True, name=None):
-        super().__init__(inputs, outputs, name=name)
-        self.loss_weights = dict(loss_weights)
+    def __init__(
+        self,
+        inputs,
+        outputs,
+        losses,
+        loss_weights,
+        weight_decay,
+        decay_by_size=True,
+        name=None,
+    ):
+        super().__init__(inputs, [*outputs, *losses.values()], name=name)
+        self.loss_names, self.loss_weights = list(losses), dict(loss_weights)
         self.weight_decay, self.decay_by_size = weight_decay, decay_by_size
-        self.trackers = [keras.metrics.Mean(name=key) for key in ("loss", *outputs)]
+        self.trackers = [keras.metrics.Mean(name=key) for key in ("loss", *losses)]
 
     @property
     def metrics(self):
         return self.trackers
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        total = sum(self.loss_weights[name] * loss for name, loss in y_pred.items())
+        losses = dict(zip(self.loss_names, y_pred[-len(self.loss_names) :], strict=True))
+        total = sum(self.loss_weights[name] * loss for name, loss in losses.items())
         if self.weight_decay:
             squares = [ops.square(ops.cast(w, "float32")) for w in decayed_weights(self)]
             norms = [ops.mean(s) if self.decay_by_size else 0.5 * ops.sum(s) for s in squares]
             total = total + self.weight_decay * sum(norms)
         for tracker in self.trackers:
-            tracker.update_state(y_pred.get(tracker.name, total))
+            tracker.update_state(losses.get(tracker.name, total))
         return total
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):

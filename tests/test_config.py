@@ -324,3 +324,12 @@ def test_matterports_preset_is_the_default():
     for key, value in config.to_dict().items():
         if key not in ("NAME", "NUM_CLASSES", "IMAGE_META_SIZE"):
             np.testing.assert_array_equal(getattr(preset, key), value, err_msg=key)
+
+
+@pytest.mark.parametrize(
+    ("key", "advice"), [("IMAGE_PADDING", "IMAGE_RESIZE_MODE"), ("BACKBONE_SHAPES", "leave it out")]
+)
+def test_keys_of_the_first_versions_say_what_to_do_now(key, advice):
+    old = type("Old", (Config,), {"NAME": "old", key: True})
+    with pytest.warns(FutureWarning, match=f"Old.{key} has no effect any more; .*{advice}"):
+        old()

@@ -527,7 +527,7 @@ def test_errors_of_the_data_set_name_the_image(method):
 
 
 class Consumer(keras.Model):
-    """Takes the five inputs; its loss is one weight."""
+    """Takes the seven inputs; its loss is one weight."""
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         return keras.ops.mean(y_pred)
@@ -537,6 +537,8 @@ def consumer():
     shapes = {
         "input_image": ((SIZE, SIZE, 3), "float32"),
         "input_image_meta": ((15,), "float32"),
+        "input_rpn_match": ((0, 1), "int32"),
+        "input_rpn_bbox": ((0, 4), "float32"),
         "input_gt_class_ids": ((3,), "int32"),
         "input_gt_boxes": ((3, 4), "float32"),
         "input_gt_masks": ((4, 5, 3), "bool"),

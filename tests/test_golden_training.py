@@ -68,6 +68,8 @@ def step(golden, tmp_path_factory):
     inputs = {
         "input_image": mold(IMAGE, window, config)[None],
         "input_image_meta": meta[None],
+        "input_rpn_match": np.zeros((1, 0, 1), "int32"),
+        "input_rpn_bbox": np.zeros((1, 0, 4), "float32"),
         "input_gt_class_ids": golden["gt_labels"][None].astype("int32"),
         "input_gt_boxes": golden["gt_boxes_yxyx"][None],
         "input_gt_masks": masks[None],
@@ -79,7 +81,8 @@ def step(golden, tmp_path_factory):
     @tf.function
     def compute():
         with tf.GradientTape() as tape:
-            losses = model.keras_model(inputs, training=True)
+            outputs = model.keras_model(inputs, training=True)
+            losses = dict(zip(model.keras_model.loss_names, outputs[-5:], strict=True))
             total = sum(losses.values())
         sources = [variable.value for variable in variables.values()]
         return losses, tape.gradient(total, sources)

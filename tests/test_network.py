@@ -113,7 +113,7 @@ def test_layer_output_has_matterports_shape(resnet50, name, shape):
 
 
 def test_only_the_predicted_class_leaves_the_graph(resnet50):
-    shapes = {name: output.shape for name, output in resnet50["inference"].output.items()}
+    shapes = {name: output.shape for name, output in resnet50["detection"].output.items()}
     assert shapes == {"detections": (None, 100, 6), "masks": (None, 100, 28, 28)}
 
 
@@ -124,7 +124,7 @@ def test_both_graphs_share_every_weight(resnet50):
 
 
 def test_mask_head_sees_bounded_positives_only(resnet50):
-    pooled = resnet50["training"].get_layer("roi_align_mask_training").output
+    pooled = resnet50["training"].get_layer("roi_align_mask").output
     assert pooled.shape == (None, 66, 14, 14, 256)  # int(200 * 0.33)
 
 
@@ -165,5 +165,5 @@ def test_callable_backbone_of_wrong_length_is_refused():
 def test_other_modes_build_with_open_sides(mode):
     config = type("Open", (TinyConfig,), {"IMAGE_RESIZE_MODE": mode})()
     network = build_network(config, training=True)
-    sides = network["inference"].input["input_image"].shape[1:3]
+    sides = network["inference"].inputs[0].shape[1:3]
     assert sides == (None, None)

@@ -553,3 +553,20 @@ def test_mask_targets_by_roi_align_follow_their_match(mini_masks, mask_target):
         mask_target,
     )
     assert_allclose(found, [[np.ones((2, 2)), np.zeros((2, 2))]])
+
+
+def test_given_targets_of_the_rpn():
+    # Six anchors: objects 1 and 4, background 0 and 5; two of the rows of deltas are padding.
+    match = i32([[[-1], [1], [0], [0], [1], [-1]], [[0], [0], [0], [-1], [0], [0]]])
+    deltas = np.zeros((2, 3, 4))
+    deltas[0, :2] = [[1, 2, 3, 4], [5, 6, 7, 8]]
+    found = targets.given_rpn_targets(match, f32(deltas), 8)
+    found = {name: convert_to_numpy(array) for name, array in found.items()}
+    assert found["target_rpn_index"][:, :6].tolist() == [[1, 4, 0, 5, 2, 3], [3, 0, 1, 2, 4, 5]]
+    assert found["target_rpn_class"].tolist() == [
+        [1, 1, 0, 0, -1, -1, -1, -1],
+        [0, -1, -1, -1, -1, -1, -1, -1],
+    ]
+    assert found["target_rpn_deltas"].shape == (2, 8, 4)
+    assert found["target_rpn_deltas"][0, :2].tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert not found["target_rpn_deltas"][0, 2:].any()

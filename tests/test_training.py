@@ -24,7 +24,7 @@ def model():
     hidden = BatchNorm(train_bn=False, name="bn")(hidden)
     first, second = Halves()(hidden)
     model = TrainingModel(
-        {"x": inputs}, {"a": first, "b": second}, {"a": 2.0, "b": 0.5}, weight_decay=0.1
+        [inputs], [], {"a": first, "b": second}, {"a": 2.0, "b": 0.5}, weight_decay=0.1
     )
     dense, bn = model.get_layer("dense"), model.get_layer("bn")
     dense.set_weights([np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 3.0])])
@@ -33,7 +33,7 @@ def model():
 
 
 def test_total_is_weighted_losses_and_decay_over_size(model):
-    outputs = {"a": ops.convert_to_tensor(4.0), "b": ops.convert_to_tensor(6.0)}
+    outputs = [ops.convert_to_tensor(4.0), ops.convert_to_tensor(6.0)]
     # 2 * 4 + 0.5 * 6 = 11; kernel (1 + 4 + 9 + 16) / 4 = 7.5, bias (1 + 9) / 2 = 5:
     # 0.1 * 12.5 = 1.25; BatchNorm's gamma of 10 does not count.
     assert float(model.compute_loss(y_pred=outputs)) == pytest.approx(12.25)
@@ -44,7 +44,7 @@ def test_total_is_weighted_losses_and_decay_over_size(model):
 def test_frozen_weights_do_not_decay(model):
     model.get_layer("dense").trainable = False
     assert decayed_weights(model) == []
-    outputs = {"a": ops.convert_to_tensor(4.0), "b": ops.convert_to_tensor(6.0)}
+    outputs = [ops.convert_to_tensor(4.0), ops.convert_to_tensor(6.0)]
     assert float(model.compute_loss(y_pred=outputs)) == pytest.approx(11.0)
 
 
@@ -52,7 +52,7 @@ def test_a_step_descends_the_total(model):
     # One example (1, 0): hidden = (1 + 1, 2 + 3) = (2, 5), BatchNorm * 10 -> a = 20, b = 50.
     # d total / d kernel[0, 0] = 2 * 10 * 1 + 0.1 * 2 * 1 / 4 = 20.05; rate 0.1 -> 1 - 2.005.
     model.compile(keras.optimizers.SGD(0.1))
-    logs = model.train_on_batch({"x": np.array([[1.0, 0.0]])}, return_dict=True)
+    logs = model.train_on_batch(np.array([[1.0, 0.0]]), return_dict=True)
     assert logs["a"] == pytest.approx(20.0) and logs["b"] == pytest.approx(50.0)
     kernel = model.get_layer("dense").get_weights()[0]
     assert kernel[0, 0] == pytest.approx(1 - 2.005)
@@ -70,7 +70,7 @@ def test_checkpoint_counts_epochs_from_one():
 
 def test_decay_by_half_the_squares(model):
     model.decay_by_size = False
-    outputs = {"a": ops.convert_to_tensor(4.0), "b": ops.convert_to_tensor(6.0)}
+    outputs = [ops.convert_to_tensor(4.0), ops.convert_to_tensor(6.0)]
     # 11; kernel 1 + 4 + 9 + 16 = 30, bias 1 + 9 = 10: 0.1 * (30 + 10) / 2 = 2.
     assert float(model.compute_loss(y_pred=outputs)) == pytest.approx(13.0)
 
@@ -79,7 +79,7 @@ def test_gradient_of_half_the_squares_is_the_weight(model):
     # As `test_a_step_descends_the_total`: 20 + 0.1 * 1 and 5 + 0.1 * 2, rate 0.1.
     model.decay_by_size = False
     model.compile(keras.optimizers.SGD(0.1))
-    model.train_on_batch({"x": np.array([[1.0, 0.0]])}, return_dict=True)
+    model.train_on_batch(np.array([[1.0, 0.0]]), return_dict=True)
     kernel = model.get_layer("dense").get_weights()[0]
     assert kernel[0].tolist() == pytest.approx([1 - 2.01, 2 - 0.52])
     # No input reaches the second row: 0.1 * 0.1 * 3 and 4.
@@ -88,11 +88,12 @@ def test_gradient_of_half_the_squares_is_the_weight(model):
 
 def test_decay_by_size_is_an_argument():
     inputs = keras.Input((2,), name="x")
-    first, second = Halves()(keras.layers.Dense(2, name="dense")(inputs))
-    parts = ({"x": inputs}, {"a": first, "b": second}, {"a": 1.0, "b": 1.0}, 0.1)
+    hidden = keras.layers.Dense(2, name="dense")(inputs)
+    first, second = Halves()(hidden)
+    parts = ([inputs], [hidden], {"a": first, "b": second}, {"a": 1.0, "b": 1.0}, 0.1)
     assert TrainingModel(*parts).decay_by_size is True
     model = TrainingModel(*parts, decay_by_size=False)
     model.get_layer("dense").set_weights([np.full((2, 2), 2.0), np.zeros(2)])
     # 0.1 * (4 * 4) / 2 = 0.8
-    outputs = {"a": ops.convert_to_tensor(0.0), "b": ops.convert_to_tensor(0.0)}
+    outputs = [ops.convert_to_tensor(0.0), ops.convert_to_tensor(0.0)]
     assert float(model.compute_loss(y_pred=outputs)) == pytest.approx(0.8)
