@@ -389,7 +389,9 @@ def test_main_runs_the_commands(sample, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["coco.py", "evaluate", *line.split(), "--limit", "2"])
     sample.main()
     assert made[1][0] == "inference"
-    assert "on 2 images of val2017" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "on 2 images of val2017" in out
+    assert "Detected in 2/2 images" in out
 
 
 # Real data.

@@ -131,7 +131,6 @@ def _ground_truth(dataset, coco, image_ids):
         {"iscrowd": 0, **annotation}
         for source_id in source_ids
         for annotation in coco.imgToAnns.get(source_id, [])
-        if annotation["category_id"] in class_ids
     ]
     for i, annotation in enumerate(annotations):
         annotation["id"] = i + 1  # COCOeval takes 0 for "unmatched"
