@@ -65,22 +65,38 @@ def evaluate_detections(ground_truth, results, max_detections=100, iou_types=IOU
         f"AR{max_detections}", "ARs", "ARm", "ARl"}} as floats in 0..1; nan where there is nothing
         to find, such as large objects in a dataset without any.
     """
+    return {
+        iou_type: summarize(
+            accumulate(ground_truth, results, iou_type, max_detections), max_detections
+        )
+        for iou_type in iou_types
+    }
+
+
+def accumulate(ground_truth, results, iou_type, max_detections=100):
+    """Runs COCOeval silently.
+
+    Args:
+        ground_truth, results, max_detections: as in `evaluate_detections`.
+        iou_type: "bbox" or "segm".
+
+    Returns:
+        The accumulated `COCOeval`, for `summarize`; with `max_detections=100` its own
+        `summarize()` prints COCO's 12 lines.
+    """
     known = {image["id"] for image in ground_truth["images"]}
     unknown = sorted({result["image_id"] for result in results} - known)
     if unknown:
         raise ValueError(f"Expected results for images of the ground truth, got ids {unknown[:5]}")
-    scores = {}
-    for iou_type in iou_types:
-        with contextlib.redirect_stdout(io.StringIO()):
-            truth = _index(ground_truth, ground_truth["annotations"])
-            detections = _index(ground_truth, _with_areas(results, iou_type))
-            evaluation = COCOeval(truth, detections, iou_type)
-            limits = {1, min(10, max_detections), max_detections}
-            evaluation.params.maxDets = sorted(limits)
-            evaluation.evaluate()
-            evaluation.accumulate()
-        scores[iou_type] = _summarize(evaluation, max_detections)
-    return scores
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = _index(ground_truth, ground_truth["annotations"])
+        detections = _index(ground_truth, _with_areas(results, iou_type))
+        evaluation = COCOeval(truth, detections, iou_type)
+        limits = {1, min(10, max_detections), max_detections}
+        evaluation.params.maxDets = sorted(limits)
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return evaluation
 
 
 def coco_ground_truth(dataset, image_ids=None):
@@ -192,8 +208,8 @@ def _index(ground_truth, annotations):
     return coco
 
 
-def _summarize(evaluation, max_detections):
-    """Takes the 12 means from the arrays of an accumulated COCOeval."""
+def summarize(evaluation, max_detections=100):
+    """Takes the 12 means from the arrays of an accumulated COCOeval; nan where it prints -1."""
     # precision: [T thresholds, R recalls, K classes, 4 areas, limits]; recall: the same without R
     precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
     limits, thresholds = evaluation.params.maxDets, evaluation.params.iouThrs
