@@ -246,7 +246,8 @@ class Detector:
                 "expected tensors that follow from input_image, input_image_meta and "
                 f"input_anchors, received {list(tensors)}: {error}"
             ) from error
-        found = part.predict_on_batch([molded, np.asarray(image_metas), anchors])
+        arrays = part.predict_on_batch([molded, np.asarray(image_metas), anchors])
+        found = {name: arrays[name] for name in tensors}  # Keras sorts them
         for name, array in found.items():
             log(name, array)
         return found
