@@ -92,7 +92,7 @@ class Dataset:
         self.class_ids = np.arange(self.num_classes)
         self.class_names = [info["name"].split(",")[0].strip() for info in self.class_info]
         self.num_images = len(self.image_info)
-        self.image_ids = np.arange(self.num_images)
+        self._image_ids = np.arange(self.num_images)
         self.class_from_source_map = _source_map(self.class_info)
         self.image_from_source_map = _source_map(self.image_info)
         self.sources = list(dict.fromkeys(info["source"] for info in self.class_info))
@@ -100,6 +100,11 @@ class Dataset:
             source: [i for i, info in enumerate(self.class_info) if info["source"] in ("", source)]
             for source in self.sources
         }
+
+    @property
+    def image_ids(self):
+        """int array, the ids of all images: 0 to `num_images` - 1."""
+        return self._image_ids
 
     def map_source_class_id(self, source_class_id):
         """Returns the network's id of the class `"source.id"`."""

@@ -6,7 +6,7 @@ box is `y1, x1, y2, x2` in pixels, half-open: row `y2` and column `x2` lie outsi
 
 import numpy as np
 
-from mrcnn.image import resize, scaled_size
+from mrcnn.image import scaled_size
 
 
 def resize_mask(mask, scale, padding, crop=None, size=None):
@@ -61,7 +61,7 @@ def minimize_mask(bbox, mask, mini_shape):
 
     Args:
         bbox: int array `[N, 4]`.
-        mask: bool array `[H, W, N]`.
+        mask: array `[H, W, N]`, bool or numbers that are 0 outside the object.
         mini_shape: `(height, width)` of the small masks.
 
     Returns:
@@ -71,15 +71,35 @@ def minimize_mask(bbox, mask, mini_shape):
         ValueError: if a box has no area.
     """
     mini_mask = np.zeros((*mini_shape, mask.shape[-1]), bool)
-    for i, (y1, x1, y2, x2) in enumerate(bbox):
-        patch = mask[y1:y2, x1:x2, i].astype(float)
+    for i, box in enumerate(bbox):
+        y1, x1, y2, x2 = (int(v) for v in box[:4])
+        patch = mask[y1:y2, x1:x2, i].astype(bool, copy=False)
         if not patch.size:
             raise ValueError(
                 f"Expected a box with an area, received {[y1, x1, y2, x2]} for instance {i}. "
                 "Drop instances with an empty mask first."
             )
-        mini_mask[:, :, i] = np.around(resize(patch, mini_shape))
+        mini_mask[:, :, i] = _bilinear(patch, mini_shape) > 0.5
     return mini_mask
+
+
+def mold_mask(mask, config):
+    """Brings the masks of a resized image into the form that the network takes.
+
+    Args:
+        mask: array `[H, W, N]`, bool or numbers that are 0 outside the object.
+        config: `Config`; `USE_MINI_MASK` and `MINI_MASK_SHAPE` decide.
+
+    Returns:
+        bool array `[H, W, N]`, or `[mh, mw, N]` mini-masks over the masks' own boxes.
+
+    Raises:
+        ValueError: if a mask without a pixel should become a mini-mask.
+    """
+    mask = np.asarray(mask).astype(bool, copy=False)
+    if not config.USE_MINI_MASK:
+        return mask
+    return minimize_mask(extract_bboxes(mask), mask, config.MINI_MASK_SHAPE)
 
 
 def expand_mask(bbox, mini_mask, image_shape):
@@ -87,24 +107,26 @@ def expand_mask(bbox, mini_mask, image_shape):
 
     Args:
         bbox: int array `[N, 4]`; boxes may reach beyond the image.
-        mini_mask: array `[height, width, N]`.
+        mini_mask: array `[height, width, N]`: bool, integers that are 0 outside the object, or
+            floats 0..1.
         image_shape: shape of the image, `(H, W, ...)`.
 
     Returns:
         bool array `[H, W, N]`.
     """
-    masks = np.zeros((*image_shape[:2], mini_mask.shape[-1]), bool)
+    # One plane an instance: writing touches the memory of its box only.
+    planes = np.zeros((mini_mask.shape[-1], *image_shape[:2]), bool)
     for i, box in enumerate(bbox):
-        patch = mini_mask[:, :, i].astype(float)
-        _paste(masks[:, :, i], box, lambda size, patch=patch: np.around(resize(patch, size)))
-    return masks
+        patch = _soft(mini_mask[:, :, i])
+        _paste(planes[i], box, lambda size, patch=patch: _bilinear(patch, size) > 0.5)
+    return np.moveaxis(planes, 0, -1)
 
 
 def unmold_mask(mask, bbox, image_shape, threshold=0.5):
     """Resizes a predicted mask to its box in an image; touches nothing outside the box.
 
     Args:
-        mask: float array `[height, width]`, values 0..1.
+        mask: array `[height, width]`: floats 0..1, bool, or integers that are 0 outside the object.
         bbox: four ints; the box may reach beyond the image.
         image_shape: shape of the image, `(H, W, ...)`.
         threshold: float, pixels of at least this value belong to the object.
@@ -113,13 +135,19 @@ def unmold_mask(mask, bbox, image_shape, threshold=0.5):
         bool array `[H, W]`.
     """
     full_mask = np.zeros(image_shape[:2], bool)
-    paste_mask(full_mask, mask, bbox, threshold)
+    paste_mask(full_mask, _soft(mask), bbox, threshold)
     return full_mask
 
 
 def paste_mask(canvas, mask, bbox, threshold=0.5):
-    """As `unmold_mask`, into the bool array `canvas` `[H, W]`, in place."""
-    _paste(canvas, bbox, lambda size: resize(mask, size) >= threshold)
+    """As `unmold_mask`, a float mask into the bool array `canvas` `[H, W]`, in place."""
+    _paste(canvas, bbox, lambda size: _bilinear(mask, size) >= threshold)
+
+
+def _soft(mask):
+    """Floats as they are; of bool and integers, what is not 0 is the object."""
+    mask = np.asarray(mask)
+    return mask if mask.dtype.kind == "f" else mask.astype(bool, copy=False)
 
 
 def _paste(canvas, box, draw):
@@ -130,6 +158,41 @@ def _paste(canvas, box, draw):
     if top < bottom and left < right:
         patch = draw((y2 - y1, x2 - x1))
         canvas[top:bottom, left:right] = patch[top - y1 : bottom - y1, left - x1 : right - x1]
+
+
+def _bilinear(mask, size):
+    """`mrcnn.image.resize` of one bool or float plane, bit for bit, in half the time or less.
+
+    Args:
+        mask: array `[h, w]`.
+        size: height and width of the result.
+
+    Returns:
+        float array `size`; float32 from float16 and float32.
+    """
+    rows, cols = (_neighbours(*sides) for sides in zip(mask.shape, size, strict=True))
+    upper, lower = (mask[index] * weight[:, None] for index, weight in rows)  # (height, w)
+    corners = [(line, *col) for line in (upper, lower) for col in cols]
+    found, part = np.zeros(size), np.empty(size)
+    for line, index, weight in corners:  # the order of the library's sum, so equal when rounded
+        line.take(index, axis=1, out=part, mode="clip")
+        part *= weight
+        found += part
+    # What lies beyond the border counts as 0; the library keeps that out of the range of values.
+    np.clip(found, mask.min(), mask.max(), out=found)
+    single = mask.dtype.kind == "f" and mask.dtype.itemsize <= 4
+    return found.astype(np.float32) if single else found
+
+
+def _neighbours(have, want):
+    """For each of `want` pixels the two of `have` beside its centre: [(index, weight)] * 2."""
+    position = (np.arange(want) + 0.5) * (have / want) - 0.5
+    first = np.floor(position).astype(int)
+    weight = 1 - (position - first)
+    return [
+        (np.maximum(first, 0), np.where(first < 0, 0.0, weight)),
+        (np.minimum(first + 1, have - 1), np.where(first + 1 < have, 1 - weight, 0.0)),
+    ]
 
 
 def paste_padded(canvas, mask, box, threshold=0.5):

@@ -263,3 +263,27 @@ def _class_nms_tensorflow(boxes, scores, max_output, iou_threshold):
     )
     found = tf.range(max_output)[None] < count[:, None]
     return boxes, scores, tf.where(found, tf.cast(class_ids, "int32"), -1)
+
+
+def batch_slice(inputs, graph_fn, batch_size, names=None):
+    """Calls a function that knows one image only for each image of a batch.
+
+    Args:
+        inputs: tensor or list of tensors [B, ...].
+        graph_fn: function of as many tensors without the batch axis, to a tensor or to a list.
+        batch_size: int (B).
+        names: not used, as tensors of Keras have no names.
+
+    Returns:
+        Tensor [B, ...], or a list of them where `graph_fn` returns more than one.
+
+    Example:
+
+    >>> tuple(batch_slice(ops.ones((2, 3, 4)), box_area, 2).shape)
+    (2, 3)
+    """
+    inputs = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+    results = [graph_fn(*(tensor[i] for tensor in inputs)) for i in range(batch_size)]
+    several = [result if isinstance(result, (list, tuple)) else [result] for result in results]
+    stacked = [ops.stack(images) for images in zip(*several, strict=True)]
+    return stacked[0] if len(stacked) == 1 else stacked

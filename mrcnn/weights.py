@@ -249,6 +249,10 @@ def find(name):
     return found[0]
 
 
+_COCO_MODEL = "matterport/mask_rcnn_coco"
+COCO_MODEL_URL = find(_COCO_MODEL).url
+
+
 def for_config(kind, config):
     """The weights to start a model from.
 
@@ -340,6 +344,29 @@ def fetch(weight_file, cache_dir=None, progress=download.show_progress):
     folder = os.fspath(cache_dir) if cache_dir is not None else default_cache_dir()
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(os.path.abspath(folder), weight_file.file_name)
+    _ensure(weight_file, path, progress)
+    return path
+
+
+def download_trained_weights(coco_model_path, verbose=1):
+    """Makes sure that matterport's COCO weights lie at a path; an intact file stays.
+
+    Args:
+        coco_model_path: str, such as "mask_rcnn_coco.h5"; its folder is made.
+        verbose: 0 says nothing.
+
+    Raises:
+        OSError: it cannot be had; the message says what to put where by hand.
+    """
+    path = os.path.abspath(os.fspath(coco_model_path))
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    weight_file = find(_COCO_MODEL)
+    if verbose and not os.path.exists(path):
+        print(f"Fetching {weight_file.url} to {path}")
+    _ensure(weight_file, path, download.show_progress if verbose else None)
+
+
+def _ensure(weight_file, path, progress):
     expected = weight_file.expected
     try:
         download.ensure(weight_file.url, path, expected, progress)
@@ -348,7 +375,6 @@ def fetch(weight_file, cache_dir=None, progress=download.show_progress):
             f"cannot fetch {weight_file.name}: {error}. By hand: download {weight_file.url} and "
             f"put it at {path} (expected: {expected.describe()})"
         ) from error
-    return path
 
 
 def _in_package(weight_file):

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from mrcnn import masks as mk
+from mrcnn.config import Config
+from mrcnn.image import resize
 
 
 def test_resize_mask_takes_the_pixel_under_the_centre():
@@ -65,6 +67,77 @@ def test_mini_masks_of_no_instance_and_of_no_area():
     )
     with pytest.raises(ValueError, match="instance 0"):
         mk.minimize_mask(np.array([[2, 2, 2, 3]]), np.ones((4, 4, 1), bool), (2, 2))
+
+
+@pytest.mark.parametrize("one", [True, np.uint8(1), np.uint8(255), 0.001])
+def test_what_is_not_zero_is_the_object(one):
+    mask = np.zeros((6, 8, 1), type(one))
+    mask[1:5, 2:4] = one
+    boxes = [[1, 2, 5, 6]]
+    assert mk.extract_bboxes(mask).tolist() == [[1, 2, 5, 4]]
+    mini = mk.minimize_mask(boxes, mask, [2, 2])
+    assert mini.dtype == bool and mini[:, :, 0].tolist() == [[True, False], [True, False]]
+
+
+@pytest.mark.parametrize("one", [True, np.uint8(1), np.uint8(255), 1.0, np.float32(1)])
+def test_small_masks_of_any_dtype(one):
+    small, full = np.array([[one, type(one)(0)]]), np.zeros((3, 8), bool)
+    # 1x2 (1, 0) in 4 columns: 1 (edge: .75), .75, .25, 0
+    full[1, 2:4] = True
+    np.testing.assert_array_equal(mk.unmold_mask(small, [1, 2, 2, 6], (3, 8, 3)), full)
+    expanded = mk.expand_mask([[1, 2, 2, 6]], small[:, :, None], (3, 8, 3))
+    np.testing.assert_array_equal(expanded[:, :, 0], full)
+
+
+def test_boxes_may_be_floats_and_have_further_columns():
+    mask = np.zeros((6, 8, 1), bool)
+    mask[1:5, 2:4] = True
+    boxes = np.array([[1.0, 2.0, 5.0, 6.0, 0.9]])
+    mini = mk.minimize_mask(boxes, mask, (2, 2))
+    assert mini[:, :, 0].tolist() == [[True, False], [True, False]]
+    np.testing.assert_array_equal(mk.expand_mask(boxes, mini, (6, 8)), mask)
+
+
+def test_mold_mask():
+    class Mini(Config):
+        MINI_MASK_SHAPE = (2, 2)
+
+    class Whole(Config):
+        USE_MINI_MASK = False
+
+    mask = np.zeros((6, 8, 1), np.uint8)
+    mask[1:5, 2:4] = 1
+    mask[1:3, 4:6] = 1  # an L in the box (1, 2, 5, 6): three of its quarters
+    assert mk.mold_mask(mask, Mini())[:, :, 0].tolist() == [[True, True], [True, False]]
+    whole = mk.mold_mask(mask, Whole())
+    assert whole.dtype == bool
+    np.testing.assert_array_equal(whole, mask == 1)
+    with pytest.raises(ValueError, match=r"received \[0, 0, 0, 0\] for instance 0"):
+        mk.mold_mask(np.zeros((6, 8, 1), bool), Mini())
+
+
+def fields(rng):
+    """Planes with values between, with ties at a half, without contrast, below 0 and above 1."""
+    shape = rng.integers(1, 60, 2)
+    yield rng.random(shape)
+    yield rng.random(shape).astype(np.float32)
+    yield rng.random(shape) > 0.5
+    yield np.full(shape, 0.5)
+    yield rng.normal(size=shape).astype(np.float16)
+
+
+def test_bilinear_is_the_librarys_resize():
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        for field in fields(rng):
+            size = tuple(rng.integers(1, 150, 2))
+            expected = resize(field.astype(float) if field.dtype == bool else field, size)
+            found = mk._bilinear(field, size)
+            assert found.dtype == expected.dtype
+            for threshold in (0.25, 0.5):
+                np.testing.assert_array_equal(found >= threshold, expected >= threshold)
+            np.testing.assert_array_equal(found > 0.5, np.around(expected) > 0.5)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
 def test_unmold_mask_values():

@@ -405,6 +405,37 @@ def test_no_connection_says_what_to_do_by_hand(server, tmp_path):
         weights.fetch(item, tmp_path)
 
 
+def test_download_trained_weights(server, tmp_path, monkeypatch, capsys):
+    coco = dataclasses.replace(entry(server), name="matterport/mask_rcnn_coco")
+    monkeypatch.setattr(weights, "REGISTRY", (coco,))
+    path = tmp_path / "new" / "mine.h5"
+    weights.download_trained_weights(str(path))
+    assert read(path) == b"abc"
+    assert capsys.readouterr().out == f"Fetching {server.url} to {path}\n"
+    weights.download_trained_weights(path)  # it is there
+    assert len(server.requests) == 1 and not capsys.readouterr().out
+
+    put(path, b"abd")  # damaged
+    weights.download_trained_weights(path, verbose=0)
+    assert read(path) == b"abc" and not capsys.readouterr().out
+    server.status = 404
+    with pytest.raises(OSError, match=f"By hand: download {server.url} and put it at {tmp_path}"):
+        weights.download_trained_weights(tmp_path / "other.h5", verbose=0)
+
+
+def test_download_trained_weights_to_a_bare_name(server, tmp_path, monkeypatch):
+    coco = dataclasses.replace(entry(server), name="matterport/mask_rcnn_coco")
+    monkeypatch.setattr(weights, "REGISTRY", (coco,))
+    monkeypatch.chdir(tmp_path)
+    weights.download_trained_weights("mask_rcnn_coco.h5", verbose=0)
+    assert read(tmp_path / "mask_rcnn_coco.h5") == b"abc"
+
+
+def test_the_url_of_the_coco_model():
+    release = "https://github.com/matterport/Mask_RCNN/releases/download/v2.0/"
+    assert release + "mask_rcnn_coco.h5" == weights.COCO_MODEL_URL
+
+
 def test_a_fault_of_the_disk_is_not_called_one_of_the_network(server, tmp_path):
     (tmp_path / "file.bin.part").mkdir()
     (tmp_path / "file.bin.part" / "x").mkdir()
