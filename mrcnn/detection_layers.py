@@ -97,7 +97,7 @@ def refine_detections(
     class_ids = ops.cast(ops.argmax(probs, axis=-1), "int32")  # (B, N)
     scores = ops.max(probs, axis=-1)
     deltas = ops.take_along_axis(deltas, class_ids[..., None, None], axis=2)[:, :, 0]
-    deltas = ops.cast(deltas, "float32") * ops.convert_to_tensor(std_dev)
+    deltas = ops.cast(deltas, "float32") * ops.convert_to_tensor(std_dev, "float32")
     boxes = clip_boxes(apply_box_deltas(rois, deltas), ops.expand_dims(window, 1))
 
     is_roi = ops.any(rois != 0, axis=-1)

@@ -194,8 +194,8 @@ def rpn_graph(feature_map, anchors_per_location, anchor_stride):
         list: class logits [B, h*w*R, 2], their softmax, deltas [B, h*w*R, 4].
     """
     model = build_rpn_model(anchor_stride, anchors_per_location, feature_map.shape[-1])
-    reached = {id(model.input): feature_map}
-    for layer in model.layers[1:]:
+    reached = {id(model.inputs[0]): feature_map}
+    for layer in model.layers[1:]:  # in the order of the graph
         # A layer of its own: one that two models share has no single `output`.
         copy = type(layer).from_config(layer.get_config())
         reached[id(layer.output)] = copy(reached[id(layer.input)])
@@ -210,7 +210,9 @@ def build_rpn_model(anchor_stride, anchors_per_location, depth):
         anchors_per_location: int.
         depth: int, channels of the feature maps.
     """
-    return heads.rpn_head(anchors_per_location, anchor_stride, depth, _RPN_CHANNELS)
+    model = heads.rpn_head(anchors_per_location, anchor_stride, depth, _RPN_CHANNELS)
+    # With a list of inputs it takes `model([x])`, as matterport calls it, and `model(x)` alike.
+    return keras.Model([model.input], model.outputs, name=model.name)
 
 
 def fpn_classifier_graph(

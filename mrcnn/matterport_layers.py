@@ -67,6 +67,7 @@ def _compiles(native):
     return not (native and keras.backend.backend() == "tensorflow")
 
 
+@keras.saving.register_keras_serializable("mrcnn")
 class BatchNorm(norm.BatchNorm):
     """A BatchNormalization that keeps to the `training` it was called with in a functional model.
 
@@ -90,6 +91,7 @@ class BatchNorm(norm.BatchNorm):
         return super().call(inputs, training=training, mask=mask)
 
 
+@keras.saving.register_keras_serializable("mrcnn")
 class ProposalLayer(layers.PureLayer):
     """The best anchors, refined, clipped to the image, without duplicates.
 
@@ -124,6 +126,7 @@ class ProposalLayer(layers.PureLayer):
         return keras.KerasTensor((inputs[0].shape[0], self.proposal_count, 4), "float32")
 
 
+@keras.saving.register_keras_serializable("mrcnn")
 class PyramidROIAlign(layers.PyramidROIAlign):
     """Pools each box from the pyramid level that fits its size, one sample a bin.
 
@@ -157,6 +160,7 @@ class PyramidROIAlign(layers.PyramidROIAlign):
         return {"name": self.name, "pool_shape": pool_shape, "native": self.native}
 
 
+@keras.saving.register_keras_serializable("mrcnn")
 class DetectionTargetLayer(target_layers.DetectionTargetLayer):
     """Draws training ROIs and encodes their targets.
 
@@ -205,6 +209,7 @@ def to_matterport_targets(found):
     ]
 
 
+@keras.saving.register_keras_serializable("mrcnn")
 class DetectionLayer(detection_layers.DetectionLayer):
     """Final detections: the best class of each ROI, refined, without duplicates in a class.
 
