@@ -57,22 +57,55 @@ class DetectionLayer(PureLayer):
         Returns:
             float32 [B, D, 6] = y1 x1 y2 x2 (normalised), class id, score; best first, zero padded.
         """
-        probs = ops.cast(mrcnn_class, "float32")
-        class_ids = ops.cast(ops.argmax(probs, axis=-1), "int32")  # (B, N)
-        scores = ops.max(probs, axis=-1)
-        deltas = ops.take_along_axis(mrcnn_bbox, class_ids[..., None, None], axis=2)[:, :, 0]
-        deltas = ops.cast(deltas, "float32") * ops.convert_to_tensor(self.std_dev)
-        window = normalized_window(image_meta, self.box_offset)
-        boxes = clip_boxes(apply_box_deltas(rois, deltas), ops.expand_dims(window, 1))
-
-        is_roi = ops.any(rois != 0, axis=-1)
-        wanted = is_roi & (class_ids > 0) & (scores >= self.min_confidence)
-        scores = ops.where(wanted, scores, -float("inf"))
-        keep = nms(
-            boxes, scores, self.max_instances, self.nms_threshold, class_ids, native=self.native
+        return refine_detections(
+            rois,
+            mrcnn_class,
+            mrcnn_bbox,
+            normalized_window(image_meta, self.box_offset),
+            self.max_instances,
+            self.min_confidence,
+            self.nms_threshold,
+            self.std_dev,
+            self.native,
         )
-        columns = [boxes, ops.cast(class_ids, "float32")[..., None], scores[..., None]]
-        return take_kept(ops.concatenate(columns, axis=-1), keep)
+
+
+def refine_detections(
+    rois,
+    probs,
+    deltas,
+    window,
+    max_instances,
+    min_confidence,
+    nms_threshold,
+    std_dev,
+    native=True,
+):
+    """Turns classified ROIs into detections: see `DetectionLayer`.
+
+    Args:
+        rois: float [B, N, 4], normalised, zero padded.
+        probs: float [B, N, K].
+        deltas: float [B, N, K, 4], of each class.
+        window: float [B, 4], normalised; boxes are clipped to it.
+        max_instances, min_confidence, nms_threshold, std_dev, native: see `DetectionLayer`.
+
+    Returns:
+        float32 [B, D, 6] = y1 x1 y2 x2 (normalised), class id, score; best first, zero padded.
+    """
+    probs = ops.cast(probs, "float32")
+    class_ids = ops.cast(ops.argmax(probs, axis=-1), "int32")  # (B, N)
+    scores = ops.max(probs, axis=-1)
+    deltas = ops.take_along_axis(deltas, class_ids[..., None, None], axis=2)[:, :, 0]
+    deltas = ops.cast(deltas, "float32") * ops.convert_to_tensor(std_dev, "float32")
+    boxes = clip_boxes(apply_box_deltas(rois, deltas), ops.expand_dims(window, 1))
+
+    is_roi = ops.any(rois != 0, axis=-1)
+    wanted = is_roi & (class_ids > 0) & (scores >= min_confidence)
+    scores = ops.where(wanted, scores, -float("inf"))
+    keep = nms(boxes, scores, max_instances, nms_threshold, class_ids, native=native)
+    columns = [boxes, ops.cast(class_ids, "float32")[..., None], scores[..., None]]
+    return take_kept(ops.concatenate(columns, axis=-1), keep)
 
 
 class ClasswiseDetectionLayer(DetectionLayer):
