@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from skimage.transform import resize
 
 from mrcnn.image import to_model_image
-from mrcnn.labels import place_labels, label_style, pick_captions, pick_colors, random_colors
+from mrcnn.labels import fit_labels, label_style, pick_captions, pick_colors, random_colors
 from mrcnn.masks import extract_bboxes
 
 __all__ = [
@@ -117,7 +117,7 @@ def draw_instances(
     size = float(np.clip(side / 28, 10, max(26, side / 40)))
     view = (0, 0, *canvas.shape[:2])
     smallest = max(8, 0.6 * size)
-    labels = place_labels(boxes, captions, order[::-1], view, size, smallest)
+    labels = fit_labels(boxes, captions, order[::-1], view, size, smallest)
     return _draw_texts(canvas, [(captions[i], x, y, s, colors[i]) for i, x, y, s in labels])
 
 
@@ -210,15 +210,20 @@ def _outline(mask, thickness):
 def _draw_texts(image, texts):
     """Returns a copy of a [H, W, 3] uint8 image with (text, left, top, size, color) labels."""
     height, width = image.shape[:2]
-    figure = Figure(figsize=(width / 72, height / 72), dpi=72)  # a point is a pixel
+    # A point is a pixel, and what is not text stays transparent.
+    figure = Figure(figsize=(width / 72, height / 72), dpi=72, facecolor="none")
     canvas = FigureCanvasAgg(figure)
-    figure.figimage(image)
     for text, x, y, size, color in texts:
         pad = 0.15 * size
         where = {"x": x + pad, "y": height - y - pad, "transform": None, "va": "top"}
         figure.text(s=text, fontsize=size, **where, **label_style(color))
     canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3]
+    drawn, image = np.asarray(canvas.buffer_rgba()), image.copy()
+    rows, columns = np.nonzero(drawn[..., 3])
+    opacity = drawn[rows, columns, 3:] / 255
+    blend = drawn[rows, columns, :3] * opacity + image[rows, columns] * (1 - opacity)
+    image[rows, columns] = blend.round()
+    return image
 
 
 def _draw_tile(image, instances, class_names, size):

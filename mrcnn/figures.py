@@ -11,10 +11,12 @@ from matplotlib.patches import Polygon, Rectangle
 from matplotlib.patheffects import withStroke
 from skimage.measure import find_contours
 
-from mrcnn.labels import place_labels, label_style
+from mrcnn.labels import fit_labels, label_style
 
 NON_INTERACTIVE = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
-HALO = withStroke(linewidth=3, foreground="white")  # for a background of the line's color
+# Lines of any color show on any background.
+HALO = withStroke(linewidth=3.5, foreground="white")
+SHADOW = withStroke(linewidth=3, foreground="black", alpha=0.35)
 
 
 def open_axes(ax, figsize, title=""):
@@ -43,12 +45,13 @@ def show_image(ax, image, boxes=()):
     return float(y1), float(x1), float(y2), float(x2)
 
 
-def add_box(ax, box, color, linestyle="dashed", alpha=0.7):
+def add_box(ax, box, color, linestyle="dashed", alpha=0.9):
     """Adds the border of a box."""
     y1, x1, y2, x2 = box
     style = {"facecolor": "none", "edgecolor": color, "linewidth": 2, "linestyle": linestyle}
-    patch = Rectangle((x1 - 0.5, y1 - 0.5), x2 - x1, y2 - y1, alpha=alpha, **style)
-    ax.add_artist(patch)  # unlike add_patch, it does not compute data limits
+    style |= {"alpha": alpha, "path_effects": [SHADOW]}
+    # Unlike add_patch, add_artist does not compute data limits.
+    ax.add_artist(Rectangle((x1 - 0.5, y1 - 0.5), x2 - x1, y2 - y1, **style))
 
 
 def add_contours(ax, mask, color, offset=(0, 0)):
@@ -56,7 +59,7 @@ def add_contours(ax, mask, color, offset=(0, 0)):
     for contour in find_contours(np.pad(mask, 1).astype(np.float32), 0.5):
         # The padding moved the mask by one pixel; Matplotlib wants x before y.
         points = (contour + offset - 1)[:, ::-1]
-        style = {"facecolor": "none", "edgecolor": color, "linewidth": 1.5}
+        style = {"facecolor": "none", "edgecolor": color, "linewidth": 2}
         ax.add_artist(Polygon(points, path_effects=[HALO], **style))
 
 
@@ -75,7 +78,7 @@ def add_labels(ax, boxes, captions, colors, order, view):
     width, height = extent.width * points, extent.height * points
     pixel = max((view[3] - view[1]) / width, (view[2] - view[0]) / height)  # of a point
     size = np.clip(width / 70, 7, 12)
-    labels = place_labels(boxes, captions, order, view, size * pixel, 7 * pixel)
+    labels = fit_labels(boxes, captions, order, view, size * pixel, 7 * pixel)
     for i, x, y, size in labels:
         where = {"x": x - 0.5 + 0.15 * size, "y": y - 0.5 + 0.15 * size, "va": "top", "ha": "left"}
         ax.text(s=captions[i], size=size / pixel, clip_on=True, **where, **label_style(colors[i]))

@@ -118,31 +118,50 @@ def text_width(text):
     return text_to_path.get_text_width_height_descent(text, font, False)[0] / 100
 
 
-def place_labels(boxes, captions, order, view, size, smallest=None):
-    """Places labels at corners of their boxes where they do not overlap.
-
-    Each has the largest text, in three steps from `size` to `smallest`, for which there is room.
+def fit_labels(boxes, captions, order, view, size, smallest):
+    """Places labels in the largest text that suits nearly all, and the rest in smaller ones.
 
     Args:
-        boxes: [N, 4].
-        captions: N texts, of one or more lines; empty ones need no room.
-        order: indices, first come, first served.
-        view: y1 x1 y2 x2 of what is seen: labels stay inside.
+        boxes, captions, order, view: as in `place_labels`.
         size, smallest: of the text, in pixels.
 
     Returns:
-        (i, x, y, size) of each label that found room, with its top-left corner.
+        As `place_labels`.
     """
-    placed, taken = [], np.zeros((0, 4))
-    waiting = [i for i in order if captions[i]]
-    for step in (size,) if smallest is None else np.linspace(size, min(size, smallest), 3):
-        for i in list(waiting):
-            corner = _free_corner(boxes[i], label_size(captions[i], step), view, taken)
-            if corner is not None:
-                spot = (*corner, *np.add(corner, label_size(captions[i], step)))
-                taken = np.vstack([taken, spot])
-                placed.append((i, float(corner[1]), float(corner[0]), float(step)))
-                waiting.remove(i)
+    sizes = np.linspace(size, min(size, smallest), 4).tolist()
+    order = [i for i in order if captions[i]]
+    while True:
+        placed = place_labels(boxes, captions, order, view, sizes.pop(0))
+        if not sizes or len(placed) >= 0.9 * len(order):
+            break
+    for smaller in sizes:
+        left_out = [i for i in order if i not in {label[0] for label in placed}]
+        placed += place_labels(boxes, captions, left_out, view, smaller, placed)
+    return placed
+
+
+def place_labels(boxes, captions, order, view, size, others=()):
+    """Places labels at corners of their boxes where they do not overlap.
+
+    Args:
+        boxes: [N, 4].
+        captions: N texts, of one or more lines.
+        order: indices, first come, first served.
+        view: y1 x1 y2 x2 of what is seen: labels stay inside.
+        size: of the text, in pixels.
+        others: labels that are there already, as returned.
+
+    Returns:
+        list of (i, x, y, size): the labels that found room, with their top-left corners.
+    """
+    placed = []
+    taken = [(y, x, *np.add((y, x), label_size(captions[i], s))) for i, x, y, s in others]
+    for i in order:
+        label = label_size(captions[i], size)
+        corner = _free_corner(boxes[i], label, view, np.reshape(taken, (-1, 4)))
+        if corner is not None:
+            taken.append((*corner, *np.add(corner, label)))
+            placed.append((i, float(corner[1]), float(corner[0]), size))
     return placed
 
 
@@ -163,7 +182,8 @@ def _free_corner(box, label, view, taken):
         x = max(left, min(x, right - width))
         apart = (taken[:, 0] >= y + height) | (taken[:, 2] <= y)
         apart |= (taken[:, 1] >= x + width) | (taken[:, 3] <= x)
-        if top <= y <= bottom - height and apart.all():
+        inside = top <= y <= bottom - height and width <= right - left
+        if inside and apart.all():
             return y, x
     return None
 

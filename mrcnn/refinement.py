@@ -11,7 +11,7 @@ from mrcnn.figures import add_box, add_contours, add_labels, finish, open_axes, 
 from mrcnn.labels import class_name, instance_colors, pick_captions
 from mrcnn.masks import extract_bboxes, unmold_mask
 
-GREY = (0.55, 0.55, 0.55)
+GREY = (0.7, 0.7, 0.7)
 # How a box looks, by its visibility: its own color or grey, line style, opacity.
 STYLES = {0: (False, "dotted", 0.6), 1: (True, "dotted", 1), 2: (True, "solid", 1)}
 

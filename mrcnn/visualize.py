@@ -4,6 +4,8 @@ Shapes as in `mrcnn.draw`, whose functions are here too, under matterport's impo
 is shown only if the function made it, no `save_path` is given and the backend can show it.
 """
 
+import textwrap
+
 import numpy as np
 from matplotlib import pyplot as plt
 
@@ -75,6 +77,7 @@ def display_instances(
     colors=None,
     captions=None,
     save_path=None,
+    mask_alpha=0.5,
 ):
     """Shows an image with its instances in a Matplotlib figure.
 
@@ -85,6 +88,7 @@ def display_instances(
         figsize: in inches, used without `ax`.
         ax: axes to draw into.
         save_path: where to write the figure, with its format by suffix.
+        mask_alpha: weight of the color in the masks; 0 leaves their outlines.
 
     Returns:
         The axes.
@@ -104,7 +108,7 @@ def display_instances(
         if extents is not None:
             y1, x1, y2, x2 = extents[i]
             mask = masks[y1:y2, x1:x2, i]
-            apply_mask(canvas[y1:y2, x1:x2], mask, colors[i])
+            apply_mask(canvas[y1:y2, x1:x2], mask, colors[i], mask_alpha)
             add_contours(ax, mask, colors[i], (y1, x1))
         if show_bbox:
             add_box(ax, boxes[i], colors[i])
@@ -188,6 +192,7 @@ def display_differences(
         colors=[GREEN] * len(truth[0]) + [RED] * len(found[0]),
         captions=captions,
         save_path=save_path,
+        mask_alpha=0.3,  # both show where they overlap
     )
 
 
@@ -213,18 +218,15 @@ def display_images(
     titles = [""] * len(images) if titles is None else titles
     if len(titles) != len(images):
         raise ValueError(f"titles has {len(titles)} entries for {len(images)} images")
-    rows = max(1, -(-len(images) // cols))
+    tile = 14 / cols  # inches
+    cols = max(1, min(cols, len(images)))
     images = [_as_map(image) for image in images]
-    shapes = [image.shape for image in images] + [(1, 1)] * (rows * cols - len(images))
-    heights = [
-        max(height / width for height, width, *_ in shapes[row * cols : (row + 1) * cols])
-        for row in range(rows)
-    ]
-    tile = 14 / cols
+    ratios = [min(image.shape[0] / image.shape[1], 1.5) for image in images] or [1]
+    heights = [max(ratios[start : start + cols]) for start in range(0, len(ratios), cols)]
     figure, axes = plt.subplots(
-        rows,
+        len(heights),
         cols,
-        figsize=(14, sum(tile * height + 0.3 for height in heights)),
+        figsize=(tile * cols, sum(tile * height + 0.3 for height in heights)),
         squeeze=False,
         layout="constrained",
         height_ratios=heights,
@@ -239,7 +241,8 @@ def display_images(
         if norm is None and image.dtype == bool:
             options |= {"vmin": 0, "vmax": 1}  # a mask of ones only is bright
         ax.imshow(image, **options)
-        ax.set_title(title, fontsize=9)
+        lines = [textwrap.fill(line, int(14 * tile)) for line in str(title).split("\n")]
+        ax.set_title("\n".join(lines), fontsize=9)
     finish(figure, save_path, True)
     return used
 
