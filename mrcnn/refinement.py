@@ -6,8 +6,8 @@ Boxes are `y1 x1 y2 x2` in pixels, half-open, and may reach beyond the image.
 import numpy as np
 from matplotlib.lines import Line2D
 
-from mrcnn.draw import apply_mask, large_first, to_uint8_rgb
-from mrcnn.figures import add_box, add_contours, add_labels, finish, open_axes, show_image
+from mrcnn.draw import apply_mask, large_first, prepare, to_uint8_rgb
+from mrcnn.figures import add_box, add_labels, add_mask, finish, open_axes, show_image
 from mrcnn.labels import class_name, instance_colors, pick_captions
 from mrcnn.masks import extract_bboxes, unmold_mask
 
@@ -54,21 +54,12 @@ def draw_boxes(
         raise ValueError("boxes and refined_boxes are both None; pass one of them, or both")
     count = len(first)
     visibilities = np.ones(count, int) if visibilities is None else np.asarray(visibilities, int)
-    counts = {
-        "refined_boxes": len(first) if refined is None else len(refined),
-        "masks": count if masks is None else np.shape(masks)[-1],
-        "visibilities": len(visibilities),
-    }
-    for name, found in counts.items():
-        if found != count:
-            raise ValueError(f"{name} has {found} entries for {count} boxes")
-    if not np.isin(visibilities, list(STYLES)).all():
-        raise ValueError(f"visibilities are {sorted(set(visibilities))}; expected 0, 1 or 2")
+    _check_counts(count, visibilities, len(first if refined is None else refined))
+    canvas, _, masks = prepare(image, first, masks, visibilities)
     captions = pick_captions(captions, np.zeros(count, int))
     ax, own_figure = open_axes(ax, (12, 12), title)
-    canvas = to_uint8_rgb(image)
     colors, shown = instance_colors(count), first.copy()
-    extents = None if masks is None else extract_bboxes(np.asarray(masks, bool))
+    extents = None if masks is None else extract_bboxes(masks)
     for i in np.flatnonzero(first.any(axis=1)):
         own_color, linestyle, alpha = STYLES[int(visibilities[i])]
         colors[i] = colors[i] if own_color else GREY
@@ -80,10 +71,7 @@ def draw_boxes(
             if given is not None:
                 _join(ax, given[i], refined[i], colors[i])
         if extents is not None:
-            y1, x1, y2, x2 = extents[i]
-            mask = np.asarray(masks, bool)[y1:y2, x1:x2, i]
-            apply_mask(canvas[y1:y2, x1:x2], mask, colors[i])
-            add_contours(ax, mask, colors[i], (y1, x1))
+            add_mask(ax, canvas, masks[:, :, i], colors[i], extents[i])
     everything = [box for group in (given, refined) if group is not None for box in group]
     view = show_image(ax, canvas, everything)
     add_labels(ax, shown, captions, colors, large_first(shown)[::-1], view)
@@ -109,7 +97,7 @@ def draw_rois(
 
     Args:
         image: [H, W] or [H, W, 1 | 3 | 4].
-        rois: [N, 4]; padding with zeros is left out.
+        rois: [N, 4]; padding, of zeros or of class -1, is left out.
         refined_rois: [N, 4], or None.
         mask: [P, h, w], masks in the frames of the first P ROIs, those of the positive ones among
             them; or None.
@@ -124,8 +112,11 @@ def draw_rois(
         The axes.
     """
     rois, refined, class_ids = _boxes(rois), _boxes(refined_rois), np.asarray(class_ids).astype(int)
-    real = np.flatnonzero(rois.any(axis=1))
+    real = np.flatnonzero(rois.any(axis=1) & (class_ids >= 0))
     positive = class_ids > 0
+    print("Positive ROIs: ", positive[real].sum())
+    print("Negative ROIs: ", len(real) - positive[real].sum())
+    print(f"Positive Ratio: {positive[real].mean() if len(real) else 0:.2f}")
     rng = np.random if rng is None else np.random.default_rng(rng)
     ids = real if len(real) <= limit else rng.choice(real, limit, replace=False)
     sampled = f"{len(ids)} random ROIs out of {len(real)}" if len(ids) < len(real) else ""
@@ -152,12 +143,16 @@ def draw_rois(
     order = [i for i in large_first(shown)[::-1] if i in captions]
     add_labels(ax, shown, captions, colors, order, view)
     _add_legend(ax, refined is not None)
-    negatives = len(real) - positive[real].sum()
-    print("Positive ROIs: ", positive[real].sum())
-    print("Negative ROIs: ", negatives)
-    print(f"Positive Ratio: {positive[real].mean() if len(real) else 0:.2f}")
     finish(ax.figure, save_path, own_figure)
     return ax
+
+
+def _check_counts(count, visibilities, refined):
+    for name, found in {"refined_boxes": refined, "visibilities": len(visibilities)}.items():
+        if found != count:
+            raise ValueError(f"{name} has {found} entries; expected {count}, one for each box")
+    if not np.isin(visibilities, list(STYLES)).all():
+        raise ValueError(f"visibilities are {np.unique(visibilities)}; expected 0, 1 or 2")
 
 
 def _boxes(boxes):

@@ -18,7 +18,7 @@ from mrcnn.draw import (
     prepare,
     to_uint8_rgb,
 )
-from mrcnn.figures import add_box, add_contours, add_labels, finish, open_axes, show_image
+from mrcnn.figures import add_box, add_labels, add_mask, finish, open_axes, show_image
 from mrcnn.labels import (
     class_colors,
     class_name,
@@ -106,10 +106,7 @@ def display_instances(
     extents = extract_bboxes(masks) if show_mask and masks is not None else None
     for i in order:
         if extents is not None:
-            y1, x1, y2, x2 = extents[i]
-            mask = masks[y1:y2, x1:x2, i]
-            apply_mask(canvas[y1:y2, x1:x2], mask, colors[i], mask_alpha)
-            add_contours(ax, mask, colors[i], (y1, x1))
+            add_mask(ax, canvas, masks[:, :, i], colors[i], extents[i], mask_alpha)
         if show_bbox:
             add_box(ax, boxes[i], colors[i])
     view = show_image(ax, canvas)
@@ -149,7 +146,7 @@ def display_differences(
         title: of the axes; by default it explains the picture and counts matches.
         ax: axes to draw into.
         show_mask, show_box: whether to draw masks and boxes.
-        iou_threshold, score_threshold: least IoU and score of a match.
+        iou_threshold, score_threshold: as in `mrcnn.metrics.compute_matches`.
         save_path: where to write the figure, with its format by suffix.
 
     Returns:
