@@ -4,37 +4,24 @@ Shapes: image [H, W] or [H, W, 1 | 3 | 4]; boxes [N, 4] as y1 x1 y2 x2 in pixels
 [H, W, N] bool; class_ids [N], negative for crowds.
 """
 
-import colorsys
-
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from skimage.transform import resize
 
 from mrcnn.image import to_model_image
+from mrcnn.labels import fit_labels, label_style, pick_captions, pick_colors, random_colors
+from mrcnn.masks import extract_bboxes
 
-# Strong colors of middle lightness: they stand out from black, from white and from one another.
-PALETTE = [
-    to_rgb(color)
-    for color in (
-        *("#f0433a", "#2f9bff", "#35c24a", "#ff9f1c", "#b455f0", "#00c2c7"),
-        *("#f55fae", "#b5c400", "#8a6cff", "#d2691e", "#00a878", "#c94c7c"),
-    )
+__all__ = [
+    "apply_mask",
+    "draw_box",
+    "draw_comparison",
+    "draw_instances",
+    "random_colors",
+    "to_uint8_rgb",
 ]
-
-
-def random_colors(N, bright=True):
-    """Returns N distinct RGB tuples in 0..1, in a shuffled order that depends on N alone."""
-    value = 1.0 if bright else 0.7
-    colors = [colorsys.hsv_to_rgb(i / N, 1, value) for i in range(N)]
-    return [colors[i] for i in np.random.default_rng(N).permutation(N)]
-
-
-def class_colors(class_ids):
-    """Returns one color for each class id: the same class has the same color in every picture."""
-    return [PALETTE[(abs(int(class_id)) - 1) % len(PALETTE)] for class_id in class_ids]
 
 
 def apply_mask(image, mask, color, alpha=0.5):
@@ -89,13 +76,16 @@ def draw_instances(
 
     Args:
         image: [H, W] or [H, W, 1 | 3 | 4], uint8, uint16, bool or float.
-        boxes: [N, 4]. A mask is drawn inside its box only; an all-zero box is skipped.
+        boxes: [N, 4]; an instance whose box has no area is skipped.
         masks: [H, W, N], or None.
         class_ids: [N], negative for crowds.
-        class_names: names by class id. Without names, scores and captions there are no labels.
+        class_names: names by class id, a list or a dict, or None. Without names, scores and
+            captions there are no labels.
         scores: [N], or None.
-        colors: N RGB tuples in 0..1; one color for each class by default.
-        captions: N texts in place of name and score. A label without room is left out.
+        colors: "class", the default, or "instance" for colors that are the same in every picture,
+            or N Matplotlib colors.
+        captions: N texts in place of name and score. Labels shrink where they are many; one
+            without room is left out.
         show_mask, show_bbox: whether to draw masks with their outlines, and boxes.
 
     Returns:
@@ -107,14 +97,15 @@ def draw_instances(
     >>> picture = draw_instances(image, result["rois"], result["masks"], result["class_ids"])
     """
     canvas, boxes, masks = prepare(image, boxes, masks, class_ids)
-    colors = class_colors(class_ids) if colors is None else colors
-    captions = captions or default_captions(class_ids, class_names, scores)
-    thickness = int(np.clip(round(min(canvas.shape[:2]) / 200), 1, 3))
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    order = [i for i in np.argsort(-areas, kind="stable") if areas[i] > 0]
-    for i in order:  # small instances come last, so that large ones do not hide them
-        y1, x1, y2, x2 = whole_pixels(boxes[i], canvas.shape)
-        if show_mask and masks is not None:
+    colors = pick_colors(colors, class_ids)
+    captions = pick_captions(captions, class_ids, class_names, scores)
+    side = min(canvas.shape[:2])  # lines and text grow with it, slowly at first
+    thickness = round(np.clip(side / 200, 1, max(3, side / 340)))
+    order = large_first(boxes)
+    extents = extract_bboxes(masks) if show_mask and masks is not None else None
+    for i in order:
+        if extents is not None:
+            y1, x1, y2, x2 = extents[i]
             crop, mask = canvas[y1:y2, x1:x2], masks[y1:y2, x1:x2, i]
             apply_mask(crop, mask, colors[i], 0.4)
             apply_mask(crop, _outline(mask, 2 * thickness), (1, 1, 1), 0.6)
@@ -123,9 +114,11 @@ def draw_instances(
             draw_box(canvas, boxes[i], 255 * np.asarray(colors[i]), thickness)
     if not any(captions):
         return canvas
-    size = float(np.clip(min(canvas.shape[:2]) / 28, 10, 26))
-    labels = _place_labels(boxes, captions, order[::-1], canvas.shape, size)
-    return _draw_texts(canvas, [(captions[i], x, y, colors[i]) for i, x, y in labels], size)
+    size = float(np.clip(side / 28, 10, max(26, side / 40)))
+    view = (0, 0, *canvas.shape[:2])
+    smallest = max(8, 0.6 * size)
+    labels = fit_labels(boxes, captions, order[::-1], view, size, smallest)
+    return _draw_texts(canvas, [(captions[i], x, y, s, colors[i]) for i, x, y, s in labels])
 
 
 def draw_comparison(
@@ -156,11 +149,11 @@ def draw_comparison(
             x = left + column * (tile + gap)
             grid[top : top + tile, x : x + tile] = _draw_tile(image, found, class_names, tile)
     titles = [
-        (title, gap + i * (pair + 3 * gap) + j * (tile + gap), 4, (1, 1, 1))
+        (title, gap + i * (pair + 3 * gap) + j * (tile + gap), 4, 14, (1, 1, 1))
         for i in range(columns)
         for j, title in enumerate(("ground truth", "detections"))
     ]
-    grid = _draw_texts(grid, titles, 14)
+    grid = _draw_texts(grid, titles)
     if save_path is not None:
         plt.imsave(save_path, grid)
     return grid
@@ -192,15 +185,10 @@ def prepare(image, boxes, masks, class_ids):
     return canvas, boxes, masks
 
 
-def default_captions(class_ids, class_names, scores):
-    """Returns "name score" for each instance; a part that is not known is left out."""
-    captions = []
-    for i, class_id in enumerate(class_ids):
-        name = "" if class_names is None else class_names[abs(class_id)]
-        crowd = "crowd" if class_id < 0 and class_names is not None else ""
-        score = "" if scores is None else f"{scores[i]:.2f}"
-        captions.append(" ".join(part for part in (name, crowd, score) if part))
-    return captions
+def large_first(boxes):
+    """Returns the indices of boxes with an area, so that a large one does not hide a small one."""
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return [int(i) for i in np.argsort(-areas, kind="stable") if areas[i] > 0]
 
 
 def whole_pixels(box, shape):
@@ -219,45 +207,23 @@ def _outline(mask, thickness):
     return mask & ~core[1:-1, 1:-1]
 
 
-def label_style(color):
-    """Returns Matplotlib text options: black or white, whichever reads better, on the color."""
-    luminance = np.dot(color, (0.299, 0.587, 0.114))
-    patch = {"facecolor": color, "edgecolor": "none", "pad": 1.5}
-    return {"color": "black" if luminance > 0.53 else "white", "bbox": patch}
-
-
-def _place_labels(boxes, captions, order, shape, size):
-    """Places labels at corners of their boxes where they do not overlap.
-
-    Returns:
-        (i, x, y) of each label that found room, with its top-left pixel.
-    """
-    placed, taken = [], np.zeros(shape[:2], bool)
-    for i in order:
-        height, width = round(1.5 * size), round(0.62 * size * len(captions[i])) + 4
-        y1, x1, y2, x2 = whole_pixels(boxes[i], shape)
-        corners = [(y1 - height, x1), (y1, x1), (y2, x1), (y2 - height, x1), (y1, x2 - width)]
-        for y, x in corners:
-            x = max(0, min(x, shape[1] - width))
-            spot = taken[max(y, 0) : y + height, x : x + width]
-            if 0 <= y <= shape[0] - height and captions[i] and not spot.any():
-                spot[:] = True
-                placed.append((i, x, y))
-                break
-    return placed
-
-
-def _draw_texts(image, texts, size):
-    """Returns a copy of a [H, W, 3] uint8 image with (text, x, y, color) labels, x y top left."""
+def _draw_texts(image, texts):
+    """Returns a copy of a [H, W, 3] uint8 image with (text, left, top, size, color) labels."""
     height, width = image.shape[:2]
-    figure = Figure(figsize=(width / 72, height / 72), dpi=72)  # a point is a pixel
+    # A point is a pixel, and what is not text stays transparent.
+    figure = Figure(figsize=(width / 72, height / 72), dpi=72, facecolor="none")
     canvas = FigureCanvasAgg(figure)
-    figure.figimage(image)
-    for text, x, y, color in texts:
-        where = {"x": x + 2, "y": height - y - 2, "transform": None, "va": "top"}
+    for text, x, y, size, color in texts:
+        pad = 0.15 * size
+        where = {"x": x + pad, "y": height - y - pad, "transform": None, "va": "top"}
         figure.text(s=text, fontsize=size, **where, **label_style(color))
     canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3]
+    drawn, image = np.asarray(canvas.buffer_rgba()), image.copy()
+    rows, columns = np.nonzero(drawn[..., 3])
+    opacity = drawn[rows, columns, 3:] / 255
+    blend = drawn[rows, columns, :3] * opacity + image[rows, columns] * (1 - opacity)
+    image[rows, columns] = blend.round()
+    return image
 
 
 def _draw_tile(image, instances, class_names, size):

@@ -1,42 +1,65 @@
 """Instances in Matplotlib figures: `display_*` draws and returns the axes.
 
-Shapes as in `mrcnn.draw`, whose functions are here too, under matterport's import path.
+Shapes as in `mrcnn.draw`, whose functions are here too, under matterport's import path. A figure
+is shown only if the function made it, no `save_path` is given and the backend can show it.
 """
 
-import matplotlib
+import textwrap
+
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.patches import Polygon, Rectangle
-from matplotlib.patheffects import withStroke
-from skimage.measure import find_contours
 
 from mrcnn.draw import (
     apply_mask,
-    class_colors,
-    default_captions,
     draw_box,
     draw_comparison,
     draw_instances,
-    label_style,
+    large_first,
     prepare,
-    random_colors,
     to_uint8_rgb,
-    whole_pixels,
 )
+from mrcnn.figures import add_box, add_labels, add_mask, finish, open_axes, show_image
+from mrcnn.labels import (
+    class_colors,
+    class_name,
+    instance_colors,
+    pick_captions,
+    pick_colors,
+    random_colors,
+)
+from mrcnn.masks import extract_bboxes
+from mrcnn.plots import (
+    display_table,
+    display_weight_stats,
+    plot_overlaps,
+    plot_precision_recall,
+    weight_stats,
+)
+from mrcnn.refinement import draw_boxes, draw_rois
 
 __all__ = [
     "apply_mask",
     "class_colors",
+    "display_differences",
     "display_images",
     "display_instances",
+    "display_table",
+    "display_top_masks",
+    "display_weight_stats",
     "draw_box",
+    "draw_boxes",
     "draw_comparison",
     "draw_instances",
+    "draw_rois",
+    "instance_colors",
+    "plot_overlaps",
+    "plot_precision_recall",
     "random_colors",
     "to_uint8_rgb",
+    "weight_stats",
 ]
 
-NON_INTERACTIVE = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
+GREEN, RED = (0.1, 0.85, 0.2), (1.0, 0.15, 0.15)
 
 
 def display_instances(
@@ -54,19 +77,18 @@ def display_instances(
     colors=None,
     captions=None,
     save_path=None,
+    mask_alpha=0.5,
 ):
     """Shows an image with its instances in a Matplotlib figure.
 
-    The figure is shown only if neither `ax` nor `save_path` is given and the backend can show it.
-
     Args:
-        image, boxes, masks, class_ids, scores, colors, captions, show_mask, show_bbox: as in
-            `draw_instances`.
-        class_names: names by class id, or None.
+        image, boxes, masks, class_ids, class_names, scores, colors, captions, show_mask,
+            show_bbox: as in `draw_instances`.
         title: of the axes.
         figsize: in inches, used without `ax`.
         ax: axes to draw into.
         save_path: where to write the figure, with its format by suffix.
+        mask_alpha: weight of the color in the masks; 0 leaves their outlines.
 
     Returns:
         The axes.
@@ -77,71 +99,192 @@ def display_instances(
     >>> display_instances(image, result["rois"], result["masks"], result["class_ids"], names)
     """
     canvas, boxes, masks = prepare(image, boxes, masks, class_ids)
-    colors = class_colors(class_ids) if colors is None else colors
-    captions = captions or default_captions(class_ids, class_names, scores)
-    own_figure = ax is None
-    if own_figure:
-        _, ax = plt.subplots(figsize=figsize)
-    points = ax.get_window_extent().width * 72 / ax.figure.dpi
-    text_size = float(np.clip(points / 70, 7, 12))
-    for i in np.flatnonzero(boxes.any(axis=1)):
-        y1, x1, y2, x2 = whole_pixels(boxes[i], canvas.shape)
-        if show_mask and masks is not None:
-            apply_mask(canvas[y1:y2, x1:x2], masks[y1:y2, x1:x2, i], colors[i])
-            _add_contours(ax, masks[y1:y2, x1:x2, i], (y1, x1), colors[i])
+    colors = pick_colors(colors, class_ids)
+    captions = pick_captions(captions, class_ids, class_names, scores)
+    ax, own_figure = open_axes(ax, figsize, title)
+    order = large_first(boxes)
+    extents = extract_bboxes(masks) if show_mask and masks is not None else None
+    for i in order:
+        if extents is not None:
+            add_mask(ax, canvas, masks[:, :, i], colors[i], extents[i], mask_alpha)
         if show_bbox:
-            _add_box(ax, boxes[i], colors[i])
-        if captions[i]:
-            fits = x1 < 0.8 * canvas.shape[1]
-            x, side = (x1, "left") if fits else (x2, "right")
-            style = {"va": "top", "ha": side, "size": text_size, **label_style(colors[i])}
-            ax.text(x, y1, captions[i], clip_on=True, **style)
-    ax.imshow(canvas)
-    ax.axis("off")
-    ax.set_title(title)
-    _finish(ax.figure, save_path, own_figure)
+            add_box(ax, boxes[i], colors[i])
+    view = show_image(ax, canvas)
+    add_labels(ax, boxes, captions, colors, order[::-1], view)
+    finish(ax.figure, save_path, own_figure)
     return ax
 
 
-def display_images(images, titles=None, cols=4, cmap=None, norm=None, interpolation=None):
-    """Shows images in rows of `cols`, each with its title, and returns their axes."""
+def display_differences(
+    image,
+    gt_box,
+    gt_class_id,
+    gt_mask,
+    pred_box,
+    pred_class_id,
+    pred_score,
+    pred_mask,
+    class_names,
+    title="",
+    ax=None,
+    show_mask=True,
+    show_box=True,
+    iou_threshold=0.5,
+    score_threshold=0.5,
+    save_path=None,
+):
+    """Shows ground truth in green and predictions in red, captioned "score / IoU".
+
+    The IoU is that of the mask with its match, or the largest without one; then the class is
+    named too, as is that of a ground truth without a match.
+
+    Args:
+        image: [H, W] or [H, W, 1 | 3 | 4].
+        gt_box, gt_class_id, gt_mask: [M, 4], [M], [H, W, M]; padding with zero boxes is left out.
+        pred_box, pred_class_id, pred_score, pred_mask: [N, 4], [N], [N], [H, W, N].
+        class_names: names by class id, or None.
+        title: of the axes; by default it explains the picture and counts matches.
+        ax: axes to draw into.
+        show_mask, show_box: whether to draw masks and boxes.
+        iou_threshold, score_threshold: as in `mrcnn.metrics.compute_matches`.
+        save_path: where to write the figure, with its format by suffix.
+
+    Returns:
+        The axes.
+    """
+    from mrcnn.metrics import compute_matches
+
+    truth = _without_padding(gt_box, gt_class_id, gt_mask)
+    scores = np.asarray(pred_score, float)
+    found = _without_padding(pred_box, pred_class_id, pred_mask, scores)
+    best = np.argsort(-found[3], kind="stable")  # the order in which matches are found
+    found = [found[0][best], found[1][best], found[2][..., best], found[3][best]]
+    gt_match, pred_match, overlaps = compute_matches(
+        *truth, *found[:2], found[3], found[2], iou_threshold, score_threshold
+    )
+    captions = [
+        "" if match > -1 else class_name(class_id, class_names)
+        for match, class_id in zip(gt_match, truth[1], strict=True)
+    ]
+    for i, (match, score) in enumerate(zip(pred_match, found[3], strict=True)):
+        iou = overlaps[i, int(match)] if match > -1 else overlaps[i].max(initial=0)
+        name = "" if match > -1 else f" {class_name(found[1][i], class_names)}"
+        captions.append(f"{score:.2f} / {iou:.2f}{name}")
+    matches = int(np.sum(np.asarray(gt_match) > -1))
+    title = title or (
+        "Ground truth (green) and predictions (red), captions: score / IoU\n"
+        f"{matches} matched, {len(gt_match) - matches} missed, "
+        f"{int(np.sum(np.asarray(pred_match) < 0))} false"
+    )
+    return display_instances(
+        image,
+        np.concatenate([truth[0], found[0]]),
+        np.concatenate([truth[2], found[2]], axis=-1),
+        np.concatenate([truth[1], found[1]]),
+        class_names,
+        title=title,
+        ax=ax,
+        show_mask=show_mask,
+        show_bbox=show_box,
+        colors=[GREEN] * len(truth[0]) + [RED] * len(found[0]),
+        captions=captions,
+        save_path=save_path,
+        mask_alpha=0.3,  # both show where they overlap
+    )
+
+
+def display_images(
+    images, titles=None, cols=4, cmap=None, norm=None, interpolation=None, save_path=None
+):
+    """Shows images in rows of `cols`, each with its title.
+
+    Args:
+        images: images or maps of any sizes, [H, W] or [H, W, 1 | 3 | 4].
+        titles: a text for each, or None.
+        cols: images in a row.
+        cmap, norm, interpolation: as in Matplotlib's `imshow`; the first two are for images of
+            one channel, which are grey by default if they are uint8 or bool.
+        save_path: where to write the figure, with its format by suffix.
+
+    Returns:
+        list of the axes, one for each image.
+
+    Raises:
+        ValueError: a number of titles other than that of images.
+    """
     titles = [""] * len(images) if titles is None else titles
-    rows = max(1, -(-len(images) // cols))
+    if len(titles) != len(images):
+        raise ValueError(f"titles has {len(titles)} entries for {len(images)} images")
+    tile = 14 / cols  # inches
+    cols = max(1, min(cols, len(images)))
+    images = [_as_map(image) for image in images]
+    ratios = [min(image.shape[0] / image.shape[1], 1.5) for image in images] or [1]
+    heights = [max(ratios[start : start + cols]) for start in range(0, len(ratios), cols)]
     figure, axes = plt.subplots(
-        rows, cols, figsize=(14, 14 * rows / cols), squeeze=False, layout="constrained"
+        len(heights),
+        cols,
+        figsize=(tile * cols, sum(tile * height + 0.3 for height in heights)),
+        squeeze=False,
+        layout="constrained",
+        height_ratios=heights,
     )
     for ax in axes.flat:
         ax.axis("off")
     used = list(axes.flat)[: len(images)]
     for ax, image, title in zip(used, images, titles, strict=True):
-        image = image if np.ndim(image) == 2 else to_uint8_rgb(image)
-        ax.imshow(image, cmap=cmap, norm=norm, interpolation=interpolation)
-        ax.set_title(title, fontsize=9)
-    _finish(figure, None, True)
+        options = {"cmap": cmap, "norm": norm, "interpolation": interpolation}
+        if cmap is None and image.dtype in (bool, np.uint8):
+            options["cmap"] = "gray"
+        if norm is None and image.dtype == bool:
+            options |= {"vmin": 0, "vmax": 1}  # a mask of ones only is bright
+        ax.imshow(image, **options)
+        lines = [textwrap.fill(line, int(14 * tile)) for line in str(title).split("\n")]
+        ax.set_title("\n".join(lines), fontsize=9)
+    finish(figure, save_path, True)
     return used
 
 
-def _add_contours(ax, mask, offset, color):
-    for contour in find_contours(np.pad(mask, 1).astype(float), 0.5):
-        # The padding moved the mask by one pixel; Matplotlib wants x before y.
-        points = (contour + offset - 1)[:, ::-1]
-        halo = [withStroke(linewidth=3, foreground="white")]  # for a background of this color
-        style = {"facecolor": "none", "edgecolor": color, "linewidth": 1.5, "path_effects": halo}
-        ax.add_patch(Polygon(points, **style))
+def display_top_masks(image, mask, class_ids, class_names, limit=4, save_path=None):
+    """Shows an image and, class by class, the masks of those with most area.
+
+    Args:
+        image: [H, W] or [H, W, 1 | 3 | 4].
+        mask: [H, W, N], or mini-masks of another size.
+        class_ids: [N].
+        class_names: names by class id, or None.
+        limit: number of classes.
+        save_path: where to write the figure, with its format by suffix.
+
+    Returns:
+        list of axes: that of the image, then of each class, in which instances differ by color.
+    """
+    picture, mask, class_ids = to_uint8_rgb(image), np.asarray(mask, bool), np.asarray(class_ids)
+    areas = mask.sum(axis=(0, 1))
+    by_class = {i: areas[class_ids == i].sum() for i in np.unique(class_ids)}
+    top = [i for i in sorted(by_class, key=lambda i: -by_class[i]) if by_class[i] > 0][:limit]
+    images, titles = [picture], [f"H x W = {picture.shape[0]} x {picture.shape[1]}"]
+    same_size = mask.shape[:2] == picture.shape[:2]
+    grey = picture.mean(axis=-1, keepdims=True) if same_size else np.zeros((*mask.shape[:2], 1))
+    for class_id in top:
+        found = np.flatnonzero((class_ids == class_id) & (areas > 0))
+        images.append(np.repeat(grey * 0.3, 3, axis=-1).astype(np.uint8))
+        for i, color in zip(found, instance_colors(len(found)), strict=True):
+            apply_mask(images[-1], mask[:, :, i], color, 0.8)
+        crowd = " crowd" if class_id < 0 else ""
+        titles.append(f"{class_name(class_id, class_names)}{crowd} ({len(found)})")
+    return display_images(images, titles, cols=limit + 1, save_path=save_path)
 
 
-def _add_box(ax, box, color):
-    y1, x1, y2, x2 = box
-    style = {"facecolor": "none", "linewidth": 2, "alpha": 0.7, "linestyle": "dashed"}
-    # Pixel centers have whole coordinates, so the edge of a pixel lies half a pixel before it.
-    ax.add_patch(Rectangle((x1 - 0.5, y1 - 0.5), x2 - x1, y2 - y1, edgecolor=color, **style))
+def _as_map(image):
+    """Returns an image as [H, W], of any values, or as [H, W, 3] uint8."""
+    image = np.asarray(image)
+    image = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
+    return image if image.ndim == 2 else to_uint8_rgb(image)
 
 
-def _finish(figure, save_path, own_figure):
-    """Saves the figure, or shows it if it is our own and the backend has a window or notebook."""
-    if save_path is not None:
-        figure.savefig(save_path, bbox_inches="tight")
-        if own_figure:
-            plt.close(figure)
-    elif own_figure and matplotlib.get_backend().lower() not in NON_INTERACTIVE:
-        plt.show()
+def _without_padding(boxes, class_ids, masks, *others):
+    """Returns arrays of the instances whose box is not zero; masks have them last."""
+    boxes = np.asarray(boxes).reshape(-1, 4)
+    kept = np.flatnonzero(boxes.any(axis=1))
+    rest = [np.asarray(other)[kept] for other in others]
+    return [boxes[kept], np.asarray(class_ids)[kept], np.asarray(masks)[..., kept], *rest]

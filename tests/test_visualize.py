@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import types
 
 import matplotlib
 import numpy as np
@@ -53,21 +54,6 @@ def test_draw_box_outside_or_empty(box):
     assert (image.sum(axis=-1) > 0).sum() == (24 if box[0] < 0 else 0)
 
 
-def test_random_colors():
-    colors = visualize.random_colors(6)
-    assert len(set(colors)) == 6
-    assert all(max(color) == 1 for color in colors)
-    assert all(max(color) == 0.7 for color in visualize.random_colors(6, bright=False))
-    assert colors == visualize.random_colors(6)
-    assert visualize.random_colors(0) == []
-
-
-def test_class_colors_depend_on_the_class_only():
-    first, crowd, other = visualize.class_colors([3, -3, 4])
-    assert first == crowd != other
-    assert visualize.class_colors([3 + len(draw.PALETTE)]) == [first]
-
-
 def test_outline():
     mask = np.array(["01110", "11111", "11111", "11111"])
     mask = np.array([[pixel == "1" for pixel in row] for row in mask])
@@ -82,15 +68,16 @@ def test_outline():
     assert draw._outline(hole, 1)[4].astype(int).tolist() == [1, 0, 0, 1, 0, 1, 0, 0, 1]
 
 
-def test_draw_instances_touches_the_box_only():
+def test_draw_instances_touches_box_and_mask_only():
     boxes, masks, class_ids = one_instance()
     image = np.full((64, 64, 3), 100, np.uint8)
-    masks[0, 0] = True  # outside the box
+    masks[0, 0] = True  # outside the box, drawn all the same
     picture = visualize.draw_instances(image, boxes, masks, class_ids, colors=[(1, 0, 0)])
     assert (image == 100).all()
     inside = np.zeros((64, 64), bool)
-    inside[10:40, 20:50] = True
+    inside[10:40, 20:50] = inside[0, 0] = True
     assert (picture[~inside] == 100).all()
+    assert picture[0, 0].tolist() == [255, 0, 0]  # outline
     assert picture[10, 20].tolist() == [255, 0, 0]  # box and outline
     # Fill: 100 * 0.6 + 255 * 0.4 = 162 and 60; halo: 162 * 0.4 + 255 * 0.6 = 217.8, 177.
     assert picture[25, 35].tolist() == [162, 60, 60]
@@ -157,28 +144,11 @@ def test_counts_that_differ_are_an_error(draw):
         draw(image, boxes, masks[:9], [1], NAMES)
 
 
-def test_captions():
-    assert draw.default_captions([1, -2], NAMES, [0.917, 0.5]) == ["cat 0.92", "dog crowd 0.50"]
-    assert draw.default_captions([1, -2], None, None) == ["", ""]
-    assert draw.default_captions([1], None, [0.5]) == ["0.50"]
-
-
-def test_labels_do_not_overlap_and_stay_inside():
-    shape, size = (100, 100, 3), 10  # a label is 15 high, 6.2 a letter + 4 = 41 wide for 6
-    boxes = np.array([[0, 0, 50, 50], [0, 0, 50, 50], [20, 95, 60, 100]], float)
-    placed = draw._place_labels(boxes, ["square"] * 3, [0, 1, 2], shape, size)
-    # No room above the first: inside its corner. The second goes below its box, the third above,
-    # moved left from 95 to 100 - 41 = 59.
-    assert placed == [(0, 0, 0), (1, 0, 50), (2, 59, 5)]
-    crowded = draw._place_labels(boxes[[0] * 9], ["square"] * 9, range(9), shape, size)
-    assert 1 < len(crowded) < 9
-
-
 @pytest.mark.parametrize("size", [(29, 57), (64, 64), (113, 271)])
 def test_texts_leave_the_other_pixels_alone(size):
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    assert (draw._draw_texts(image, [], 10) == image).all()
-    labelled = draw._draw_texts(image, [("a", 5, 4, (1, 0, 0))], 10)
+    assert (draw._draw_texts(image, []) == image).all()
+    labelled = draw._draw_texts(image, [("a", 5, 4, 10, (1, 0, 0))])
     changed = np.argwhere((labelled != image).any(axis=-1))
     assert labelled.shape == image.shape
     assert changed.min(axis=0).tolist() == pytest.approx([4, 5], abs=2)
@@ -257,13 +227,170 @@ def test_shows_where_a_backend_can(monkeypatch, backend, shown):
     assert len(plt.get_fignums()) == 1  # open, for plt.savefig
 
 
-def test_display_images():
-    images = [np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), bool), np.zeros((8, 9), np.float32)]
-    axes = visualize.display_images(images, ["a", "b", "c"], cols=2, cmap="gray")
-    assert [ax.get_title() for ax in axes] == ["a", "b", "c"]
-    assert len(axes[0].figure.axes) == 4  # two rows of two
+def test_display_instances_colors_pixels_boxes_and_labels():
+    image, (boxes, masks, _) = np.full((64, 64, 4), 100, np.uint8), one_instance()
+    boxes = np.concatenate([boxes, [[50, 0, 64, 8]], [[0, 0, 0, 0]]])
+    masks = np.pad(masks, ((0, 0), (0, 0), (0, 2)))
+    ax = visualize.display_instances(
+        image, boxes, masks, [1, 0, 2], NAMES, [0.9, None, 0.5], colors=["red", "#0000ff", "g"]
+    )
+    shown = ax.images[0].get_array()
+    # 100 * 0.5 + 255 * 0.5 = 177.5, cut to 177, and 100 * 0.5 = 50.
+    assert shown[10, 20].tolist() == shown[39, 49].tolist() == [177, 50, 50]
+    assert shown[9, 20].tolist() == shown[40, 49].tolist() == [100, 100, 100]
+    # Largest first; the second has an empty mask, the third a box of zeros.
+    contour, box, other = ax.patches
+    assert contour.get_edgecolor()[:3] == (1, 0, 0)
+    assert box.get_bbox().extents.tolist() == [19.5, 9.5, 49.5, 39.5]  # x1 y1 x2 y2
+    assert other.get_bbox().extents.tolist() == [-0.5, 49.5, 7.5, 63.5]
+    assert other.get_edgecolor()[:3] == (0, 0, 1)
+    assert {text.get_text() for text in ax.texts} == {"cat 0.90", "BG"}
+    assert (ax.get_xlim(), ax.get_ylim()) == ((-0.5, 63.5), (63.5, -0.5))
+
+
+def test_display_instances_draws_a_mask_outside_its_box():
+    image, (boxes, masks, _) = np.zeros((64, 64, 3), np.uint8), one_instance()
+    ax = visualize.display_instances(image, boxes + 5, masks, [1], None, mask_alpha=1)
+    red = (255 * np.array(visualize.class_colors([1])[0])).astype(int).tolist()
+    assert ax.images[0].get_array()[10, 20].tolist() == red
+
+
+@pytest.mark.parametrize("size", [(32, 32), (100, 640), (300, 400)])
+@pytest.mark.parametrize("inches", [3, 16])
+def test_labels_in_a_figure_are_seen_whole_and_apart(size, inches):
+    boxes = np.array([[0.2, 0.1, 0.9, 0.6], [0.2, 0.1, 0.5, 0.5], [0.6, 0.7, 1.0, 1.0]])
+    boxes = boxes * np.tile(size, 2)
+    ax = visualize.display_instances(
+        np.zeros(size, np.uint8), boxes, None, [1, 2, 1], NAMES, figsize=(inches, inches)
+    )
+    ax.figure.canvas.draw()
+    outer = ax.get_window_extent()
+    spots = [text.get_bbox_patch().get_window_extent() for text in ax.texts]
+    assert len(spots) == 3
+    assert all(text.get_size() >= 7 for text in ax.texts)
+    for i, spot in enumerate(spots):
+        assert spot.x0 > outer.x0 - 3 and spot.x1 < outer.x1 + 3
+        assert spot.y0 > outer.y0 - 3 and spot.y1 < outer.y1 + 3
+        assert not any(spot.padded(-2).overlaps(other) for other in spots[:i])
+
+
+def test_display_images(tmp_path):
+    grey, mask = np.array([[0, 9]], np.uint8), np.ones((8, 8), bool)
+    images = [np.zeros((8, 8, 3), np.uint8), mask, np.zeros((8, 9), np.float32), grey[..., None]]
+    axes = visualize.display_images(images, ["a", "b", 3, "word " * 30], cols=3)
+    assert [ax.get_title() for ax in axes[:3]] == ["a", "b", "3"]
+    assert axes[3].get_title().count("\n") == 2  # 149 letters, 14 * 14 / 3 = 65 in a line
+    assert len(axes[0].figure.axes) == 6  # two rows of three
     assert axes[2].images[0].get_array().shape == (8, 9)
+    assert axes[3].images[0].get_array().tolist() == [[0, 9]]
+    names = [ax.images[0].get_cmap().name for ax in axes]
+    assert names[1] == names[3] == "gray" != names[2]
+    assert axes[1].images[0].to_rgba(mask)[0, 0].tolist() == [1, 1, 1, 1]  # ones are bright
     assert visualize.display_images(images)[0].get_title() == ""
+    assert visualize.display_images([]) == []
+    visualize.display_images(images, save_path=tmp_path / "x.png")
+    assert (tmp_path / "x.png").stat().st_size > 0
+    with pytest.raises(ValueError, match="2 entries for 4 images"):
+        visualize.display_images(images, ["a", "b"])
+
+
+def test_display_images_passes_on_how_to_map_values():
+    norm = matplotlib.colors.Normalize(0, 4)
+    image = np.array([[0.0, 1.0]])
+    (ax,) = visualize.display_images([image], None, 1, "gray", norm, "bilinear")
+    assert ax.images[0].to_rgba(image)[0, 1].round(1).tolist() == [0.3, 0.3, 0.3, 1]  # 1 / 4
+    assert ax.images[0].get_interpolation() == "bilinear"
+    assert visualize.display_images([image > 0], norm=norm)[0].images[0].norm is norm
+
+
+def test_display_top_masks():
+    image = np.full((4, 6, 3), 100, np.uint8)
+    masks = np.zeros((4, 6, 4), bool)
+    masks[0, :, 0] = masks[1, :2, 1] = masks[2, :5, 2] = True
+    # Areas: class 2 6 + 2 = 8, class 1 5, class 3 0, which is not shown.
+    axes = visualize.display_top_masks(image, masks, np.array([2, 2, -1, 3]), ["BG", "a", "b"])
+    assert [ax.get_title() for ax in axes] == ["H x W = 4 x 6", "b (2)", "a crowd (1)"]
+    assert (axes[0].images[0].get_array() == 100).all()
+    shown = axes[1].images[0].get_array()
+    first, second = np.array(visualize.instance_colors(2))
+    # 100 * 0.3 = 30 under the masks, with 0.2 of it left in them.
+    assert shown[3, 5].tolist() == shown[2, 0].tolist() == [30, 30, 30]
+    assert np.abs(shown[0, 5] - (6 + 204 * first)).max() <= 1
+    assert np.abs(shown[1, 0] - (6 + 204 * second)).max() <= 1
+    assert len(visualize.display_top_masks(image, masks, np.array([2, 2, -1, 3]), None, 1)) == 2
+    mini = visualize.display_top_masks(image, masks[:2], [1, 2, 3, 4], None)
+    assert [ax.get_title() for ax in mini[1:]] == ["class 1 (1)", "class 2 (1)"]
+    assert mini[1].images[0].get_array()[1, 5].tolist() == [0, 0, 0]
+    assert len(visualize.display_top_masks(image, masks[..., :0], [], None)) == 1
+
+
+def matches_by_hand(monkeypatch):
+    """A stand-in of `mrcnn.metrics` that notes what it is asked; returns its notes."""
+    asked = []
+
+    def compute_matches(*arguments):
+        asked.append(arguments)
+        truths, found = len(arguments[1]), len(arguments[4])
+        overlaps = np.array([[0.75, 0.0], [0.25, 0.125]])[:found, :truths]
+        first = [0, -1] if truths and found else [-1]
+        return np.array(first[:truths]), np.array(first[:found]), overlaps
+
+    module = types.ModuleType("mrcnn.metrics")
+    module.compute_matches = compute_matches
+    monkeypatch.setitem(sys.modules, "mrcnn.metrics", module)
+    return asked
+
+
+def test_display_differences(monkeypatch):
+    asked = matches_by_hand(monkeypatch)
+    image = np.zeros((64, 64, 3), np.uint8)
+    gt_box = np.array([[10, 20, 40, 50], [0, 0, 0, 0], [44, 40, 60, 60]])
+    gt_mask, pred_mask = np.zeros((64, 64, 3), bool), np.zeros((64, 64, 2), bool)
+    gt_mask[10:40, 20:50, 0] = pred_mask[12:40, 20:50, 1] = True
+    pred_box = np.array([[0, 0, 8, 16], [12, 20, 40, 50]])
+    ax = visualize.display_differences(
+        *(image, gt_box, np.array([1, 0, 2]), gt_mask),
+        *(pred_box, np.array([2, 1]), np.array([0.6, 0.9]), pred_mask, NAMES),
+        iou_threshold=0.4,
+        score_threshold=0.3,
+    )
+    truth_boxes, truth_ids, truth_masks, boxes, ids, scores, masks, *thresholds = asked[0]
+    # Padding is left out and the best score comes first.
+    assert truth_boxes.tolist() == gt_box[[0, 2]].tolist()
+    assert (truth_ids.tolist(), truth_masks.shape[-1]) == ([1, 2], 2)
+    assert (ids.tolist(), scores.tolist(), thresholds) == ([1, 2], [0.9, 0.6], [0.4, 0.3])
+    assert boxes.tolist() == pred_box[::-1].tolist()
+    assert (masks[..., 0] == pred_mask[..., 1]).all()
+    # The first prediction is matched; the other's best IoU is 0.25. The second truth is missed.
+    assert {text.get_text() for text in ax.texts} == {"0.90 / 0.75", "0.60 / 0.25 dog", "dog"}
+    assert ax.get_title().endswith("1 matched, 1 missed, 1 false")
+    shown = ax.images[0].get_array()
+    assert shown[10, 30, 1] > shown[10, 30, 0]  # truth alone is green
+    assert shown[30, 30, 0] > shown[30, 30, 1] > 0  # red over green
+    boxes = {tuple(p.get_bbox().extents): p.get_edgecolor()[:3] for p in ax.patches[1:] if box(p)}
+    assert boxes[(19.5, 9.5, 49.5, 39.5)] == boxes[(39.5, 43.5, 59.5, 59.5)] == visualize.GREEN
+    assert boxes[(19.5, 11.5, 49.5, 39.5)] == boxes[(-0.5, -0.5, 15.5, 7.5)] == visualize.RED
+
+
+def box(patch):
+    return isinstance(patch, matplotlib.patches.Rectangle)
+
+
+def test_display_differences_of_nothing(monkeypatch, tmp_path):
+    matches_by_hand(monkeypatch)
+    image, (boxes, masks, class_ids) = np.zeros((64, 64, 3), np.uint8), one_instance()
+    nothing = np.zeros((0, 4)), np.zeros(0, int)
+    empty = np.zeros((64, 64, 0), bool)
+    path = tmp_path / "x.png"
+    ax = visualize.display_differences(
+        *(image, boxes, class_ids, masks, *nothing, np.zeros(0), empty, NAMES), "mine"
+    )
+    assert ax.get_title() == "mine"
+    ax = visualize.display_differences(
+        *(image, *nothing, empty, boxes, class_ids, [0.9], masks, NAMES), save_path=path
+    )
+    assert path.stat().st_size > 0
+    assert ax.texts[0].get_text() == "0.90 / 0.00 cat"
 
 
 def test_importing_leaves_the_backend_alone():
