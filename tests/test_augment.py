@@ -25,12 +25,12 @@ HEIGHT, WIDTH = 96, 128
 
 
 def l_shape():
-    """An image with a white L, and the masks of the L and of a bar that is not in the image."""
+    """An image of a light L, and the masks of the L and of a bar that is not to be seen."""
     masks = np.zeros((HEIGHT, WIDTH, 2), bool)
     masks[20:70, 30:45, 0] = True
     masks[55:70, 30:80, 0] = True
     masks[10:25, 90:115, 1] = True
-    return np.repeat(masks[:, :, :1] * np.uint8(255), 3, axis=2), masks
+    return np.repeat(np.where(masks[:, :, :1], np.uint8(200), np.uint8(40)), 3, axis=2), masks
 
 
 def draws(augmentation, count=20):
@@ -190,9 +190,9 @@ def turn_with_fill_value():
 def test_an_augmenter_is_left_as_it_was():
     augmenter = iaa.Sequential([iaa.Affine(rotate=(-90, 90), seed=3), iaa.Fliplr(0.5, seed=4)])
     image, masks = l_shape()
-    states = [child.random_state.state["state"] for child in augmenter]
+    states = [repr(child.random_state.state) for child in augmenter]
     as_callable(augmenter)(image, masks, np.random.default_rng(0))
-    assert [child.random_state.state["state"] for child in augmenter] == states
+    assert [repr(child.random_state.state) for child in augmenter] == states
     assert augmenter[0]._mode_segmentation_maps == "constant"
 
 
@@ -217,7 +217,9 @@ def test_imgaug_is_importable_after_mrcnn_and_only_then(run_python):
         "assert 'imgaug' not in sys.modules and 'albumentations' not in sys.modules\n"
         "before = dict(vars(np))\n"
         "from imgaug import augmenters as iaa\n"
-        "assert set(vars(np)) == set(before), set(vars(np)) ^ set(before)\n"
+        "new = {name: value for name, value in vars(np).items() if name not in before}\n"
+        "assert all(isinstance(value, type(np)) for value in new.values()), new\n"
+        "assert not hasattr(np, 'sctypes') or 'sctypes' in before\n"
         "assert all(vars(np)[name] is before[name] for name in before)\n"
         "assert np.bool is np.bool_ or not hasattr(np, 'bool')\n"
         "image = np.zeros((8, 8, 3), 'uint8')\n"
@@ -271,7 +273,6 @@ def test_float_images_keep_their_scale(value):
 
 def test_albumentations_change_float_images_as_uint8_ones():
     image, masks = l_shape()
-    image = np.where(image, np.uint8(150), np.uint8(50))
     bright = as_callable(
         albumentations.RandomBrightnessContrast((0.2, 0.2), (0, 0), p=1)
     )  # adds 0.2 * 255 = 51
@@ -505,14 +506,16 @@ def test_the_nucleus_pipeline_in_load_image_gt():
         )
         assert class_ids.tolist() == [1, 2] and masks.dtype == bool
         assert masks[:, :, 0].sum() == l_shape()[1][:, :, 0].sum()  # turned and mirrored, unblurred
-        assert image[masks[:, :, 0]].mean() > 150  # blurred at most
+        # 200 * 0.8 = 160 where sharp; blur mixes it with at most 40 * 1.5 = 60.
+        assert image[masks[:, :, 0]].mean() > 110
         seen.add(tuple(boxes[0].tolist()))
     # 128 x 128 with 16 rows of padding above: rows 20 to 70 become 36 to 86.
     assert (36, 30, 86, 80) in seen and (36, 48, 86, 98) in seen and len(seen) > 4
 
 
-@pytest.mark.parametrize("mode", ["square", "shortest_edge"])
-@pytest.mark.parametrize("kind", ["imgaug", "keras"])
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("imgaug", "square"), ("keras", "square"), ("keras", "shortest_edge")]
+)
 def test_training_with_augmenters(kind, mode, tmp_path):
     class Config(TinyConfig):
         IMAGE_RESIZE_MODE = mode
