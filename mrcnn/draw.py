@@ -147,7 +147,7 @@ def draw_comparison(
         top, left = header + i // columns * step, gap + i % columns * (pair + 3 * gap)
         for column, found in enumerate(instances):
             x = left + column * (tile + gap)
-            grid[top : top + tile, x : x + tile] = _draw_tile(image, found, class_names, tile)
+            grid[top : top + tile, x : x + tile] = draw_tile(image, found, class_names, tile)
     titles = [
         (title, gap + i * (pair + 3 * gap) + j * (tile + gap), 4, 14, (1, 1, 1))
         for i in range(columns)
@@ -226,7 +226,7 @@ def _draw_texts(image, texts):
     return image
 
 
-def _draw_tile(image, instances, class_names, size):
+def draw_tile(image, instances, class_names, size):
     """Returns instances drawn into an image that was scaled to fit a white square tile."""
     image = to_uint8_rgb(image)
     scale = size / max(image.shape[:2])

@@ -7,11 +7,11 @@ half-open.
 
 import contextlib
 import functools
-import inspect
 import warnings
 
 import numpy as np
 
+from mrcnn.augment_adapters import as_callable, takes_rng
 from mrcnn.image import compose_image_meta, mold_image, resize_image, to_model_image
 from mrcnn.masks import extract_bboxes, minimize_mask, resize_mask
 
@@ -54,7 +54,8 @@ def load_image_gt(
         augment: deprecated; flips the image at random.
         augmentation: callable `(image, masks) -> (image, masks)` on `[H, W, C]` and bool
             `[H, W, N]`; it must keep shapes, dtype and the order of the instances. One that has
-            an argument `rng` is given a generator to draw from, and is repeatable by seed.
+            an argument `rng` is given a generator to draw from, and is repeatable by seed. Or
+            any other kind that `mrcnn.augment` lists: imgaug, albumentations, Keras layers.
         use_mini_mask: bool, whether masks are cut to their boxes; training takes the config's.
         rng: `np.random.Generator` of the random crop and flip.
 
@@ -71,6 +72,7 @@ def load_image_gt(
     """
     check_classes(dataset, config)
     rng = rng or np.random.default_rng()
+    augmentation = as_callable(augmentation)
     if augment:
         warnings.warn(
             "`augment` is deprecated; pass a callable as `augmentation`.",
@@ -172,7 +174,7 @@ def to_ground_truth(
     )
     size = (window[2] - window[0], window[3] - window[1])
     masks = resize_mask(masks, scale, padding, crop, None if crop else size)
-    if augmentation:
+    if augmentation is not None:
         with _naming(name, "augmentation"):
             image, masks = _augment_window(augmentation, image, masks, rng, window, config)
 
@@ -212,14 +214,6 @@ def mold(image, window, config):
     return molded
 
 
-def takes_rng(augmentation):
-    """Whether the callable has an argument `rng`, a `np.random.Generator` to draw from."""
-    try:
-        return "rng" in inspect.signature(augmentation).parameters
-    except ValueError:  # some built-in callables have no signature
-        return False
-
-
 def _augment_window(augmentation, image, masks, rng, window, config):
     """Augments a padded image; in mode "shortest_edge" the picture alone, so that the padding
     stays at the bottom and right."""
@@ -242,6 +236,7 @@ def _augment(augmentation, image, masks, rng):
     if before != after:
         raise ValueError(
             "expected the image's shape and dtype and the masks' shape unchanged, "
-            "{} {} and {}, received {} {} and {}.".format(*before, *after)
+            "{} {} and {}, received {} {} and {}. Leave out what crops, resizes or normalises "
+            "(IMAGE_RESIZE_MODE and MEAN_PIXEL do), or pad back.".format(*before, *after)
         )
     return new_image, new_masks

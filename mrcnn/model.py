@@ -83,7 +83,8 @@ class MaskRCNN(Detector):
             learning_rate: float, or a `keras.optimizers.schedules.LearningRateSchedule`.
             epochs: int, the total to reach: a model at epoch 20 trains 20 more for 40.
             layers: "heads", "3+", "4+", "5+", "all" or a regular expression of layer names.
-            augmentation: callable `(image, masks) -> (image, masks)`, or None.
+            augmentation: None; a callable `(image, masks) -> (image, masks)`; an imgaug
+                augmenter, an albumentations transform or a Keras layer: see `mrcnn.augment`.
             custom_callbacks: list of `keras.callbacks.Callback`, or None.
             no_augmentation_sources: list of sources whose images are not augmented, or None.
 
