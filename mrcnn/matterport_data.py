@@ -21,7 +21,7 @@ from mrcnn.anchors import generate_pyramid_anchors
 from mrcnn.data import MIN_TRIES
 from mrcnn.ground_truth import image_name, load_image_gt, mold
 from mrcnn.image import compose_image_meta
-from mrcnn.matterport_graphs import compute_backbone_shapes
+from mrcnn.network import compute_backbone_shapes
 from mrcnn.ops import norm_boxes
 
 __all__ = [

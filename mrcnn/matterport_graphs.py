@@ -5,10 +5,7 @@ Functions of one image have no batch axis. Shapes: B images, H W, A anchors, N R
 ROIs, M ground truths, D detections, K classes, C channels.
 """
 
-import math
-
 import keras
-import numpy as np
 from keras import ops
 
 from mrcnn import heads, losses, targets
@@ -36,7 +33,6 @@ __all__ = [
     "build_fpn_mask_graph",
     "build_rpn_model",
     "clip_boxes_graph",
-    "compute_backbone_shapes",
     "denorm_boxes_graph",
     "detection_targets_graph",
     "fpn_classifier_graph",
@@ -57,27 +53,6 @@ __all__ = [
 
 _RPN_CHANNELS = 512
 _MASK_CHANNELS = 256
-
-
-def compute_backbone_shapes(config, image_shape):
-    """Height and width of each pyramid level.
-
-    Args:
-        config: `Config`. Where `BACKBONE` is a callable, its `COMPUTE_BACKBONE_SHAPE` is asked, if
-            it has one.
-        image_shape: (H, W, ...) in pixels.
-
-    Returns:
-        int NumPy [5, 2]: side / stride, rounded up.
-    """
-    if callable(config.BACKBONE) and config.COMPUTE_BACKBONE_SHAPE is not None:
-        return config.COMPUTE_BACKBONE_SHAPE(config, image_shape)
-    return np.array(
-        [
-            [math.ceil(side / stride) for side in image_shape[:2]]
-            for stride in config.BACKBONE_STRIDES
-        ]
-    )
 
 
 # Boxes.
@@ -241,8 +216,7 @@ def build_fpn_mask_graph(rois, feature_maps, image_meta, pool_size, num_classes,
     """Masks of every class of ROIs, probabilities: arguments of `fpn_classifier_graph` -> float32
     [B, N, 2 * pool_size, 2 * pool_size, K]."""
     pooled = _pool(rois, feature_maps, image_meta, pool_size, "roi_align_mask")
-    logits = heads.mask_head(num_classes, _MASK_CHANNELS, train_bn)(pooled)
-    return keras.layers.Activation("sigmoid", dtype="float32", name="mrcnn_mask_probs")(logits)
+    return heads.mask_head(num_classes, _MASK_CHANNELS, train_bn)(pooled)
 
 
 def _pool(rois, feature_maps, image_meta, pool_size, name):

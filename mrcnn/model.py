@@ -8,15 +8,30 @@ import warnings
 
 import keras
 
-from mrcnn import convert, hdf5, weights
+from mrcnn import convert, hdf5, matterport_data, matterport_graphs, weights
+from mrcnn.backbone import conv_block, identity_block, resnet_graph
 from mrcnn.data import DataGenerator, to_tf_dataset
 from mrcnn.detector import Detector, log
 from mrcnn.ground_truth import load_image_gt
+from mrcnn.matterport_data import *  # noqa: F403
+from mrcnn.matterport_graphs import *  # noqa: F403
 from mrcnn.network import build_network, compute_backbone_shapes
 from mrcnn.readers import read_arrays
 from mrcnn.training import LAYER_GROUPS, Checkpoint, make_deterministic, set_trainable
 
-__all__ = ["DataGenerator", "MaskRCNN", "compute_backbone_shapes", "load_image_gt", "log"]
+# matterport's import path of its functions and layers, whose homes are elsewhere.
+__all__ = [
+    "DataGenerator",
+    "MaskRCNN",
+    "compute_backbone_shapes",
+    "conv_block",
+    "identity_block",
+    "load_image_gt",
+    "log",
+    "resnet_graph",
+    *matterport_data.__all__,
+    *matterport_graphs.__all__,
+]
 
 
 class MaskRCNN(Detector):
