@@ -120,17 +120,17 @@ SIGNATURES = {
         resnet_graph(input_image, architecture, stage5=False, train_bn=True)
         apply_box_deltas_graph(boxes, deltas)
         clip_boxes_graph(boxes, window)
-        class ProposalLayer(proposal_count, nms_threshold, config=None, **kwargs)
+        class ProposalLayer(proposal_count, nms_threshold, config=None)
             .call(inputs)
         log2_graph(x)
-        class PyramidROIAlign(pool_shape, **kwargs)
+        class PyramidROIAlign(pool_shape)
             .call(inputs)
         overlaps_graph(boxes1, boxes2)
         detection_targets_graph(proposals, gt_class_ids, gt_boxes, gt_masks, config)
-        class DetectionTargetLayer(config, **kwargs)
+        class DetectionTargetLayer(config)
             .call(inputs)
         refine_detections_graph(rois, probs, deltas, window, config)
-        class DetectionLayer(config=None, **kwargs)
+        class DetectionLayer(config=None)
             .call(inputs)
         rpn_graph(feature_map, anchors_per_location, anchor_stride)
         build_rpn_model(anchor_stride, anchors_per_location, depth)
@@ -375,7 +375,8 @@ REFUSED_COMMANDS = [  # a required flag is missing
 ]
 
 # Inputs and outputs: name, shape of one item, type. None is any size; C channels, K classes,
-# D detections, N proposals in inference, R given proposals, T training ROIs, m a mini-mask's side.
+# D detections, N proposals in inference, R in training, T training ROIs, P of them that may be
+# positive (matterport's mask head sees all T), m a mini-mask's side.
 TRAINING_INPUTS = [
     ("input_image", (None, None, "C"), "float32"),
     ("input_image_meta", ("12 + K",), "float32"),
@@ -393,7 +394,7 @@ TRAINING_OUTPUTS = [
     ("mrcnn_class_logits", ("T", "K")),
     ("mrcnn_class", ("T", "K")),
     ("mrcnn_bbox", ("T", "K", 4)),
-    ("mrcnn_mask", ("T", 28, 28, "K")),
+    ("mrcnn_mask", ("P", 28, 28, "K")),
     ("ROI", ("R", 4)),
     ("output_rois", ("T", 4)),
     ("rpn_class_loss", ()),

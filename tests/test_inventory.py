@@ -63,7 +63,10 @@ def load(module):
 
 
 def assert_compatible(received, expected):
-    """Each expected parameter at its place with its name and default; ours follow, optional."""
+    """Each expected parameter at its place with its name and default; ours follow, optional.
+
+    What is required there may be optional here.
+    """
     received, expected = list(received.parameters.values()), list(expected.parameters.values())
     open_end = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in received)
     named = [p for p in expected if p.kind not in VARIABLE]
@@ -72,7 +75,8 @@ def assert_compatible(received, expected):
         ours = received[place]
         assert ours.name == parameter.name
         assert ours.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-        assert plain(ours.default) == plain(parameter.default), ours.name
+        if parameter.default is not inspect.Parameter.empty:
+            assert plain(ours.default) == plain(parameter.default), ours.name
     for ours in received[len(named) :]:
         assert ours.kind in VARIABLE or ours.default is not inspect.Parameter.empty, ours
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in expected):
@@ -101,6 +105,7 @@ def test_signature(module, owner, row):
         (lambda a, b=1: 0, lambda a, b=1: 0, True),
         (lambda a, b=1, *, c=2, **d: 0, lambda a, b=1: 0, True),
         (lambda a, b=(1, 2): 0, lambda a, b=[1, 2]: 0, True),
+        (lambda a=1, b=1: 0, lambda a, b=1: 0, True),
         (lambda a, c=1: 0, lambda a, b=1: 0, False),  # another name
         (lambda a, b=2: 0, lambda a, b=1: 0, False),  # another default
         (lambda a, b: 0, lambda a, b=1: 0, False),  # no default
@@ -268,6 +273,7 @@ def sizes(config):
         "N": config.POST_NMS_ROIS_INFERENCE,
         "R": config.POST_NMS_ROIS_TRAINING,
         "T": config.TRAIN_ROIS_PER_IMAGE,
+        "P": int(config.TRAIN_ROIS_PER_IMAGE * config.ROI_POSITIVE_RATIO),
         "A": 1023,  # 3 * (16² + 8² + 4² + 2² + 1²)
         "m": config.MINI_MASK_SHAPE[0],
         28: config.MASK_SHAPE[0],
