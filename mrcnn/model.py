@@ -312,9 +312,15 @@ class CheckpointPath(str):
     def __getitem__(self, key):
         if key not in (0, 1):
             return super().__getitem__(key)
+        return self._pair(f"[{key}]")[key]
+
+    def __iter__(self):
+        return iter(self._pair("the other name"))
+
+    def _pair(self, superfluous):
         warnings.warn(
-            f"find_last() returns the path itself, not a pair: leave out [{key}]",
+            f"find_last() returns the path itself, not a pair: leave out {superfluous}",
             FutureWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-        return os.path.dirname(self) if key == 0 else str(self)
+        return os.path.dirname(self), str(self)
