@@ -14,6 +14,8 @@ Random numbers come from `rng`, a `np.random.Generator`: with `config.SEED` a ru
 whatever the number of workers.
 """
 
+import warnings
+
 import numpy as np
 
 from mrcnn.augment_adapters import as_callable, load_imgaug, takes_rng
@@ -28,8 +30,10 @@ __all__ = [
     "Rotate90",
     "ScaleJitter",
     "as_callable",
+    "flip_first",
     "load_imgaug",
     "preview",
+    "takes_rng",
 ]
 
 
@@ -61,6 +65,16 @@ class FlipLeftRight:
 
     def __call__(self, image, masks, rng):
         return (image[:, ::-1], masks[:, ::-1]) if rng.random() < self.p else (image, masks)
+
+
+def flip_first(augmentation):
+    """What the outdated argument `augment=True` asks for: a flip before the augmentation."""
+    warnings.warn(
+        "augment=True is outdated; pass augmentation=mrcnn.augment.FlipLeftRight()",
+        FutureWarning,
+        stacklevel=3,
+    )
+    return Compose([FlipLeftRight(), augmentation])
 
 
 class FlipUpDown:

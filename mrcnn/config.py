@@ -220,6 +220,18 @@ class Config:
                     stacklevel=2,
                 )
 
+    def __getattr__(self, name):
+        if name != "BACKBONE_SHAPES":
+            raise AttributeError(f"{type(self).__name__!r} has no key {name!r}")
+        warnings.warn(
+            "Config.BACKBONE_SHAPES is of matterport's first version; "
+            "mrcnn.model.compute_backbone_shapes(config, image_shape) has any image's",
+            FutureWarning,
+            stacklevel=2,
+        )
+        sides = self.IMAGE_SHAPE[:2]
+        return np.array([-(-sides // stride) for stride in self.BACKBONE_STRIDES])
+
     @staticmethod
     def _keys(owner):
         """Names of the public attributes of a Config or a Config class, methods left out."""

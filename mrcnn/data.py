@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from skimage import io
 
-from mrcnn.augment_adapters import as_callable, takes_rng
+from mrcnn.augment import as_callable, flip_first, takes_rng
 from mrcnn.ground_truth import (
     check_classes,
     image_name,
@@ -188,6 +188,10 @@ class DataGenerator(keras.utils.PyDataset):
         steps: int, batches of an epoch; the passes then run on across epochs. By default an
             epoch is one pass: each image once, the last batch may be smaller.
         no_augmentation_sources: source names whose images are not augmented.
+        batch_size: int, images of a batch; by default the config's.
+        augment: deprecated, flips images at random.
+        random_rois, detection_targets: of matterport's generator and refused unless off: what
+            they ask for, `mrcnn.model.data_generator` yields.
         **kwargs: `workers` (default `config.WORKERS`), `max_queue_size`, ... of `PyDataset`.
 
     Attributes:
@@ -209,9 +213,21 @@ class DataGenerator(keras.utils.PyDataset):
         augmentation=None,
         steps=None,
         no_augmentation_sources=None,
+        batch_size=None,
+        augment=False,
+        random_rois=0,
+        detection_targets=False,
         **kwargs,
     ):
+        if random_rois or detection_targets:
+            raise ValueError(
+                f"Expected random_rois=0 and detection_targets=False, received {random_rois} and "
+                f"{detection_targets}: here the network makes proposals and targets. "
+                "mrcnn.model.data_generator yields them."
+            )
         augmentation = as_callable(augmentation)
+        if augment:
+            augmentation = flip_first(augmentation)
         own_numbers = augmentation is not None and not takes_rng(augmentation)
         in_order = config.SEED is not None and own_numbers
         kwargs.setdefault("workers", 1 if in_order else config.WORKERS)
@@ -219,6 +235,7 @@ class DataGenerator(keras.utils.PyDataset):
         self.dataset, self.config = dataset, config
         self.shuffle, self.augmentation, self.steps = shuffle, augmentation, steps
         self.no_augmentation_sources = set(no_augmentation_sources or ())
+        self.batch_size = batch_size or config.BATCH_SIZE
         self.image_ids = np.array(dataset.image_ids)
         if not self.image_ids.size:
             raise ValueError("Expected at least one image, received an empty data set.")
@@ -233,7 +250,7 @@ class DataGenerator(keras.utils.PyDataset):
         self._without_objects = set()  # saves loading them again; no result depends on it
 
     def __len__(self):
-        return self.steps or math.ceil(len(self.image_ids) / self.config.BATCH_SIZE)
+        return self.steps or math.ceil(len(self.image_ids) / self.batch_size)
 
     def on_epoch_begin(self):
         self._within_epoch = True
@@ -263,7 +280,7 @@ class DataGenerator(keras.utils.PyDataset):
         """
         if not 0 <= index < len(self):
             raise IndexError(f"Expected a batch index below {len(self)}, received {index}.")
-        count, batch_size = len(self.image_ids), self.config.BATCH_SIZE
+        count, batch_size = len(self.image_ids), self.batch_size
         if self.steps is None:
             first = self.epoch * count + index * batch_size
             batch_size = min(batch_size, count - index * batch_size)

@@ -7,11 +7,10 @@ half-open.
 
 import contextlib
 import functools
-import warnings
 
 import numpy as np
 
-from mrcnn.augment_adapters import as_callable, takes_rng
+from mrcnn.augment import as_callable, flip_first, takes_rng
 from mrcnn.image import compose_image_meta, mold_image, resize_image, to_model_image
 from mrcnn.masks import extract_bboxes, minimize_mask, resize_mask
 
@@ -74,12 +73,7 @@ def load_image_gt(
     rng = rng or np.random.default_rng()
     augmentation = as_callable(augmentation)
     if augment:
-        warnings.warn(
-            "`augment` is deprecated; pass a callable as `augmentation`.",
-            FutureWarning,
-            stacklevel=2,
-        )
-        augmentation = _flip_before(augmentation, rng)
+        augmentation = flip_first(augmentation)
     annotated = load_annotated(dataset, config, image_id)
     return to_ground_truth(dataset, config, image_id, *annotated, augmentation, use_mini_mask, rng)
 
@@ -92,15 +86,6 @@ def check_classes(dataset, config):
             f"of {dataset.num_classes}: {dataset.class_names}. "
             f"Set NUM_CLASSES = {dataset.num_classes}."
         )
-
-
-def _flip_before(augmentation, rng):
-    def flip(image, masks):
-        if rng.random() < 0.5:
-            image, masks = image[:, ::-1], masks[:, ::-1]
-        return _augment(augmentation, image, masks, rng) if augmentation else (image, masks)
-
-    return flip
 
 
 def load_annotated(dataset, config, image_id):

@@ -8,7 +8,7 @@ import warnings
 
 import keras
 
-from mrcnn import convert, hdf5, matterport_data, matterport_graphs, weights
+from mrcnn import convert, hdf5, matterport_data, matterport_graphs, utils, weights
 from mrcnn.backbone import conv_block, identity_block, resnet_graph
 from mrcnn.data import DataGenerator, to_tf_dataset
 from mrcnn.detector import Detector, log
@@ -29,6 +29,7 @@ __all__ = [
     "load_image_gt",
     "log",
     "resnet_graph",
+    "utils",
     *matterport_data.__all__,
     *matterport_graphs.__all__,
 ]
