@@ -153,6 +153,8 @@ def test_texts_leave_the_other_pixels_alone(size):
     assert labelled.shape == image.shape
     assert changed.min(axis=0).tolist() == pytest.approx([4, 5], abs=2)
     assert changed.max(axis=0)[0] < 4 + 15
+    white = np.full_like(image, 255)  # a white label's soft border on white is white
+    assert (draw._draw_texts(white, [(" ", 5.3, 4.3, 10, (1, 1, 1))]) == 255).all()
 
 
 def test_draw_comparison(tmp_path):
