@@ -11,7 +11,8 @@
 Images are `[H, W, C]`, uint8 or float32 on the scale of 0 to 255, of any number of channels; masks
 are bool `[H, W, N]`. Both keep their shapes, and boxes are computed from the masks afterwards.
 Random numbers come from `rng`, a `np.random.Generator`: with `config.SEED` a run repeats itself,
-whatever the number of workers.
+whatever the number of workers. Where a border is filled by reflecting the image (the default of
+Keras layers), what is reflected belongs to its object: its box grows; prefer a constant fill.
 """
 
 import warnings

@@ -121,8 +121,10 @@ def _label_maps_class():
 
 
 def _pad_labels_as_image(augmenter):
-    """Has an object that the border mirrors or repeats in the image do so in the masks; imgaug
-    fills label maps with zeros by default, and takes None for "as the image"."""
+    """Has an object that the border mirrors or repeats in the image do so in the masks.
+
+    imgaug fills maps of labels with zeros by default, and takes None for "as the image".
+    """
     if hasattr(augmenter, "_mode_segmentation_maps"):
         augmenter._mode_segmentation_maps = None
     if hasattr(augmenter, "_pad_mode_segmentation_maps"):

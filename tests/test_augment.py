@@ -126,6 +126,7 @@ def test_keras_rand_augment_moves_masks():
         iaa.Add(40),
         iaa.AdditiveGaussianNoise(scale=30),
         iaa.JpegCompression(80),
+        iaa.Fog(),  # by noise that needs np.complex
         iaa.CoarseDropout(0.2, size_percent=0.1),
         albumentations.GaussianBlur(p=1),
         albumentations.RandomBrightnessContrast(p=1),
@@ -279,6 +280,13 @@ def test_albumentations_change_float_images_as_uint8_ones():
     for pixels in (image, image.astype(np.float32)):
         new_image, _ = bright(pixels, masks, np.random.default_rng(0))
         np.testing.assert_allclose(new_image, image + 51.0, atol=0.6)
+
+
+def test_keras_layers_round_to_uint8():
+    # 100 + 0.25 * 255 = 163.75
+    brighten = as_callable(layers.RandomBrightness((0.25, 0.25)))
+    image, masks = np.full((4, 4, 3), 100, np.uint8), np.ones((4, 4, 1), bool)
+    assert np.unique(brighten(image, masks, np.random.default_rng(0))[0]).tolist() == [164]
 
 
 @pytest.mark.parametrize(
@@ -550,7 +558,7 @@ def test_a_list_is_no_augmentation():
 # ---- preview
 
 
-def test_preview_draws_what_training_sees(tmp_path):
+def test_preview_draws_the_augmented_ground_truth(tmp_path):
     path = tmp_path / "preview.png"
     flip = augment.FlipLeftRight()
     picture = augment.preview(
