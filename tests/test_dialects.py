@@ -217,6 +217,15 @@ def test_anchors_are_the_third_input_of_predict(detector):
             np.testing.assert_allclose(array, expected[name], atol=1e-5, err_msg=name)
 
 
+def test_detect_leaves_the_anchors_in_pixels(tmp_path):
+    # inspect_model.ipynb reads them after `detect`, without a call of `get_anchors`.
+    model = tiny(tmp_path)
+    model.detect([shapes().load_image(0)])
+    # The first cell of P2, scale 8, ratio 0.5 (width / height): 8 * sqrt(2) high, half as wide.
+    assert model.anchors.shape == (1023, 4)
+    np.testing.assert_allclose(model.anchors[0], np.array([-8, -4, 8, 4]) / 2**0.5, atol=1e-5)
+
+
 def test_detect_molded_is_detect(detector):
     images = [shapes().load_image(i) for i in (0, 1)]
     molded, metas, _ = detector.mold_inputs(images)
