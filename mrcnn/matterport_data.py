@@ -286,8 +286,7 @@ def data_generator(
                 "'square' or 'crop'."
             )
         arrays = [np.stack(part) for part in zip(*batch, strict=True)]
-        inputs = 9 if random_rois and detection_targets else len(arrays)
-        yield arrays[:inputs], arrays[inputs:]
+        yield arrays[:9], arrays[9:]
 
 
 def _usable(ids, shuffle, load):
