@@ -19,7 +19,7 @@ from mrcnn import image as image_functions
 from mrcnn import targets
 from mrcnn.anchors import generate_pyramid_anchors
 from mrcnn.data import MIN_TRIES
-from mrcnn.ground_truth import image_name, load_image_gt, mold
+from mrcnn.ground_truth import check_classes, image_name, load_image_gt, mold
 from mrcnn.image import compose_image_meta
 from mrcnn.matterport_graphs import compute_backbone_shapes
 from mrcnn.ops import norm_boxes
@@ -243,6 +243,7 @@ def data_generator(
     """
     if not len(dataset.image_ids):
         raise ValueError("Expected at least one image, received an empty data set.")
+    check_classes(dataset, config)
     excluded = set(no_augmentation_sources or ())
 
     @functools.lru_cache(maxsize=8)
