@@ -19,7 +19,7 @@ from mrcnn import image as image_functions
 from mrcnn import targets
 from mrcnn.anchors import generate_pyramid_anchors
 from mrcnn.data import MIN_TRIES
-from mrcnn.ground_truth import image_name, load_image_gt, mold
+from mrcnn.ground_truth import check_classes, image_name, load_image_gt, mold
 from mrcnn.image import compose_image_meta
 from mrcnn.network import compute_backbone_shapes
 from mrcnn.ops import norm_boxes
@@ -243,6 +243,7 @@ def data_generator(
     """
     if not len(dataset.image_ids):
         raise ValueError("Expected at least one image, received an empty data set.")
+    check_classes(dataset, config)
     excluded = set(no_augmentation_sources or ())
 
     @functools.lru_cache(maxsize=8)
@@ -286,8 +287,7 @@ def data_generator(
                 "'square' or 'crop'."
             )
         arrays = [np.stack(part) for part in zip(*batch, strict=True)]
-        inputs = 9 if random_rois and detection_targets else len(arrays)
-        yield arrays[:inputs], arrays[inputs:]
+        yield arrays[:9], arrays[9:]
 
 
 def _usable(ids, shuffle, load):

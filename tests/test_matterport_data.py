@@ -351,6 +351,11 @@ def test_no_object_in_any_image():
         batches(spoilt(0))
 
 
+def test_classes_are_checked_before_any_image():
+    with pytest.raises(ValueError, match="Set NUM_CLASSES = 4"):
+        batches(shapes(1), config_of(HandConfig, NUM_CLASSES=3))
+
+
 def test_five_failing_images_in_a_row_are_left_out():
     with pytest.warns(UserWarning, match="disk on fire") as warned:
         found = batches(spoilt(7, failing=range(5)), count=4)

@@ -238,6 +238,14 @@ def test_layers_keep_their_numbers_without_a_config(make):
     assert getattr(again, "native", None) == getattr(layer, "native", None)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_models_with_kernels_of_tensorflow_are_not_compiled_by_xla(compiled):
+    config = config_of(JIT_COMPILE=compiled)
+    assert modellib.ProposalLayer(3, 0.5, config).supports_jit == compiled
+    assert modellib.DetectionLayer(config).supports_jit == compiled
+    assert modellib.PyramidROIAlign([7, 7], native=not compiled).supports_jit == compiled
+
+
 @pytest.mark.parametrize(
     ("layer", "arguments"),
     [("ProposalLayer", (3, 0.5)), ("DetectionLayer", ()), ("DetectionTargetLayer", ())],
