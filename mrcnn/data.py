@@ -185,13 +185,13 @@ class DataGenerator(keras.utils.PyDataset):
         config: `Config`.
         shuffle: bool, False for natural order, the same batches in each epoch.
         augmentation: as in `load_image_gt`; `mrcnn.augment` lists the kinds.
+        random_rois, detection_targets: of matterport's generator and refused unless off: what
+            they ask for, `mrcnn.model.data_generator` yields.
         steps: int, batches of an epoch; the passes then run on across epochs. By default an
             epoch is one pass: each image once, the last batch may be smaller.
         no_augmentation_sources: source names whose images are not augmented.
         batch_size: int, images of a batch; by default the config's.
         augment: deprecated, flips images at random.
-        random_rois, detection_targets: of matterport's generator and refused unless off: what
-            they ask for, `mrcnn.model.data_generator` yields.
         **kwargs: `workers` (default `config.WORKERS`), `max_queue_size`, ... of `PyDataset`.
 
     Attributes:
@@ -211,12 +211,13 @@ class DataGenerator(keras.utils.PyDataset):
         config,
         shuffle=True,
         augmentation=None,
+        random_rois=0,
+        detection_targets=False,
+        *,
         steps=None,
         no_augmentation_sources=None,
         batch_size=None,
         augment=False,
-        random_rois=0,
-        detection_targets=False,
         **kwargs,
     ):
         if random_rois or detection_targets:

@@ -13,7 +13,7 @@ from mrcnn.config import Config
 from mrcnn.data import DataGenerator
 from mrcnn.ground_truth import load_image_gt
 from mrcnn.image import compose_image_meta
-from mrcnn.matterport_graphs import compute_backbone_shapes
+from mrcnn.network import compute_backbone_shapes
 from mrcnn.shapes import ShapesDataset
 
 
