@@ -164,7 +164,7 @@ def _as_boxes(boxes, name):
             f"Expected {name} [N, 4] = y1 x1 y2 x2, received shape {list(boxes.shape)}. "
             "Pass a single box as [box]."
         )
-    return boxes[:, :4]
+    return boxes
 
 
 def _as_tensors(*arrays):

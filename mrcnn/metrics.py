@@ -56,8 +56,9 @@ def _count_common(masks1, masks2):
         for x in range(0, width, _TILE):
             tile = (slice(y, y + _TILE), slice(x, x + _TILE))
             (index1, pixels1), (index2, pixels2) = (_in_tile(m[tile]) for m in (masks1, masks2))
-            areas[0][index1] += pixels1.sum(axis=0)
-            areas[1][index2] += pixels2.sum(axis=0)
+            ones = np.ones(len(pixels1), np.float32)  # a product is faster than a sum over rows
+            areas[0][index1] += ones @ pixels1
+            areas[1][index2] += ones @ pixels2
             if index1.size and index2.size:
                 common[np.ix_(index1, index2)] += pixels1.T @ pixels2
     return common, *areas
@@ -67,8 +68,9 @@ def _in_tile(masks):
     """The instances that touch a tile [h, w, N]: index [n] and pixels float32 [h * w, n]."""
     masks = masks if masks.dtype == bool else masks > 0.5
     index = np.flatnonzero(masks.any(axis=(0, 1)))
-    pixels = masks[:, :, index].reshape(masks.shape[0] * masks.shape[1], index.size)
-    return index, pixels.astype(np.float32)
+    present = masks if index.size == masks.shape[2] else masks[:, :, index]
+    pixels = present.astype(np.float32).reshape(masks.shape[0] * masks.shape[1], index.size)
+    return index, pixels
 
 
 def compute_matches(
@@ -230,7 +232,7 @@ def _real(kind, boxes, *values):
         if not value.size and not real.any():  # whatever the shape of no masks is
             value = np.zeros((0, 0, 0) if name == "masks" else 0, value.dtype)
         elif value.shape[-1:] == real.shape:
-            value = value[..., real]
+            value = value if real.all() else value[..., real]
         elif value.shape[-1:] != (real.sum(),):
             raise ValueError(
                 f"Expected {kind}_{name} of {real.sum()} boxes, received shape "

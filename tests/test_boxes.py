@@ -199,6 +199,6 @@ def test_both_conversions_are_equal():
 
 
 def test_trim_zeros():
-    rows = [[0, 0, 1, 1], [0, 0, 0, 0], [-1, 0, 0, 1], [0, 0, 0, 0]]
+    rows = [[0, 0, 1, 1], [0, 0, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 0]]
     assert bx.trim_zeros(np.array(rows)).tolist() == [rows[0], rows[2]]
     assert bx.trim_zeros(np.zeros((3, 4))).shape == bx.trim_zeros(NONE).shape == (0, 4)

@@ -1,3 +1,5 @@
+import platform
+
 import numpy as np
 import pytest
 
@@ -137,7 +139,8 @@ def test_bilinear_is_the_librarys_resize():
             for threshold in (0.25, 0.5):
                 np.testing.assert_array_equal(found >= threshold, expected >= threshold)
             np.testing.assert_array_equal(found > 0.5, np.around(expected) > 0.5)
-            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+            if platform.machine() in ("x86_64", "AMD64"):  # elsewhere compilers may fuse x * y + z
+                np.testing.assert_array_equal(found, expected)
 
 
 def test_unmold_mask_values():

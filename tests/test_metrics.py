@@ -87,6 +87,14 @@ def test_matches_are_made_in_the_order_of_scores():
     assert gt_match.tolist() == [0, 1]
 
 
+def test_class_ids_follow_the_scores():
+    truth = objects([(0, 10), (30, 40)], class_ids=[1, 2])
+    _, pred_match, _ = metrics.compute_matches(
+        *truth, *found([(0, 10), (30, 40)], scores=[0.5, 0.9], class_ids=[1, 2])
+    )
+    assert pred_match.tolist() == [1, 0]
+
+
 def test_a_prediction_takes_the_free_truth_that_it_overlaps_most():
     # (0, 12) has IoU 10/12 with the first and 8/12 with the second; (0, 10) 1 and 8/10.
     truth = objects([(0, 10), (0, 8)])
@@ -233,6 +241,12 @@ def test_a_prediction_is_on_a_crowd_by_the_share_of_its_own_area():
     predictions = found([(16, 26), (0, 10)])
     assert metrics.compute_ap(*truth, *predictions, iou_threshold=0.6)[0] == 1
     assert metrics.compute_ap(*truth, *predictions, iou_threshold=0.65)[0] == 0.5
+
+
+def test_a_hit_on_a_crowd_is_a_hit():
+    truth = objects([(0, 10), (0, 40)], class_ids=[1, -1])
+    value, precisions, _, _ = metrics.compute_ap(*truth, *found([(0, 10), (12, 20)]))
+    assert value == 1 and precisions.tolist() == [1, 1, 0]
 
 
 def test_only_a_crowd_is_nothing_to_find():

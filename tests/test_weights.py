@@ -408,16 +408,18 @@ def test_no_connection_says_what_to_do_by_hand(server, tmp_path):
 def test_download_trained_weights(server, tmp_path, monkeypatch, capsys):
     coco = dataclasses.replace(entry(server), name="matterport/mask_rcnn_coco")
     monkeypatch.setattr(weights, "REGISTRY", (coco,))
+    seen = []
+    monkeypatch.setattr(download, "show_progress", lambda *now: seen.append(now))
     path = tmp_path / "new" / "mine.h5"
     weights.download_trained_weights(str(path))
-    assert read(path) == b"abc"
+    assert read(path) == b"abc" and seen == [(3, 3)]
     assert capsys.readouterr().out == f"Fetching {server.url} to {path}\n"
     weights.download_trained_weights(path)  # it is there
     assert len(server.requests) == 1 and not capsys.readouterr().out
 
     put(path, b"abd")  # damaged
     weights.download_trained_weights(path, verbose=0)
-    assert read(path) == b"abc" and not capsys.readouterr().out
+    assert read(path) == b"abc" and not capsys.readouterr().out and len(seen) == 1
     server.status = 404
     with pytest.raises(OSError, match=f"By hand: download {server.url} and put it at {tmp_path}"):
         weights.download_trained_weights(tmp_path / "other.h5", verbose=0)
