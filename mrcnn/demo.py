@@ -74,24 +74,8 @@ def run_demo(output, steps=2600, seed=0):
         dict of COCO scores, as `mrcnn.evaluate.evaluate`.
     """
     start = time.time()
-    keras.utils.set_random_seed(seed)
-    config = DemoConfig()
-    config.STEPS_PER_EPOCH = math.ceil(steps / EPOCHS)
-    train_set, held_out = ShapesDataset(), ShapesDataset()
-    train_set.load_shapes(2000, *config.IMAGE_SHAPE[:2], seed=2 * seed)
-    held_out.load_shapes(50, *config.IMAGE_SHAPE[:2], seed=2 * seed + 1)
-    train_set.prepare()
-    held_out.prepare()
-
-    model = MaskRCNN("training", config, output)
-    total = config.STEPS_PER_EPOCH * EPOCHS
-    warmup = min(100, total // 10)
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, total - warmup, warmup_target=config.LEARNING_RATE, warmup_steps=warmup
-    )
-    model.train(train_set, held_out, rate, EPOCHS, layers="all")
-
-    scores = evaluate(model, held_out, max_detections=config.DETECTION_MAX_INSTANCES)
+    model, held_out = train_demo(output, steps, seed)
+    scores = evaluate(model, held_out, max_detections=model.config.DETECTION_MAX_INSTANCES)
     print(f"\nCOCO scores on {len(held_out.image_ids)} pictures it has not seen, in percent:")
     print(format_table(scores))
     picture = os.path.join(output, "detections.png")
@@ -100,6 +84,59 @@ def run_demo(output, steps=2600, seed=0):
     print(f"Weights: {model.find_last()}")
     print(f"{time.time() - start:.0f} seconds")
     return scores
+
+
+def train_demo(model_dir, steps=2600, seed=0, epochs=EPOCHS, callbacks=None):
+    """Trains a new model on 2000 pictures of shapes.
+
+    Args:
+        model_dir: str, folder that gets logs and checkpoints.
+        steps: int, training steps of 4 pictures.
+        seed: int, as in `run_demo`.
+        epochs: int, parts of the training; each ends with a validation and a checkpoint.
+        callbacks: list of `keras.callbacks.Callback`, or None.
+
+    Returns:
+        The `MaskRCNN`, and a `Dataset` of 50 pictures that it has not seen.
+    """
+    keras.utils.set_random_seed(seed)
+    config = DemoConfig()
+    config.STEPS_PER_EPOCH = math.ceil(steps / epochs)
+    train_set, held_out = ShapesDataset(), ShapesDataset()
+    train_set.load_shapes(2000, *config.IMAGE_SHAPE[:2], seed=2 * seed)
+    held_out.load_shapes(50, *config.IMAGE_SHAPE[:2], seed=2 * seed + 1)
+    train_set.prepare()
+    held_out.prepare()
+    model = MaskRCNN("training", config, model_dir)
+    rate = warm_cosine(config.LEARNING_RATE, config.STEPS_PER_EPOCH * epochs)
+    model.train(train_set, held_out, rate, epochs, layers="all", custom_callbacks=callbacks)
+    return model, held_out
+
+
+def warm_cosine(peak, steps):
+    """The learning rate of the demonstration: up to `peak` in 100 steps at most, down to 0."""
+    warmup = min(100, steps // 10)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, steps - warmup, warmup_target=peak, warmup_steps=warmup
+    )
+
+
+def trained_model(model_dir, steps=800):
+    """Returns a model for inference that knows shapes, for the notebooks.
+
+    Args:
+        model_dir: str; the newest checkpoint of the demonstration below it is loaded. Where there
+            is none, `train_demo` writes one: a minute on two CPU cores.
+        steps: int, of that training.
+    """
+    model = MaskRCNN("inference", DemoConfig(), model_dir)
+    try:
+        path = model.find_last()
+    except FileNotFoundError:
+        train_demo(model_dir, steps, epochs=1)
+        path = model.find_last()
+    model.load_weights(path)
+    return model
 
 
 def draw_held_out(model, dataset, path, count=8, min_score=0.5):

@@ -259,10 +259,11 @@ class ProposalSteps(ProposalLayer):
 
     def compute_output_spec(self, rpn_class, rpn_bbox, anchors, image_meta):
         batch, count = rpn_class.shape[0], len(anchors)
-        boxes = keras.KerasTensor((batch, count * self.pre_nms_limit, 4), "float32")
-        keep = keras.KerasTensor((batch, count * self.proposal_count), "int32")
+        boxes, keep = (batch, count * self.pre_nms_limit, 4), (batch, count * self.proposal_count)
         names = ("pre_nms_anchors", "refined_anchors", "refined_anchors_clipped")
-        return dict.fromkeys(names, boxes) | {"rpn_non_max_suppression": keep}
+        # Keras tells tensors apart by identity: one for each name.
+        spec = {name: keras.KerasTensor(boxes, "float32") for name in names}
+        return spec | {"rpn_non_max_suppression": keras.KerasTensor(keep, "int32")}
 
 
 def normalized_window(image_meta, box_offset):

@@ -180,8 +180,11 @@ def test_steps_of_the_proposals(preset, tmp_path):
     else:  # the best of what the levels kept
         assert len(kept) > len(proposals)
         assert all((np.abs(kept - box).max(axis=1) == 0).any() for box in proposals)
-    np.testing.assert_array_equal(clipped, np.clip(found["refined_anchors"][0], 0, 1))
-    assert found["pre_nms_anchors"].shape == clipped[None].shape
+    refined, before = found["refined_anchors"][0], found["pre_nms_anchors"][0]
+    np.testing.assert_array_equal(clipped, np.clip(refined, 0, 1))
+    assert (clipped != refined).any()
+    assert {tuple(box) for box in before} <= {tuple(box) for box in model.get_anchors((64, 64))}
+    assert before.shape == refined.shape and (before != refined).any(axis=1).all()
 
 
 def test_ancestor(model):
