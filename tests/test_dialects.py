@@ -134,6 +134,18 @@ def test_augmentation_is_a_function_too():
     np.testing.assert_array_equal(turned[3][:, [0, 2]], 64 - plain[3][:, [2, 0]])
 
 
+def test_empty_mask_of_class_0_is_no_object():
+    # How the Kaggle kernels for ships and pneumonia say that an image has none; v1 to v2.1 drop it.
+    dataset = shapes(2)
+    draw = dataset.load_mask
+    nothing = np.zeros((64, 64, 1), bool), np.zeros(1, "int32")
+    dataset.load_mask = lambda image_id: nothing if image_id == 0 else draw(image_id)
+    _, _, class_ids, boxes, masks = modellib.load_image_gt(dataset, TinyConfig(), 0)
+    assert (class_ids.shape, boxes.shape, masks.shape) == ((0,), (0, 4), (64, 64, 0))
+    batch = modellib.DataGenerator(dataset, TinyConfig(), shuffle=False)[0][0]
+    assert (batch["input_image_meta"][:, 0] == 1).all()  # the other image gives way to it
+
+
 # ---- generators
 
 
