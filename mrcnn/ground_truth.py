@@ -122,23 +122,29 @@ def _check_instances(instances, image_shape, num_classes):
             f"expected one class id a mask, received {masks.shape[2]} masks and "
             f"{len(class_ids)} class ids."
         )
+    masks = _to_bool(masks)
+    if not class_ids.all():
+        # An empty mask of class 0 is how some data sets say that an image has no object.
+        real = (class_ids != 0) | masks.any(axis=(0, 1))
+        masks, class_ids = masks[:, :, real], class_ids[real]
     wrong = (np.abs(class_ids) < 1) | (np.abs(class_ids) >= num_classes)
     if wrong.any():
         raise ValueError(
             f"expected class ids from 1 to {num_classes - 1} (negative for crowds), received "
             f"{class_ids[wrong].tolist()}. Map ids with map_source_class_id('source.id')."
         )
-    return _to_bool(masks), class_ids.astype(np.int32)
+    return masks, class_ids.astype(np.int32)
 
 
 def _to_bool(masks):
     masks = np.asarray(masks)
     if masks.dtype == bool:
         return masks
-    if masks.dtype.kind not in "iuf" or not ((masks == 0) | (masks == 1)).all():
+    # 0 and 255, as picture files have it, are as clear as 0 and 1; labels of instances are not.
+    if masks.dtype.kind not in "iuf" or not ((masks == 0) | (masks == masks.max(initial=0))).all():
         raise ValueError(
-            f"expected masks of bool, or of 0 and 1 only, received {masks.dtype} with other "
-            "values. Compare them, for example mask > 0."
+            f"expected masks of bool, or of 0 and one other value, received {masks.dtype} with "
+            "more values. Compare them, for example mask > 0."
         )
     return masks.astype(bool)
 

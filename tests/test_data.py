@@ -246,7 +246,7 @@ def square_mask(**changes):
     [
         (square_mask(masks=np.ones((SIZE, SIZE), bool)), r"received \[64, 64\]"),
         (square_mask(masks=np.ones((32, SIZE, 1), bool)), r"received \[32, 64, 1\]"),
-        (square_mask(masks=np.ones((SIZE, SIZE, 1), "uint8") * 255), "received uint8"),
+        (square_mask(masks=np.arange(SIZE * SIZE).reshape(SIZE, SIZE, 1) % 3), "received int64"),
         (square_mask(masks=np.full((SIZE, SIZE, 1), np.nan)), "received float64"),
         (square_mask(masks=np.full((SIZE, SIZE, 1), "1")), "received <U1"),
         (square_mask(ids=np.array([1, 2])), "1 masks and 2 class ids"),
@@ -267,11 +267,13 @@ def test_bad_instances_name_the_image(instances, words):
         load_image_gt(dataset, config(), 1)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32"])
-def test_masks_of_zero_and_one_are_converted(dtype):
+@pytest.mark.parametrize(
+    ("dtype", "value"), [("uint8", 1), ("int64", 1), ("float32", 1), ("uint8", 255)]
+)
+def test_masks_of_zero_and_one_other_value_are_converted(dtype, value):
     dataset = TinyDataset([1])
     masks, class_ids = dataset.load_mask(0)
-    dataset.load_mask = lambda image_id: (masks.astype(dtype), class_ids)
+    dataset.load_mask = lambda image_id: (masks.astype(dtype) * value, class_ids)
     mask = load_image_gt(dataset, config(USE_MINI_MASK=False), 0)[4]
     assert mask.dtype == bool
     np.testing.assert_array_equal(mask, masks)
@@ -300,7 +302,7 @@ def test_bad_pictures_name_the_image(picture, words):
         lambda image, masks: (image, masks[:, :, :1]),
         lambda image, masks: (image / 255, masks),
         lambda image, masks: (image[:, :, :1], masks),
-        lambda image, masks: (image, masks * 7),
+        lambda image, masks: (image, masks * np.arange(1, SIZE + 1)[:, None]),
     ],
 )
 def test_bad_augmentations_name_the_image(augmentation):
