@@ -166,7 +166,7 @@ def test_ground_truth_values():
     masks[1:5, 2:4, 0] = True  # rows 2..10, columns 16 + 4 .. 16 + 8
     masks[31, 15, 1] = True  # rows 62..64, columns 16 + 30 .. 16 + 32
     dataset.load_mask = lambda image_id: (masks, [2, -1])
-    image, meta, class_ids, boxes, mini = load_image_gt(dataset, config(), 0)
+    image, meta, class_ids, boxes, mini = load_image_gt(dataset, config(), 0, use_mini_mask=True)
     assert image.shape == (64, 64, 3) and image.dtype == np.uint8
     assert meta.tolist() == [0, 32, 16, 3, 64, 64, 3, 0, 16, 64, 48, 2, 1, 1, 1]
     assert class_ids.tolist() == [2, -1] and class_ids.dtype == np.int32
@@ -175,7 +175,8 @@ def test_ground_truth_values():
     full = load_image_gt(dataset, config(), 0, use_mini_mask=False)[4]
     assert full.shape == (64, 64, 2) and full.sum() == 8 * 4 + 2 * 2
     assert full[2:10, 20:24, 0].all() and full[62:64, 46:48, 1].all()
-    assert load_image_gt(dataset, config(USE_MINI_MASK=False), 0)[4].shape == (64, 64, 2)
+    # As matterport's, whatever the config: what is not asked for is not cut.
+    assert load_image_gt(dataset, config(USE_MINI_MASK=True), 0)[4].shape == (64, 64, 2)
 
 
 def test_active_classes_are_those_of_the_source():
@@ -327,6 +328,8 @@ def test_batch_contents():
     assert {name: (array.shape, array.dtype.name) for name, array in inputs.items()} == {
         "input_image": ((2, SIZE, SIZE, 3), "float32"),
         "input_image_meta": ((2, 15), "float32"),
+        "input_rpn_match": ((2, 0, 1), "int32"),
+        "input_rpn_bbox": ((2, 0, 4), "float32"),
         "input_gt_class_ids": ((2, 3), "int32"),
         "input_gt_boxes": ((2, 3, 4), "float32"),
         "input_gt_masks": ((2, 4, 5, 3), "bool"),
