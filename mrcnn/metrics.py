@@ -56,21 +56,23 @@ def _count_common(masks1, masks2):
         for x in range(0, width, _TILE):
             tile = (slice(y, y + _TILE), slice(x, x + _TILE))
             (index1, pixels1), (index2, pixels2) = (_in_tile(m[tile]) for m in (masks1, masks2))
-            ones = np.ones(len(pixels1), np.float32)  # a product is faster than a sum over rows
-            areas[0][index1] += ones @ pixels1
-            areas[1][index2] += ones @ pixels2
+            # Row by row: products so small that BLAS does not wake its threads, whose waiting for
+            # each other takes seconds on a busy machine.
+            ones = np.ones(pixels1.shape[1], np.float32)
+            areas[0][index1] += (ones @ pixels1).sum(axis=0)
+            areas[1][index2] += (ones @ pixels2).sum(axis=0)
             if index1.size and index2.size:
-                common[np.ix_(index1, index2)] += pixels1.T @ pixels2
+                both = pixels1.swapaxes(1, 2) @ pixels2  # (h, n1, n2)
+                common[np.ix_(index1, index2)] += both.sum(axis=0)
     return common, *areas
 
 
 def _in_tile(masks):
-    """The instances that touch a tile [h, w, N]: index [n] and pixels float32 [h * w, n]."""
+    """The instances that touch a tile [h, w, N]: index [n] and pixels float32 [h, w, n]."""
     masks = masks if masks.dtype == bool else masks > 0.5
     index = np.flatnonzero(masks.any(axis=(0, 1)))
     present = masks if index.size == masks.shape[2] else masks[:, :, index]
-    pixels = present.astype(np.float32).reshape(masks.shape[0] * masks.shape[1], index.size)
-    return index, pixels
+    return index, present.astype(np.float32)
 
 
 def compute_matches(
