@@ -8,6 +8,7 @@ Boxes are `y1, x1, y2, x2` in pixels of the resized image, half-open.
 import functools
 import itertools
 import math
+import warnings
 
 import keras
 import numpy as np
@@ -24,6 +25,7 @@ from mrcnn.ground_truth import (
 from mrcnn.image import pad_to, parse_image_meta, to_model_image, with_image_shape
 
 MIN_TRIES = 100  # images loaded in search of an object before a batch is given up
+MAX_ERRORS = 5  # images in a row that may fail before training does
 
 _SET_BY_PREPARE = {
     "num_classes", "class_ids", "class_names", "num_images", "image_ids", "sources",
@@ -180,6 +182,9 @@ class DataGenerator(keras.utils.PyDataset):
     worker calls it in order. Give the generator to `fit` with `shuffle=False`: the order is its
     own.
 
+    An image whose data set or augmentation fails is left out with a warning that names it, as
+    in matterport's library: one broken file in thousands does not end a training.
+
     Args:
         dataset: prepared `Dataset`.
         config: `Config`.
@@ -249,6 +254,7 @@ class DataGenerator(keras.utils.PyDataset):
         self.error = None
         self._within_epoch = False
         self._without_objects = set()  # saves loading them again; no result depends on it
+        self._failed = set()
 
     def __len__(self):
         return self.steps or math.ceil(len(self.image_ids) / self.batch_size)
@@ -276,8 +282,8 @@ class DataGenerator(keras.utils.PyDataset):
             - `input_gt_masks`: bool `[B, mh, mw, M]`, or `[B, H, W, M]` without mini-masks.
 
         Raises:
-            ValueError, RuntimeError: as `load_image_gt`; if no image has an object; or if
-                images of the batch differ in shape.
+            ValueError, RuntimeError: as `load_image_gt`, if more than five images in a row fail;
+                if no image has an object; or if images of the batch differ in shape.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"Expected a batch index below {len(self)}, received {index}.")
@@ -301,17 +307,31 @@ class DataGenerator(keras.utils.PyDataset):
             ids = ids[_permutation(self.seed, number, len(ids))]
         rng = np.random.default_rng([self.seed, number, position])
         # A random crop may miss every object: few images get more than one chance.
-        candidates = itertools.cycle(np.roll(ids, -position))
+        candidates, errors = itertools.cycle(np.roll(ids, -position)), 0
         for image_id in itertools.islice(candidates, max(len(ids), MIN_TRIES)):
-            if image_id not in self._without_objects:
+            if image_id in self._without_objects:
+                continue
+            try:
                 sample = self._load_image(int(image_id), rng)
-                if self.config.INCLUDE_EMPTY_IMAGES or (sample and (sample[2] > 0).any()):
-                    return sample
+            except Exception as error:
+                errors += 1
+                if errors > MAX_ERRORS:
+                    raise
+                self._warn_once(image_id, error)
+                continue
+            errors = 0
+            if self.config.INCLUDE_EMPTY_IMAGES or (sample and (sample[2] > 0).any()):
+                return sample
         raise ValueError(
             f"Expected an object in at least one image, received {len(ids)} images without any "
             "after resizing, cropping and augmentation. Check load_mask(), or set "
             "INCLUDE_EMPTY_IMAGES = True."
         )
+
+    def _warn_once(self, image_id, error):
+        if image_id not in self._failed:
+            self._failed.add(image_id)
+            warnings.warn(f"left out of training: {error}", stacklevel=4)
 
     def _load_image(self, image_id, rng):
         dataset, config = self.dataset, self.config

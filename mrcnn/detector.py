@@ -11,7 +11,7 @@ import numpy as np
 from mrcnn.ground_truth import mold
 from mrcnn.image import compose_image_meta, resize_image, to_model_image
 from mrcnn.layers import ProposalSteps
-from mrcnn.network import anchor_layer, compute_backbone_shapes
+from mrcnn.network import compute_backbone_shapes
 from mrcnn.unmold import unmold_detections
 
 
@@ -30,10 +30,16 @@ class Detector:
     Attributes:
         config: `Config`.
         graphs: dict of `keras.Model`, see `mrcnn.network.build_network`.
-        anchors: float32 [A, 4] in pixels, of the image shape that `get_anchors` saw last.
     """
 
-    config, graphs, anchors = None, None, None
+    config, graphs = None, None
+    _sides = None  # height and width of the molded image seen last
+    _anchors = (None, None)  # the sides asked for last, and their anchors
+
+    @property
+    def anchors(self):
+        """float32 [A, 4] in pixels, of the molded image seen last; None before."""
+        return None if self._sides is None else self._make_anchors()["pixels"]
 
     def detect(self, images, verbose=0):
         """Finds the objects in images of any number and any sizes.
@@ -161,7 +167,10 @@ class Detector:
         return tuple(result[key] for key in ("rois", "class_ids", "scores", "masks"))
 
     def _mold(self, images):
-        return [self._mold_one(image, f"images[{i}]") for i, image in enumerate(images)]
+        molded = [self._mold_one(image, f"images[{i}]") for i, image in enumerate(images)]
+        if molded:
+            self._sides = molded[-1]["image"].shape[:2]
+        return molded
 
     def _mold_one(self, image, name):
         """One image as the network takes it: dict of `image`, `meta` and `window`."""
@@ -199,13 +208,22 @@ class Detector:
         Returns:
             float32 [A, 4], normalised. `anchors` has them in pixels.
         """
-        sides = [int(side) for side in image_shape[:2]]
-        shapes = compute_backbone_shapes(self.config, sides)
-        maps = [np.empty((1, *map(int, shape), 1), "float32") for shape in shapes]
-        found = anchor_layer(self.config)(np.empty((1, *sides, 1), "float32"), maps)
-        self.anchors = keras.ops.convert_to_numpy(found["pixels"])[0]
-        levels = [keras.ops.convert_to_numpy(level)[0] for level in found["levels"]]
-        return np.concatenate(levels)
+        self._sides = tuple(int(side) for side in image_shape[:2])
+        return self._make_anchors()["normalized"]
+
+    def _make_anchors(self):
+        """Anchors for `_sides`, in pixels and normalised; made once for images of one size."""
+        sides, found = self._anchors
+        if sides != self._sides:
+            shapes = compute_backbone_shapes(self.config, self._sides)
+            maps = [np.empty((1, *map(int, shape), 1), "float32") for shape in shapes]
+            layer = self.graphs["inference"].get_layer("anchors")
+            made = layer(np.empty((1, *self._sides, 1), "float32"), maps)
+            levels = [keras.ops.convert_to_numpy(level)[0] for level in made["levels"]]
+            pixels = keras.ops.convert_to_numpy(made["pixels"])[0]
+            found = {"pixels": pixels, "normalized": np.concatenate(levels)}
+            self._anchors = self._sides, found
+        return found
 
     def run_graph(self, images, outputs, image_metas=None):
         """Computes any tensors of the network for images.

@@ -39,9 +39,10 @@ class ImgaugFinder:
 
 
 def install():
-    """Makes every later `import imgaug` work; imports nothing."""
+    """Makes every later `import imgaug` work, and mends an earlier one; imports nothing else."""
     if ImgaugFinder not in sys.meta_path:
         sys.meta_path.insert(0, ImgaugFinder)
+    mend()
 
 
 def mend():

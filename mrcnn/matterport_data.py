@@ -18,7 +18,7 @@ from keras import ops
 from mrcnn import image as image_functions
 from mrcnn import targets
 from mrcnn.anchors import generate_pyramid_anchors
-from mrcnn.data import MIN_TRIES
+from mrcnn.data import MAX_ERRORS, MIN_TRIES
 from mrcnn.ground_truth import check_classes, image_name, load_image_gt, mold
 from mrcnn.image import compose_image_meta
 from mrcnn.network import compute_backbone_shapes
@@ -34,8 +34,6 @@ __all__ = [
     "parse_image_meta",
     "unmold_image",
 ]
-
-MAX_ERRORS = 5  # images in a row that may fail
 
 
 def mold_image(images, config):

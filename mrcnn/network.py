@@ -49,7 +49,16 @@ def build_trunk(config):
     pyramid = fpn(  # P2..P6
         features, config.TOP_DOWN_PYRAMID_SIZE, config.FPN_NORM, config.TRAIN_BN, style
     )
-    anchors = anchor_layer(config)(images, pyramid)
+    anchors = layers.Anchors(
+        config.RPN_ANCHOR_SCALES,
+        config.RPN_ANCHOR_RATIOS,
+        config.BACKBONE_STRIDES,
+        config.RPN_ANCHOR_STRIDE,
+        config.RPN_ANCHOR_ROUNDING,
+        config.RPN_ANCHOR_MEASURED_STRIDES,
+        config.BOX_OFFSET,
+        name="anchors",
+    )(images, pyramid)
     rpn = rpn_head(
         len(config.RPN_ANCHOR_RATIOS),
         config.RPN_ANCHOR_STRIDE,
@@ -70,20 +79,6 @@ def build_trunk(config):
             for name, levels in zip(names, outputs, strict=True)
         },
     }
-
-
-def anchor_layer(config):
-    """The layer that makes the anchors of a `Config`."""
-    return layers.Anchors(
-        config.RPN_ANCHOR_SCALES,
-        config.RPN_ANCHOR_RATIOS,
-        config.BACKBONE_STRIDES,
-        config.RPN_ANCHOR_STRIDE,
-        config.RPN_ANCHOR_ROUNDING,
-        config.RPN_ANCHOR_MEASURED_STRIDES,
-        config.BOX_OFFSET,
-        name="anchors",
-    )
 
 
 def compute_backbone_shapes(config, image_shape):

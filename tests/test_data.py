@@ -1,4 +1,6 @@
 import gc
+import itertools
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -523,12 +525,31 @@ def test_errors_of_the_data_set_name_the_image(method):
     dataset = TinyDataset([1])
     setattr(dataset, method, fail)
     error = KeyError("annotations")
-    with pytest.raises(RuntimeError, match=f"Image 0 .*0.png., {method}: KeyError: 'annot") as e:
+    words = f"Image 0 .*0.png., {method}: KeyError: 'annot"
+    with pytest.warns(UserWarning, match=words), pytest.raises(RuntimeError, match=words) as e:
         DataGenerator(dataset, config())[0]
     assert e.value.__cause__ is error
-    error = ValueError("no such polygon")
-    with pytest.raises(ValueError, match=f"Image 0 .*0.png., {method}: no such polygon"):
+    error, words = ValueError("no such polygon"), f"Image 0 .*0.png., {method}: no such polygon"
+    with pytest.warns(UserWarning, match=words), pytest.raises(ValueError, match=words):
         DataGenerator(dataset, config())[0]
+
+
+@pytest.mark.parametrize("broken", [1, 5, 6])
+def test_up_to_five_images_in_a_row_may_fail(broken):
+    dataset = TinyDataset(*[[1]] * 8)
+    load_mask = dataset.load_mask
+    dataset.load_mask = lambda image_id: load_mask(image_id) if image_id >= broken else 1 / 0
+    generator = DataGenerator(dataset, config(), shuffle=False)
+    if broken > 5:
+        with pytest.warns(UserWarning), pytest.raises(RuntimeError, match=r"Image 5 .*ZeroDiv"):
+            generator[0]
+        return
+    with pytest.warns(UserWarning) as caught:
+        # The places of the broken ones go to the next that is whole.
+        assert ids_of(generator[0]) == [broken, max(1, broken)]
+    assert len(caught) == broken
+    assert "left out of training: Image 0 (tiny/0.png), load_mask" in str(caught[0].message)
+    assert ids_of(generator[0])[0] == broken  # and warns no second time
 
 
 class Consumer(keras.Model):
@@ -576,11 +597,13 @@ def test_fit_reads_every_image_once_and_stops_at_an_error(workers):
     expected = [(p, i, *orders[p][2 * i : 2 * i + 2]) for p in range(2) for i in range(3)]
     assert set(seen) == set(expected)
 
-    last = int(np.random.default_rng([5, 0]).permutation(6)[-1])  # not in the first two batches
-    load_mask = dataset.load_mask
-    dataset.load_mask = lambda image_id: load_mask(image_id) if image_id != last else 1 / 0
+    load_mask, loaded = dataset.load_mask, itertools.count()
+    dataset.load_mask = lambda image_id: load_mask(image_id) if next(loaded) < 4 else 1 / 0
     generator.epoch = 0
-    with pytest.raises(Exception, match=rf"Image {last} \(tiny/{last}.png\), load_mask: ZeroDiv"):
+    with (
+        warnings.catch_warnings(action="ignore"),
+        pytest.raises(Exception, match=r"Image \d \(tiny/\d.png\), load_mask: ZeroDiv"),
+    ):
         model.fit(generator, epochs=9, shuffle=False, verbose=0)
     assert isinstance(generator.error, RuntimeError)
     assert isinstance(generator.error.__cause__, ZeroDivisionError)
