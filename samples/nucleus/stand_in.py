@@ -17,7 +17,7 @@ TISSUE_SHARE = 0.3
 SIZES = ((128, 128), (128, 160), (160, 160), (192, 256))  # height, width in pixels
 
 
-def write_nuclei(folder, val_ids, train=60, seed=0):
+def write_nuclei(folder, val_ids, train=100, seed=0):
     """Writes a data set that `NucleusDataset.load_nucleus` reads.
 
     Args:
