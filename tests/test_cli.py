@@ -11,6 +11,7 @@ from skimage import io
 from tiny import TinyConfig
 
 from mrcnn import __version__, cli, hdf5, weights, weights_cli
+from mrcnn.demo import trained_model
 from mrcnn.model import MaskRCNN
 
 
@@ -53,6 +54,13 @@ def test_demo_trains_scores_and_draws(tmp_path, capsys):
     picture = io.imread(tmp_path / "detections.png")
     assert picture.ndim == 3 and np.ptp(picture) > 100
     assert list(tmp_path.glob("demo2*/mask_rcnn_demo_0005.h5"))
+    assert trained_model(tmp_path).epoch == 5  # it loads what is there
+
+
+def test_model_for_the_notebooks_is_trained_where_there_is_none(tmp_path):
+    model = trained_model(tmp_path, steps=1)
+    assert (model.mode, model.epoch) == ("inference", 1)
+    assert list(tmp_path.glob("demo2*/mask_rcnn_demo_0001.h5"))
 
 
 def test_weights_list_is_a_table(capsys):
