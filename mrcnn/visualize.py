@@ -152,7 +152,7 @@ def display_differences(
     Returns:
         The axes.
     """
-    from mrcnn.metrics import compute_matches
+    from mrcnn.metrics import compute_matches  # here, as it loads Keras
 
     truth = _without_padding(gt_box, gt_class_id, gt_mask)
     scores = np.asarray(pred_score, float)
