@@ -229,8 +229,9 @@ class Config:
             FutureWarning,
             stacklevel=2,
         )
-        sides = self.IMAGE_SHAPE[:2]
-        return np.array([-(-sides // stride) for stride in self.BACKBONE_STRIDES])
+        from mrcnn.network import compute_backbone_shapes  # here, as it loads Keras
+
+        return compute_backbone_shapes(self, self.IMAGE_SHAPE)
 
     @staticmethod
     def _keys(owner):

@@ -62,9 +62,12 @@ def load_state_dict(model, arrays, source, by_name=False, exclude=(), epsilon=No
     if source not in SOURCES:
         raise ValueError(f"source is {source!r}; expected one of {SOURCES}")
     plan = _plan(model, arrays, source, exclude or ())
-    for pattern in set(exclude or ()) - set(CLASS_HEADS):
-        if not any(re.fullmatch(pattern, layer.name) for layer in _layers(model.keras_model)):
-            raise ValueError(f"exclude has {pattern!r}, but no layer of the model is called so")
+    names = {name for path in _layer_paths(model.keras_model) for name in path}
+    for pattern in sorted(set(exclude or ()) - set(CLASS_HEADS)):
+        if not any(re.fullmatch(pattern, name) for name in names):
+            warnings.warn(
+                f"exclude has {pattern!r}, but no layer of the model is called so", stacklevel=3
+            )
     problems, preset = _problems(model, plan, by_name), preset or guess_preset(arrays)
     if problems:
         raise ValueError(_mismatch(model, plan, problems, by_name, preset))
@@ -105,8 +108,12 @@ def _plan(model, arrays, source, exclude):
     names = source_names(source, arrays, model.config.POOL_SIZE)
     places = {names[key][0]: (key, names[key][1]) for key in arrays if key in names}
 
+    paths = {path[-1]: path for path in _layer_paths(model.keras_model)}
+
     def is_excluded(name):
-        return any(re.fullmatch(pattern, name.rsplit("/", 1)[0]) for pattern in exclude)
+        layer = name.rsplit("/", 1)[0]
+        path = paths.get(layer, (layer,))  # a layer of the file alone stands for itself
+        return any(re.fullmatch(pattern, part) for pattern in exclude for part in path)
 
     plan = {key: [] for key in _LISTS} | {"found": {}}
     for name, weight in weights.items():
@@ -210,10 +217,11 @@ def _few(names, limit=12):
     return ", ".join(names[:limit]) + (f", ... {len(names)} in all" if len(names) > limit else "")
 
 
-def _layers(keras_model):
-    """Every layer of a model and of the models inside it."""
+def _layer_paths(keras_model, above=()):
+    """Every layer of a model and of the models inside it, as their names from outside in."""
     for layer in keras_model.layers:
-        yield from _layers(layer) if isinstance(layer, keras.Model) else (layer,)
+        path = (*above, layer.name)
+        yield from _layer_paths(layer, path) if isinstance(layer, keras.Model) else (path,)
 
 
 def _initialize(keras_model, name, weight):

@@ -33,6 +33,10 @@ _SET_BY_PREPARE = {
 }  # fmt: skip
 
 
+class NotPreparedError(AttributeError, ValueError):
+    """A `Dataset` is asked for what only `prepare()` makes."""
+
+
 class Dataset:
     """Images, their classes and instance masks; subclass it for your data.
 
@@ -59,7 +63,7 @@ class Dataset:
 
     def __getattr__(self, name):
         if name in _SET_BY_PREPARE:
-            raise ValueError(
+            raise NotPreparedError(
                 f"Expected a prepared data set, but {type(self).__name__}.{name} does not exist "
                 "yet. Call prepare() after the last add_class() and add_image()."
             )
@@ -382,29 +386,3 @@ class DataGenerator(keras.utils.PyDataset):
             height, width = masks[i].shape[:2]
             inputs["input_gt_masks"][i, :height, :width, : len(instances)] = masks[i]
         return inputs
-
-
-def to_tf_dataset(generator, inputs):
-    """A `DataGenerator` as a `tf.data.Dataset` whose images may differ in shape.
-
-    Given the generator itself, Keras takes the shape of the first two batches for that of all.
-
-    Args:
-        generator: `DataGenerator`.
-        inputs: list of the model's symbolic inputs.
-    """
-    import tensorflow as tf
-
-    epochs = itertools.count(generator.epoch)
-
-    def batches():
-        generator.epoch = next(epochs) if generator.shuffle else 0
-        for index in range(len(generator)):
-            yield generator[index]
-
-    spec = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs}
-    for name in ("input_rpn_match", "input_rpn_bbox"):  # that there are none shapes the graph
-        spec[name] = tf.TensorSpec((None, 0, spec[name].shape[-1]), spec[name].dtype)
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=(spec,))
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(generator)))
-    return dataset.prefetch(tf.data.AUTOTUNE)

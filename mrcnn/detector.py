@@ -91,6 +91,8 @@ class Detector:
     def _detect(self, molded, shapes, verbose):
         """Detections of molded images, each in an image of a given shape."""
         results = [None] * len(molded)
+        if molded:
+            self._sides = molded[-1]["image"].shape[:2]
         sizes = [item["image"].shape for item in molded]
         for indices in _same_shapes(sizes, self.config.BATCH_SIZE):
             batch = [molded[i] for i in indices]
@@ -167,10 +169,7 @@ class Detector:
         return tuple(result[key] for key in ("rois", "class_ids", "scores", "masks"))
 
     def _mold(self, images):
-        molded = [self._mold_one(image, f"images[{i}]") for i, image in enumerate(images)]
-        if molded:
-            self._sides = molded[-1]["image"].shape[:2]
-        return molded
+        return [self._mold_one(image, f"images[{i}]") for i, image in enumerate(images)]
 
     def _mold_one(self, image, name):
         """One image as the network takes it: dict of `image`, `meta` and `window`."""
@@ -264,8 +263,9 @@ class Detector:
                 "expected tensors that follow from input_image, input_image_meta and "
                 f"input_anchors, received {list(tensors)}: {error}"
             ) from error
-        arrays = part.predict_on_batch([molded, np.asarray(image_metas), anchors])
-        found = {name: arrays[name] for name in tensors}  # Keras sorts them
+        # Not `predict`: it would trace a function that is used once.
+        arrays = part([molded, np.asarray(image_metas, "float32"), anchors], training=False)
+        found = {name: keras.ops.convert_to_numpy(arrays[name]) for name in tensors}
         for name, array in found.items():
             log(name, array)
         return found

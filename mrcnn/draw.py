@@ -96,7 +96,7 @@ def draw_instances(
     >>> result = model.detect([image])[0]
     >>> picture = draw_instances(image, result["rois"], result["masks"], result["class_ids"])
     """
-    canvas, boxes, masks = prepare(image, boxes, masks, class_ids)
+    canvas, boxes, masks = prepare(image, boxes, masks, len(class_ids))
     colors = pick_colors(colors, class_ids)
     captions = pick_captions(captions, class_ids, class_names, scores)
     side = min(canvas.shape[:2])  # lines and text grow with it, slowly at first
@@ -167,19 +167,21 @@ def to_uint8_rgb(image):
     return np.clip(to_model_image(image), 0, 255).astype(np.uint8)
 
 
-def prepare(image, boxes, masks, class_ids):
+def prepare(image, boxes, masks, count):
     """Returns a drawable copy of the image, boxes [N, 4] float, and masks [H, W, N] bool or None.
+
+    Without boxes any masks will do: there are none.
 
     Raises:
         ValueError: if the shapes do not belong together.
     """
     canvas = to_uint8_rgb(image)
     boxes = np.asarray(boxes, float).reshape(-1, 4)
-    if len(boxes) != len(class_ids):
-        raise ValueError(f"Expected a class id for each box, got {len(class_ids)}, {len(boxes)}")
+    if len(boxes) != count:
+        raise ValueError(f"Expected a class id for each box, got {count}, {len(boxes)}")
     if masks is not None:
-        masks = np.asarray(masks, bool)
-        if len(boxes) and masks.shape != (*canvas.shape[:2], len(boxes)):
+        masks = np.asarray(masks, bool) if len(boxes) else np.zeros((*canvas.shape[:2], 0), bool)
+        if masks.shape != (*canvas.shape[:2], len(boxes)):
             expected = f"{(*canvas.shape[:2], len(boxes))} for this image and these boxes"
             raise ValueError(f"Expected masks of shape {expected}, got {masks.shape}")
     return canvas, boxes, masks

@@ -112,6 +112,8 @@ def _check_instances(instances, image_shape, num_classes):
             f"expected masks [{height}, {width}, N] as the image is {list(image_shape)}, "
             f"received {list(masks.shape)}. Stack one [H, W] mask an instance on the last axis."
         )
+    if class_ids.dtype.kind == "f" and (class_ids == class_ids.round()).all():
+        class_ids = class_ids.astype(np.int32)  # np.ones(n), in many scripts
     if class_ids.ndim != 1 or class_ids.dtype.kind not in "iu":
         raise ValueError(
             f"expected integer class ids [N], received {class_ids.dtype} "

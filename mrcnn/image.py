@@ -142,6 +142,7 @@ def resize_image(
     mode="square",
     rng=None,
     interpolation="constant",
+    padding=None,
 ):
     """Resizes an image and pads or crops it; only mode "shortest_edge" and `max_dim` shrink it.
 
@@ -159,6 +160,8 @@ def resize_image(
             `max_dim`; zero-padded at the bottom and right to multiples of 32.
         rng: `np.random.Generator` that places the crop.
         interpolation: see `scale_image`.
+        padding: bool, outdated: of matterport's first version, which returned no crop. True is
+            mode `"square"`, False the same without the padding.
 
     Returns:
         The image in its dtype, or as `scale_image` returns it; `window`, the box of the picture
@@ -173,17 +176,19 @@ def resize_image(
     >>> resize_image(np.zeros((2, 4, 3), "uint8"), max_dim=8, min_dim=4)[1]
     (2, 0, 6, 8)
     """
+    if padding is not None:
+        return _resize_image_v1(image, min_dim, max_dim, padding)
     _check_resize(mode, min_dim, max_dim)
     height, width = image.shape[:2]
-    padding = [(0, 0), (0, 0), (0, 0)]
+    pads = [(0, 0), (0, 0), (0, 0)]
     if mode == "none":
-        return image, (0, 0, height, width), 1, padding, None
+        return image, (0, 0, height, width), 1, pads, None
     if mode == "shortest_edge":
         scale, size = _shortest_edge(height, width, min_dim, max_dim, interpolation)
         if size != (height, width) or interpolation == "edge":
             image = scale_image(image, size, interpolation)
-        padding[:2] = [(0, -side % 32) for side in size]
-        return np.pad(image, padding), (0, 0, *size), scale, padding, None
+        pads[:2] = [(0, -side % 32) for side in size]
+        return np.pad(image, pads), (0, 0, *size), scale, pads, None
 
     scale = max(1, min_dim / min(height, width)) if min_dim else 1
     scale = max(scale, min_scale or 0)
@@ -197,13 +202,26 @@ def resize_image(
         rng = rng or np.random.default_rng()
         y, x = (int(rng.integers(size - min_dim + 1)) for size in (height, width))
         image = image[y : y + min_dim, x : x + min_dim]
-        return image, (0, 0, min_dim, min_dim), scale, padding, (y, x, min_dim, min_dim)
+        return image, (0, 0, min_dim, min_dim), scale, pads, (y, x, min_dim, min_dim)
 
     for axis, size in enumerate((height, width)):
         extra = max_dim - size if mode == "square" else -size % 64
-        padding[axis] = (extra // 2, extra - extra // 2)
-    (top, _), (left, _) = padding[:2]
-    return np.pad(image, padding), (top, left, top + height, left + width), scale, padding, None
+        pads[axis] = (extra // 2, extra - extra // 2)
+    (top, _), (left, _) = pads[:2]
+    return np.pad(image, pads), (top, left, top + height, left + width), scale, pads, None
+
+
+def _resize_image_v1(image, min_dim, max_dim, padding):
+    warnings.warn(
+        "resize_image(padding=...) is outdated; pass mode='square', and take five values",
+        FutureWarning,
+        stacklevel=3,
+    )
+    image, window, scale, pads, _ = resize_image(image, min_dim, max_dim)
+    if padding:
+        return image, window, scale, pads
+    y1, x1, y2, x2 = window
+    return image[y1:y2, x1:x2], (0, 0, y2 - y1, x2 - x1), scale, [(0, 0), (0, 0), (0, 0)]
 
 
 def _shortest_edge(height, width, min_dim, max_dim, interpolation):

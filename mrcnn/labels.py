@@ -53,7 +53,7 @@ def pick_colors(colors, class_ids):
         class_ids: [N] int.
 
     Raises:
-        ValueError: another word, or a number of colors other than N.
+        ValueError: another word, or fewer colors than N.
     """
     if colors is None or isinstance(colors, str):
         if colors not in (None, "class", "instance"):
@@ -71,14 +71,14 @@ def pick_captions(captions, class_ids, class_names=None, scores=None):
     """Returns a text for each instance: its caption, or "name score" if `captions` is None.
 
     Raises:
-        ValueError: a number of captions or scores other than that of class ids.
+        ValueError: fewer captions or scores than class ids.
     """
     if scores is not None:
         _check_count("scores", scores, class_ids)
     if captions is None or len(captions) == 0:
         return default_captions(class_ids, class_names, scores)
     _check_count("captions", captions, class_ids)
-    return ["" if caption is None else str(caption) for caption in captions]
+    return ["" if text is None else str(text) for text in captions[: len(class_ids)]]
 
 
 def default_captions(class_ids, class_names, scores):
@@ -189,7 +189,7 @@ def _free_corner(box, label, view, taken):
 
 
 def _check_count(name, values, class_ids):
-    if len(values) != len(class_ids):
+    if len(values) < len(class_ids):
         raise ValueError(
             f"{name} has {len(values)} entries; expected {len(class_ids)}, one for each class id"
         )

@@ -226,6 +226,7 @@ class ProposalLayer(PureLayer):
         keep = nms(clipped, scores, self.proposal_count, self.nms_threshold, native=self.native)
         kept_scores = ops.where(keep >= 0, gather(scores, ops.maximum(keep, 0)), -float("inf"))
         return {
+            "scores": scores,
             "anchors": best,
             "refined": refined,
             "clipped": clipped,
@@ -238,8 +239,8 @@ class ProposalSteps(ProposalLayer):
     """What a `ProposalLayer` of the same configuration computes on its way, to look at.
 
     Returns a dict: `pre_nms_anchors`, `refined_anchors` and `refined_anchors_clipped`, float32
-    [B, L, 4], best score first in each level, and `rpn_non_max_suppression`, int32 [B, N], which of
-    those NMS kept, padded with -1.
+    [B, L, 4], best score first in each level, zeros where a level has fewer anchors, and
+    `rpn_non_max_suppression`, int32 [B, N], which of those NMS kept, padded with -1.
     """
 
     def call(self, rpn_class, rpn_bbox, anchors, image_meta):
@@ -248,14 +249,16 @@ class ProposalSteps(ProposalLayer):
             ops.where(level["keep"] >= 0, level["keep"] + i * self.pre_nms_limit, -1)
             for i, level in enumerate(levels)
         ]
-        return {
-            "pre_nms_anchors": ops.concatenate([level["anchors"] for level in levels], axis=1),
-            "refined_anchors": ops.concatenate([level["refined"] for level in levels], axis=1),
-            "refined_anchors_clipped": ops.concatenate(
-                [level["clipped"] for level in levels], axis=1
-            ),
-            "rpn_non_max_suppression": ops.concatenate(keep, axis=1),
+        scores = ops.concatenate([level["scores"] for level in levels], axis=1)
+        is_anchor = ops.expand_dims(scores > -float("inf"), -1)
+        steps = {"pre_nms_anchors": "anchors", "refined_anchors": "refined"}
+        steps |= {"refined_anchors_clipped": "clipped"}
+        found = {
+            name: ops.concatenate([level[key] for level in levels], axis=1)
+            for name, key in steps.items()
         }
+        found = {name: ops.where(is_anchor, boxes, 0.0) for name, boxes in found.items()}
+        return found | {"rpn_non_max_suppression": ops.concatenate(keep, axis=1)}
 
     def compute_output_spec(self, rpn_class, rpn_bbox, anchors, image_meta):
         batch, count = rpn_class.shape[0], len(anchors)

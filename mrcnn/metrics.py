@@ -233,6 +233,8 @@ def _real(kind, boxes, *values):
         value = np.asarray(value)
         if not value.size and not real.any():  # whatever the shape of no masks is
             value = np.zeros((0, 0, 0) if name == "masks" else 0, value.dtype)
+        elif name == "class_ids" and value.size > real.size and not value[real.size :].any():
+            value = value[: real.size][real]  # only the boxes were trimmed
         elif value.shape[-1:] == real.shape:
             value = value if real.all() else value[..., real]
         elif value.shape[-1:] != (real.sum(),):

@@ -10,14 +10,20 @@ import keras
 
 from mrcnn import convert, hdf5, matterport_data, matterport_graphs, utils, weights
 from mrcnn.backbone import conv_block, identity_block, resnet_graph
-from mrcnn.data import DataGenerator, to_tf_dataset
+from mrcnn.data import DataGenerator
 from mrcnn.detector import Detector, log
 from mrcnn.ground_truth import load_image_gt
 from mrcnn.matterport_data import *  # noqa: F403
 from mrcnn.matterport_graphs import *  # noqa: F403
 from mrcnn.network import build_network, compute_backbone_shapes
 from mrcnn.readers import read_arrays
-from mrcnn.training import LAYER_GROUPS, Checkpoint, make_deterministic, set_trainable
+from mrcnn.training import (
+    LAYER_GROUPS,
+    Checkpoint,
+    make_deterministic,
+    set_trainable,
+    to_tf_dataset,
+)
 
 # matterport's import path of its functions and layers, whose homes are elsewhere.
 __all__ = [
@@ -76,6 +82,8 @@ class MaskRCNN(Detector):
         """Builds the graphs and returns that of the mode, with matterport's inputs and outputs."""
         self.graphs = build_network(config, training=mode == "training")
         self.graphs["detection"].jit_compile = self._jit_compile
+        if mode == "training":
+            self._sides = tuple(int(side) for side in config.IMAGE_SHAPE[:2])
         return self.graphs[mode]
 
     # Training.
@@ -125,16 +133,15 @@ class MaskRCNN(Detector):
             train_dataset,
             config,
             augmentation=augmentation,
-            steps=config.STEPS_PER_EPOCH,
+            steps=None if config.STEPS_PER_EPOCH is None else int(config.STEPS_PER_EPOCH),
             no_augmentation_sources=no_augmentation_sources,
         )
         train_generator.epoch = self.epoch
         val_generator = None
         if val_dataset is not None:
             val_generator = DataGenerator(val_dataset, config, shuffle=False)
-            val_generator.steps = min(
-                config.VALIDATION_STEPS or len(val_generator), len(val_generator)
-            )
+            count = len(val_generator)
+            val_generator.steps = min(int(config.VALIDATION_STEPS or count), count)
 
         self.set_trainable(LAYER_GROUPS.get(layers, layers), verbose=0)
         self.compile(learning_rate, config.LEARNING_MOMENTUM)

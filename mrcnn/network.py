@@ -317,5 +317,5 @@ def ground_truth_inputs(config):
     }
     if not config.USE_RPN_ROIS:
         shape = (config.POST_NMS_ROIS_TRAINING, 4)
-        inputs["input_roi"] = keras.Input(shape, name="input_roi")
+        inputs["input_roi"] = keras.Input(shape, dtype="int32", name="input_roi")
     return inputs

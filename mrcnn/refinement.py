@@ -55,7 +55,7 @@ def draw_boxes(
     count = len(first)
     visibilities = np.ones(count, int) if visibilities is None else np.asarray(visibilities, int)
     _check_counts(count, visibilities, len(first if refined is None else refined))
-    canvas, _, masks = prepare(image, first, masks, visibilities)
+    canvas, _, masks = prepare(image, first, masks, count)
     captions = pick_captions(captions, np.zeros(count, int))
     ax, own_figure = open_axes(ax, (12, 12), title)
     colors, shown = instance_colors(count), first.copy()

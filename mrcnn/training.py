@@ -1,7 +1,10 @@
 """What happens around a training step: what is trained, the total loss, its log, checkpoints."""
 
+import inspect
+import itertools
 import os
 import re
+import warnings
 
 import keras
 from keras import ops
@@ -90,6 +93,18 @@ class TrainingModel(NamedWeightsModel):
     def metrics(self):
         return self.trackers
 
+    def fit(self, x=None, *args, validation_data=None, **kwargs):
+        """As Keras's; the batches of a generator may be matterport's (inputs, outputs) lists."""
+        x, validation_data = as_tuples(x), as_tuples(validation_data)
+        return super().fit(x, *args, validation_data=validation_data, **kwargs)
+
+    def fit_generator(self, generator, steps_per_epoch=None, epochs=1, **kwargs):
+        """Outdated: `fit`. Keywords of the loading processes have no effect."""
+        warnings.warn("fit_generator is outdated; use fit", FutureWarning, stacklevel=2)
+        for name in ("max_queue_size", "workers", "use_multiprocessing"):
+            kwargs.pop(name, None)
+        return self.fit(generator, steps_per_epoch=steps_per_epoch, epochs=epochs, **kwargs)
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         losses = dict(zip(self.loss_names, y_pred[-len(self.loss_names) :], strict=True))
         total = sum(self.loss_weights[name] * loss for name, loss in losses.items())
@@ -103,6 +118,17 @@ class TrainingModel(NamedWeightsModel):
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         return self.get_metrics_result()
+
+
+def as_tuples(batches):
+    """A generator of (list of inputs, list of outputs) as one of what Keras takes: the network
+    has its losses inside and asks for no outputs. Anything else is returned as it is."""
+    if not inspect.isgenerator(batches):
+        return batches
+    return (
+        (tuple(batch[0]),) if len(batch) == 2 and isinstance(batch[0], list) else batch
+        for batch in batches
+    )
 
 
 def decayed_weights(model):
@@ -149,3 +175,29 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.save(self.path.format(epoch=epoch + 1))
+
+
+def to_tf_dataset(generator, inputs):
+    """A `DataGenerator` as a `tf.data.Dataset` whose images may differ in shape.
+
+    Given the generator itself, Keras takes the shape of the first two batches for that of all.
+
+    Args:
+        generator: `DataGenerator`.
+        inputs: list of the model's symbolic inputs.
+    """
+    import tensorflow as tf
+
+    epochs = itertools.count(generator.epoch)
+
+    def batches():
+        generator.epoch = next(epochs) if generator.shuffle else 0
+        for index in range(len(generator)):
+            yield generator[index]
+
+    spec = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs}
+    for name in ("input_rpn_match", "input_rpn_bbox"):  # that there are none shapes the graph
+        spec[name] = tf.TensorSpec((None, 0, spec[name].shape[-1]), spec[name].dtype)
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=(spec,))
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(generator)))
+    return dataset.prefetch(tf.data.AUTOTUNE)

@@ -98,7 +98,7 @@ def display_instances(
     >>> result = model.detect([image])[0]
     >>> display_instances(image, result["rois"], result["masks"], result["class_ids"], names)
     """
-    canvas, boxes, masks = prepare(image, boxes, masks, class_ids)
+    canvas, boxes, masks = prepare(image, boxes, masks, len(class_ids))
     colors = pick_colors(colors, class_ids)
     captions = pick_captions(captions, class_ids, class_names, scores)
     ax, own_figure = open_axes(ax, figsize, title)
@@ -200,7 +200,7 @@ def display_images(
 
     Args:
         images: images or maps of any sizes, [H, W] or [H, W, 1 | 3 | 4].
-        titles: a text for each, or None.
+        titles: a text for each, or for the first ones; or None.
         cols: images in a row.
         cmap, norm, interpolation: as in Matplotlib's `imshow`; the first two are for images of
             one channel, which are grey by default if they are uint8 or bool.
@@ -210,11 +210,12 @@ def display_images(
         list of the axes, one for each image.
 
     Raises:
-        ValueError: a number of titles other than that of images.
+        ValueError: more titles than images.
     """
     titles = [""] * len(images) if titles is None else titles
-    if len(titles) != len(images):
+    if len(titles) > len(images):
         raise ValueError(f"titles has {len(titles)} entries for {len(images)} images")
+    titles = [*titles, *[""] * (len(images) - len(titles))]
     tile = 14 / cols  # inches
     cols = max(1, min(cols, len(images)))
     images = [_as_map(image) for image in images]

@@ -146,9 +146,18 @@ def test_exclude_takes_layers_and_patterns(model, arrays):
     assert_values(model, {**arrays, **{name: zeros[name] for name in report["excluded"]}})
 
 
-def test_exclude_of_no_layer_is_refused(model, arrays):
-    message = assert_refused(model, arrays, exclude=["fpn_p2", "fpn_p9"])
-    assert message == "exclude has 'fpn_p9', but no layer of the model is called so"
+def test_exclude_of_no_layer_warns(model, arrays):
+    words = "exclude has 'fpn_p9', but no layer of the model is called so"
+    with pytest.warns(UserWarning, match=words):
+        report = load(model, arrays, exclude=["fpn_p2", "fpn_p9"])
+    assert report["excluded"] == ["fpn_p2/bias", "fpn_p2/kernel"]
+
+
+def test_exclude_of_a_model_inside_leaves_all_its_layers(model, arrays):
+    report = load(model, arrays, exclude=["rpn_model"])
+    layers = ("rpn_bbox_pred", "rpn_class_raw", "rpn_conv_shared")
+    expected = [f"{layer}/{kind}" for layer in layers for kind in ("bias", "kernel")]
+    assert report["excluded"] == expected
 
 
 def test_what_is_excluded_need_not_be_in_the_file(model, arrays):

@@ -255,7 +255,7 @@ def square_mask(**changes):
         (square_mask(ids=np.array([1, 2])), "1 masks and 2 class ids"),
         (square_mask(ids=np.zeros(0, int)), "1 masks and 0 class ids"),
         (square_mask(masks=np.zeros((SIZE, SIZE, 0))), "0 masks and 1 class ids"),
-        (square_mask(ids=np.array([1.0])), "received float64"),
+        (square_mask(ids=np.array([1.5])), "received float64"),
         (square_mask(ids=np.array([[1]])), r"received int64 \[1, 1\]"),
         (square_mask(ids=np.array([0])), r"from 1 to 2 .* received \[0\]"),
         (square_mask(ids=np.array([3])), r"received \[3\]"),

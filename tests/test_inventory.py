@@ -326,7 +326,8 @@ def test_output(models, mode, name, shape):
 def test_given_proposals_are_an_input(tmp_path):
     config = type("Given", (TinyConfig,), {"USE_RPN_ROIS": False})()
     keras_model = load("mrcnn.model").MaskRCNN("training", config, tmp_path).keras_model
-    name, shape, _ = inventory.INPUT_ROI
+    name, shape, dtype = inventory.INPUT_ROI
+    assert keras.backend.standardize_dtype(keras_model.inputs[-1].dtype) == dtype
     assert keras_model.inputs[-1].name == name
     assert_shape(keras_model.inputs[-1], shape, config)
 

@@ -288,3 +288,14 @@ def test_recall_of_nothing():
     for predictions, truth, expected in ((none, one, 0), (one, none, 1), (none, none, 1)):
         recall, positive = metrics.compute_recall(predictions, truth, 0.5)
         assert recall == expected and positive.shape == (0,)
+
+
+def test_class_ids_may_keep_the_padding_that_the_boxes_lost():
+    # As scripts do with a generator's batch: trim_zeros of the boxes alone.
+    mask = np.zeros((8, 8, 1), bool)
+    mask[2:6, 2:6] = True
+    boxes = np.array([[2, 2, 6, 6]])
+    found = metrics.compute_ap(boxes, np.array([1, 0, 0]), mask, boxes, [1], [0.9], mask)
+    assert found[0] == 1.0
+    with pytest.raises(ValueError, match="Expected gt_class_ids of 1 boxes"):
+        metrics.compute_ap(boxes, np.array([1, 2]), mask, boxes, [1], [0.9], mask)

@@ -1,5 +1,6 @@
 import importlib.util
 import os
+import types
 from pathlib import Path
 
 import numpy as np
@@ -266,6 +267,15 @@ def test_weights(nucleus):
     for name in ("none", "last", "some.h5", "imagenet"):
         nucleus.load_weights(model, name)
     assert model.calls == ["newest.h5", "some.h5", "imagenet"]
+
+
+def test_coco_weights_are_what_resnet_50_shares_with_matterports(nucleus, monkeypatch):
+    given = {}
+    model = types.SimpleNamespace(load_weights=lambda path, **keys: given.update(path=path, **keys))
+    monkeypatch.setattr(nucleus, "fetch", lambda entry: f"cache/{entry.name}.h5")
+    nucleus.load_weights(model, "coco")
+    assert given["path"] == "cache/matterport/mask_rcnn_coco.h5" and given["by_name"] is True
+    assert {"mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_mask"} == set(given["exclude"])
 
 
 @pytest.mark.realdata

@@ -401,3 +401,15 @@ def test_importing_leaves_the_backend_alone():
         "assert matplotlib.get_backend().lower() == 'svg'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_nothing_detected_given_as_lists(tmp_path):
+    ax = visualize.display_instances(np.zeros((8, 8, 3), "uint8"), [], [], [], ["BG"], [])
+    assert not ax.patches and not ax.texts
+
+
+def test_titles_may_be_fewer_than_images():
+    axes = visualize.display_images([np.zeros((4, 4, 3), "uint8")] * 2, titles=["first"])
+    assert [ax.get_title() for ax in axes] == ["first", ""]
+    with pytest.raises(ValueError, match="titles has 3 entries for 2 images"):
+        visualize.display_images([np.zeros((4, 4, 3), "uint8")] * 2, titles=["a", "b", "c"])

@@ -17,6 +17,7 @@ import numpy as np
 ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT_DIR))  # lets the script run from a clone without installation
 
+from mrcnn.augment import FlipLeftRight  # noqa: E402
 from mrcnn.coco_dataset import CocoDataset  # noqa: E402
 from mrcnn.config import BACKBONES, Config  # noqa: E402
 from mrcnn.evaluate import IOU_TYPES, accumulate, coco_results, summarize  # noqa: E402
@@ -141,11 +142,6 @@ def _ground_truth(dataset, coco, image_ids):
     }
 
 
-def flip(image, masks, rng):
-    """Flips image and masks sideways, one time in two."""
-    return (image[:, ::-1], masks[:, ::-1]) if rng.random() < 0.5 else (image, masks)
-
-
 def load_subsets(dataset_dir, subsets, year, download=False):
     """Returns a prepared `CocoDataset` of some subsets and the annotations of the last."""
     dataset = CocoDataset()
@@ -189,7 +185,7 @@ def train(model, dataset_dir, year=DEFAULT_DATASET_YEAR, download=False, epochs=
             learning_rate=learning_rate,
             epochs=last_epoch,
             layers=trained,
-            augmentation=flip,
+            augmentation=FlipLeftRight(0.5),
         )
 
 

@@ -20,6 +20,7 @@ sys.path.append(str(ROOT_DIR))  # lets the script run from a clone without insta
 
 from mrcnn import draw  # noqa: E402
 from mrcnn.config import Config  # noqa: E402
+from mrcnn.convert import CLASS_HEADS  # noqa: E402
 from mrcnn.data import Dataset  # noqa: E402
 from mrcnn.evaluate import (  # noqa: E402
     coco_ground_truth,
@@ -27,6 +28,7 @@ from mrcnn.evaluate import (  # noqa: E402
     evaluate_detections,
     format_table,
 )
+from mrcnn.weights import fetch, find  # noqa: E402
 
 DEFAULT_LOGS_DIR = ROOT_DIR / "logs"
 RESULTS_DIR = ROOT_DIR / "results" / "nucleus"
@@ -265,7 +267,11 @@ def detect(model, dataset_dir, subset, limit=None, evaluate=False):
 
 def load_weights(model, weights):
     """Loads what `--weights` names into the model."""
-    if weights != "none":
+    if weights == "coco":
+        # matterport's file is of ResNet-101: what this ResNet-50 shares with it, but the heads.
+        path = fetch(find("matterport/mask_rcnn_coco"))
+        model.load_weights(path, by_name=True, exclude=CLASS_HEADS)
+    elif weights != "none":
         model.load_weights(model.find_last() if weights == "last" else weights)
 
 
@@ -294,7 +300,7 @@ def parse_args(argv=None):
     parser.add_argument("--dataset", required=True, metavar="DIR", help="folder of the data set")
     parser.add_argument("--subset", required=True, choices=SUBSETS)
     parser.add_argument(
-        "--weights", required=True, help="'imagenet', 'last', 'none' or the path of a file"
+        "--weights", required=True, help="'coco', 'imagenet', 'last', 'none' or a path"
     )
     parser.add_argument("--logs", default=str(DEFAULT_LOGS_DIR), help="folder of checkpoints")
     parser.add_argument("--limit", type=int, help="use the first LIMIT images of the subset")
