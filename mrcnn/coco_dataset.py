@@ -7,7 +7,7 @@ from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 
 from mrcnn import coco_files
-from mrcnn.data import Dataset
+from mrcnn.dataset import Dataset
 
 
 class CocoDataset(Dataset):

@@ -4,7 +4,7 @@ import numpy as np
 from skimage.draw import disk, polygon, rectangle
 
 from mrcnn.config import Config
-from mrcnn.data import Dataset
+from mrcnn.dataset import Dataset
 
 NMS_THRESHOLD = 0.3
 COLOR_DISTANCE = 64  # in the channel that differs most

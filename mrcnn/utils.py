@@ -12,7 +12,7 @@ from mrcnn.boxes import (
     norm_boxes,
     trim_zeros,
 )
-from mrcnn.data import Dataset
+from mrcnn.dataset import Dataset
 from mrcnn.image import resize, resize_image
 from mrcnn.masks import (
     expand_mask,

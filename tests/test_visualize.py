@@ -292,8 +292,8 @@ def test_display_images(tmp_path):
     assert visualize.display_images([]) == []
     visualize.display_images(images, save_path=tmp_path / "x.png")
     assert (tmp_path / "x.png").stat().st_size > 0
-    with pytest.raises(ValueError, match="2 entries for 4 images"):
-        visualize.display_images(images, ["a", "b"])
+    with pytest.raises(ValueError, match="5 entries for 4 images"):
+        visualize.display_images(images, ["a"] * 5)
 
 
 def test_display_images_passes_on_how_to_map_values():
