@@ -1,6 +1,7 @@
 """`MaskRCNN` as its users see it: detect, train, go on, fail well."""
 
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -288,19 +289,36 @@ def test_images_without_objects_train_with_zero_box_and_mask_loss(tmp_path):
 
 
 class BrokenShapes(type(shapes())):
+    """Eight pictures, some of which have no masks."""
+
+    def __init__(self, broken):
+        super().__init__()
+        self.broken = broken
+        self.load_shapes(8, 64, 64)
+        self.prepare()
+
     def load_mask(self, image_id):
-        if image_id == 6:
+        if image_id in self.broken:
             raise KeyError("regions")
         return super().load_mask(image_id)
 
 
-def test_error_of_the_data_stops_training_and_names_the_image(tmp_path):
-    dataset = BrokenShapes()
-    dataset.load_shapes(8, 64, 64)
-    dataset.prepare()
+def test_errors_of_the_data_stop_training_and_name_the_image(tmp_path):
     model = tiny(tmp_path, "training", STEPS_PER_EPOCH=8)
-    with pytest.raises(RuntimeError, match=r"Image 6 .*load_mask: KeyError: 'regions'"):
-        model.train(dataset, None, 0.01, 1, layers="heads")
+    with (
+        warnings.catch_warnings(action="ignore"),
+        pytest.raises(RuntimeError, match=r"Image \d .*load_mask: KeyError: 'regions'"),
+    ):
+        model.train(BrokenShapes(range(2, 8)), None, 0.01, 1, layers="heads")
+
+
+def test_one_broken_image_is_left_out_with_a_warning(tmp_path):
+    model = tiny(tmp_path, "training", STEPS_PER_EPOCH=8)
+    words = r"left out of training: Image 6 .*load_mask: KeyError: 'regions'"
+    with pytest.warns(UserWarning, match=words) as caught:
+        model.train(BrokenShapes([6]), None, 0.01, 1, layers="heads")
+    assert model.epoch == 1
+    assert sum("Image 6" in str(warning.message) for warning in caught) == 1
 
 
 class MixedShapes(type(shapes())):
