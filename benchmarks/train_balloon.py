@@ -1,6 +1,7 @@
 """Trains Mask R-CNN on 61 photos of balloons, from ImageNet weights, and scores it on 13 others.
 
 python benchmarks/train_balloon.py --dataset DIR --output OUT
+python benchmarks/train_balloon.py --dataset DIR --score CHECKPOINT --side 768
 
 DIR is the data set of `samples/balloon/balloon.py`. Prints the mean losses of every 50 steps and
 COCO's numbers, and leaves a checkpoint of each epoch in OUT. The weights come with the package
@@ -105,28 +106,37 @@ def train(model, dataset, epochs):
     )
 
 
+def score(model, dataset):
+    """Prints COCO's numbers."""
+    start = time.time()
+    scores = evaluate(model, dataset)
+    print(f"scored {len(dataset.image_ids)} photos in {time.time() - start:.0f} seconds")
+    print(format_table(scores))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", required=True, help="folder that holds train and val")
-    parser.add_argument("--output", required=True, help="folder of the checkpoints")
+    parser.add_argument("--output", default="logs", help="folder of the checkpoints")
     parser.add_argument("--epochs", type=int, default=10, help="of 200 steps; default 10")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--score", metavar="FILE", help="score this checkpoint only")
+    parser.add_argument("--side", type=int, default=512, help="of the network's pictures")
     args = parser.parse_args()
 
     keras.utils.set_random_seed(args.seed)
     keras.utils.disable_interactive_logging()  # of Keras's progress bar
-    training, validation = load(args.dataset, "train"), load(args.dataset, "val")
-    model = MaskRCNN("training", TrainBalloonConfig(), args.output)
-    model.load_weights("imagenet")
-
-    start = time.time()
-    train(model, training, args.epochs)
-    steps = args.epochs * model.config.STEPS_PER_EPOCH
-    print(f"{steps} steps in {(time.time() - start) / 60:.1f} minutes")
-    start = time.time()
-    scores = evaluate(model, validation)
-    print(f"scored {len(validation.image_ids)} photos in {time.time() - start:.0f} seconds")
-    print(format_table(scores))
+    validation = load(args.dataset, "val")
+    config = TrainBalloonConfig()
+    config.IMAGE_MAX_DIM = args.side
+    model = MaskRCNN("inference" if args.score else "training", config, args.output)
+    model.load_weights(args.score or "imagenet")
+    if not args.score:
+        start = time.time()
+        train(model, load(args.dataset, "train"), args.epochs)
+        steps = args.epochs * config.STEPS_PER_EPOCH
+        print(f"{steps} steps in {(time.time() - start) / 60:.1f} minutes")
+    score(model, validation)
 
 
 if __name__ == "__main__":
