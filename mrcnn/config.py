@@ -20,6 +20,7 @@ _CHOICES = {
     "BBOX_LOSS_NORMALIZER": ("positives", "sampled"),
     "MASK_TARGET": ("crop_and_resize", "roi_align", "roi_align_binary"),
     "MASK_PASTE": ("resize", "padded", "sampled"),
+    "PRECISION": ("float32", "mixed_bfloat16", "mixed_float16"),
 }
 _CALLABLES = ("BACKBONE", "COMPUTE_BACKBONE_SHAPE")
 # Keys of matterport's first versions that nothing reads any more: what to do now.
@@ -180,6 +181,11 @@ class Config:
     SEED = None
     WORKERS = 2
     JIT_COMPILE = False
+
+    # Of features and their products; weights, boxes, scores and losses are float32 in any.
+    # "mixed_bfloat16" is faster where the machine has such instructions; "mixed_float16" is for
+    # older GPUs.
+    PRECISION = "float32"
 
     @_Derived
     def BATCH_SIZE(self):

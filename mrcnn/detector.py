@@ -94,7 +94,8 @@ class Detector:
         if molded:
             self._sides = molded[-1]["image"].shape[:2]
         sizes = [item["image"].shape for item in molded]
-        for indices in _same_shapes(sizes, self.config.BATCH_SIZE):
+        fill = self.graphs["detection"].jit_compile
+        for indices in _same_shapes(sizes, self.config.BATCH_SIZE, fill):
             batch = [molded[i] for i in indices]
             outputs = self.graphs["detection"].predict_on_batch(
                 {
@@ -298,11 +299,17 @@ class Detector:
         return steps(rpn_class, rpn_bbox, anchors, image_meta)
 
 
-def _same_shapes(shapes, batch_size):
-    """Splits images into lists of indices: equal shapes together, `batch_size` at most."""
+def _same_shapes(shapes, batch_size, fill=False):
+    """Splits images into lists of indices: equal shapes together, `batch_size` at most.
+
+    With `fill` the last list of several repeats its last index up to that size: XLA compiles a
+    program for each shape of a batch.
+    """
     by_shape = {}
     for i, shape in enumerate(shapes):
         by_shape.setdefault(shape, []).append(i)
     for indices in by_shape.values():
+        if fill and len(indices) > batch_size:
+            indices += indices[-1:] * (-len(indices) % batch_size)
         for start in range(0, len(indices), batch_size):
             yield indices[start : start + batch_size]

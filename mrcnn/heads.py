@@ -124,10 +124,11 @@ def box_head(
         for i, kernel in enumerate(kernels, 1)
     ]
     hidden = hidden_layers(convs, True, *norm) + hidden_layers(fcs, fc_norm, *norm)
-    class_logits = layers.Dense(num_classes, name="mrcnn_class_logits")
+    # In float32 under any policy: their few products cost nothing, and scores have no ties.
+    class_logits = layers.Dense(num_classes, dtype="float32", name="mrcnn_class_logits")
     class_probs = layers.Activation("softmax", dtype="float32", name="mrcnn_class")
-    deltas = layers.Dense(4 * num_classes, name="mrcnn_bbox_fc")
-    reshape_deltas = layers.Reshape((-1, num_classes, 4), name="mrcnn_bbox")
+    deltas = layers.Dense(4 * num_classes, dtype="float32", name="mrcnn_bbox_fc")
+    reshape_deltas = layers.Reshape((-1, num_classes, 4), dtype="float32", name="mrcnn_bbox")
     squeeze = layers.Reshape((-1, channels), name="pool_squeeze")
 
     def head(pooled):

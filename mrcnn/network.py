@@ -4,11 +4,14 @@ Shapes: B images, H W, A anchors, N proposals, T training ROIs, P of them that m
 M ground truths, D detections, K classes, C channels.
 """
 
+import contextlib
+
 import keras
 import numpy as np
 
 from mrcnn import detection_layers, layers, target_layers
 from mrcnn.backbone import ResNetStyle, build_backbone, fpn
+from mrcnn.folding import fold_batch_norm
 from mrcnn.heads import box_head, mask_head, rpn_head
 from mrcnn.image import parse_image_meta
 from mrcnn.training import NamedWeightsModel, TrainingModel
@@ -26,14 +29,29 @@ def build_network(config, training=False):
         `training`, `training` have matterport's inputs and outputs; `detection` gives `detect`
         what it needs and no more.
     """
-    trunk = build_trunk(config)
-    heads = build_heads(config)
-    # First: Keras answers `layer.output` with the tensor of the first graph.
-    graphs = {"inference": inference_graph(config, trunk, heads)}
-    graphs["detection"] = detection_graph(config, trunk, heads)
-    if training:
-        graphs["training"] = training_graph(config, trunk, heads)
+    with default_policy(config.PRECISION):
+        trunk = build_trunk(config)
+        heads = build_heads(config)
+        # First: Keras answers `layer.output` with the tensor of the first graph.
+        graphs = {"inference": inference_graph(config, trunk, heads)}
+        graphs["detection"] = detection_graph(config, trunk, heads)
+        if training:
+            graphs["training"] = training_graph(config, trunk, heads)
     return graphs
+
+
+@contextlib.contextmanager
+def default_policy(name):
+    """Inside it, layers are made with this dtype policy of Keras, unless they name another.
+
+    Those of anchors, boxes, scores and losses do: they are float32.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def build_trunk(config):
@@ -75,10 +93,15 @@ def build_trunk(config):
         "pyramid": pyramid,
         "anchors": anchors,
         **{
-            name: keras.layers.Concatenate(axis=1, name=name)(list(levels))  # (B, A, 2 or 4)
+            name: concatenate(levels, name)  # (B, A, 2 or 4)
             for name, levels in zip(names, outputs, strict=True)
         },
     }
+
+
+def concatenate(levels, name=None):
+    """Tensors [B, A_l, ...] of all levels -> float32 [B, A, ...]."""
+    return keras.layers.Concatenate(axis=1, dtype="float32", name=name)(list(levels))
 
 
 def compute_backbone_shapes(config, image_shape):
@@ -137,7 +160,7 @@ def build_heads(config):
 def propose(config, trunk, anchors, count, pre_nms_limit):
     """The `count` best proposals among the anchors of each level: float [B, N, 4], normalised."""
     if not config.RPN_NMS_PER_LEVEL:
-        anchors = [keras.layers.Concatenate(axis=1)(anchors)]
+        anchors = [concatenate(anchors)]
     return layers.ProposalLayer(
         count,
         config.RPN_NMS_THRESHOLD,
@@ -213,7 +236,7 @@ def detection_graph(config, trunk, heads):
             logits, stages["detections"]
         )
     inputs = {name: trunk[name] for name in ("input_image", "input_image_meta")}
-    return keras.Model(inputs, outputs, name="mask_rcnn")
+    return fold_batch_norm(keras.Model(inputs, outputs, name="mask_rcnn"))
 
 
 def training_graph(config, trunk, heads):
@@ -279,7 +302,7 @@ def training_graph(config, trunk, heads):
         mask_logits = heads["mask"](mask_features, logits=True)
         losses["mrcnn_mask_loss"] = (roi_class[:, :positives], roi["target_masks"], mask_logits)
         outputs.append(heads["mask"](mask_features))
-    outputs += [proposals, keras.layers.Identity(name="output_rois")(roi["rois"])]
+    outputs += [proposals, keras.layers.Identity(dtype="float32", name="output_rois")(roi["rois"])]
     box_loss = {"beta": config.SMOOTH_L1_BETA, "normalizer": config.BBOX_LOSS_NORMALIZER}
     constants = {"rpn_bbox_loss": box_loss, "mrcnn_bbox_loss": box_loss}
     return TrainingModel(

@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from mrcnn import hdf5
+from mrcnn.folding import fold_batch_norm
 
 # What `train(layers=...)` accepts besides a regular expression of layer names; EfficientNet's
 # blocks 3, 4 and 6 are the first of stages 3, 4 and 5.
@@ -88,6 +89,11 @@ class TrainingModel(NamedWeightsModel):
         self.loss_names, self.loss_weights = list(losses), dict(loss_weights)
         self.weight_decay, self.decay_by_size = weight_decay, decay_by_size
         self.trackers = [keras.metrics.Mean(name=key) for key in ("loss", *losses)]
+        folded = fold_batch_norm(self)
+        self._run = lambda *args, **kwargs: folded(*args, **kwargs)  # hidden from `self.layers`
+
+    def call(self, inputs, training=None, mask=None):
+        return self._run(inputs, training=training)
 
     @property
     def metrics(self):

@@ -70,10 +70,11 @@ def test_given_anchors_are_the_models_own(preset, tmp_path):
     expected = model.graphs["detection"].predict_on_batch(
         {"input_image": molded, "input_image_meta": metas}
     )
-    np.testing.assert_allclose(outputs[0], expected["detections"], atol=1e-6)
+    # The detection graph folds BatchNorm into the convolutions, which rounds otherwise.
+    np.testing.assert_allclose(outputs[0], expected["detections"], atol=5e-5)
     own_class = outputs[0][0, :, 4].astype(int)
     masks = outputs[3][0, np.arange(len(own_class)), :, :, own_class]
-    np.testing.assert_allclose(masks, expected["masks"][0], atol=1e-6)
+    np.testing.assert_allclose(masks, expected["masks"][0], atol=5e-5)
 
 
 def test_other_anchors_give_other_proposals(model):
