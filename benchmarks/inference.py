@@ -1,0 +1,220 @@
+"""How near `detect` comes to the machine's arithmetic limit, stage by stage.
+
+python benchmarks/inference.py
+KERAS_BACKEND=jax python benchmarks/inference.py --sides 1024 --batch 8 --peer torchvision
+
+ResNet-50 in matterport's numerics, 81 classes, 1000 proposals, 100 detections with masks, random
+weights. The floor is the time that the network's multiply-adds take at the rate of this machine's
+own float32 matrix product, measured in the same run before and after: at a ratio of 1 there is
+nothing but matrix products, and bfloat16 can go below it. `detect` runs from uint8 images to
+full-size masks. The stages run by themselves, compiled one by one, so they do not add up exactly.
+All times are medians after a warm-up.
+"""
+
+import argparse
+import json
+
+import keras
+import machine
+import numpy as np
+import peer
+from skimage import data
+from skimage.transform import resize
+
+from mrcnn import network
+from mrcnn.config import Config
+from mrcnn.detection_layers import ClassMasks
+from mrcnn.folding import fold_batch_norm
+from mrcnn.model import MaskRCNN
+from mrcnn.unmold import unmold_detections
+
+CLASSES = 81
+# All that is neither the trunk nor a head.
+PLUMBING = ("mold", "proposals", "RoIAlign 7x7", "detection", "RoIAlign 14x14", "unmold")
+
+
+def make_config(side, precision, batch, jit):
+    class BenchmarkConfig(Config):
+        NAME = "benchmark"
+        BACKBONE = "resnet50"
+        NUM_CLASSES = CLASSES
+        IMAGE_MIN_DIM = IMAGE_MAX_DIM = side
+        IMAGES_PER_GPU = batch
+        DETECTION_MIN_CONFIDENCE = 0.0
+        PRECISION = precision
+        JIT_COMPILE = jit
+
+    return BenchmarkConfig()
+
+
+def pictures(side, count):
+    """Photos, uint8 [side, side, 3]."""
+    photo = (resize(data.astronaut(), (side, side)) * 255).astype(np.uint8)
+    return [np.roll(photo, 10 * i, axis=1) for i in range(count)]
+
+
+def split(config):
+    """The network's tensors by name, and its stages: (stage, names of what goes in and out)."""
+    with network.default_policy(config.PRECISION):
+        trunk, heads = network.build_trunk(config), network.build_heads(config)
+        levels = trunk["anchors"]["levels"]
+        tensors = network.detection_stages(config, trunk, heads, levels)
+        logits = heads["mask"](tensors["mask_features"], logits=True)
+        tensors["masks"] = ClassMasks(name="class_masks")(logits, tensors["detections"])
+    tensors |= {name: trunk[name] for name in ("input_image", "input_image_meta")}
+    tensors |= {name: trunk[name] for name in ("rpn_class", "rpn_bbox")}
+    tensors |= {f"P{i}": tensor for i, tensor in enumerate(trunk["pyramid"], 2)}
+    tensors |= {f"anchors{i}": tensor for i, tensor in enumerate(levels, 2)}
+    images = [tensors["input_image"], tensors["input_image_meta"]]
+    whole = keras.Model(images, tensors["masks"])
+    tensors["box_features"] = whole.get_layer("roi_align_classifier").output
+    meta, rpn, boxes = "input_image_meta", ["rpn_class", "rpn_bbox"], ["mrcnn_class", "mrcnn_bbox"]
+    pyramid, anchors = [f"P{i}" for i in range(2, 7)], [f"anchors{i}" for i in range(2, 7)]
+    return tensors, [
+        ("trunk", ["input_image", meta], [*pyramid, *rpn, *anchors]),
+        ("proposals", [*rpn, *anchors, meta], ["rois"]),
+        ("RoIAlign 7x7", ["rois", meta, *pyramid[:4]], ["box_features"]),
+        ("box head", ["box_features"], boxes),
+        ("detection", ["rois", *boxes, meta], ["detections"]),
+        ("RoIAlign 14x14", ["detections", meta, *pyramid[:4]], ["mask_features"]),
+        ("mask head", ["mask_features", "detections"], ["masks"]),
+    ]
+
+
+def time_stages(config, model, images, repeats):
+    """Each stage's seconds and multiply-adds for a batch, and what it found: two dicts."""
+    time, (molded, metas, windows) = machine.seconds(lambda: model.mold_inputs(images), repeats)
+    stages = {"mold": (time, 0)}
+    tensors, parts = split(config)
+    have = {"input_image": molded, "input_image_meta": metas}
+    have = {name: keras.ops.convert_to_tensor(array) for name, array in have.items()}
+    for stage, inputs, outputs in parts:
+        part = keras.Model([tensors[name] for name in inputs], [tensors[name] for name in outputs])
+        part = fold_batch_norm(part)
+        run = machine.compiled_model(part, config.JIT_COMPILE)
+        given = [have[name] for name in inputs]
+        time, values = machine.seconds(lambda run=run, given=given: run(given), repeats)
+        have |= dict(zip(outputs, values, strict=True))
+        shapes = [
+            keras.Input(batch_shape=x.shape, dtype=tensors[name].dtype)
+            for name, x in zip(inputs, given, strict=True)
+        ]
+        stages[stage] = time, sum(machine.multiply_adds(part, shapes).values())
+    found = {
+        name: keras.ops.convert_to_numpy(have[name]) for name in ("rois", "detections", "masks")
+    }
+
+    def unmold():
+        return [
+            unmold_detections(boxes, masks, image.shape, molded.shape[1:], window)
+            for boxes, masks, image, window in zip(
+                found["detections"], found["masks"], images, windows, strict=True
+            )
+        ]
+
+    stages["unmold"] = machine.seconds(unmold, repeats)[0], 0
+    return stages, found
+
+
+def measure(side, precision, args):
+    """One size and precision: a dict of numbers."""
+    config = make_config(side, precision, args.batch, args.jit)
+    images = pictures(side, args.batch)
+    model = MaskRCNN("inference", config, "logs")
+    ways = {"ours": lambda: model.detect(images)}
+    if args.peer:
+        theirs = peer.detector(side, CLASSES, precision, images)
+        ways["torchvision"] = lambda: theirs(images)
+    before = machine.rates()
+    times = machine.in_turn(ways, args.repeats)
+    stages, found = time_stages(config, model, images, args.repeats)
+    rates = machine.best_rates(before, machine.rates())
+    total = sum(count for _, count in stages.values())
+    floor = 2 * total / rates["matmul float32"]
+    result = {
+        "side": side,
+        "precision": precision,
+        "batch": args.batch,
+        "proposals": int((found["rois"] != 0).any(axis=-1).sum() / args.batch),
+        "detections": int((found["detections"][..., 4] > 0).sum() / args.batch),
+        "gmac": total / 1e9,
+        "rates_gflops": {name: rate / 1e9 for name, rate in rates.items()},
+        "floor_s": floor,
+        "detect_s": times["ours"],
+        "ratio": times["ours"] / floor,
+        "images_per_s": args.batch / times["ours"],
+        "achieved_gflops": 2 * total / times["ours"] / 1e9,
+        "plumbing_share": sum(stages[name][0] for name in PLUMBING) / times["ours"],
+        "stages": {
+            name: {
+                "seconds": seconds,
+                "gmac": count / 1e9,
+                "ratio": seconds * rates["matmul float32"] / (2 * count) if count else None,
+            }
+            for name, (seconds, count) in stages.items()
+        },
+    }
+    dtype = {"mixed_bfloat16": "bfloat16", "mixed_float16": "bfloat16"}.get(precision, "float32")
+    result["share_of_peak"] = 2 * total / times["ours"] / rates[f"matmul {dtype}"]
+    if args.peer:
+        result |= {
+            "torchvision_s": times["torchvision"],
+            "times_torchvision": times["torchvision"] / times["ours"],
+        }
+    return result
+
+
+def show(result):
+    print(
+        f"\n{result['side']}x{result['side']} {result['precision']}, batch {result['batch']}: "
+        f"{result['proposals']} proposals and {result['detections']} detections an image, "
+        f"{result['gmac']:.0f} GMAC"
+    )
+    print(machine.show_rates(result["rates_gflops"]))
+    print("| stage | ms | floor, ms | ratio |\n| --- | --- | --- | --- |")
+    peak = result["rates_gflops"]["matmul float32"]
+    for name, stage in result["stages"].items():
+        floor = (
+            f"{2000 * stage['gmac'] / peak:.0f} | {stage['ratio']:.2f}" if stage["ratio"] else "|"
+        )
+        print(f"| {name} | {1000 * stage['seconds']:.1f} | {floor} |")
+    print(
+        f"| **detect** | {1000 * result['detect_s']:.0f} | {1000 * result['floor_s']:.0f} | "
+        f"**{result['ratio']:.2f}** |\n"
+        f"{result['images_per_s']:.2f} images/s, {result['achieved_gflops']:.0f} GFLOP/s, "
+        f"{100 * result['share_of_peak']:.0f} % of the matrix product's rate in this precision; "
+        f"neither trunk nor heads: {100 * result['plumbing_share']:.1f} %"
+    )
+    if "torchvision_s" in result:
+        print(
+            f"torchvision: {1000 * result['torchvision_s']:.0f} ms, "
+            f"{result['times_torchvision']:.2f} times ours"
+        )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sides", type=int, nargs="+", default=[1024, 512])
+    parser.add_argument(
+        "--precisions", nargs="+", default=["float32", "mixed_bfloat16"], metavar="PRECISION"
+    )
+    parser.add_argument("--batch", type=int, default=1, help="images in one call and batch")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--jit", action="store_true", help="compile with XLA (JAX always does)")
+    parser.add_argument("--peer", choices=["torchvision"], help="measured in turn with ours")
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    args = parser.parse_args()
+
+    results = {"machine": machine.describe(), "results": []}
+    for side in args.sides:
+        for precision in args.precisions:
+            keras.utils.set_random_seed(0)
+            results["results"].append(measure(side, precision, args))
+            if not args.json:
+                show(results["results"][-1])
+            keras.backend.clear_session()
+    print(json.dumps(results, indent=2) if args.json else f"\n{results['machine']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""How near a training step comes to the machine's arithmetic limit.
+
+python benchmarks/training.py
+KERAS_BACKEND=jax python benchmarks/training.py --sides 1024 --batch 8 --steps 20 --peer torchvision
+
+ResNet-50 in matterport's numerics, 81 classes, all layers trained, BatchNorm fixed, 200 ROIs an
+image, mask head on the 66 that may be positive, random weights; 70 objects an image, so that
+torchvision, whose mask head runs on the positives it finds, has as many. The floor is the time of
+the multiply-adds of the network and of its two gradients (by features and by weights; the first
+convolution has only the second) at the rate of this machine's own float32 matrix product. Every
+row is a process of its own, for its peak memory; stock `fit`, median of several epochs of `--steps`
+steps, after one to warm up.
+"""
+
+import argparse
+import itertools
+import json
+import multiprocessing
+import resource
+import statistics
+import time
+
+CLASSES, ROIS, OBJECTS = 81, 200, 70
+
+
+def make_config(side, precision, batch, jit):
+    from mrcnn.config import Config
+
+    class BenchmarkConfig(Config):
+        NAME = "benchmark"
+        BACKBONE = "resnet50"
+        NUM_CLASSES = CLASSES
+        IMAGE_MIN_DIM = IMAGE_MAX_DIM = side
+        IMAGES_PER_GPU = batch
+        TRAIN_ROIS_PER_IMAGE = ROIS
+        PRECISION = precision
+        JIT_COMPILE = jit
+
+    return BenchmarkConfig()
+
+
+def make_batch(config):
+    """Random images and objects, as `DataGenerator` gives them."""
+    import numpy as np
+
+    from mrcnn.image import compose_image_meta
+
+    rng, side = np.random.default_rng(0), config.IMAGE_MAX_DIM
+    batch, limit = config.BATCH_SIZE, config.MAX_GT_INSTANCES
+    class_ids, boxes = np.zeros((batch, limit), np.int32), np.zeros((batch, limit, 4), np.float32)
+    class_ids[:, :OBJECTS] = rng.integers(1, CLASSES, (batch, OBJECTS))
+    size = np.exp(rng.uniform(np.log(16), np.log(side / 2), (batch, OBJECTS, 2)))
+    corner = rng.uniform(0, side - size)
+    boxes[:, :OBJECTS] = np.around(np.concatenate([corner, corner + size], axis=-1))
+    shape = (side, side, 3)
+    active = np.ones(CLASSES, np.int32)
+    meta = compose_image_meta(0, shape, shape, (0, 0, side, side), 1.0, active)
+    return {
+        "input_image": rng.normal(0, 50, (batch, *shape)).astype(np.float32),
+        "input_image_meta": np.stack([meta] * batch),
+        "input_rpn_match": np.zeros((batch, 0, 1), np.int32),
+        "input_rpn_bbox": np.zeros((batch, 0, 4), np.float32),
+        "input_gt_class_ids": class_ids,
+        "input_gt_boxes": boxes,
+        "input_gt_masks": np.ones((batch, *config.MINI_MASK_SHAPE, limit), bool),
+    }
+
+
+def step_multiply_adds(model, config):
+    """Of the losses and their gradients."""
+    import keras
+    import machine
+
+    losses = model.outputs[-len(model.loss_names) :]
+    graph = keras.Model(model.inputs, losses)
+    sides = (config.IMAGE_MAX_DIM, config.IMAGE_MAX_DIM)
+    counts = machine.multiply_adds(graph, machine.sized(graph, config.BATCH_SIZE, sides))
+    return 3 * sum(counts.values()) - counts["conv1"]
+
+
+def time_fit(model, batch, steps, epochs):
+    """Seconds of a step in each epoch after the first, and the losses of the last epoch."""
+    import keras
+
+    class Constant(keras.utils.PyDataset):
+        def __len__(self):
+            return steps
+
+        def __getitem__(self, index):
+            return (batch,)
+
+    class Times(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.times = []
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.start = time.perf_counter()
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.times.append((time.perf_counter() - self.start) / steps)
+
+    watch = Times()
+    history = model.fit(Constant(), epochs=epochs + 1, verbose=0, callbacks=[watch])
+    return watch.times, {name: values[-1] for name, values in history.history.items()}
+
+
+def measure(case):
+    """One row, in a process of its own: a dict of numbers."""
+    side, precision, jit, who, args = case
+    import keras
+    import machine
+
+    keras.utils.set_random_seed(0)
+    before = machine.rates()
+    config = make_config(side, precision, args.batch, jit)
+    batch, losses = make_batch(config), None
+    row = {"who": who, "side": side, "precision": precision, "xla": jit, "batch": args.batch}
+    if who == "torchvision":
+        import peer
+
+        objects = batch["input_gt_boxes"][:, :OBJECTS], batch["input_gt_class_ids"][:, :OBJECTS]
+        images = batch["input_image"] / 255 + 0.5
+        step = peer.trainer(side, CLASSES, ROIS, precision, images, *objects)
+        times = []
+        for _ in range(args.repeats + 1):
+            start = time.perf_counter()
+            for _ in range(args.steps):
+                step()
+            times.append((time.perf_counter() - start) / args.steps)
+    else:
+        from mrcnn.model import MaskRCNN
+
+        model = MaskRCNN("training", config, "logs")
+        model.set_trainable(".*", verbose=0)
+        # So slow that random weights stay finite.
+        model.compile(1e-7, config.LEARNING_MOMENTUM)
+        start = time.perf_counter()
+        times, losses = time_fit(model.keras_model, batch, args.steps, args.repeats)
+        row["first_epoch_s"] = times[0] * args.steps
+        row["gmac"] = step_multiply_adds(model.keras_model, config) / 1e9
+    rates = machine.best_rates(before, machine.rates())
+    row |= {
+        "step_s": statistics.median(times[1:]),
+        "images_per_s": args.batch / statistics.median(times[1:]),
+        "losses": losses,
+        "peak_memory_gb": peak_memory(who) / 1e9,
+        "rates_gflops": {name: rate / 1e9 for name, rate in rates.items()},
+        "machine": machine.describe(),
+    }
+    if losses:
+        row["floor_s"] = 2e9 * row["gmac"] / rates["matmul float32"]
+        row["ratio"] = row["step_s"] / row["floor_s"]
+        peak = rates["matmul float32" if precision == "float32" else "matmul bfloat16"]
+        row["share_of_peak"] = 2e9 * row["gmac"] / row["step_s"] / peak
+    return row
+
+
+def peak_memory(who):
+    """Bytes: of the GPU where there is one, else resident in main memory."""
+    if who == "torchvision":
+        import torch
+
+        if torch.cuda.is_available():
+            return torch.cuda.max_memory_allocated()
+    else:
+        import keras
+
+        if keras.backend.backend() == "jax":
+            import jax
+
+            found = jax.devices()[0].memory_stats()
+            if found:
+                return found["peak_bytes_in_use"]
+        else:
+            import tensorflow as tf
+
+            if tf.config.list_physical_devices("GPU"):
+                return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def show(row):
+    name = f"{row['who']}, {row['precision']}" + (", XLA" if row["xla"] else "")
+    ratio = f"{row['floor_s']:.2f} | {row['ratio']:.2f}" if row["losses"] else "|"
+    print(
+        f"| {name} | {row['side']} | {row['batch']} | {row['step_s']:.2f} | {ratio} | "
+        f"{row['images_per_s']:.2f} | {row['peak_memory_gb']:.1f} |",
+        flush=True,
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sides", type=int, nargs="+", default=[512])
+    parser.add_argument(
+        "--precisions", nargs="+", default=["float32", "mixed_bfloat16"], metavar="PRECISION"
+    )
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=1, help="of an epoch; more on a GPU")
+    parser.add_argument("--repeats", type=int, default=5, help="epochs that are timed")
+    parser.add_argument("--xla", action="store_true", help="both with and without XLA")
+    parser.add_argument("--peer", choices=["torchvision"])
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    args = parser.parse_args()
+
+    cases = [
+        (side, precision, jit, who, args)
+        for side, precision in itertools.product(args.sides, args.precisions)
+        for who, jit in [
+            ("ours", False),
+            *([("ours", True)] if args.xla else []),
+            *([(args.peer, False)] if args.peer else []),
+        ]
+    ]
+    if not args.json:
+        print("| step | side | batch | s | floor, s | ratio | images/s | peak memory, GB |")
+        print("| --- " * 8 + "|", flush=True)
+    rows = []
+    for case in cases:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            rows.append(pool.apply(measure, (case,)))
+        if not args.json:
+            show(rows[-1])
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return
+    print("\nlosses of the last epoch:")
+    for row in filter(lambda row: row["losses"], rows):
+        values = ", ".join(f"{name} {value:.4f}" for name, value in row["losses"].items())
+        print(f"{row['precision']}{', XLA' if row['xla'] else ''}: {values}")
+    print(rows[0]["machine"])
+
+
+if __name__ == "__main__":
+    main()
