@@ -86,7 +86,7 @@ def run_demo(output, steps=2600, seed=0):
     return scores
 
 
-def train_demo(model_dir, steps=2600, seed=0, epochs=EPOCHS, callbacks=None):
+def train_demo(model_dir, steps=2600, seed=0, epochs=EPOCHS, callbacks=None, config=None):
     """Trains a new model on 2000 pictures of shapes.
 
     Args:
@@ -95,12 +95,13 @@ def train_demo(model_dir, steps=2600, seed=0, epochs=EPOCHS, callbacks=None):
         seed: int, as in `run_demo`.
         epochs: int, parts of the training; each ends with a validation and a checkpoint.
         callbacks: list of `keras.callbacks.Callback`, or None.
+        config: `DemoConfig`, or None for its defaults; its STEPS_PER_EPOCH is set.
 
     Returns:
         The `MaskRCNN`, and a `Dataset` of 50 pictures that it has not seen.
     """
     keras.utils.set_random_seed(seed)
-    config = DemoConfig()
+    config = config or DemoConfig()
     config.STEPS_PER_EPOCH = math.ceil(steps / epochs)
     train_set, held_out = ShapesDataset(), ShapesDataset()
     train_set.load_shapes(2000, *config.IMAGE_SHAPE[:2], seed=2 * seed)

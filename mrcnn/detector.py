@@ -9,7 +9,13 @@ import keras
 import numpy as np
 
 from mrcnn.ground_truth import mold
-from mrcnn.image import compose_image_meta, resize_image, to_model_image
+from mrcnn.image import (
+    bucket_sides,
+    compose_image_meta,
+    pad_to,
+    resize_image,
+    to_model_image,
+)
 from mrcnn.layers import ProposalSteps
 from mrcnn.network import compute_backbone_shapes
 from mrcnn.unmold import unmold_detections
@@ -192,10 +198,12 @@ class Detector:
                 f'{name} has shape {image.shape}; IMAGE_RESIZE_MODE "none" takes sides that are '
                 'multiples of 64 only, use "square" or "pad64"'
             )
-        meta = compose_image_meta(
-            0, image.shape, resized.shape, window, scale, np.zeros(config.NUM_CLASSES, "int32")
-        )
-        return {"image": mold(resized, window, config), "meta": meta, "window": window}
+        sides = bucket_sides(resized.shape[:2], config.IMAGE_BUCKETS)
+        shape = (*sides, resized.shape[2])
+        active = np.zeros(config.NUM_CLASSES, "int32")
+        meta = compose_image_meta(0, image.shape, shape, window, scale, active)
+        molded = pad_to(mold(resized, window, config), sides)
+        return {"image": molded, "meta": meta, "window": window}
 
     # Inspection.
 

@@ -4,6 +4,7 @@ Shape legend: H, W size in pixels; C channels; K classes, background included. A
 `[H, W, C]`. A box is `y1, x1, y2, x2` in pixels, half-open: row `y2` and column `x2` lie outside.
 """
 
+import math
 import warnings
 
 import numpy as np
@@ -325,6 +326,13 @@ def pad_to(image, sides):
     """Pads an image `[H, W, ...]` with zeros at the bottom and right to `sides`."""
     padding = [(0, side - have) for side, have in zip(sides, image.shape, strict=False)]
     return np.pad(image, [*padding, *[(0, 0)] * (image.ndim - 2)]) if np.any(padding) else image
+
+
+def bucket_sides(sides, buckets):
+    """The smallest (height, width) of a list that an image fits into; its own where none is."""
+    height, width = sides
+    fitting = [bucket for bucket in buckets or [] if bucket[0] >= height and bucket[1] >= width]
+    return min(fitting, key=math.prod, default=(height, width))
 
 
 def parse_image_meta(meta):

@@ -8,6 +8,7 @@ import pytest
 from tiny import TinyConfig, shapes, tiny_of
 
 from mrcnn.anchors import generate_pyramid_anchors
+from mrcnn.detector import _same_shapes
 from mrcnn.model import MaskRCNN
 from mrcnn.presets import PRESETS
 
@@ -286,3 +287,41 @@ def test_training_steps_with_matterports_targets(training_model):
     distance = np.abs(found["rpn_bbox"][:, 5] - deltas[:, 0])
     smooth = np.where(distance < 1, 0.5 * distance**2, distance - 0.5)
     assert float(found["rpn_bbox_loss"]) == pytest.approx(smooth.mean(), rel=1e-5)
+
+
+def test_buckets_bound_the_number_of_shapes(tmp_path):
+    config = tiny_of("matterport/mask_rcnn_coco")
+    config.IMAGE_RESIZE_MODE, config.IMAGE_MIN_DIM = "pad64", 64
+    config.IMAGE_BUCKETS = [(128, 192), (128, 128), (256, 256)]
+    model = MaskRCNN("inference", config, tmp_path)
+    rng = np.random.default_rng(0)
+    sides = [(64, 70), (64, 120), (100, 150), (200, 70), (300, 64)]
+    images = [rng.integers(0, 256, (*side, 3), dtype=np.uint8) for side in sides]
+    molded, metas, windows = zip(*(model.mold_inputs([image]) for image in images), strict=True)
+    # 64 x 70 becomes 64 x 128 and fits 128 x 128, smaller than 128 x 192; 300 fits nowhere: 320.
+    expected = [(128, 128), (128, 128), (128, 192), (256, 256), (320, 64)]
+    assert [x.shape[1:3] for x in molded] == expected
+    assert [tuple(meta[0, 4:6]) for meta in metas] == expected
+    assert windows[0].tolist() == [[0, 29, 64, 99]]  # (128 - 70) / 2 = 29, then 64 rows below
+    assert molded[0][0, :64, 29:99].any(axis=-1).all() and not molded[0][0, 64:].any()
+    for found, image in zip(model.detect(images), images, strict=True):
+        assert len(found["rois"]) and (found["rois"][:, 2:] <= image.shape[:2]).all()
+        assert found["masks"].shape[:2] == image.shape[:2]
+
+
+@pytest.mark.parametrize("bucket", [(100, 128), (128,), 128, (0, 64)])
+def test_bad_buckets_are_refused(bucket, tmp_path):
+    config = tiny_of("matterport/mask_rcnn_coco")
+    config.IMAGE_RESIZE_MODE, config.IMAGE_MIN_DIM, config.IMAGE_BUCKETS = "pad64", 64, [bucket]
+    with pytest.raises(ValueError, match=r"IMAGE_BUCKETS has .* multiples of 64"):
+        MaskRCNN("inference", config, tmp_path)
+    config.IMAGE_RESIZE_MODE, config.IMAGE_BUCKETS = "square", [(128, 128)]
+    with pytest.raises(ValueError, match="IMAGE_BUCKETS has no effect in mode 'square'"):
+        MaskRCNN("inference", config, tmp_path)
+
+
+def test_last_batch_of_several_is_filled_up():
+    # 5 images of one shape and one of another, in batches of 2: XLA sees [2, ...] and [1, ...].
+    shapes = ["a", "b", "a", "a", "a", "a"]
+    assert list(_same_shapes(shapes, 2)) == [[0, 2], [3, 4], [5], [1]]
+    assert list(_same_shapes(shapes, 2, fill=True)) == [[0, 2], [3, 4], [5, 5], [1]]

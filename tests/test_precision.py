@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
+from tiny import TinyConfig, shapes
 
 from mrcnn.model import MaskRCNN
-from tests.tiny import TinyConfig, shapes
 
 HALF = ("mixed_bfloat16", "mixed_float16")
 
