@@ -21,7 +21,7 @@ from mrcnn.ground_truth import (
     mold,
     to_ground_truth,
 )
-from mrcnn.image import pad_to, parse_image_meta, with_image_shape
+from mrcnn.image import parse_image_meta, with_image_shape
 
 __all__ = ["DataGenerator", "Dataset"]
 
@@ -225,11 +225,8 @@ class DataGenerator(keras.utils.PyDataset):
         sides = tuple(max(image.shape[axis] for image in images) for axis in (0, 1))
         size, limit = len(samples), self.config.MAX_GT_INSTANCES
         mask_sides = self.config.MINI_MASK_SHAPE if self.config.USE_MINI_MASK else sides
-        windows = [parse_image_meta(meta)["window"].astype(int) for meta in metas]
-        pictures = zip(images, windows, strict=True)
-        molded = [mold(image, window, self.config) for image, window in pictures]
         inputs = {
-            "input_image": np.stack([pad_to(image, sides) for image in molded]),
+            "input_image": np.zeros((size, *sides, images[0].shape[2]), np.float32),
             "input_image_meta": np.stack([with_image_shape(meta, sides) for meta in metas]),
             "input_rpn_match": np.zeros((size, 0, 1), np.int32),
             "input_rpn_bbox": np.zeros((size, 0, 4), np.float32),
@@ -237,7 +234,10 @@ class DataGenerator(keras.utils.PyDataset):
             "input_gt_boxes": np.zeros((size, limit, 4), np.float32),
             "input_gt_masks": np.zeros((size, *mask_sides, limit), bool),
         }
-        for i, instances in enumerate(class_ids):
+        for i, (image, instances) in enumerate(zip(images, class_ids, strict=True)):
+            window = parse_image_meta(metas[i])["window"].astype(int)
+            height, width = image.shape[:2]
+            inputs["input_image"][i, :height, :width] = mold(image, window, self.config)
             inputs["input_gt_class_ids"][i, : len(instances)] = instances
             inputs["input_gt_boxes"][i, : len(instances)] = boxes[i]
             height, width = masks[i].shape[:2]
