@@ -1,5 +1,6 @@
 import gc
 import itertools
+import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +12,7 @@ from skimage import io
 from mrcnn.config import Config
 from mrcnn.data import DataGenerator, Dataset
 from mrcnn.ground_truth import load_image_gt, mold
+from mrcnn.masks import minimize_mask
 
 SIZE = 64
 
@@ -210,6 +212,45 @@ def test_instances_left_empty_are_dropped():
     # the second square: rows 4 + 8 .. 4 + 16
     assert class_ids.tolist() == [2] and boxes.tolist() == [[12, 16, 20, 32]]
     assert mask.shape[2] == 1
+
+
+@pytest.mark.parametrize("mode", ["square", "crop", "none"])
+def test_mini_masks_are_those_of_the_full_size(mode):
+    dataset = TinyDataset([1, 2, 2], size=(128, 128))
+    masks = np.random.default_rng(0).random((128, 128, 3)) > 0.5
+    masks[:, :, 0] = masks[40:, :, 1] = False  # no pixel; maybe outside the crop
+    dataset.load_mask = lambda image_id: (masks, [1, 2, 2])
+    seen = set()
+    for seed in range(8):
+        full, mini = (
+            load_image_gt(
+                *(dataset, config(IMAGE_RESIZE_MODE=mode), 0),
+                use_mini_mask=small,
+                rng=np.random.default_rng(seed),
+            )
+            for small in (False, True)
+        )
+        for one, other in zip(full[:4], mini[:4], strict=True):
+            np.testing.assert_array_equal(one, other)
+        expected = minimize_mask(full[3], full[4], (4, 5))
+        np.testing.assert_array_equal(mini[4], expected)
+        seen.add(len(full[2]))
+    assert seen == ({1, 2} if mode == "crop" else {2})
+
+
+def test_masks_of_full_size_are_made_once():
+    # 40 masks of 640 x 640 are 16.4 MB; the picture takes 1.2 MB, its resizing in float64 2.4.
+    dataset = TinyDataset([1] * 40, size=(320, 320))
+    masks = np.zeros((320, 320, 40), bool)
+    masks[8:16, 16:32] = True
+    dataset.load_mask = lambda image_id: (masks, [1] * 40)
+    large = config(IMAGE_MIN_DIM=640, IMAGE_MAX_DIM=640)
+    tracemalloc.start()
+    load_image_gt(dataset, large, 0, use_mini_mask=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    full_size = 640 * 640 * 40
+    assert full_size < peak < 1.5 * full_size
 
 
 def test_augmentation_moves_image_masks_and_boxes_together():
