@@ -8,6 +8,7 @@ Boxes are `y1, x1, y2, x2` in pixels of the resized image, half-open.
 import functools
 import itertools
 import math
+import time
 import warnings
 
 import keras
@@ -64,6 +65,7 @@ class DataGenerator(keras.utils.PyDataset):
         epoch: int, counts finished epochs; set it to go on from another one.
         error: the exception that the last failing batch raised, or None. TensorFlow's `fit`
             raises one of its own instead, which only quotes it.
+        ready: dict, by index of a batch when it was made last, in `time.perf_counter` seconds.
 
     Example:
 
@@ -113,6 +115,7 @@ class DataGenerator(keras.utils.PyDataset):
         self.seed = np.random.randint(2**31) if config.SEED is None else config.SEED
         self.epoch = 0
         self.error = None
+        self.ready = {}
         self._within_epoch = False
         self._without_objects = set()  # saves loading them again; no result depends on it
         self._failed = set()
@@ -156,10 +159,12 @@ class DataGenerator(keras.utils.PyDataset):
             first = (self.epoch * self.steps + index) * batch_size
         try:
             samples = [self._load(*divmod(first + i, count)) for i in range(batch_size)]
-            return (self._collate(samples),)
+            batch = (self._collate(samples),)
         except Exception as e:
             self.error = e
             raise
+        self.ready[index] = time.perf_counter()
+        return batch
 
     def _load(self, number, position):
         """Returns the sample at `position` of pass `number`, or the next that has objects."""
