@@ -115,8 +115,8 @@ class CocoDataset(Dataset):
             if mask_utils.area(code):
                 codes.append(code)
                 class_ids.append(-class_id if crowd else class_id)
-        masks = mask_utils.decode(codes) if codes else np.zeros((*size, 0))
-        return masks.astype(bool), np.array(class_ids, np.int32)
+        masks = mask_utils.decode(codes) if codes else np.zeros((*size, 0), np.uint8)
+        return masks.view(bool), np.array(class_ids, np.int32)
 
     def image_reference(self, image_id):
         """Returns the link of an image in COCO's explorer."""

@@ -8,6 +8,7 @@ Boxes are `y1, x1, y2, x2` in pixels of the resized image, half-open.
 import functools
 import itertools
 import math
+import time
 import warnings
 
 import keras
@@ -21,7 +22,7 @@ from mrcnn.ground_truth import (
     mold,
     to_ground_truth,
 )
-from mrcnn.image import pad_to, parse_image_meta, with_image_shape
+from mrcnn.image import bucket_sides, pad_to, parse_image_meta, with_image_shape
 
 __all__ = ["DataGenerator", "Dataset"]
 
@@ -64,6 +65,7 @@ class DataGenerator(keras.utils.PyDataset):
         epoch: int, counts finished epochs; set it to go on from another one.
         error: the exception that the last failing batch raised, or None. TensorFlow's `fit`
             raises one of its own instead, which only quotes it.
+        ready: dict, by index of a batch when it was made last, in `time.perf_counter` seconds.
 
     Example:
 
@@ -113,6 +115,7 @@ class DataGenerator(keras.utils.PyDataset):
         self.seed = np.random.randint(2**31) if config.SEED is None else config.SEED
         self.epoch = 0
         self.error = None
+        self.ready = {}
         self._within_epoch = False
         self._without_objects = set()  # saves loading them again; no result depends on it
         self._failed = set()
@@ -156,10 +159,12 @@ class DataGenerator(keras.utils.PyDataset):
             first = (self.epoch * self.steps + index) * batch_size
         try:
             samples = [self._load(*divmod(first + i, count)) for i in range(batch_size)]
-            return (self._collate(samples),)
+            batch = (self._collate(samples),)
         except Exception as e:
             self.error = e
             raise
+        self.ready[index] = time.perf_counter()
+        return batch
 
     def _load(self, number, position):
         """Returns the sample at `position` of pass `number`, or the next that has objects."""
@@ -213,23 +218,22 @@ class DataGenerator(keras.utils.PyDataset):
 
     def _collate(self, samples):
         images, metas, class_ids, boxes, masks = zip(*samples, strict=True)
-        together = self.config.IMAGE_RESIZE_MODE == "shortest_edge"
+        buckets = self.config.IMAGE_BUCKETS
+        together = self.config.IMAGE_RESIZE_MODE == "shortest_edge" or buckets
         if len({image.shape for image in images}) > 1 and not together:
             raise ValueError(
                 "Expected images of one shape in a batch, received "
                 f"{[list(image.shape) for image in images]} in mode "
-                f"{self.config.IMAGE_RESIZE_MODE!r}. Set IMAGES_PER_GPU = 1, or "
-                "IMAGE_RESIZE_MODE to 'square', 'crop' or 'shortest_edge'."
+                f"{self.config.IMAGE_RESIZE_MODE!r}. Set IMAGES_PER_GPU = 1, "
+                "IMAGE_BUCKETS, or IMAGE_RESIZE_MODE to 'square', 'crop' or 'shortest_edge'."
             )
-        # The largest sides of the batch: smaller images are padded at the bottom and right.
+        # What holds the largest: smaller images are padded at the bottom and right.
         sides = tuple(max(image.shape[axis] for image in images) for axis in (0, 1))
+        sides = bucket_sides(sides, buckets)
         size, limit = len(samples), self.config.MAX_GT_INSTANCES
         mask_sides = self.config.MINI_MASK_SHAPE if self.config.USE_MINI_MASK else sides
-        windows = [parse_image_meta(meta)["window"].astype(int) for meta in metas]
-        pictures = zip(images, windows, strict=True)
-        molded = [mold(image, window, self.config) for image, window in pictures]
         inputs = {
-            "input_image": np.stack([pad_to(image, sides) for image in molded]),
+            "input_image": np.empty((size, *sides, images[0].shape[2]), np.float32),
             "input_image_meta": np.stack([with_image_shape(meta, sides) for meta in metas]),
             "input_rpn_match": np.zeros((size, 0, 1), np.int32),
             "input_rpn_bbox": np.zeros((size, 0, 4), np.float32),
@@ -237,7 +241,9 @@ class DataGenerator(keras.utils.PyDataset):
             "input_gt_boxes": np.zeros((size, limit, 4), np.float32),
             "input_gt_masks": np.zeros((size, *mask_sides, limit), bool),
         }
-        for i, instances in enumerate(class_ids):
+        for i, (image, instances) in enumerate(zip(images, class_ids, strict=True)):
+            window = parse_image_meta(metas[i])["window"].astype(int)
+            inputs["input_image"][i] = mold(pad_to(image, sides), window, self.config)
             inputs["input_gt_class_ids"][i, : len(instances)] = instances
             inputs["input_gt_boxes"][i, : len(instances)] = boxes[i]
             height, width = masks[i].shape[:2]

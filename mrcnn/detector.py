@@ -202,7 +202,7 @@ class Detector:
         shape = (*sides, resized.shape[2])
         active = np.zeros(config.NUM_CLASSES, "int32")
         meta = compose_image_meta(0, image.shape, shape, window, scale, active)
-        molded = pad_to(mold(resized, window, config), sides)
+        molded = mold(pad_to(resized, sides), window, config)
         return {"image": molded, "meta": meta, "window": window}
 
     # Inspection.

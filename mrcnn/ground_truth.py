@@ -173,6 +173,10 @@ def to_ground_truth(
 
     bbox = extract_bboxes(masks)
     visible = bbox[:, 2] > 0
+    if use_mini_mask:
+        # Before some are dropped, which copies the masks. One without a pixel has no box: any does.
+        boxes = np.where(visible[:, None], bbox, [0, 0, 1, 1])
+        masks = minimize_mask(boxes, masks, config.MINI_MASK_SHAPE)
     if not visible.all():
         masks, class_ids, bbox = masks[:, :, visible], class_ids[visible], bbox[visible]
 
@@ -184,8 +188,6 @@ def to_ground_truth(
         )
     active_class_ids = np.zeros(dataset.num_classes, np.int32)
     active_class_ids[dataset.source_class_ids[source]] = 1
-    if use_mini_mask:
-        masks = minimize_mask(bbox, masks, config.MINI_MASK_SHAPE)
     image_meta = compose_image_meta(
         image_id, original_shape, image.shape, window, scale, active_class_ids
     )

@@ -7,6 +7,7 @@ box is `y1, x1, y2, x2` in pixels, half-open: row `y2` and column `x2` lie outsi
 import numpy as np
 
 from mrcnn.image import scaled_size
+from mrcnn.resample import bilinear, nearest
 
 
 def resize_mask(mask, scale, padding, crop=None, size=None):
@@ -22,13 +23,21 @@ def resize_mask(mask, scale, padding, crop=None, size=None):
     Returns:
         New array of the resized image's height and width, `[h, w, N]`, of the mask's dtype.
     """
-    height, width = mask.shape[:2]
+    height, width, count = mask.shape
     new_height, new_width = size or scaled_size(height, width, scale)
     y, x, h, w = crop or (0, 0, new_height, new_width)
-    rows = (2 * np.arange(y, y + h) + 1) * height // (2 * new_height)
-    cols = (2 * np.arange(x, x + w) + 1) * width // (2 * new_width)
-    mask = mask[rows[:, None], cols]
-    return np.pad(mask, padding) if np.any(padding) else mask
+    (top, bottom), (left, right), _ = np.broadcast_to(padding, (3, 2)).tolist()
+    # The padding takes the pixels at the border and is emptied afterwards, so that masks are copied
+    # once. One plane an instance: 8 masks of 1024 x 1024 take 4 ms, pixel by pixel 30, and their
+    # boxes 1 ms in place of 16.
+    rows = np.pad(nearest(height, new_height)[y : y + h], (top, bottom), "edge")
+    cols = np.pad(nearest(width, new_width)[x : x + w], (left, right), "edge")
+    planes = np.empty((count, len(rows), len(cols)), mask.dtype)
+    for i, plane in enumerate(planes):
+        np.take(mask[:, :, i].take(cols, axis=1), rows, axis=0, out=plane, mode="clip")
+    planes[:, :top], planes[:, top + h :] = 0, 0
+    planes[:, :, :left], planes[:, :, left + w :] = 0, 0
+    return np.moveaxis(planes, 0, -1)
 
 
 def extract_bboxes(mask):
@@ -79,7 +88,7 @@ def minimize_mask(bbox, mask, mini_shape):
                 f"Expected a box with an area, received {[y1, x1, y2, x2]} for instance {i}. "
                 "Drop instances with an empty mask first."
             )
-        mini_mask[:, :, i] = _bilinear(patch, mini_shape) > 0.5
+        mini_mask[:, :, i] = bilinear(patch, mini_shape) > 0.5
     return mini_mask
 
 
@@ -118,7 +127,7 @@ def expand_mask(bbox, mini_mask, image_shape):
     planes = np.zeros((mini_mask.shape[-1], *image_shape[:2]), bool)
     for i, box in enumerate(bbox):
         patch = _soft(mini_mask[:, :, i])
-        _paste(planes[i], box, lambda size, patch=patch: _bilinear(patch, size) > 0.5)
+        _paste(planes[i], box, lambda size, patch=patch: bilinear(patch, size) > 0.5)
     return np.moveaxis(planes, 0, -1)
 
 
@@ -141,7 +150,7 @@ def unmold_mask(mask, bbox, image_shape, threshold=0.5):
 
 def paste_mask(canvas, mask, bbox, threshold=0.5):
     """As `unmold_mask`, a float mask into the bool array `canvas` `[H, W]`, in place."""
-    _paste(canvas, bbox, lambda size: _bilinear(mask, size) >= threshold)
+    _paste(canvas, bbox, lambda size: bilinear(mask, size) >= threshold)
 
 
 def _soft(mask):
@@ -158,41 +167,6 @@ def _paste(canvas, box, draw):
     if top < bottom and left < right:
         patch = draw((y2 - y1, x2 - x1))
         canvas[top:bottom, left:right] = patch[top - y1 : bottom - y1, left - x1 : right - x1]
-
-
-def _bilinear(mask, size):
-    """`mrcnn.image.resize` of one bool or float plane, bit for bit (on x86), twice as fast.
-
-    Args:
-        mask: array `[h, w]`.
-        size: height and width of the result.
-
-    Returns:
-        float array `size`; float32 from float16 and float32.
-    """
-    rows, cols = (_neighbours(*sides) for sides in zip(mask.shape, size, strict=True))
-    upper, lower = (mask[index] * weight[:, None] for index, weight in rows)  # (height, w)
-    corners = [(line, *col) for line in (upper, lower) for col in cols]
-    found, part = np.zeros(size), np.empty(size)
-    for line, index, weight in corners:  # the order of the library's sum, so equal when rounded
-        line.take(index, axis=1, out=part, mode="clip")
-        part *= weight
-        found += part
-    # What lies beyond the border counts as 0; the library keeps that out of the range of values.
-    np.clip(found, mask.min(), mask.max(), out=found)
-    single = mask.dtype.kind == "f" and mask.dtype.itemsize <= 4
-    return found.astype(np.float32) if single else found
-
-
-def _neighbours(have, want):
-    """For each of `want` pixels the two of `have` beside its centre: [(index, weight)] * 2."""
-    position = (np.arange(want) + 0.5) * (have / want) - 0.5
-    first = np.floor(position).astype(int)
-    weight = 1 - (position - first)
-    return [
-        (np.maximum(first, 0), np.where(first < 0, 0.0, weight)),
-        (np.minimum(first + 1, have - 1), np.where(first + 1 < have, 1 - weight, 0.0)),
-    ]
 
 
 def paste_padded(canvas, mask, box, threshold=0.5):

@@ -20,6 +20,7 @@ from mrcnn.readers import read_arrays
 from mrcnn.training import (
     LAYER_GROUPS,
     Checkpoint,
+    DataWait,
     make_deterministic,
     set_trainable,
     to_tf_dataset,
@@ -153,7 +154,11 @@ class MaskRCNN(Detector):
                 epochs=epochs,
                 validation_data=None if val_generator is None else self._batches(val_generator),
                 shuffle=False,  # the generator shuffles
-                callbacks=[*self._callbacks(), *(custom_callbacks or [])],
+                callbacks=[
+                    DataWait(train_generator),  # before those that read the epoch's log
+                    *self._callbacks(),
+                    *(custom_callbacks or []),
+                ],
             )
         except Exception:
             # TensorFlow quotes an error of the data in one of its own; the user gets the first.

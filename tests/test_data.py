@@ -1,5 +1,6 @@
 import gc
 import itertools
+import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +12,7 @@ from skimage import io
 from mrcnn.config import Config
 from mrcnn.data import DataGenerator, Dataset
 from mrcnn.ground_truth import load_image_gt, mold
+from mrcnn.masks import minimize_mask
 
 SIZE = 64
 
@@ -210,6 +212,45 @@ def test_instances_left_empty_are_dropped():
     # the second square: rows 4 + 8 .. 4 + 16
     assert class_ids.tolist() == [2] and boxes.tolist() == [[12, 16, 20, 32]]
     assert mask.shape[2] == 1
+
+
+@pytest.mark.parametrize("mode", ["square", "crop", "none"])
+def test_mini_masks_are_those_of_the_full_size(mode):
+    dataset = TinyDataset([1, 2, 2], size=(128, 128))
+    masks = np.random.default_rng(0).random((128, 128, 3)) > 0.5
+    masks[:, :, 0] = masks[40:, :, 1] = False  # no pixel; maybe outside the crop
+    dataset.load_mask = lambda image_id: (masks, [1, 2, 2])
+    seen = set()
+    for seed in range(8):
+        full, mini = (
+            load_image_gt(
+                *(dataset, config(IMAGE_RESIZE_MODE=mode), 0),
+                use_mini_mask=small,
+                rng=np.random.default_rng(seed),
+            )
+            for small in (False, True)
+        )
+        for one, other in zip(full[:4], mini[:4], strict=True):
+            np.testing.assert_array_equal(one, other)
+        expected = minimize_mask(full[3], full[4], (4, 5))
+        np.testing.assert_array_equal(mini[4], expected)
+        seen.add(len(full[2]))
+    assert seen == ({1, 2} if mode == "crop" else {2})
+
+
+def test_masks_of_full_size_are_made_once():
+    # 40 masks of 640 x 640 are 16.4 MB; the picture takes 1.2 MB, its resizing in float64 2.4.
+    dataset = TinyDataset([1] * 40, size=(320, 320))
+    masks = np.zeros((320, 320, 40), bool)
+    masks[8:16, 16:32] = True
+    dataset.load_mask = lambda image_id: (masks, [1] * 40)
+    large = config(IMAGE_MIN_DIM=640, IMAGE_MAX_DIM=640)
+    tracemalloc.start()
+    load_image_gt(dataset, large, 0, use_mini_mask=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    full_size = 640 * 640 * 40
+    assert full_size < peak < 1.5 * full_size
 
 
 def test_augmentation_moves_image_masks_and_boxes_together():
@@ -639,6 +680,36 @@ def test_augmentation_with_its_own_randomness_is_called_in_order_when_seeded():
     assert DataGenerator(data, config(WORKERS=4), augmentation=own).workers == 1
     assert DataGenerator(data, config(WORKERS=4, SEED=None), augmentation=own).workers == 4
     assert DataGenerator(data, config(WORKERS=4)).workers == 4
+
+
+# ---- buckets
+
+
+def test_buckets_bring_images_of_two_shapes_into_one_batch():
+    class TwoSizes(TinyDataset):
+        def load_image(self, image_id):
+            return np.full((64, 64 + 64 * image_id, 3), 9, "uint8")
+
+        def load_mask(self, image_id):
+            masks = np.zeros((64, 64 + 64 * image_id, 1), bool)
+            masks[8:16, 16:32] = True
+            return masks, np.array([1])
+
+    keys = {"IMAGE_RESIZE_MODE": "pad64", "IMAGE_MIN_DIM": 64, "USE_MINI_MASK": False}
+    data = TwoSizes([1, 1])
+    with pytest.raises(ValueError, match="IMAGE_BUCKETS"):
+        DataGenerator(data, config(**keys), shuffle=False, batch_size=2)[0]
+    keys["IMAGE_BUCKETS"] = [(192, 192), (128, 192)]
+    (inputs,) = DataGenerator(data, config(**keys), shuffle=False, batch_size=2)[0]
+    assert inputs["input_image"].shape == (2, 128, 192, 3)
+    assert inputs["input_image_meta"][:, 4:7].tolist() == [[128, 192, 3]] * 2
+    # 9 - (1, 2, 3) in the pictures, black around them.
+    for image, width in zip(inputs["input_image"], (64, 128), strict=True):
+        assert (image[:64, :width] == [8, 7, 6]).all()
+        assert (image[64:] == [-1, -2, -3]).all() and (image[:, width:] == [-1, -2, -3]).all()
+    assert inputs["input_gt_boxes"][:, 0].tolist() == [[8, 16, 16, 32]] * 2
+    assert inputs["input_gt_masks"].shape[1:3] == (128, 192)
+    assert inputs["input_gt_masks"].sum() == 2 * 8 * 16
 
 
 # ---- mode shortest_edge

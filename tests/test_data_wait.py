@@ -1,0 +1,125 @@
+"""The share of an epoch spent waiting for batches: by hand, and in real fits with slow data."""
+
+import time
+import types
+from pathlib import Path
+
+import keras
+import pytest
+from tiny import TinyConfig, shapes
+
+from mrcnn import training
+from mrcnn.data import DataGenerator
+from mrcnn.training import DataWait, to_tf_dataset
+
+
+@pytest.mark.parametrize(
+    ("ahead", "expected"),
+    [
+        # Batches 0 to 2 are made at 2, 3 and 9, their steps begin at 1, 5 and 6: waits of 1, none
+        # and 3 seconds. The epoch goes from 0 to validation at 16.
+        (0, 4 / 16),
+        # Each step waits for the batch after its own, the last for its own: 2, 4 and 3 seconds.
+        (1, 9 / 16),
+    ],
+)
+def test_shares_by_hand(monkeypatch, ahead, expected):
+    clock = iter([0.0, 1.0, 5.0, 6.0, 16.0])
+    monkeypatch.setattr(training.time, "perf_counter", lambda: next(clock))
+    callback = DataWait(types.SimpleNamespace(ready={0: 2.0, 1: 3.0, 2: 9.0}))
+    callback.on_train_begin()
+    callback._ahead = ahead
+    callback.on_epoch_begin(0)
+    for step in range(3):
+        callback.on_train_batch_begin(step)
+    callback.on_test_begin()
+    logs = {"loss": 1.0}
+    callback.on_epoch_end(0, logs)
+    assert logs == {"loss": 1.0, "data_wait": expected}
+
+
+class Mean(keras.Model):
+    """Its loss is its output, whatever the batch."""
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return keras.ops.mean(y_pred)
+
+
+class SlowStep(keras.callbacks.Callback):
+    """Makes each step take so many seconds longer."""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds = seconds
+
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(self.seconds)
+
+
+def slow_batches(count, seconds, **keywords):
+    dataset = shapes(count)
+    load_image = dataset.load_image
+
+    def load_slowly(image_id):
+        time.sleep(seconds)
+        return load_image(image_id)
+
+    dataset.load_image = load_slowly
+    return DataGenerator(dataset, TinyConfig(), **keywords)
+
+
+def second_wait(data, step, val, as_dataset, workers):
+    """`data_wait` of the second of two epochs: 8 batches, a validation of 2.
+
+    Args:
+        data, step, val: seconds of a picture, of a step and of a picture of the validation.
+        as_dataset: bool, whether `fit` is given what `to_tf_dataset` makes.
+        workers: int.
+    """
+    generator = slow_batches(16, data, workers=workers)
+    val_data = slow_batches(4, val, workers=workers, shuffle=False)
+    inputs = {
+        name: keras.Input(array.shape[1:], dtype=array.dtype, name=name)
+        for name, array in generator[0][0].items()
+    }
+    model = Mean(inputs, keras.layers.Dense(1)(inputs["input_image"]))
+    model.compile("sgd")
+    given = [to_tf_dataset(g, model.inputs) if as_dataset else g for g in (generator, val_data)]
+    fitted = model.fit(
+        given[0],
+        epochs=2,
+        validation_data=given[1],
+        shuffle=False,
+        callbacks=[DataWait(generator), SlowStep(step)],
+        verbose=0,
+    )
+    return fitted.history["data_wait"][1]
+
+
+WAYS = [(False, 1), (False, 2), (True, 1)]
+
+
+@pytest.mark.parametrize(("as_dataset", "workers"), WAYS)
+def test_slow_data_are_waited_for_and_validation_does_not_count(as_dataset, workers):
+    # A batch takes 0.1 s, a step 0.01. Were the second of validation part of the epoch of 0.9 s,
+    # the share would be below 0.5.
+    pictures = 0.05 * workers
+    assert second_wait(pictures, 0.01, 5 * pictures, as_dataset, workers) > 0.6
+
+
+@pytest.mark.parametrize(("as_dataset", "workers"), WAYS)
+def test_fast_data_are_not_waited_for(as_dataset, workers):
+    assert second_wait(0.0, 0.1, 0.1, as_dataset, workers) < 0.3
+
+
+def test_jax_waits_alike(run_python):
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import keras
+from test_data_wait import second_wait
+assert keras.backend.backend() == "jax"
+print(second_wait(0.1, 0.01, 0.5, False, 2), second_wait(0.0, 0.1, 0.1, False, 2))
+"""
+    slow, fast = map(float, run_python(code, backend="jax").split())
+    assert slow > 0.6 and fast < 0.3
