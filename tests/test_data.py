@@ -696,7 +696,7 @@ def test_buckets_bring_images_of_two_shapes_into_one_batch():
             return masks, np.array([1])
 
     keys = {"IMAGE_RESIZE_MODE": "pad64", "IMAGE_MIN_DIM": 64, "USE_MINI_MASK": False}
-    data = TwoSizes([1, 1])
+    data = TwoSizes([1], [1])
     with pytest.raises(ValueError, match="IMAGE_BUCKETS"):
         DataGenerator(data, config(**keys), shuffle=False, batch_size=2)[0]
     keys["IMAGE_BUCKETS"] = [(192, 192), (128, 192)]
