@@ -105,7 +105,7 @@ def adaptive_weights(low, size, extent, pool_size, rows):
         inside = (sample < samples) & (point >= -1.0) & (point <= extent)
         near = 1.0 - ops.abs(ops.clip(point, 0.0, extent - 1.0) - rows)
         total = total + ops.where(inside, ops.maximum(near, 0.0), 0.0)
-    return ops.where(rows < extent, total / samples, 0.0)
+    return total / samples
 
 
 def flatten_pyramid(features, levels):

@@ -525,17 +525,17 @@ def test_gradients_of_both_paths_agree(ratio):
 @BOTH_PATHS
 @pytest.mark.parametrize("ratio", [0, 2])
 def test_gradient_loses_nothing_where_boxes_overlap(ratio, native):
-    # 400 times the same box of 4 x 4 bins, each with the weight 1 in all. Threads that add to one
-    # pixel without waiting for each other would lose some.
+    # 400 times the same box of 7 x 7 bins, each with the weight 1 in all. Threads that add to one
+    # pixel without waiting for each other would lose some, as `tf.image.crop_and_resize` does.
     box = f32(np.tile([[[0.1, 0.2, 0.6, 0.7]]], (1, 400, 1)))
 
     def pooled(feature):
-        args = ([feature], box, i32(np.zeros((1, 400))), 4, f32([[64, 64]]), ratio)
+        args = ([feature], box, i32(np.zeros((1, 400))), 7, f32([[128, 128]]), ratio)
         return ops.sum(roi_align.pyramid_roi_align(*args, native=native))
 
-    found = gradient(pooled, f32(np.zeros((1, 16, 16, 64))))
+    found = gradient(pooled, f32(np.zeros((1, 32, 32, 256))))
     channels = convert_to_numpy(found).sum((0, 1, 2))
-    assert_allclose(channels, np.full(64, 400 * 16), rtol=1e-5)
+    assert_allclose(channels, np.full(256, 400 * 49), rtol=1e-4)
 
 
 @needs_tensorflow
