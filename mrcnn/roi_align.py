@@ -5,22 +5,16 @@ spans the box from corner to corner in `(h - 1)` coordinates. RoIAlign (arXiv:17
 is detectron2's half-pixel correction) averages samples placed inside each bin.
 
 Either way the samples of a box lie on a regular grid, so a box is reduced to `first` and `step` in
-feature pixels, and one sampler serves both.
+feature pixels, and `mrcnn.pooling` serves both.
 
-Shapes: B images, N boxes, L levels, P pooled bins a side, G = P * samples grid points a side,
-h w of a feature map, C channels.
+Shapes: B images, N boxes, M masks, P pooled bins a side, h w of a feature map or mask, C channels.
 """
 
-import math
-
-import keras
 import numpy as np
 from keras import ops
 
-from mrcnn.ops import denorm_boxes, gather
-
-# Boxes of `_roi_align_adaptive` that are pooled together: bounds its memory.
-_CHUNK = 32
+from mrcnn.ops import denorm_boxes
+from mrcnn.pooling import adaptive_weights, level_sizes, pool_adaptive, pool_grid
 
 
 def roi_levels(boxes, image_shape, num_levels, rounding="round"):
@@ -53,19 +47,18 @@ def pyramid_crop_and_resize(features, boxes, levels, pool_size, native=True):
         boxes: float [B, N, 4], normalised and inside the image.
         levels: int32 [B, N], index into `features`.
         pool_size: int P.
-        native: use TensorFlow's kernel when TensorFlow runs; XLA cannot compile it.
+        native: see `mrcnn.pooling.pool_grid`.
 
     Returns:
         float [B, N, P, P, C].
     """
-    height, width = _level_sizes(features, levels)
-    side = ops.stack([height, width], axis=-1) - 1.0  # (B, N, 2)
+    side = level_sizes(features, levels) - 1.0  # (B, N, 2)
     if pool_size == 1:
         first, step = 0.5 * (boxes[..., :2] + boxes[..., 2:]) * side, ops.zeros_like(side)
     else:
         first = boxes[..., :2] * side
         step = (boxes[..., 2:] - boxes[..., :2]) * side / (pool_size - 1)
-    return _sample_pyramid(features, levels, first, step, pool_size, 1, native)
+    return pool_grid(features, levels, first, step, pool_size, 1, native)
 
 
 def pyramid_roi_align(
@@ -90,7 +83,7 @@ def pyramid_roi_align(
         sampling_ratio: int, samples of a bin along each axis; 0: ceil(box size / P), by box.
         aligned: shift by half a pixel, so that pixel centres lie at 0.5; otherwise boxes are at
             least one feature pixel in size.
-        native: use TensorFlow's kernel when TensorFlow runs; XLA cannot compile it.
+        native: see `mrcnn.pooling.pool_grid`.
         box_offset: how the boxes are normalised, see `mrcnn.ops`.
 
     Returns:
@@ -98,16 +91,15 @@ def pyramid_roi_align(
     """
     image_shape = ops.expand_dims(ops.cast(image_shape, "float32"), 1)  # (B, 1, 2)
     pixels = denorm_boxes(boxes, image_shape, box_offset)
-    scale = ops.stack(_level_sizes(features, levels), axis=-1) / image_shape  # (B, N, 2)
+    scale = level_sizes(features, levels) / image_shape  # (B, N, 2)
     low, high = pixels[..., :2] * scale, pixels[..., 2:] * scale
     size = high - low if aligned else ops.maximum(high - low, 1.0)
     low = low - 0.5 if aligned else low
     if sampling_ratio == 0:
-        return _roi_align_adaptive(features, levels, low, size, pool_size)
+        return pool_adaptive(features, levels, low, size, pool_size, native)
     step = size / (pool_size * sampling_ratio)
-    return _sample_pyramid(
-        features, levels, low + 0.5 * step, step, pool_size, sampling_ratio, native
-    )
+    first = low + 0.5 * step
+    return pool_grid(features, levels, first, step, pool_size, sampling_ratio, native)
 
 
 def crop_and_resize_masks(masks, boxes, shape):
@@ -161,8 +153,8 @@ def roi_align_masks(masks, matches, boxes, shape, aligned):
     def pool(inputs):  # one box at a time: its samples may be many
         index, low, size = inputs
         rows, columns = (
-            _adaptive_weights(low[None, i], size[None, i], shape[i], extents[i], 2)[0]
-            for i in (0, 1)
+            adaptive_weights(low[None, i], size[None, i], sides[None, i], shape[i], pixels)[0]
+            for i, pixels in enumerate(map(ops.arange, extents))
         )
         mask = ops.cast(ops.take(flat, index, axis=0), "float32")
         return ops.matmul(ops.matmul(rows, mask), ops.transpose(columns))
@@ -175,158 +167,3 @@ def _hat(points, extent):
     """Bilinear weights of rows 0..extent-1 for sample points: [...] -> [..., extent]."""
     rows = ops.cast(ops.arange(extent), "float32")
     return ops.maximum(0.0, 1.0 - ops.abs(ops.expand_dims(points, -1) - rows))
-
-
-def _level_sizes(features, levels):
-    """Height and width of each box's feature map: two float32 [B, N]."""
-    return [
-        ops.take(
-            ops.stack([ops.cast(ops.shape(f)[axis], "float32") for f in features]), levels, axis=0
-        )
-        for axis in (1, 2)
-    ]
-
-
-def _sample_pyramid(features, levels, first, step, pool_size, samples, native):
-    """Averages `samples` x `samples` bilinear samples for each of P x P bins.
-
-    Args:
-        features: list of float [B, h, w, C].
-        levels: int32 [B, N].
-        first: float [B, N, 2], position of the first sample in pixels of the box's feature map.
-        step: float [B, N, 2], distance between samples.
-        pool_size: int P.
-        samples: int, samples of a bin along each axis.
-        native: see `pyramid_roi_align`.
-
-    Returns:
-        float [B, N, P, P, C]. Samples up to one pixel outside repeat the border, farther ones are
-        zero: RoIAlign's rule. crop_and_resize differs there, but its boxes are inside the image.
-    """
-    grid = pool_size * samples
-    native = native and keras.backend.backend() == "tensorflow"
-    sample = _sample_tensorflow if native else _sample_portable
-    sampled = sample(features, levels, first, step, grid)  # (B, N, G, G, C)
-    channels = features[0].shape[-1]
-    if samples > 1:
-        sampled = ops.reshape(sampled, (-1, grid, grid, channels))
-        sampled = ops.average_pool(sampled, samples, strides=samples)
-    sampled = ops.cast(sampled, features[0].dtype)
-    return ops.reshape(sampled, (*ops.shape(levels), pool_size, pool_size, channels))
-
-
-def _sample_portable(features, levels, first, step, grid):
-    batch, count = ops.shape(levels)
-    channels = features[0].shape[-1]
-    sizes = [ops.shape(f)[1] * ops.shape(f)[2] for f in features]
-    starts = ops.stack([ops.cast(sum(sizes[:i]), "int32") for i in range(len(sizes))])
-    flat = ops.concatenate([ops.reshape(f, (batch, -1, channels)) for f in features], axis=1)
-
-    # For each axis: the two neighbours of every grid point and the weight of each, (B, N, G).
-    neighbours = []
-    for axis, extent in enumerate(_level_sizes(features, levels)):
-        extent = ops.expand_dims(extent, -1)
-        steps = ops.cast(ops.arange(grid), "float32")
-        points = first[..., axis, None] + steps * step[..., axis, None]
-        inside = ops.cast((points >= -1.0) & (points <= extent), "float32")
-        points = ops.clip(points, 0.0, extent - 1.0)
-        low = ops.floor(points)
-        high = ops.minimum(low + 1.0, extent - 1.0)
-        fraction = points - low
-        neighbours.append(
-            [
-                (ops.cast(low, "int32"), (1.0 - fraction) * inside),
-                (ops.cast(high, "int32"), fraction * inside),
-            ]
-        )
-
-    start = ops.take(starts, levels, axis=0)[..., None, None]
-    width = ops.cast(_level_sizes(features, levels)[1], "int32")[..., None, None]
-    result = 0.0
-    for row, row_weight in neighbours[0]:
-        for column, column_weight in neighbours[1]:
-            index = start + row[..., :, None] * width + column[..., None, :]  # (B, N, G, G)
-            values = gather(flat, ops.reshape(index, (batch, -1)))
-            values = ops.reshape(values, (batch, count, grid, grid, channels))
-            weight = row_weight[..., :, None] * column_weight[..., None, :]
-            result = result + ops.cast(values, "float32") * weight[..., None]
-    return result
-
-
-def _sample_tensorflow(features, levels, first, step, grid):
-    """The same by `tf.image.crop_and_resize`, level by level (24 ms against 210 ms for 1000 boxes
-    of 14 x 14 samples on 2 cores). One repeated border pixel makes its edge rule RoIAlign's."""
-    import tensorflow as tf
-
-    crops, places = [], []
-    for level, feature in enumerate(features):
-        place = tf.where(levels == level)  # (n, 2): image, box
-        feature = tf.cast(feature, "float32")  # the kernel takes no bfloat16
-        feature = tf.pad(feature, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="SYMMETRIC")
-        side = tf.cast(tf.shape(feature)[1:3], "float32") - 1.0
-        low = tf.gather_nd(first, place) + 1.0
-        high = low + tf.gather_nd(step, place) * (grid - 1.0)
-        if grid == 1:
-            high = low
-        boxes = tf.concat([low / side, high / side], axis=1)
-        image = tf.cast(place[:, 0], "int32")
-        crops.append(tf.image.crop_and_resize(feature, boxes, image, (grid, grid)))
-        places.append(place)
-    places, crops = tf.concat(places, 0), tf.concat(crops, 0)
-    shape = tf.cast(tf.shape(levels), "int64")
-    order = tf.argsort(places[:, 0] * shape[1] + places[:, 1])
-    return tf.gather(crops, order)
-
-
-def _roi_align_adaptive(features, levels, low, size, pool_size):
-    """RoIAlign whose number of samples depends on the box, exact for boxes of any size.
-
-    The samples of a bin form a grid, so their mean is a weighted sum of rows, then of columns: two
-    matrix products with [P, h] and [P, w] weights for each box, whatever its number of samples.
-    """
-    batch, count = ops.shape(levels)
-    channels = features[0].shape[-1]
-    chunk = min(_CHUNK, count)
-    padded = math.ceil(count / chunk) * chunk
-
-    def chunks(x):  # (B, N, ...) -> (B * N / chunk, chunk, ...)
-        x = ops.pad(x, [[0, 0], [0, padded - count], *[[0, 0]] * (len(x.shape) - 2)])
-        return ops.reshape(x, (-1, chunk, *x.shape[2:]))
-
-    image = ops.repeat(ops.arange(batch), padded // chunk)
-
-    def pool(inputs):
-        image, levels, low, size = inputs
-        total = 0.0
-        for level, feature in enumerate(features):
-            shape = ops.shape(feature)
-            weights = [
-                _adaptive_weights(low[:, axis], size[:, axis], pool_size, shape[1 + axis])
-                for axis in (0, 1)
-            ]
-            mine = ops.cast(levels == level, "float32")[:, None, None]
-            rows = ops.einsum("nph,hwc->npwc", weights[0] * mine, ops.take(feature, image, axis=0))
-            total = total + ops.einsum("nqw,npwc->npqc", weights[1], rows)
-        return total
-
-    pooled = ops.map(pool, (image, chunks(levels), chunks(low), chunks(size)))
-    pooled = ops.reshape(pooled, (batch, padded, pool_size, pool_size, channels))
-    return ops.cast(pooled[:, :count], features[0].dtype)
-
-
-def _adaptive_weights(low, size, pool_size, extent, longest=1):
-    """Weight of each feature row in each bin: [n], [n] -> [n, P, extent].
-
-    `longest` bounds the size of a box in extents: a ROI that fits its object by an IoU of 0.5 is
-    at most twice as long.
-    """
-    samples = ops.maximum(ops.ceil(size / pool_size), 1.0)[:, None, None]  # (n, 1, 1)
-    most = longest * extent // pool_size + 2  # samples of a bin
-    sample = ops.cast(ops.arange(most), "float32")
-    bins = ops.cast(ops.arange(pool_size), "float32")[None, :, None]
-    step = size[:, None, None] / (pool_size * samples)
-    points = low[:, None, None] + (bins * samples + sample + 0.5) * step  # (n, P, most)
-    inside = (sample < samples) & (points >= -1.0) & (points <= ops.cast(extent, "float32"))
-    points = ops.clip(points, 0.0, ops.cast(extent, "float32") - 1.0)
-    weight = ops.where(inside, 1.0 / samples, 0.0)[..., None]
-    return ops.sum(weight * _hat(points, extent), axis=-2)

@@ -11,7 +11,7 @@ from keras.ops import convert_to_numpy
 from numpy.testing import assert_allclose, assert_array_equal
 from tensors import f32, gradient, i32
 
-from mrcnn import roi_align
+from mrcnn import pooling, roi_align
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 needs_tensorflow = pytest.mark.skipif(not ON_TENSORFLOW, reason="no native path")
@@ -199,6 +199,7 @@ def test_bin_is_the_mean_of_its_samples(ratio, expected, native):
     assert_allclose(pooled, [[[expected]]], rtol=1e-6)
 
 
+@BOTH_PATHS
 @pytest.mark.parametrize(
     ("pool_size", "height", "rows"),
     [
@@ -209,17 +210,18 @@ def test_bin_is_the_mean_of_its_samples(ratio, expected, native):
         (2, 0.0, [0.25, 0.75]),  # at least one pixel high: rows 0.25 and 0.75
     ],
 )
-def test_adaptive_takes_a_sample_for_each_pixel_begun(pool_size, height, rows):
+def test_adaptive_takes_a_sample_for_each_pixel_begun(pool_size, height, rows, native):
     squares = image_of(lambda y, x: y * y, 9, 9)
-    pooled = align(squares, [[0, 4, height, 5]], pool_size, 0, aligned=False)
+    pooled = align(squares, [[0, 4, height, 5]], pool_size, 0, False, native)
     assert_allclose(pooled[0, :, 0], rows, rtol=1e-4)
 
 
-def test_adaptive_counts_each_axis_alone():
+@BOTH_PATHS
+def test_adaptive_counts_each_axis_alone(native):
     # 4 rows and 2 columns in 2 x 2 bins: 2 samples down, 1 across. Rows as above: 1.5, 9.5;
     # columns 0.5 -> 0.5, 1.5 -> 2.5, times 100.
     squares = image_of(lambda y, x: y * y + 100 * x * x, 9, 9)
-    pooled = align(squares, [[0, 0, 4, 2]], 2, 0, aligned=False)
+    pooled = align(squares, [[0, 0, 4, 2]], 2, 0, False, native)
     assert_allclose(pooled, [[[51.5, 251.5], [59.5, 259.5]]], rtol=1e-6)
 
 
@@ -273,11 +275,12 @@ def test_align_takes_each_box_from_its_level(ratio, native):
     assert_allclose(pooled[..., 0, 0, 0], expected, rtol=1e-6)
 
 
-def test_adaptive_pools_any_number_of_boxes(monkeypatch):
-    monkeypatch.setattr(roi_align, "_CHUNK", 4)
+@BOTH_PATHS
+def test_adaptive_pools_any_number_of_boxes(monkeypatch, native):
+    monkeypatch.setattr(pooling, "_BLOCK", 4)
     # Boxes of 2 x 2 features at row i / 2 and column i / 4, twice the value in image 1:
     # 10 * (i / 2 + 1) + i / 4 + 1 = 11 + 5.25 i.
-    for count in (1, 4, 10):
+    for count in (0, 1, 4, 10):
         i = np.arange(count)
         boxes = norm(np.stack([i / 2, i / 4, i / 2 + 2, i / 4 + 2], axis=1), 9, 9)
         pooled = roi_align.pyramid_roi_align(
@@ -288,26 +291,153 @@ def test_adaptive_pools_any_number_of_boxes(monkeypatch):
             f32([[9, 9], [9, 9]]),
             sampling_ratio=0,
             aligned=False,
+            native=native,
         )
         assert pooled.shape == (2, count, 1, 1, 1)
         assert_allclose(pooled[..., 0, 0, 0], np.outer([1, 2], 11 + 5.25 * i), rtol=1e-6)
 
 
+@BOTH_PATHS
+def test_adaptive_takes_many_samples_of_a_long_box(native):
+    # 40 rows, 0.5 to 39.5, of which the last repeats row 39: (0.5 + ... + 38.5 + 39) / 40 =
+    # (39 * 39 / 2 + 39) / 40 = 19.9875. Column 0.5.
+    pooled = align(ramp(40, 3), [[0, 0, 40, 1]], 1, 0, False, native)
+    assert_allclose(pooled, [[[199.875 + 0.5]]], rtol=1e-6)
+
+
+@BOTH_PATHS
+def test_adaptive_is_exact_for_a_box_much_larger_than_its_map(native):
+    # Rows -100 to 105, 205 samples from -99.5 on. Six are inside: -0.5, 0.5, 1.5, 2.5, 3.5, 4.5
+    # at rows 0, 0.5, 1.5, 2.5, 3.5, 4: 12 in sum, and 6 for their ones. Column 0.5: 6 * 0.5.
+    pooled = align(ramp(5, 5) + 1, [[-100, 0, 105, 1]], 1, 0, False, native)
+    assert_allclose(pooled, [[[(120 + 3 + 6) / 205]]], rtol=1e-5)
+
+
+@BOTH_PATHS
 @pytest.mark.parametrize("aligned", [False, True])
-def test_adaptive_equals_the_ratio_it_chooses(aligned):
+def test_adaptive_equals_the_ratio_it_chooses(aligned, native):
     # Sizes above 6 and up to 9 features in 3 bins: 3 samples.
     rng = np.random.default_rng(1)
     size = rng.uniform(6.1, 8.9, (40, 2))
     low = rng.uniform(0, 16 - size)
     boxes, feature = np.concatenate([low, low + size], 1), f32(rng.normal(size=(1, 16, 16, 1)))
-    adaptive, fixed = (align(feature, boxes, 3, ratio, aligned) for ratio in (0, 3))
+    adaptive, fixed = (align(feature, boxes, 3, ratio, aligned, native) for ratio in (0, 3))
     assert_allclose(adaptive, fixed, atol=1e-5)
 
 
 @BOTH_PATHS
-@pytest.mark.parametrize("ratio", [1, 2])
+@pytest.mark.parametrize("ratio", [0, 1, 2])
 def test_align_of_no_boxes(ratio, native):
     assert align(ramp(5, 5), np.zeros((0, 4)), 7, ratio, native=native).shape == (0, 7, 7)
+
+
+# ---- any box, sample by sample
+
+
+def odd_pyramid(seed, dtype="float32"):
+    """Three levels of two images, boxes of every kind, levels, image shapes."""
+    rng = np.random.default_rng(seed)
+    features = [ops.cast(rng.normal(size=(2, side, side + 4, 3)), dtype) for side in (16, 8, 4)]
+    low, size = rng.uniform(0, 0.6, (2, 20, 2)), rng.uniform(0, 0.4, (2, 20, 2))
+    odd = [
+        [-0.31, -0.22, 0.4, 0.5],  # over the border
+        [0.7, 0.6, 1.43, 1.06],
+        [0.45, 0.5, 0.452, 0.503],  # tiny, and without area
+        [0.3, 0.3, 0.3, 0.3],
+        [0.01, 0.4, 0.99, 0.42],  # elongated
+        [0.9, 0.02, 0.92, 1.0],
+        [-2.0, -3.0, 3.0, 2.5],  # larger than the image
+        [-0.1, -7.0, 0.3, 8.0],
+        [1.2, 0.1, 1.9, 0.6],  # all samples outside
+        [0.2, -5.0, 0.5, -4.0],
+    ]
+    boxes = np.concatenate([low, low + size], axis=-1)
+    boxes = np.concatenate([boxes, np.tile(odd, (2, 1, 1))], axis=1)
+    levels = rng.integers(0, 3, boxes.shape[:2])
+    return features, f32(boxes), i32(levels), f32([[64, 80], [64, 80]])
+
+
+def sampled_bin(feature, low, step, samples):
+    """Mean of `samples` = (rows, columns) points from `low` + step / 2 on, by RoIAlign's rule."""
+    total = np.zeros(feature.shape[-1])
+    for i, j in np.ndindex(*samples):
+        point = low + (np.array([i, j]) + 0.5) * step
+        extent = np.array(feature.shape[:2])
+        if (point < -1).any() or (point > extent).any():
+            continue
+        point = np.clip(point, 0, extent - 1)
+        y, x = np.minimum(point.astype(int), extent - 2)
+        dy, dx = point - [y, x]
+        total += (1 - dy) * ((1 - dx) * feature[y, x] + dx * feature[y, x + 1])
+        total += dy * ((1 - dx) * feature[y + 1, x] + dx * feature[y + 1, x + 1])
+    return total / np.prod(samples)
+
+
+@BOTH_PATHS
+@pytest.mark.parametrize("ratio", [0, 2])
+@pytest.mark.parametrize("aligned", [False, True])
+def test_any_box_is_the_mean_of_its_samples(aligned, ratio, native):
+    features, boxes, levels, shapes = odd_pyramid(6)
+    pooled = roi_align.pyramid_roi_align(
+        features, boxes, levels, 3, shapes, ratio, aligned, native, box_offset=0
+    )
+    expected = np.zeros(pooled.shape)
+    maps = [convert_to_numpy(feature).astype("float64") for feature in features]
+    for image, box in np.ndindex(*levels.shape):
+        feature = maps[int(levels[image, box])][image]
+        sides = np.tile(feature.shape[:2], 2)
+        low, high = np.split(convert_to_numpy(boxes)[image, box] * sides, 2)
+        size = high - low if aligned else np.maximum(high - low, 1)
+        low = low - 0.5 if aligned else low
+        # 1e-5: no sample more for a size that float32 makes a little too large.
+        samples = np.full(2, ratio) if ratio else np.maximum(np.ceil(size / 3 - 1e-5), 1)
+        samples = samples.astype(int)
+        for i, j in np.ndindex(3, 3):
+            corner = low + np.array([i, j]) * size / 3
+            expected[image, box, i, j] = sampled_bin(feature, corner, size / 3 / samples, samples)
+    assert_allclose(pooled, expected, atol=1e-4)
+
+
+@BOTH_PATHS
+@pytest.mark.parametrize("ratio", [0, 2])
+def test_align_keeps_the_type_of_its_features(ratio, native):
+    features, boxes, levels, shapes = odd_pyramid(7, "bfloat16")
+    exact = [ops.cast(feature, "float32") for feature in features]
+    pooled, expected = (
+        roi_align.pyramid_roi_align(maps, boxes, levels, 2, shapes, ratio, native=native)
+        for maps in (features, exact)
+    )
+    assert keras.backend.standardize_dtype(pooled.dtype) == "bfloat16"
+    # Sums are in float32: the rounding of the result, 2^-9, is the only error.
+    assert_allclose(ops.cast(pooled, "float32"), expected, rtol=2**-8, atol=1e-6)
+
+
+@pytest.mark.parametrize("ratio", [0, 2])
+def test_portable_path_compiles(ratio):
+    features, boxes, levels, shapes = odd_pyramid(8)
+
+    def pooled(feature, boxes, levels):
+        pyramid = [feature, *features[1:]]
+        args = (pyramid, boxes, levels, 2, shapes, ratio, True, False)
+        return ops.sum(roi_align.pyramid_roi_align(*args) ** 2)
+
+    def both(feature, boxes, levels):
+        return pooled(feature, boxes, levels), gradient(lambda x: pooled(x, boxes, levels), feature)
+
+    args = (features[0], boxes, levels)
+    for found, expected in zip(compiled(both)(*args), both(*args), strict=True):
+        assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def compiled(function):
+    """`function` by XLA."""
+    if ON_TENSORFLOW:
+        import tensorflow as tf
+
+        return tf.function(function, jit_compile=True)
+    import jax
+
+    return jax.jit(function)
 
 
 # ---- the native path equals the portable one
@@ -334,11 +464,10 @@ def test_both_paths_of_crop_agree(pool_size):
 
 
 @needs_tensorflow
-@pytest.mark.parametrize("ratio", [1, 2])
+@pytest.mark.parametrize("ratio", [0, 1, 2])
 @pytest.mark.parametrize("aligned", [False, True])
 def test_both_paths_of_align_agree(aligned, ratio):
-    features, boxes, levels, shapes = random_pyramid(3)
-    boxes = boxes * 1.5 - 0.25  # some reach beyond the image
+    features, boxes, levels, shapes = odd_pyramid(3)
     portable, native = (
         roi_align.pyramid_roi_align(features, boxes, levels, 3, shapes, ratio, aligned, native)
         for native in (False, True)
@@ -371,9 +500,9 @@ def test_gradient_of_a_sample_outside_is_zero(ratio, native):
 
 
 @needs_tensorflow
-@pytest.mark.parametrize("ratio", [1, 2])
+@pytest.mark.parametrize("ratio", [0, 1, 2])
 def test_gradients_of_both_paths_agree(ratio):
-    features, boxes, levels, shapes = random_pyramid(4)
+    features, boxes, levels, shapes = odd_pyramid(4)
     weight = f32(np.random.default_rng(5).normal(size=(2, 30, 2, 2, 3)))
 
     def gradients(native):
@@ -391,6 +520,40 @@ def test_gradients_of_both_paths_agree(ratio):
     for portable, native in zip(gradients(False), gradients(True), strict=True):
         assert_allclose(portable, native, atol=1e-4)
         assert np.abs(native).max() > 0
+
+
+@BOTH_PATHS
+@pytest.mark.parametrize("ratio", [0, 2])
+def test_gradient_loses_nothing_where_boxes_overlap(ratio, native):
+    # 400 times the same box of 7 x 7 bins, each with the weight 1 in all. Threads that add to one
+    # pixel without waiting for each other would lose some, as `tf.image.crop_and_resize` does.
+    box = f32(np.tile([[[0.1, 0.2, 0.6, 0.7]]], (1, 400, 1)))
+
+    def pooled(feature):
+        args = ([feature], box, i32(np.zeros((1, 400))), 7, f32([[128, 128]]), ratio)
+        return ops.sum(roi_align.pyramid_roi_align(*args, native=native))
+
+    found = gradient(pooled, f32(np.zeros((1, 32, 32, 256))))
+    channels = convert_to_numpy(found).sum((0, 1, 2))
+    assert_allclose(channels, np.full(256, 400 * 49), rtol=1e-4)
+
+
+@needs_tensorflow
+@BOTH_PATHS
+@pytest.mark.parametrize("ratio", [0, 2])
+def test_gradient_passes_through_a_graph(ratio, native):
+    import tensorflow as tf
+
+    features, boxes, levels, shapes = odd_pyramid(9)
+
+    def pooled(feature):
+        pyramid = [feature, *features[1:]]
+        args = (pyramid, boxes, levels, 2, shapes, ratio)
+        return ops.sum(roi_align.pyramid_roi_align(*args, native=native) ** 2)
+
+    inside, outside = (gradient(f, features[0]) for f in (tf.function(pooled), pooled))
+    assert_allclose(inside, outside, atol=1e-5)
+    assert np.abs(inside).max() > 0
 
 
 # ---- crop_and_resize_masks
@@ -600,3 +763,9 @@ def test_roi_align_of_a_box_twice_as_high_as_its_mask():
     # Rows -4 to 4 of a mask of 4, eight samples: -3.5 to 3.5, of which the five from -0.5 on count.
     found = align_masks(np.ones((4, 4)), [[-1, 0, 1, 1]], (1, 1), aligned=False)
     assert_allclose(found, [[[5 / 8]]])
+
+
+def test_roi_align_of_a_box_five_times_as_high_as_its_mask():
+    # Rows -8 to 12, twenty samples: -7.5 to 11.5, of which the same five count.
+    found = align_masks(np.ones((4, 4)), [[-2, 0, 3, 1]], (1, 1), aligned=False)
+    assert_allclose(found, [[[5 / 20]]])
