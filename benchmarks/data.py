@@ -8,8 +8,9 @@ workers fill its queue and nothing uses the batches. Beside them stands the mach
 the same files decoded by Pillow on as many threads and nothing else done. The processor's time of
 an image tells how much of the cores the run was given: the two multiplied are the cores it had.
 
-A copy needs its source and itself at once, so masks whose memory stays below twice their full size
-were not copied at that size.
+Of the masks it shows the memory at the peak between load_mask() and mini masks, beside what one
+copy at full size takes, padding included, and what two do: a copy needs its source as well, which
+at the least has no padding yet.
 """
 
 import argparse
@@ -192,18 +193,19 @@ def stages(dataset, config, repeats):
 
 
 def mask_copies(dataset, config):
-    """Memory at the peak between load_mask() and mini masks, in sizes of the resized masks."""
-    image = dataset.load_image(0)
+    """MB of masks at the peak from load_mask() to mini masks, and of one and two copies of them."""
+    masks, _ = dataset.load_mask(0)
     dims = {"min_dim": config.IMAGE_MIN_DIM, "max_dim": config.IMAGE_MAX_DIM}
-    resized, window, scale, padding, _ = resize_image(image, **dims)
+    resized, window, scale, padding, _ = resize_image(dataset.load_image(0), **dims)
     size = (window[2] - window[0], window[3] - window[1])
     tracemalloc.start()
-    masks = resize_mask(dataset.load_mask(0)[0], scale, padding, size=size)
+    masks = resize_mask(masks, scale, padding, size=size)
     minimize_mask(extract_bboxes(masks), masks, config.MINI_MASK_SHAPE)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    full = resized.shape[0] * resized.shape[1] * INSTANCES
-    return {"full_size_masks_mb": full / 1e6, "masks_at_the_peak_mb": peak / 1e6}
+    one = INSTANCES * resized.shape[0] * resized.shape[1]
+    two = one + INSTANCES * size[0] * size[1]
+    return {"masks_mb": {"at the peak": peak / 1e6, "one copy": one / 1e6, "two": two / 1e6}}
 
 
 def resident_mb():
@@ -213,15 +215,14 @@ def resident_mb():
     raise SystemExit("expected VmRSS in /proc/self/status: resident memory needs Linux")
 
 
-def memory(dataset, config, counts):
-    """Resident MB once so many images have come; the data set is as long as the last count."""
-    generator = DataGenerator(dataset, config, steps=counts[-1] // config.BATCH_SIZE)
-    found, done = {}, 0
-    for (batch,) in run_workers(generator):
-        done += len(batch["input_image"])
+def memory(dataset, config, count):
+    """Resident MB after a tenth, half and all of `count` images, with what the queue holds."""
+    steps = count // config.BATCH_SIZE
+    found = {}
+    for step, (batch,) in enumerate(run_workers(DataGenerator(dataset, config, steps=steps)), 1):
         del batch
-        if done in counts:
-            found[str(done)] = resident_mb()
+        if step in (steps // 10, steps // 2, steps):
+            found[str(step * config.BATCH_SIZE)] = resident_mb()
     return found
 
 
@@ -241,8 +242,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=128, help="of one timed run")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--long", type=int, default=5000, help="images of the long run; 0: none")
-    parser.add_argument("--many", type=int, default=20_000, help="images of the large data set")
+    parser.add_argument("--long", type=int, default=5000, help="images of the long run; 0: no run")
+    parser.add_argument(
+        "--many", type=int, default=20_000, help="images of the large data set; 0: none"
+    )
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     args = parser.parse_args()
 
@@ -259,7 +262,7 @@ def main():
             **mask_copies(dataset, config),
         }
         if args.long:
-            found["resident_mb_after"] = memory(dataset, config, (args.long // 10, args.long))
+            found["resident_mb_after"] = memory(dataset, config, args.long)
         if args.many:
             write_annotations(folder, args.many, rng)
             found["first_batch_s"] = first_batches(folder, config, args.many)
