@@ -180,7 +180,9 @@ class MaskRCNN(Detector):
         os.makedirs(self.log_dir, exist_ok=True)
         callbacks = [Checkpoint(self.save_weights, self.checkpoint_path)]
         if all(map(importlib.util.find_spec, ("tensorflow", "tensorboard"))):
-            callbacks.append(keras.callbacks.TensorBoard(self.log_dir, write_graph=False))
+            board = keras.callbacks.TensorBoard(self.log_dir, write_graph=False)
+            board.async_safe = True  # else Keras has the host wait for the log of every step
+            callbacks.append(board)
         return callbacks
 
     def compile(self, learning_rate, momentum):
