@@ -83,6 +83,17 @@ def test_training(train_bn):
         np.testing.assert_allclose(array(folded(image, training=True)), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("conv", [layers.Conv2D(4, 2), layers.DepthwiseConv2D(2)])
+def test_one_place(conv):
+    x, norm = keras.Input((2, 2, 4)), BatchNorm()
+    model = keras.Model(x, norm(conv(x)))
+    random_norm(norm)
+    features = np.random.default_rng(0).normal(size=(5, 2, 2, 4)).astype("float32")
+    found = array(fold_batch_norm(model)(features))
+    assert found.shape == (5, 1, 1, 4)
+    np.testing.assert_allclose(found, array(model(features)), rtol=1e-4, atol=1e-5)
+
+
 def test_what_cannot_be_folded():
     x = keras.Input((8, 8, 3))
     active = layers.BatchNormalization()(layers.Conv2D(4, 3, activation="relu")(x))
