@@ -412,6 +412,23 @@ def test_align_keeps_the_type_of_its_features(ratio, native):
     assert_allclose(ops.cast(pooled, "float32"), expected, rtol=2**-8, atol=1e-6)
 
 
+@BOTH_PATHS
+@pytest.mark.parametrize("ratio", [0, 1])
+def test_gradient_of_bfloat16_is_summed_in_float32(ratio, native):
+    # 1001 times the same pixel: bfloat16 counts to 256 only. 1001 rounds to 1000.
+    box = f32(np.tile([[[0.5, 0.5, 0.5, 0.5]]], (1, 1001, 1)))
+
+    def pooled(feature):
+        args = ([feature], box, i32(np.zeros((1, 1001))), 1, f32([[5, 5]]), ratio)
+        return ops.sum(ops.cast(roi_align.pyramid_roi_align(*args, native=native), "float32"))
+
+    found = gradient(pooled, ops.zeros((1, 5, 5, 1), "bfloat16"))
+    assert keras.backend.standardize_dtype(found.dtype) == "bfloat16"
+    expected = np.zeros((5, 5))
+    expected[2, 2] = 1000  # 0.5 * 4 to 0.5 * 4 + 1, center 2.5, half a pixel less
+    assert_array_equal(ops.cast(found, "float32")[0, ..., 0], expected)
+
+
 @pytest.mark.parametrize("ratio", [0, 2])
 def test_portable_path_compiles(ratio):
     features, boxes, levels, shapes = odd_pyramid(8)
