@@ -97,14 +97,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=100, help="and sizes; at most 160")
     parser.add_argument("--batch", type=int, default=1, help="images in a batch of many sizes")
+    parser.add_argument("--modes", nargs="*", default=[*MODES], choices=MODES, help="of many sizes")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     args = parser.parse_args()
 
     result = {"machine": machine.describe(), "many_sizes": {}}
-    for mode, keys in MODES.items():
-        row = result["many_sizes"][mode] = many_sizes(keys, args)
+    for mode in args.modes:
+        row = result["many_sizes"][mode] = many_sizes(MODES[mode], args)
         keras.backend.clear_session()
         if not args.json:
             print(
