@@ -9,6 +9,7 @@ Shapes: B images, N boxes, M = B * N, P pooled bins a side, S samples of a bin a
 (or columns) that a bin reads, X pixels of all maps of all images, C channels.
 """
 
+import functools
 import itertools
 
 import keras
@@ -217,6 +218,20 @@ def _adaptive_native(flat, start, axes):
     return _sparse_product(flat, bins, pixels, weights[0] * weights[1], tf.shape(shared)[0])
 
 
+def _traced_apart(function):
+    """`function`, of tensors and numbers alone, as one graph for all callers.
+
+    TensorFlow keeps the graph in which a custom gradient is traced for ever: were that a model's,
+    each model built would stay in memory.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, reduce_retracing=True, autograph=False)
+
+
+@_traced_apart
 def _sparse_product(flat, bins, pixels, weights, count):
     """Sums of weighted pixels: int32 [E] sorted, int32 [E], float [E] -> float32 [count, C].
 
@@ -229,24 +244,34 @@ def _sparse_product(flat, bins, pixels, weights, count):
     indices = tf.cast(tf.stack([bins, pixels], axis=1), "int64")
     shape = tf.cast(tf.stack([count, tf.shape(flat)[0]]), "int64")
 
-    def matrix():
-        return tf.raw_ops.SparseTensorToCSRSparseMatrix(
-            indices=indices, values=weights, dense_shape=shape
-        )
+    def product(dense, rows, transposed):
+        """[rows, C]. The kernels crash on the matrix without entries that no boxes make."""
+
+        def multiply():
+            # Made again for the gradient: a matrix cannot go from one graph to another. Transposed
+            # by itself: with `transpose_a` the product takes twice as long and a buffer for each
+            # thread.
+            matrix = tf.raw_ops.SparseTensorToCSRSparseMatrix(
+                indices=indices, values=weights, dense_shape=shape
+            )
+            if transposed:
+                matrix = tf.raw_ops.SparseMatrixTranspose(input=matrix, type=tf.float32)
+            return tf.raw_ops.SparseMatrixMatMul(a=matrix, b=dense)
+
+        zeros = functools.partial(tf.zeros, tf.stack([rows, tf.shape(dense)[1]]))
+        return tf.cond(tf.size(weights) > 0, multiply, zeros)
 
     @tf.custom_gradient
-    def multiply(flat):
+    def pool(flat):
         def gradient(upstream):
-            # Made again: a matrix cannot go from one graph to another. Transposed by itself: with
-            # `transpose_a` the product takes twice as long and a buffer for each thread.
-            transposed = tf.raw_ops.SparseMatrixTranspose(input=matrix(), type=tf.float32)
-            return tf.raw_ops.SparseMatrixMatMul(a=transposed, b=upstream)
+            return product(upstream, tf.shape(flat)[0], transposed=True)
 
-        return tf.raw_ops.SparseMatrixMatMul(a=matrix(), b=flat), gradient
+        return product(flat, count, transposed=False), gradient
 
-    return multiply(tf.cast(flat, "float32"))
+    return pool(tf.cast(flat, "float32"))
 
 
+@_traced_apart
 def _sum_of_reads(flat, reads):
     """Sum of weighted pixels over [([M, P, P], [M, P, P, 1]), ...] -> float32 [M, P, P, C].
 
@@ -271,6 +296,7 @@ def _read(flat, pixels):
     return ops.cast(ops.take(flat, pixels, axis=0), "float32")
 
 
+@_traced_apart
 def _adaptive_portable(flat, start, axes):
     """A loop over blocks of reads, whose number depends on the boxes: so it has its own gradient.
 
@@ -306,7 +332,7 @@ def _adaptive_portable(flat, start, axes):
             result = blocks(add, ops.zeros(ops.shape(flat), "float32"))
             return ops.cast(result, flat.dtype)
 
-        shape = (ops.shape(start)[0], pool_size, pool_size, flat.shape[-1])
+        shape = (ops.shape(start)[0], pool_size, pool_size, ops.shape(flat)[-1])
         return blocks(add, ops.zeros(shape, "float32")), gradient
 
     return pool(flat)

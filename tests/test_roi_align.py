@@ -3,6 +3,9 @@
 Images of 5 or 9 pixels make normalised coordinates quarters or eighths: exact in float32.
 """
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -571,6 +574,27 @@ def test_gradient_passes_through_a_graph(ratio, native):
     inside, outside = (gradient(f, features[0]) for f in (tf.function(pooled), pooled))
     assert_allclose(inside, outside, atol=1e-5)
     assert np.abs(inside).max() > 0
+
+
+@needs_tensorflow
+@BOTH_PATHS
+@pytest.mark.parametrize("ratio", [0, 2])
+def test_pooling_does_not_keep_the_graph_of_its_model(ratio, native):
+    import tensorflow as tf
+
+    features, boxes, levels, shapes = odd_pyramid(10)
+
+    def pooled(feature):
+        pyramid = [feature, *features[1:]]
+        args = (pyramid, boxes, levels, 2, shapes, ratio)
+        return roi_align.pyramid_roi_align(*args, native=native)
+
+    traced = tf.function(pooled)
+    graph = weakref.ref(traced.get_concrete_function(features[0]).graph)
+    assert graph() is not None
+    del traced
+    gc.collect()
+    assert graph() is None
 
 
 # ---- crop_and_resize_masks
