@@ -9,11 +9,12 @@ Shapes: B images, N boxes, M = B * N, P pooled bins a side, S samples of a bin a
 (or columns) that a bin reads, X pixels of all maps of all images, C channels.
 """
 
-import functools
 import itertools
 
 import keras
 from keras import ops
+
+from mrcnn.pixel_sums import add_at, read_pixels, sparse_product, sum_of_reads, traced_apart
 
 # Pixels that the portable adaptive path reads at a time: bounds its memory.
 _BLOCK = 2**15
@@ -50,13 +51,13 @@ def pool_grid(features, levels, first, step, pool_size, samples, native):
         pixels, weights = ops.reshape(pixels, (-1,)), ops.reshape(weights, (-1,))
         bins = ops.arange(ops.shape(pixels)[0]) // (2 * samples) ** 2
         bins_count = ops.shape(start)[0] * pool_size**2
-        pooled = _sparse_product(flat, bins, pixels, weights, bins_count)
+        pooled = sparse_product(flat, bins, pixels, weights, bins_count)
     else:
         reads = []  # of all bins: pixels [M, P, P], weights [M, P, P, 1]
         for i, j in itertools.product(range(2 * samples), repeat=2):
             weights = row_weights[:, :, i, None] * column_weights[:, None, :, j]
             reads.append((rows[:, :, i, None] + columns[:, None, :, j], weights[..., None]))
-        pooled = _sum_of_reads(flat, reads)
+        pooled = sum_of_reads(flat, reads)
     return _finish(pooled, features, levels, pool_size)
 
 
@@ -76,8 +77,11 @@ def pool_adaptive(features, levels, low, size, pool_size, native):
     flat, start, extent = flatten_pyramid(features, levels)
     low, size = (ops.stop_gradient(ops.reshape(x, (-1, 2))) for x in (low, size))
     axes = [(low[:, axis], size[:, axis], extent[:, axis], pool_size) for axis in (0, 1)]
-    pool = _adaptive_native if _is_native(native) else _adaptive_portable
-    return _finish(pool(flat, start, axes), features, levels, pool_size)
+    if _is_native(native):
+        pooled = _adaptive_native(flat, start, axes)
+    else:
+        pooled = _adaptive_portable(flat, start, axes, max(1, _BLOCK // pool_size**2))
+    return _finish(pooled, features, levels, pool_size)
 
 
 def adaptive_weights(low, size, extent, pool_size, rows):
@@ -215,90 +219,12 @@ def _adaptive_native(flat, start, axes):
         tf.gather(tf.reshape(weight, [-1]), index)
         for weight, index in zip(weights, (row + i, column + j), strict=True)
     ]
-    return _sparse_product(flat, bins, pixels, weights[0] * weights[1], tf.shape(shared)[0])
+    return sparse_product(flat, bins, pixels, weights[0] * weights[1], tf.shape(shared)[0])
 
 
-def _traced_apart(function):
-    """`function`, of tensors and numbers alone, as one graph for all callers.
-
-    TensorFlow keeps the graph in which a custom gradient is traced for ever: were that a model's,
-    each model built would stay in memory.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return function
-    import tensorflow as tf
-
-    return tf.function(function, reduce_retracing=True, autograph=False)
-
-
-@_traced_apart
-def _sparse_product(flat, bins, pixels, weights, count):
-    """Sums of weighted pixels: int32 [E] sorted, int32 [E], float [E] -> float32 [count, C].
-
-    `tf.image.crop_and_resize` with its padding, averaging and reordering takes 2.2 times as long
-    for 2 x 2 samples and 4.6 times with the gradient, which loses additions where boxes overlap
-    (benchmarks/RESULTS.md).
-    """
-    import tensorflow as tf
-
-    indices = tf.cast(tf.stack([bins, pixels], axis=1), "int64")
-    shape = tf.cast(tf.stack([count, tf.shape(flat)[0]]), "int64")
-
-    def product(dense, rows, transposed):
-        """[rows, C]. The kernels crash on the matrix without entries that no boxes make."""
-
-        def multiply():
-            # Made again for the gradient: a matrix cannot go from one graph to another. Transposed
-            # by itself: with `transpose_a` the product takes twice as long and a buffer for each
-            # thread.
-            matrix = tf.raw_ops.SparseTensorToCSRSparseMatrix(
-                indices=indices, values=weights, dense_shape=shape
-            )
-            if transposed:
-                matrix = tf.raw_ops.SparseMatrixTranspose(input=matrix, type=tf.float32)
-            return tf.raw_ops.SparseMatrixMatMul(a=matrix, b=dense)
-
-        zeros = functools.partial(tf.zeros, tf.stack([rows, tf.shape(dense)[1]]))
-        return tf.cond(tf.size(weights) > 0, multiply, zeros)
-
-    @tf.custom_gradient
-    def pool(flat):
-        def gradient(upstream):
-            return product(upstream, tf.shape(flat)[0], transposed=True)
-
-        return product(flat, count, transposed=False), gradient
-
-    return pool(tf.cast(flat, "float32"))
-
-
-@_traced_apart
-def _sum_of_reads(flat, reads):
-    """Sum of weighted pixels over [([M, P, P], [M, P, P, 1]), ...] -> float32 [M, P, P, C].
-
-    Derived, the gradient would be one sum of the size of `flat` for each read, and in its type: in
-    bfloat16 less exact, and with XLA on a CPU four times as slow.
-    """
-
-    @ops.custom_gradient
-    def total(flat):
-        def gradient(upstream):
-            result = ops.zeros(ops.shape(flat), "float32")
-            for pixels, weights in reads:
-                result = _add_at(result, pixels, upstream * weights)
-            return ops.cast(result, flat.dtype)
-
-        return sum(_read(flat, pixels) * weights for pixels, weights in reads), gradient
-
-    return total(flat)
-
-
-def _read(flat, pixels):
-    return ops.cast(ops.take(flat, pixels, axis=0), "float32")
-
-
-@_traced_apart
-def _adaptive_portable(flat, start, axes):
-    """A loop over blocks of reads, whose number depends on the boxes: so it has its own gradient.
+@traced_apart
+def _adaptive_portable(flat, start, axes, size):
+    """A loop over blocks of `size` reads, as many as the boxes need: so it has its own gradient.
 
     A read is one of a box's rows and one of its columns in each bin: one pixel for each bin. A
     dense product with whole feature maps takes 17 to 34 times as long.
@@ -307,7 +233,6 @@ def _adaptive_portable(flat, start, axes):
     ranges = [_adaptive_range(*axis) for axis in axes]
     ends = ops.cumsum(ranges[0][1] * ranges[1][1])  # reads of each box and all before it
     total = ops.max(ends, initial=0)
-    size = max(1, _BLOCK // pool_size**2)
 
     def blocks(visit, result):
         """Runs `result = visit(result, boxes, pixels, weights)` for each block."""
@@ -323,11 +248,11 @@ def _adaptive_portable(flat, start, axes):
     @ops.custom_gradient
     def pool(flat):
         def add(pooled, box, pixels, weights):
-            return _add_at(pooled, box, _read(flat, pixels) * weights)
+            return add_at(pooled, box, read_pixels(flat, pixels) * weights)
 
         def gradient(upstream):
             def add(result, box, pixels, weights):
-                return _add_at(result, pixels, ops.take(upstream, box, axis=0) * weights)
+                return add_at(result, pixels, ops.take(upstream, box, axis=0) * weights)
 
             result = blocks(add, ops.zeros(ops.shape(flat), "float32"))
             return ops.cast(result, flat.dtype)
@@ -358,12 +283,3 @@ def _reads(read, start, axes, ranges, ends):
     rows = ops.take(start, box)[:, None] + rows * width
     pixels = rows[:, :, None] + columns[:, None]
     return box, pixels, row_weights[:, :, None] * column_weights[:, None]
-
-
-def _add_at(x, index, values):
-    """x[index] += values; `keras.ops.scatter_update` adds from Keras 3.14 on only."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.tensor_scatter_nd_add(x, index[..., None], values)
-    return x.at[index].add(values)
