@@ -173,12 +173,15 @@ def main():
     parser.add_argument("--output", required=True, help="folder of checkpoint and overlays")
     parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--precision", default="float32", help="Config.PRECISION")
     args = parser.parse_args()
 
     keras.utils.set_random_seed(args.seed)
     keras.utils.disable_interactive_logging()  # of Keras's progress bar
     training, validation = load(args.dataset, "train"), load(args.dataset, "val")
-    model = MaskRCNN("training", TrainNucleiConfig(), args.output)
+    config = TrainNucleiConfig()
+    config.PRECISION = args.precision
+    model = MaskRCNN("training", config, args.output)
     model.load_weights("imagenet")
 
     start = time.time()
