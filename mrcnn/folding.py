@@ -29,7 +29,8 @@ def fold_batch_norm(model):
     folded = {}  # (convolution, BatchNorm), by name: heads are applied more than once
 
     def call(layer, *args, **kwargs):
-        if is_norm(layer) and id(args[0]) in convs and kwargs.get("training") is None:
+        known = args and id(args[0]) in convs
+        if known and is_norm(layer) and kwargs.get("training") is None:
             _, conv, x = convs[id(args[0])]
             pair = conv.name, layer.name
             folded[pair] = folded.get(pair) or FoldedConv(conv, layer)
@@ -69,22 +70,31 @@ class FoldedConv(layers.Layer):
     """
 
     def __init__(self, conv, norm):
-        # Without autocast: kernels are scaled in float32.
-        super().__init__(name=f"{conv.name}_folded", dtype=conv.dtype_policy, autocast=False)
+        # Of float32 and without autocast: so kernels are scaled, whatever type features have.
+        super().__init__(name=f"{conv.name}_{norm.name}", dtype="float32", autocast=False)
         self.conv, self.norm = conv, norm
+
+    def get_config(self):
+        parts = {"conv": self.conv, "norm": self.norm}
+        return {name: keras.saving.serialize_keras_object(x) for name, x in parts.items()}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{name: keras.saving.deserialize_keras_object(x) for name, x in config.items()})
+
+    def build(self, input_shape):
+        if not self.conv.built:
+            self.conv.build(input_shape)
+            self.norm.build(self.conv.compute_output_shape(input_shape))
 
     def call(self, x, training=None):
         """float [B, H, W, C] -> float [B, h, w, F]."""
         if training and self.norm.trainable and getattr(self.norm, "train_bn", True) is not False:
             return self.norm(self.conv(x), training=True)
         scale, shift = self._scale_and_shift()
-        kernel, dtype = self.conv.kernel, self.compute_dtype
-        scales_kernel = self._scales_kernel(x)
-        if scales_kernel:
-            kernel = kernel * (ops.reshape(scale, kernel.shape[2:]) if self._depthwise else scale)
+        kernel, dtype = self.conv.kernel, self.conv.compute_dtype
+        kernel = kernel * (ops.reshape(scale, kernel.shape[2:]) if self._depthwise else scale)
         y = self._convolve(ops.cast(x, dtype), ops.cast(kernel, dtype))
-        if not scales_kernel:
-            y = y * ops.cast(scale, dtype)
         return ops.add(y, ops.cast(shift, dtype))
 
     def _convolve(self, x, kernel):
@@ -102,15 +112,6 @@ class FoldedConv(layers.Layer):
     def _depthwise(self):
         return isinstance(self.conv, layers.DepthwiseConv2D)
 
-    def _scales_kernel(self, x):
-        """False where a channel has by far more weights than features: then it is those to scale.
-
-        The batch does not count, so that an image's result does not depend on it.
-        """
-        places = self.conv.compute_output_shape(x.shape)[1:-1]
-        weights = math.prod(self.conv.kernel.shape[:-1])
-        return None in places or 16 * math.prod(places) > weights
-
     def _scale_and_shift(self):
         """gamma (conv(x) - mean) / sqrt(variance + epsilon) + beta, as two float32 [F]."""
         norm, bias = self.norm, self.conv.bias
@@ -120,4 +121,4 @@ class FoldedConv(layers.Layer):
         return scale, shift + norm.beta if norm.center else shift
 
     def compute_output_spec(self, x, training=None):
-        return keras.KerasTensor(self.conv.compute_output_shape(x.shape), self.compute_dtype)
+        return keras.KerasTensor(self.conv.compute_output_shape(x.shape), self.conv.compute_dtype)

@@ -91,7 +91,9 @@ class TrainingModel(NamedWeightsModel):
         self.weight_decay, self.decay_by_size = weight_decay, decay_by_size
         self.trackers = [keras.metrics.Mean(name=key) for key in ("loss", *losses)]
         folded = fold_batch_norm(self)
-        self._run = lambda *args, **kwargs: folded(*args, **kwargs)  # hidden from `self.layers`
+        # Inside a function, where Keras does not see it: as an attribute, the layers and weights
+        # would be in `self.layers` and in files a second time.
+        self._run = lambda *args, **kwargs: folded(*args, **kwargs)
 
     def call(self, inputs, training=None, mask=None):
         return self._run(inputs, training=training)
