@@ -118,8 +118,9 @@ class Config:
     IMAGE_MIN_DIM = 800
     IMAGE_MAX_DIM = 1024
     IMAGE_MIN_SCALE = 0
-    # (height, width) that images of open sizes are padded to, the smallest they fit into: JAX and
-    # XLA compile a program for each size. None: as they are. Not for "square", which has one size.
+    # (height, width) that images of open sizes are padded to, the smallest they fit into, or the
+    # largest height and width of all: JAX and XLA compile a program for each size. None: as they
+    # are. Not for "square" and the crops of "crop", which have one size.
     IMAGE_BUCKETS = None
     IMAGE_INTERPOLATION = "constant"  # see `mrcnn.image.scale_image`
     IMAGE_CHANNEL_COUNT = 3
@@ -338,10 +339,11 @@ class Config:
                 f"IMAGE_MIN_DIM is {self.IMAGE_MIN_DIM} and IMAGE_MAX_DIM {self.IMAGE_MAX_DIM}; "
                 "lower the first or raise the second"
             )
-        for bucket in self.IMAGE_BUCKETS or []:
+        buckets = [] if self.IMAGE_BUCKETS is None else list(self.IMAGE_BUCKETS)
+        for bucket in buckets:
             if np.shape(bucket) != (2,) or np.any(np.less(bucket, 1)) or np.any(np.mod(bucket, 64)):
                 yield f"IMAGE_BUCKETS has {bucket!r}; expected (height, width), multiples of 64"
-        if self.IMAGE_BUCKETS and mode == "square":
+        if buckets and mode == "square":
             yield "IMAGE_BUCKETS has no effect in mode 'square', which has one size; set it to None"
         if not np.all(self.STD_PIXEL):
             yield f"STD_PIXEL is {self.STD_PIXEL}; pixels are divided by it, 1.0 leaves them"

@@ -218,13 +218,14 @@ class DataGenerator(keras.utils.PyDataset):
 
     def _collate(self, samples):
         images, metas, class_ids, boxes, masks = zip(*samples, strict=True)
-        buckets = self.config.IMAGE_BUCKETS
-        together = self.config.IMAGE_RESIZE_MODE == "shortest_edge" or buckets
+        mode = self.config.IMAGE_RESIZE_MODE
+        buckets = None if mode == "crop" else self.config.IMAGE_BUCKETS
+        together = mode == "shortest_edge" or buckets is not None
         if len({image.shape for image in images}) > 1 and not together:
             raise ValueError(
                 "Expected images of one shape in a batch, received "
                 f"{[list(image.shape) for image in images]} in mode "
-                f"{self.config.IMAGE_RESIZE_MODE!r}. Set IMAGES_PER_GPU = 1, "
+                f"{mode!r}. Set IMAGES_PER_GPU = 1, "
                 "IMAGE_BUCKETS, or IMAGE_RESIZE_MODE to 'square', 'crop' or 'shortest_edge'."
             )
         # What holds the largest: smaller images are padded at the bottom and right.

@@ -38,7 +38,7 @@ class Detector:
         graphs: dict of `keras.Model`, see `mrcnn.network.build_network`.
     """
 
-    config, graphs = None, None
+    config, graphs, _compiled = None, None, None
     _sides = None  # height and width of the molded image seen last
     _anchors = (None, None)  # the sides asked for last, and their anchors
 
@@ -100,8 +100,8 @@ class Detector:
         if molded:
             self._sides = molded[-1]["image"].shape[:2]
         sizes = [item["image"].shape for item in molded]
-        fill = self.graphs["detection"].jit_compile
-        for indices in _same_shapes(sizes, self.config.BATCH_SIZE, fill):
+        compiled = self._compiled if self.graphs["detection"].jit_compile else None
+        for indices in _same_shapes(sizes, self.config.BATCH_SIZE, compiled):
             batch = [molded[i] for i in indices]
             outputs = self.graphs["detection"].predict_on_batch(
                 {
@@ -110,6 +110,8 @@ class Detector:
                 }
             )
             for row, (i, item) in enumerate(zip(indices, batch, strict=True)):
+                if results[i] is not None:
+                    continue  # the batch was filled up with it
                 masks = outputs["masks"][row] if self.config.USE_MASK else None
                 results[i] = self._unmold(outputs["detections"][row], masks, shapes[i], item)
         if verbose:
@@ -307,17 +309,19 @@ class Detector:
         return steps(rpn_class, rpn_bbox, anchors, image_meta)
 
 
-def _same_shapes(shapes, batch_size, fill=False):
+def _same_shapes(shapes, batch_size, compiled=None):
     """Splits images into lists of indices: equal shapes together, `batch_size` at most.
 
-    With `fill` the last list of several repeats its last index up to that size: XLA compiles a
-    program for each shape of a batch.
+    XLA compiles a program for each shape of a batch, which takes as long as many images. So with
+    `compiled`, a dict of the most images that a batch of each shape had, which is kept up to date,
+    a list repeats its last index up to that size.
     """
     by_shape = {}
     for i, shape in enumerate(shapes):
         by_shape.setdefault(shape, []).append(i)
-    for indices in by_shape.values():
-        if fill and len(indices) > batch_size:
-            indices += indices[-1:] * (-len(indices) % batch_size)
+    for shape, indices in by_shape.items():
+        if compiled is not None:
+            size = compiled[shape] = max(compiled.get(shape, 0), min(len(indices), batch_size))
+            indices += indices[-1:] * (-len(indices) % size)
         for start in range(0, len(indices), batch_size):
             yield indices[start : start + batch_size]

@@ -336,10 +336,21 @@ def pad_to(image, sides):
 
 
 def bucket_sides(sides, buckets):
-    """The smallest (height, width) of a list that an image fits into; its own where none is."""
-    height, width = sides
-    fitting = [bucket for bucket in buckets or [] if bucket[0] >= height and bucket[1] >= width]
-    return min(fitting, key=math.prod, default=(height, width))
+    """What an image or a batch is padded to.
+
+    Args:
+        sides: (height, width).
+        buckets: list of (height, width), or None.
+
+    Returns:
+        (height, width): the smallest bucket that holds it; where none does, the largest height with
+        the largest width of all; where not even that, `sides`.
+    """
+    if buckets is None or len(buckets) == 0:
+        return tuple(sides)
+    candidates = [*sorted(map(tuple, buckets), key=math.prod), tuple(np.max(buckets, axis=0))]
+    fitting = (bucket for bucket in candidates if np.all(np.greater_equal(bucket, sides)))
+    return next(fitting, tuple(sides))
 
 
 def parse_image_meta(meta):

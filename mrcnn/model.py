@@ -83,6 +83,7 @@ class MaskRCNN(Detector):
         """Builds the graphs and returns that of the mode, with matterport's inputs and outputs."""
         self.graphs = build_network(config, training=mode == "training")
         self.graphs["detection"].jit_compile = self._jit_compile
+        self._compiled = {}  # see `mrcnn.detector._same_shapes`
         if mode == "training":
             self._sides = tuple(int(side) for side in config.IMAGE_SHAPE[:2])
         return self.graphs[mode]

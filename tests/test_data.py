@@ -712,6 +712,12 @@ def test_buckets_bring_images_of_two_shapes_into_one_batch():
     assert inputs["input_gt_masks"].sum() == 2 * 8 * 16
 
 
+def test_crops_are_not_padded_to_buckets():
+    keys = {"IMAGE_RESIZE_MODE": "crop", "IMAGE_MIN_DIM": 64, "IMAGE_BUCKETS": [(128, 128)]}
+    (inputs,) = DataGenerator(TinyDataset([1], [1]), config(**keys), batch_size=2)[0]
+    assert inputs["input_image"].shape == (2, 64, 64, 3)
+
+
 # ---- mode shortest_edge
 
 

@@ -1,6 +1,10 @@
 """matterport's way into a model: named inputs and outputs, molded images, `run_graph`."""
 
+import ast
 import os
+import re
+from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -9,6 +13,7 @@ from tiny import TinyConfig, shapes, tiny_of
 
 from mrcnn.anchors import generate_pyramid_anchors
 from mrcnn.detector import _same_shapes
+from mrcnn.image import bucket_sides
 from mrcnn.model import MaskRCNN
 from mrcnn.presets import PRESETS
 
@@ -321,8 +326,63 @@ def test_bad_buckets_are_refused(bucket, tmp_path):
         MaskRCNN("inference", config, tmp_path)
 
 
-def test_last_batch_of_several_is_filled_up():
-    # 5 images of one shape and one of another, in batches of 2: XLA sees [2, ...] and [1, ...].
-    shapes = ["a", "b", "a", "a", "a", "a"]
+def test_buckets_may_be_an_array(tmp_path):
+    config = tiny_of("matterport/mask_rcnn_coco")
+    config.IMAGE_RESIZE_MODE, config.IMAGE_MIN_DIM = "pad64", 64
+    config.IMAGE_BUCKETS = np.array([[128, 192], [256, 256]])
+    model = MaskRCNN("inference", config, tmp_path)
+    assert model.mold_inputs([np.zeros((100, 70, 3), "uint8")])[0].shape == (1, 128, 192, 3)
+
+
+@pytest.mark.parametrize(
+    ("sides", "expected"),
+    [
+        ((100, 100), (100, 200)),  # 20 000 pixels, as the other: the first
+        ((150, 90), (200, 100)),
+        ((150, 150), (200, 200)),  # in no bucket: the largest height and width
+        ((150, 250), (150, 250)),
+    ],
+)
+def test_bucket_of_an_image(sides, expected):
+    assert bucket_sides(sides, [(100, 200), (200, 100)]) == expected
+
+
+def test_buckets_of_the_readme_are_valid():
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    config = tiny_of("matterport/mask_rcnn_coco")
+    config.IMAGE_RESIZE_MODE, config.IMAGE_MIN_DIM = "pad64", 64
+    config.IMAGE_BUCKETS = ast.literal_eval(re.search("`IMAGE_BUCKETS = (.*?)`", text)[1])
+    config.validate()
+
+
+def test_batches_are_filled_up_to_what_xla_has_compiled():
+    # 5 images of one shape and one of another, in batches of 2.
+    shapes, compiled = ["a", "b", "a", "a", "a", "a"], {}
     assert list(_same_shapes(shapes, 2)) == [[0, 2], [3, 4], [5], [1]]
-    assert list(_same_shapes(shapes, 2, fill=True)) == [[0, 2], [3, 4], [5, 5], [1]]
+    assert list(_same_shapes(shapes, 2, compiled)) == [[0, 2], [3, 4], [5, 5], [1]]
+    assert compiled == {"a": 2, "b": 1}
+    assert list(_same_shapes(["a", "b"], 2, compiled)) == [[0, 0], [1]]
+    assert list(_same_shapes(["b", "b"], 2, compiled)) == [[0, 1]]
+
+
+def test_xla_compiles_once_for_each_shape(tmp_path):
+    config = tiny_of("matterport/mask_rcnn_coco")
+    config.IMAGES_PER_GPU = 3
+    config.IMAGE_RESIZE_MODE, config.IMAGE_MIN_DIM = "pad64", 64
+    model = MaskRCNN("inference", config, tmp_path)
+    shapes, predict = set(), model.graphs["detection"].predict_on_batch
+
+    def watched(inputs):
+        shapes.add(inputs["input_image"].shape)
+        return predict(inputs)
+
+    # As if XLA had compiled it: XLA does not go together with the seed of the other tests.
+    model.graphs["detection"] = SimpleNamespace(jit_compile=True, predict_on_batch=watched)
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (64, side, 3), dtype=np.uint8) for side in [64] * 4 + [128]]
+    found = model.detect(images)  # 3 and 1 of one shape, 1 of the other
+    alone = model.detect(images[3:4])
+    assert shapes == {(3, 64, 64, 3), (1, 64, 128, 3)}
+    assert len(found) == 5 and len(found[3]["rois"])
+    for name, value in alone[0].items():
+        np.testing.assert_array_equal(value, found[3][name])
