@@ -209,7 +209,8 @@ def _adaptive_native(flat, start, axes):
     shared = [tf.broadcast_to(x, shape) for x in (*shared, pixel, row_weight, column_weight)]
     shared = tf.stack([tf.reshape(x, [-1]) for x in shared], axis=1)
 
-    bins = tf.math.bincount(ends, dtype="int32")[:-1]  # 1 at the first entry of each bin but one
+    bins = tf.zeros([ops.max(ends, initial=0)], "int32")
+    bins = add_at(bins, ends[:-1], tf.ones_like(ends[:-1]))  # 1 where the next bin begins
     bins = tf.cumsum(bins)
     first, columns, width, pixel, row, column = tf.unstack(tf.gather(shared, bins), axis=1)
     entry = tf.range(tf.shape(bins)[0]) - first
