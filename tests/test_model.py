@@ -176,6 +176,20 @@ def test_checkpoint_per_epoch_named_as_matterports(trained):
     assert {"train", "validation"} <= set(os.listdir(model.log_dir))  # TensorBoard
 
 
+def test_no_callback_makes_the_host_wait_for_each_step_on_jax(run_python, tmp_path):
+    # Keras tells nowhere else: with one callback that is not "async_safe" it converts every log.
+    code = f"""
+from types import SimpleNamespace
+from keras.src.callbacks.callback_list import CallbackList
+from mrcnn.model import MaskRCNN
+from mrcnn.training import DataWait
+model = SimpleNamespace(log_dir={str(tmp_path)!r}, save_weights=None, checkpoint_path="")
+callbacks = [DataWait(None), *MaskRCNN._callbacks(model)]
+print(len(callbacks), CallbackList(callbacks, add_history=True, add_progbar=True)._async_train)
+"""
+    assert run_python(code, "jax").split()[-2:] == ["3", "True"]
+
+
 def test_training_changes_every_trained_weight(trained):
     after = arrays(trained["model"])
     same = [name for name in after if np.array_equal(after[name], trained["before"][name])]

