@@ -76,22 +76,22 @@ def in_turn(ways, repeats=5):
     """Median seconds of several functions, called one after the other in each round."""
     times = {name: [] for name in ways}
     for function in ways.values():
-        function()
+        wait(function())
     for _ in range(repeats):
         for name, function in ways.items():
             times[name].append(seconds(function, 1, warmup=0)[0])
     return {name: statistics.median(found) for name, found in times.items()}
 
 
-def rates(repeats=7):
+def rates(dtypes=("float32", "bfloat16"), repeats=7):
     """The machine's best rates in FLOP/s: a dict of "matmul float32", "conv3x3 bfloat16", ...
 
-    Squares of 4096 rows on a GPU, of 2048 elsewhere; the convolution has 256 channels.
+    Squares of 8192 rows on a GPU, of 2048 elsewhere; the convolution has 256 channels.
     """
     on_gpu = bool(describe()["gpu"])
     side, batch = (8192, 16) if on_gpu else (2048, 1)
     found = {}
-    for dtype in ("float32", "bfloat16"):
+    for dtype in dtypes:
         rng = np.random.default_rng(0)
 
         def random(*shape, rng=rng, dtype=dtype):
@@ -112,6 +112,11 @@ def rates(repeats=7):
             best = min(seconds(function, 1, warmup=0)[0] for _ in range(repeats))
             found[name] = flops / best
     return found
+
+
+def rate_dtypes(precision):
+    """What `rates` measures beside a network of a precision: always two dtypes, and its own."""
+    return list(dict.fromkeys(["float32", "bfloat16", keras.DTypePolicy(precision).compute_dtype]))
 
 
 def best_rates(before, after):
