@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 from mrcnn.folding import FoldedConv  # noqa: E402
 
 
-def compiled(function, jit=False):
+def compiled(function, xla=False):
     """A function of tensors as the backend runs it inside a model."""
     if keras.backend.backend() == "jax":
         import jax
@@ -30,17 +30,17 @@ def compiled(function, jit=False):
         return jax.jit(function)
     import tensorflow as tf
 
-    return tf.function(function, jit_compile=jit, autograph=False)
+    return tf.function(function, jit_compile=xla, autograph=False)
 
 
-def compiled_model(model, jit=False):
+def compiled_model(model, xla=False):
     """A model's call in inference mode, compiled: flat list of tensors -> flat list of tensors."""
 
     def pack(tensors):
         return keras.tree.pack_sequence_as(model.input, tensors)
 
     if keras.backend.backend() == "tensorflow":
-        call = compiled(lambda *x: keras.tree.flatten(model(pack(x), training=False)), jit)
+        call = compiled(lambda *x: keras.tree.flatten(model(pack(x), training=False)), xla)
         return lambda tensors: call(*tensors)
     trainable = [variable.value for variable in model.trainable_variables]
     fixed = [variable.value for variable in model.non_trainable_variables]
