@@ -5,7 +5,8 @@ python benchmarks/data.py
 Writes photos of 640 x 480 with 8 polygons each into a temporary folder and reads them as COCO, in
 mode "square" at 1024 with mini masks. Images a second are those of the generator alone: Keras's
 workers fill its queue and nothing uses the batches. Beside them stands the machine's own figure:
-the same files decoded by Pillow on as many threads and nothing else done. The processor's time of
+the same files decoded by Pillow on as many threads and nothing else done; and the rates of its
+matrix products and convolutions, measured in the same run before and after. The processor's time of
 an image tells how much of the cores the run was given: the two multiplied are the cores it had.
 
 Of the masks it shows the memory at the peak between load_mask() and mini masks, beside what one
@@ -24,13 +25,12 @@ import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import machine
 import numpy as np
-from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 # What `fit` runs a PyDataset with; Keras has no public name for it.
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
+from PIL import Image
 
 from mrcnn.coco_dataset import CocoDataset
 from mrcnn.config import Config
@@ -144,7 +144,7 @@ def measure(run, count, repeats):
     return count / statistics.median(seconds), 1000 * statistics.median(processor) / count
 
 
-def rates(dataset, config, images, repeats):
+def generator_rates(dataset, config, images, repeats):
     steps = max(1, images // config.BATCH_SIZE)
     generator = DataGenerator(dataset, config, steps=steps)
     paths = [info["path"] for info in dataset.image_info[:FILES]]
@@ -250,6 +250,7 @@ def main():
     args = parser.parse_args()
 
     config, rng = BenchmarkConfig(), np.random.default_rng(0)
+    before = machine.rates()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_pictures(folder, rng)
@@ -257,7 +258,7 @@ def main():
         dataset = coco(folder)
         found = {
             "workers": config.WORKERS,
-            **rates(dataset, config, args.images, args.repeats),
+            **generator_rates(dataset, config, args.images, args.repeats),
             "stages_ms": stages(dataset, config, args.repeats),
             **mask_copies(dataset, config),
         }
@@ -266,7 +267,13 @@ def main():
         if args.many:
             write_annotations(folder, args.many, rng)
             found["first_batch_s"] = first_batches(folder, config, args.many)
-    print(json.dumps(found, indent=2) if args.json else as_text(found))
+    rates = machine.best_rates(before, machine.rates())
+    gflops = {name: rate / 1e9 for name, rate in rates.items()}
+    if args.json:
+        result = {"machine": machine.describe(), "rates_gflops": gflops, **found}
+        print(json.dumps(result, indent=2))
+        return
+    print(f"{as_text(found)}\n{machine.show_rates(gflops)}\n{machine.describe()}")
 
 
 def as_text(found):

@@ -8,10 +8,12 @@ weights. The floor is the time that the network's multiply-adds take at the rate
 own float32 matrix product, measured in the same run before and after: at a ratio of 1 there is
 nothing but matrix products, and bfloat16 can go below it. `detect` runs from uint8 images to
 full-size masks. The stages run by themselves, compiled one by one, so they do not add up exactly.
+"not folded" is the same stage with BatchNorm layers of their own, timed in turn with the other.
 All times are medians after a warm-up.
 """
 
 import argparse
+import functools
 import json
 
 import keras
@@ -24,7 +26,7 @@ from skimage.transform import resize
 from mrcnn import network
 from mrcnn.config import Config
 from mrcnn.detection_layers import ClassMasks
-from mrcnn.folding import fold_batch_norm
+from mrcnn.folding import FoldedConv, fold_batch_norm
 from mrcnn.model import MaskRCNN
 from mrcnn.unmold import unmold_detections
 
@@ -33,7 +35,7 @@ CLASSES = 81
 PLUMBING = ("mold", "proposals", "RoIAlign 7x7", "detection", "RoIAlign 14x14", "unmold")
 
 
-def make_config(side, precision, batch, jit):
+def make_config(side, precision, batch, xla):
     class BenchmarkConfig(Config):
         NAME = "benchmark"
         BACKBONE = "resnet50"
@@ -42,7 +44,7 @@ def make_config(side, precision, batch, jit):
         IMAGES_PER_GPU = batch
         DETECTION_MIN_CONFIDENCE = 0.0
         PRECISION = precision
-        JIT_COMPILE = jit
+        JIT_COMPILE = xla
 
     return BenchmarkConfig()
 
@@ -55,12 +57,11 @@ def pictures(side, count):
 
 def split(config):
     """The network's tensors by name, and its stages: (stage, names of what goes in and out)."""
-    with network.default_policy(config.PRECISION):
-        trunk, heads = network.build_trunk(config), network.build_heads(config)
-        levels = trunk["anchors"]["levels"]
-        tensors = network.detection_stages(config, trunk, heads, levels)
-        logits = heads["mask"](tensors["mask_features"], logits=True)
-        tensors["masks"] = ClassMasks(name="class_masks")(logits, tensors["detections"])
+    trunk, heads = network.build_trunk(config), network.build_heads(config)
+    levels = trunk["anchors"]["levels"]
+    tensors = network.detection_stages(config, trunk, heads, levels)
+    logits = heads["mask"](tensors["mask_features"], logits=True)
+    tensors["masks"] = ClassMasks(name="class_masks")(logits, tensors["detections"])
     tensors |= {name: trunk[name] for name in ("input_image", "input_image_meta")}
     tensors |= {name: trunk[name] for name in ("rpn_class", "rpn_bbox")}
     tensors |= {f"P{i}": tensor for i, tensor in enumerate(trunk["pyramid"], 2)}
@@ -81,25 +82,49 @@ def split(config):
     ]
 
 
+def build_stages(config):
+    """The network's tensors by name, and by stage: its model, the folded one, what goes in and out.
+
+    The folded one is None where there is nothing to fold.
+    """
+    stages = {}
+    with network.default_policy(config.PRECISION):  # as in `detect`: folding makes layers
+        tensors, parts = split(config)
+        for stage, inputs, outputs in parts:
+            plain = keras.Model([tensors[name] for name in inputs], [tensors[n] for n in outputs])
+            folded = fold_batch_norm(plain)
+            changed = any(isinstance(layer, FoldedConv) for layer in folded._flatten_layers())
+            stages[stage] = plain, folded if changed else None, inputs, outputs
+    return tensors, stages
+
+
 def time_stages(config, model, images, repeats):
     """Each stage's seconds and multiply-adds for a batch, and what it found: two dicts."""
     time, (molded, metas, windows) = machine.seconds(lambda: model.mold_inputs(images), repeats)
-    stages = {"mold": (time, 0)}
-    tensors, parts = split(config)
+    rows = {"mold": {"seconds": time, "macs": 0}}
+    tensors, stages = build_stages(config)
     have = {"input_image": molded, "input_image_meta": metas}
     have = {name: keras.ops.convert_to_tensor(array) for name, array in have.items()}
-    for stage, inputs, outputs in parts:
-        part = keras.Model([tensors[name] for name in inputs], [tensors[name] for name in outputs])
-        part = fold_batch_norm(part)
-        run = machine.compiled_model(part, config.JIT_COMPILE)
+    for stage, (plain, folded, inputs, outputs) in stages.items():
         given = [have[name] for name in inputs]
-        time, values = machine.seconds(lambda run=run, given=given: run(given), repeats)
-        have |= dict(zip(outputs, values, strict=True))
+        runs = {
+            name: functools.partial(machine.compiled_model(part, config.JIT_COMPILE), given)
+            for name, part in {"plain": plain, "folded": folded}.items()
+            if part
+        }
+        times = machine.in_turn(runs, repeats)
+        last = runs.get("folded", runs["plain"])
+        have |= dict(zip(outputs, last(), strict=True))
         shapes = [
             keras.Input(batch_shape=x.shape, dtype=tensors[name].dtype)
             for name, x in zip(inputs, given, strict=True)
         ]
-        stages[stage] = time, sum(machine.multiply_adds(part, shapes).values())
+        rows[stage] = {
+            "seconds": times.get("folded", times["plain"]),
+            "macs": sum(machine.multiply_adds(folded or plain, shapes).values()),
+        }
+        if folded:
+            rows[stage]["unfolded_s"] = times["plain"]
     found = {
         name: keras.ops.convert_to_numpy(have[name]) for name in ("rois", "detections", "masks")
     }
@@ -112,54 +137,56 @@ def time_stages(config, model, images, repeats):
             )
         ]
 
-    stages["unmold"] = machine.seconds(unmold, repeats)[0], 0
-    return stages, found
+    rows["unmold"] = {"seconds": machine.seconds(unmold, repeats)[0], "macs": 0}
+    return rows, found
 
 
 def measure(side, precision, args):
     """One size and precision: a dict of numbers."""
-    config = make_config(side, precision, args.batch, args.jit)
+    config = make_config(side, precision, args.batch, args.xla)
     images = pictures(side, args.batch)
     model = MaskRCNN("inference", config, "logs")
     ways = {"ours": lambda: model.detect(images)}
     if args.peer:
         theirs = peer.detector(side, CLASSES, precision, images)
         ways["torchvision"] = lambda: theirs(images)
-    before = machine.rates()
+    dtypes = machine.rate_dtypes(precision)
+    before = machine.rates(dtypes)
     times = machine.in_turn(ways, args.repeats)
     stages, found = time_stages(config, model, images, args.repeats)
-    rates = machine.best_rates(before, machine.rates())
-    total = sum(count for _, count in stages.values())
-    floor = 2 * total / rates["matmul float32"]
+    rates = machine.best_rates(before, machine.rates(dtypes))
+    for stage in stages.values():
+        count = stage.pop("macs")
+        stage["gmac"] = count / 1e9
+        stage["floor_s"] = 2 * count / rates["matmul float32"]
+        stage["ratio"] = stage["seconds"] / stage["floor_s"] if count else None
+    gmac = sum(stage["gmac"] for stage in stages.values())
+    floor = 2e9 * gmac / rates["matmul float32"]
+    dtype = keras.DTypePolicy(precision).compute_dtype
     result = {
         "side": side,
         "precision": precision,
         "batch": args.batch,
         "proposals": int((found["rois"] != 0).any(axis=-1).sum() / args.batch),
         "detections": int((found["detections"][..., 4] > 0).sum() / args.batch),
-        "gmac": total / 1e9,
+        "gmac": gmac,
         "rates_gflops": {name: rate / 1e9 for name, rate in rates.items()},
         "floor_s": floor,
         "detect_s": times["ours"],
         "ratio": times["ours"] / floor,
         "images_per_s": args.batch / times["ours"],
-        "achieved_gflops": 2 * total / times["ours"] / 1e9,
-        "plumbing_share": sum(stages[name][0] for name in PLUMBING) / times["ours"],
-        "stages": {
-            name: {
-                "seconds": seconds,
-                "gmac": count / 1e9,
-                "ratio": seconds * rates["matmul float32"] / (2 * count) if count else None,
-            }
-            for name, (seconds, count) in stages.items()
-        },
+        "achieved_gflops": 2 * gmac / times["ours"],
+        "share_of_peak": 2e9 * gmac / times["ours"] / rates[f"matmul {dtype}"],
+        "plumbing_share": sum(stages[name]["seconds"] for name in PLUMBING) / times["ours"],
+        "stages": stages,
     }
-    dtype = {"mixed_bfloat16": "bfloat16", "mixed_float16": "bfloat16"}.get(precision, "float32")
-    result["share_of_peak"] = 2 * total / times["ours"] / rates[f"matmul {dtype}"]
     if args.peer:
+        others = theirs(images)
         result |= {
             "torchvision_s": times["torchvision"],
             "times_torchvision": times["torchvision"] / times["ours"],
+            "torchvision_proposals": sum(item["proposals"] for item in others) / args.batch,
+            "torchvision_detections": sum(len(item["masks"]) for item in others) / args.batch,
         }
     return result
 
@@ -171,15 +198,17 @@ def show(result):
         f"{result['gmac']:.0f} GMAC"
     )
     print(machine.show_rates(result["rates_gflops"]))
-    print("| stage | ms | floor, ms | ratio |\n| --- | --- | --- | --- |")
-    peak = result["rates_gflops"]["matmul float32"]
+    print("| stage | ms | not folded, ms | floor, ms | ratio |\n| --- | --- | --- | --- | --- |")
     for name, stage in result["stages"].items():
-        floor = (
-            f"{2000 * stage['gmac'] / peak:.0f} | {stage['ratio']:.2f}" if stage["ratio"] else "|"
-        )
-        print(f"| {name} | {1000 * stage['seconds']:.1f} | {floor} |")
+        cells = [f"{1000 * stage['seconds']:.1f}"]
+        cells += [f"{1000 * stage['unfolded_s']:.1f}" if "unfolded_s" in stage else ""]
+        if stage["ratio"]:
+            cells += [f"{1000 * stage['floor_s']:.0f}", f"{stage['ratio']:.2f}"]
+        else:
+            cells += ["", ""]
+        print(f"| {name} | {' | '.join(cells)} |")
     print(
-        f"| **detect** | {1000 * result['detect_s']:.0f} | {1000 * result['floor_s']:.0f} | "
+        f"| **detect** | {1000 * result['detect_s']:.0f} | | {1000 * result['floor_s']:.0f} | "
         f"**{result['ratio']:.2f}** |\n"
         f"{result['images_per_s']:.2f} images/s, {result['achieved_gflops']:.0f} GFLOP/s, "
         f"{100 * result['share_of_peak']:.0f} % of the matrix product's rate in this precision; "
@@ -188,7 +217,9 @@ def show(result):
     if "torchvision_s" in result:
         print(
             f"torchvision: {1000 * result['torchvision_s']:.0f} ms, "
-            f"{result['times_torchvision']:.2f} times ours"
+            f"{result['times_torchvision']:.2f} times ours, with "
+            f"{result['torchvision_proposals']:.0f} proposals and "
+            f"{result['torchvision_detections']:.0f} detections an image"
         )
 
 
@@ -200,10 +231,12 @@ def main():
     )
     parser.add_argument("--batch", type=int, default=1, help="images in one call and batch")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--jit", action="store_true", help="compile with XLA (JAX always does)")
+    parser.add_argument("--xla", action="store_true", help="compile with XLA (JAX always does)")
     parser.add_argument("--peer", choices=["torchvision"], help="measured in turn with ours")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     args = parser.parse_args()
+    if args.peer:
+        peer.share_gpu()
 
     results = {"machine": machine.describe(), "results": []}
     for side in args.sides:

@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 from mrcnn.folding import FoldedConv  # noqa: E402
 
 
-def compiled(function, jit=False):
+def compiled(function, xla=False):
     """A function of tensors as the backend runs it inside a model."""
     if keras.backend.backend() == "jax":
         import jax
@@ -30,17 +30,17 @@ def compiled(function, jit=False):
         return jax.jit(function)
     import tensorflow as tf
 
-    return tf.function(function, jit_compile=jit, autograph=False)
+    return tf.function(function, jit_compile=xla, autograph=False)
 
 
-def compiled_model(model, jit=False):
+def compiled_model(model, xla=False):
     """A model's call in inference mode, compiled: flat list of tensors -> flat list of tensors."""
 
     def pack(tensors):
         return keras.tree.pack_sequence_as(model.input, tensors)
 
     if keras.backend.backend() == "tensorflow":
-        call = compiled(lambda *x: keras.tree.flatten(model(pack(x), training=False)), jit)
+        call = compiled(lambda *x: keras.tree.flatten(model(pack(x), training=False)), xla)
         return lambda tensors: call(*tensors)
     trainable = [variable.value for variable in model.trainable_variables]
     fixed = [variable.value for variable in model.non_trainable_variables]
@@ -76,22 +76,22 @@ def in_turn(ways, repeats=5):
     """Median seconds of several functions, called one after the other in each round."""
     times = {name: [] for name in ways}
     for function in ways.values():
-        function()
+        wait(function())
     for _ in range(repeats):
         for name, function in ways.items():
             times[name].append(seconds(function, 1, warmup=0)[0])
     return {name: statistics.median(found) for name, found in times.items()}
 
 
-def rates(repeats=7):
+def rates(dtypes=("float32", "bfloat16"), repeats=7):
     """The machine's best rates in FLOP/s: a dict of "matmul float32", "conv3x3 bfloat16", ...
 
-    Squares of 4096 rows on a GPU, of 2048 elsewhere; the convolution has 256 channels.
+    Squares of 8192 rows on a GPU, of 2048 elsewhere; the convolution has 256 channels.
     """
     on_gpu = bool(describe()["gpu"])
     side, batch = (8192, 16) if on_gpu else (2048, 1)
     found = {}
-    for dtype in ("float32", "bfloat16"):
+    for dtype in dtypes:
         rng = np.random.default_rng(0)
 
         def random(*shape, rng=rng, dtype=dtype):
@@ -112,6 +112,11 @@ def rates(repeats=7):
             best = min(seconds(function, 1, warmup=0)[0] for _ in range(repeats))
             found[name] = flops / best
     return found
+
+
+def rate_dtypes(precision):
+    """What `rates` measures beside a network of a precision: always two dtypes, and its own."""
+    return list(dict.fromkeys(["float32", "bfloat16", keras.DTypePolicy(precision).compute_dtype]))
 
 
 def best_rates(before, after):

@@ -1,8 +1,19 @@
 """torchvision's Mask R-CNN at the same work, for the benchmarks' `--peer torchvision`."""
 
+import os
+
 import numpy as np
 
 CANDIDATES = 500  # boxes above the score threshold, as trained networks have them
+
+
+def share_gpu():
+    """Lets Keras take only the memory of a GPU that it needs; to be called before it uses one.
+
+    TensorFlow and JAX reserve nearly all of it unless told otherwise: PyTorch would find none.
+    """
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
 
 
 def build(side, classes, rois, proposals=1000, detections=100):
@@ -42,13 +53,19 @@ def build(side, classes, rois, proposals=1000, detections=100):
 
 
 def detector(side, classes, precision, images):
-    """A function like `detect`: list of uint8 images -> list of bool masks [N, H, W] in NumPy."""
+    """A function like `detect`: list of uint8 images -> list of dicts, one an image.
+
+    They hold "masks", bool [N, H, W] in NumPy, and "proposals", the number of them.
+    """
     import torch
 
     model = build(side, classes, 200).eval()
     device = next(model.parameters()).device
     dtype = {"mixed_bfloat16": torch.bfloat16, "mixed_float16": torch.float16}.get(precision)
-    scores = []
+    scores, counts = [], []
+    model.rpn.register_forward_hook(
+        lambda module, inputs, outputs: counts.append([len(boxes) for boxes in outputs[0]])
+    )
     hook = model.roi_heads.box_predictor.register_forward_hook(
         lambda module, inputs, outputs: scores.append(outputs[0].float().softmax(-1)[:, 1:])
     )
@@ -58,7 +75,10 @@ def detector(side, classes, precision, images):
         tensors = [tensor.permute(2, 0, 1).float() / 255 for tensor in tensors]
         with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=bool(dtype)):
             found = model(tensors)
-        return [(item["masks"][:, 0] > 0.5).cpu().numpy() for item in found]
+        return [
+            {"masks": (item["masks"][:, 0] > 0.5).cpu().numpy(), "proposals": count}
+            for item, count in zip(found, counts.pop(), strict=True)
+        ]
 
     model.roi_heads.score_thresh = 1.1
     detect(images[:1])
@@ -69,7 +89,7 @@ def detector(side, classes, precision, images):
 
 
 def trainer(side, classes, rois, precision, images, boxes, labels):
-    """A function that takes one training step on a batch and returns its loss.
+    """A function that takes so many training steps on a batch and returns the last one's loss.
 
     Args:
         side, classes, rois: see `build`.
@@ -98,7 +118,7 @@ def trainer(side, classes, rois, precision, images, boxes, labels):
         }
         targets.append({key: torch.from_numpy(array).to(device) for key, array in arrays.items()})
 
-    def step():
+    def take_step():
         optimizer.zero_grad()
         with torch.autocast(device.type, dtype, enabled=bool(dtype)):
             loss = sum(model(tensors, targets).values())
@@ -107,6 +127,11 @@ def trainer(side, classes, rois, precision, images, boxes, labels):
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         scaler.step(optimizer)
         scaler.update()
-        return loss.item()
+        return loss.detach()
 
-    return step
+    def train(steps):
+        for _ in range(steps):
+            loss = take_step()
+        return loss.item()  # waits for the GPU, only now
+
+    return train

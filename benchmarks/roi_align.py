@@ -11,16 +11,11 @@ height to width from 1/3 to 3, cut at the picture's edge; 256 channels.
 
 import argparse
 import json
-import statistics
-import sys
-import time
-from pathlib import Path
 
 import keras
+import machine
 import numpy as np
 from keras import ops
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mrcnn import roi_align
 
@@ -66,16 +61,6 @@ def pooling(mode, native, shapes):
     return lambda features, boxes, masks: (pool(features, boxes, 7), pool(features, masks, 14))
 
 
-def compiled(function, xla):
-    if ON_TENSORFLOW:
-        import tensorflow as tf
-
-        return tf.function(function, jit_compile=xla)
-    import jax
-
-    return jax.jit(function)
-
-
 def with_gradient(function, upstream):
     """The gradient of `function` to its first argument, given that of its results."""
 
@@ -119,22 +104,9 @@ def cases(mode, height, width, dtype):
             function = pooling(mode, native, shapes)
             if name == "training":
                 function = with_gradient(function, upstream)
-            function = compiled(function, xla)
+            function = machine.compiled(function, xla)
             found[name][path] = lambda f=function, args=(features, *boxes): f(*args)
     return found
-
-
-def milliseconds(functions, repeats):
-    """Median of `repeats` runs of each function, in turn, after one that is not counted."""
-    times = {name: [] for name in functions}
-    for _ in range(1 + repeats):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            # Something of every result: it must be there before the clock stops.
-            for result in function():
-                ops.convert_to_numpy(result[0, 0])
-            times[name].append(1000 * (time.perf_counter() - start))
-    return {name: statistics.median(spent[1:]) for name, spent in times.items()}
 
 
 def main():
@@ -146,20 +118,20 @@ def main():
     parser.add_argument("--mode", choices=MODES, action="append", help="all unless given")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    results = {
-        mode: {
-            case: milliseconds(functions, args.repeats)
-            for case, functions in cases(mode, args.height, args.width, args.dtype).items()
-        }
-        for mode in args.mode or MODES
-    }
+    results = {}
+    for mode in args.mode or MODES:
+        results[mode] = {}
+        for case, functions in cases(mode, args.height, args.width, args.dtype).items():
+            times = machine.in_turn(functions, args.repeats)
+            results[mode][case] = {path: 1000 * seconds for path, seconds in times.items()}
     if args.json:
-        print(json.dumps(results))
+        print(json.dumps({"machine": machine.describe(), "milliseconds": results}, indent=2))
         return
     for mode, found in results.items():
         for case, times in found.items():
             for path, spent in times.items():
                 print(f"{mode:16} {case:10} {path:14} {spent:8.1f} ms")
+    print(machine.describe())
 
 
 if __name__ == "__main__":

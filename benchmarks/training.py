@@ -8,8 +8,9 @@ image, mask head on the 66 that may be positive, random weights; 70 objects an i
 torchvision, whose mask head runs on the positives it finds, has as many. The floor is the time of
 the multiply-adds of the network and of its two gradients (by features and by weights; the first
 convolution has only the second) at the rate of this machine's own float32 matrix product. Every
-row is a process of its own, for its peak memory; stock `fit`, median of several epochs of `--steps`
-steps, after one to warm up.
+case is a process of its own, for its peak memory; stock `fit`, median of several epochs of
+`--steps` steps, after one to warm up. With `--peer` the epochs of ours and of the peer alternate in
+that process. The peer's peak memory is known only on a GPU, where each library counts its own.
 """
 
 import argparse
@@ -20,10 +21,12 @@ import resource
 import statistics
 import time
 
+import peer
+
 CLASSES, ROIS, OBJECTS = 81, 200, 70
 
 
-def make_config(side, precision, batch, jit):
+def make_config(side, precision, batch, xla):
     from mrcnn.config import Config
 
     class BenchmarkConfig(Config):
@@ -34,7 +37,7 @@ def make_config(side, precision, batch, jit):
         IMAGES_PER_GPU = batch
         TRAIN_ROIS_PER_IMAGE = ROIS
         PRECISION = precision
-        JIT_COMPILE = jit
+        JIT_COMPILE = xla
 
     return BenchmarkConfig()
 
@@ -78,9 +81,16 @@ def step_multiply_adds(model, config):
     return 3 * sum(counts.values()) - counts["conv1"]
 
 
-def time_fit(model, batch, steps, epochs):
-    """Seconds of a step in each epoch after the first, and the losses of the last epoch."""
+def our_epochs(config, batch, steps):
+    """Our network, and a function that trains an epoch: its seconds and its losses by name."""
     import keras
+
+    from mrcnn.model import MaskRCNN
+
+    model = MaskRCNN("training", config, "logs")
+    model.set_trainable(".*", verbose=0)
+    # So slow that random weights stay finite.
+    model.compile(1e-7, config.LEARNING_MOMENTUM)
 
     class Constant(keras.utils.PyDataset):
         def __len__(self):
@@ -89,105 +99,137 @@ def time_fit(model, batch, steps, epochs):
         def __getitem__(self, index):
             return (batch,)
 
-    class Times(keras.callbacks.Callback):
-        def __init__(self):
-            super().__init__()
-            self.times = []
-
-        def on_epoch_begin(self, epoch, logs=None):
-            self.start = time.perf_counter()
+    class Watch(keras.callbacks.Callback):
+        # Not from on_epoch_begin: Keras then deletes the iterator of the epoch before, which
+        # blocks for up to seconds. Not on_train_batch_end: Keras would wait for every step.
+        def on_train_batch_begin(self, index, logs=None):
+            if index == 0:
+                self.start = time.perf_counter()
 
         def on_epoch_end(self, epoch, logs=None):
-            self.times.append((time.perf_counter() - self.start) / steps)
+            self.seconds = time.perf_counter() - self.start
 
-    watch = Times()
-    history = model.fit(Constant(), epochs=epochs + 1, verbose=0, callbacks=[watch])
-    return watch.times, {name: values[-1] for name, values in history.history.items()}
+    network, data, watch = model.keras_model, Constant(), Watch()
+
+    def train():
+        history = network.fit(data, verbose=0, callbacks=[watch]).history
+        return watch.seconds, {name: value for name, (value,) in history.items()}
+
+    return network, train
+
+
+def peer_epochs(side, precision, batch, steps):
+    """A function that trains an epoch of the peer's network: its seconds."""
+    objects = batch["input_gt_boxes"][:, :OBJECTS], batch["input_gt_class_ids"][:, :OBJECTS]
+    images = batch["input_image"] / 255 + 0.5
+    take_steps = peer.trainer(side, CLASSES, ROIS, precision, images, *objects)
+
+    def train():
+        start = time.perf_counter()
+        take_steps(steps)
+        return time.perf_counter() - start
+
+    return train
 
 
 def measure(case):
-    """One row, in a process of its own: a dict of numbers."""
-    side, precision, jit, who, args = case
+    """One case, in a process of its own: a dict of numbers."""
+    side, precision, xla, args = case
     import keras
     import machine
 
     keras.utils.set_random_seed(0)
-    before = machine.rates()
-    config = make_config(side, precision, args.batch, jit)
-    batch, losses = make_batch(config), None
-    row = {"who": who, "side": side, "precision": precision, "xla": jit, "batch": args.batch}
-    if who == "torchvision":
-        import peer
-
-        objects = batch["input_gt_boxes"][:, :OBJECTS], batch["input_gt_class_ids"][:, :OBJECTS]
-        images = batch["input_image"] / 255 + 0.5
-        step = peer.trainer(side, CLASSES, ROIS, precision, images, *objects)
-        times = []
-        for _ in range(args.repeats + 1):
-            start = time.perf_counter()
-            for _ in range(args.steps):
-                step()
-            times.append((time.perf_counter() - start) / args.steps)
-    else:
-        from mrcnn.model import MaskRCNN
-
-        model = MaskRCNN("training", config, "logs")
-        model.set_trainable(".*", verbose=0)
-        # So slow that random weights stay finite.
-        model.compile(1e-7, config.LEARNING_MOMENTUM)
-        start = time.perf_counter()
-        times, losses = time_fit(model.keras_model, batch, args.steps, args.repeats)
-        row["first_epoch_s"] = times[0] * args.steps
-        row["gmac"] = step_multiply_adds(model.keras_model, config) / 1e9
-    rates = machine.best_rates(before, machine.rates())
-    row |= {
-        "step_s": statistics.median(times[1:]),
-        "images_per_s": args.batch / statistics.median(times[1:]),
+    dtypes = machine.rate_dtypes(precision)
+    before = machine.rates(dtypes)
+    config = make_config(side, precision, args.batch, xla)
+    batch = make_batch(config)
+    network, train = our_epochs(config, batch, args.steps)
+    first, losses = train()
+    if args.peer:
+        memory = peak_memory()  # before the peer takes its own
+        train_peer = peer_epochs(side, precision, batch, args.steps)
+        train_peer()
+    times, peer_times = [], []
+    for _ in range(args.repeats):
+        seconds, losses = train()
+        times.append(seconds / args.steps)
+        if args.peer:
+            peer_times.append(train_peer() / args.steps)
+    if not args.peer:
+        memory = peak_memory()
+    gmac = step_multiply_adds(network, config) / 1e9
+    rates = machine.best_rates(before, machine.rates(dtypes))
+    step = statistics.median(times)
+    floor = 2e9 * gmac / rates["matmul float32"]
+    dtype = keras.DTypePolicy(precision).compute_dtype
+    row = {
+        "side": side,
+        "precision": precision,
+        "xla": xla,
+        "batch": args.batch,
+        "first_epoch_s": first,
+        "step_s": step,
+        "images_per_s": args.batch / step,
+        "gmac": gmac,
+        "floor_s": floor,
+        "ratio": step / floor,
+        "share_of_peak": 2e9 * gmac / step / rates[f"matmul {dtype}"],
         "losses": losses,
-        "peak_memory_gb": peak_memory(who) / 1e9,
+        "peak_memory_gb": memory / 1e9,
         "rates_gflops": {name: rate / 1e9 for name, rate in rates.items()},
         "machine": machine.describe(),
     }
-    if losses:
-        row["floor_s"] = 2e9 * row["gmac"] / rates["matmul float32"]
-        row["ratio"] = row["step_s"] / row["floor_s"]
-        peak = rates["matmul float32" if precision == "float32" else "matmul bfloat16"]
-        row["share_of_peak"] = 2e9 * row["gmac"] / row["step_s"] / peak
+    if args.peer:
+        peer_step, memory = statistics.median(peer_times), peer_peak_memory()
+        row |= {
+            "torchvision_s": peer_step,
+            "times_torchvision": peer_step / step,
+            "torchvision_peak_memory_gb": memory and memory / 1e9,
+        }
     return row
 
 
-def peak_memory(who):
+def peak_memory():
     """Bytes: of the GPU where there is one, else resident in main memory."""
-    if who == "torchvision":
-        import torch
+    import keras
 
-        if torch.cuda.is_available():
-            return torch.cuda.max_memory_allocated()
+    if keras.backend.backend() == "jax":
+        import jax
+
+        found = jax.devices()[0].memory_stats()
+        if found:
+            return found["peak_bytes_in_use"]
     else:
-        import keras
+        import tensorflow as tf
 
-        if keras.backend.backend() == "jax":
-            import jax
-
-            found = jax.devices()[0].memory_stats()
-            if found:
-                return found["peak_bytes_in_use"]
-        else:
-            import tensorflow as tf
-
-            if tf.config.list_physical_devices("GPU"):
-                return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+        if tf.config.list_physical_devices("GPU"):
+            return tf.config.experimental.get_memory_info("GPU:0")["peak"]
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def peer_peak_memory():
+    """Bytes of the GPU; None without one: resident memory is that of both networks."""
+    import torch
+
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+
+
 def show(row):
-    name = f"{row['who']}, {row['precision']}" + (", XLA" if row["xla"] else "")
-    ratio = f"{row['floor_s']:.2f} | {row['ratio']:.2f}" if row["losses"] else "|"
+    kind = row["precision"] + (", XLA" if row["xla"] else "")
     print(
-        f"| {name} | {row['side']} | {row['batch']} | {row['step_s']:.2f} | {ratio} | "
-        f"{row['images_per_s']:.2f} | {row['peak_memory_gb']:.1f} |",
+        f"| ours, {kind} | {row['side']} | {row['batch']} | {row['step_s']:.2f} | "
+        f"{row['floor_s']:.2f} | {row['ratio']:.2f} | {row['images_per_s']:.2f} | "
+        f"{row['peak_memory_gb']:.1f} |",
         flush=True,
     )
+    if "torchvision_s" in row:
+        step, memory = row["torchvision_s"], row["torchvision_peak_memory_gb"]
+        print(
+            f"| torchvision, {row['precision']}: {row['times_torchvision']:.2f} times ours | "
+            f"{row['side']} | {row['batch']} | {step:.2f} | | | {row['batch'] / step:.2f} | "
+            f"{'' if memory is None else f'{memory:.1f}'} |",
+            flush=True,
+        )
 
 
 def main():
@@ -200,18 +242,16 @@ def main():
     parser.add_argument("--steps", type=int, default=1, help="of an epoch; more on a GPU")
     parser.add_argument("--repeats", type=int, default=5, help="epochs that are timed")
     parser.add_argument("--xla", action="store_true", help="both with and without XLA")
-    parser.add_argument("--peer", choices=["torchvision"])
+    parser.add_argument("--peer", choices=["torchvision"], help="its epochs in turn with ours")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     args = parser.parse_args()
 
+    if args.peer:
+        peer.share_gpu()  # the processes below inherit it
     cases = [
-        (side, precision, jit, who, args)
+        (side, precision, xla, args)
         for side, precision in itertools.product(args.sides, args.precisions)
-        for who, jit in [
-            ("ours", False),
-            *([("ours", True)] if args.xla else []),
-            *([(args.peer, False)] if args.peer else []),
-        ]
+        for xla in ([False, True] if args.xla else [False])
     ]
     if not args.json:
         print("| step | side | batch | s | floor, s | ratio | images/s | peak memory, GB |")
@@ -226,7 +266,7 @@ def main():
         print(json.dumps(rows, indent=2))
         return
     print("\nlosses of the last epoch:")
-    for row in filter(lambda row: row["losses"], rows):
+    for row in rows:
         values = ", ".join(f"{name} {value:.4f}" for name, value in row["losses"].items())
         print(f"{row['precision']}{', XLA' if row['xla'] else ''}: {values}")
     print(rows[0]["machine"])
