@@ -27,8 +27,8 @@ def sparse_product(flat, bins, pixels, weights, count):
     """Sums of weighted pixels, on TensorFlow: int32 [E] sorted, int32 [E], float [E] -> float32
     [count, C].
 
-    `tf.image.crop_and_resize` with its padding, averaging and reordering takes 2.2 times as long
-    for 2 x 2 samples and 4.6 times with the gradient, which loses additions where boxes overlap
+    `tf.image.crop_and_resize` with its padding, averaging and reordering takes twice as long for
+    2 x 2 samples and four times with the gradient, which loses additions where boxes overlap
     (benchmarks/RESULTS.md).
     """
     import tensorflow as tf
