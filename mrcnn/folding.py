@@ -100,7 +100,8 @@ class FoldedConv(layers.Layer):
     def _convolve(self, x, kernel):
         whole = tuple(x.shape[1:]) == tuple(kernel.shape[:3]) and self.conv.padding == "valid"
         if whole and not self._depthwise:
-            # A fully connected layer: 7x7 bins of 1000 ROIs take 127 ms as a product, 152 else.
+            # A fully connected layer: as a product, with its BatchNorm, it takes the box head from
+            # 190 to 144 ms for 1000 ROIs.
             features = math.prod(kernel.shape[:3])
             y = ops.matmul(ops.reshape(x, (-1, features)), ops.reshape(kernel, (features, -1)))
             return y[:, None, None]

@@ -40,7 +40,7 @@ def test_by_hand():
     np.testing.assert_allclose(array(folded(np.full((1, 1, 4, 1), 10.0)))[0, 0, 0], 27.5, rtol=1e-6)
 
 
-@pytest.mark.parametrize("side", [3, 16, None])
+@pytest.mark.parametrize("side", [1, 3, 16, None])
 @pytest.mark.parametrize("kind", ["plain", "strided", "groups", "depthwise", "no bias", "no scale"])
 def test_equals_the_two_layers(kind, side):
     options = {"padding": "same", "strides": 2 if kind == "strided" else 1}

@@ -360,6 +360,17 @@ def odd_pyramid(seed, dtype="float32"):
     return features, f32(boxes), i32(levels), f32([[64, 80], [64, 80]])
 
 
+def first_level(seed, ratio, native):
+    """The first map of an odd pyramid, and what is pooled from the pyramid as its function."""
+    (first, *others), boxes, levels, shapes = odd_pyramid(seed)
+
+    def pooled(feature):
+        args = ([feature, *others], boxes, levels, 2, shapes, ratio)
+        return roi_align.pyramid_roi_align(*args, native=native)
+
+    return first, pooled
+
+
 def sampled_bin(feature, low, step, samples):
     """Mean of `samples` = (rows, columns) points from `low` + step / 2 on, by RoIAlign's rule."""
     total = np.zeros(feature.shape[-1])
@@ -564,14 +575,12 @@ def test_gradient_loses_nothing_where_boxes_overlap(ratio, native):
 def test_gradient_passes_through_a_graph(ratio, native):
     import tensorflow as tf
 
-    features, boxes, levels, shapes = odd_pyramid(9)
+    feature, pooled = first_level(9, ratio, native)
 
-    def pooled(feature):
-        pyramid = [feature, *features[1:]]
-        args = (pyramid, boxes, levels, 2, shapes, ratio)
-        return ops.sum(roi_align.pyramid_roi_align(*args, native=native) ** 2)
+    def total(feature):
+        return ops.sum(pooled(feature) ** 2)
 
-    inside, outside = (gradient(f, features[0]) for f in (tf.function(pooled), pooled))
+    inside, outside = (gradient(f, feature) for f in (tf.function(total), total))
     assert_allclose(inside, outside, atol=1e-5)
     assert np.abs(inside).max() > 0
 
@@ -582,15 +591,9 @@ def test_gradient_passes_through_a_graph(ratio, native):
 def test_pooling_does_not_keep_the_graph_of_its_model(ratio, native):
     import tensorflow as tf
 
-    features, boxes, levels, shapes = odd_pyramid(10)
-
-    def pooled(feature):
-        pyramid = [feature, *features[1:]]
-        args = (pyramid, boxes, levels, 2, shapes, ratio)
-        return roi_align.pyramid_roi_align(*args, native=native)
-
+    feature, pooled = first_level(10, ratio, native)
     traced = tf.function(pooled)
-    graph = weakref.ref(traced.get_concrete_function(features[0]).graph)
+    graph = weakref.ref(traced.get_concrete_function(feature).graph)
     assert graph() is not None
     del traced
     gc.collect()
