@@ -47,6 +47,7 @@ setup(
             "ipykernel>=6.29",
             "nbclient>=0.10",
             "nbformat>=5.10",
+            "import-linter>=2",  # keeps imports pointing downwards
             "ruff==0.17.5",
         ],
     },

@@ -32,12 +32,11 @@ import numpy as np
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from PIL import Image
 
-from mrcnn.coco_dataset import CocoDataset
 from mrcnn.config import Config
-from mrcnn.data import DataGenerator
-from mrcnn.dataset import Dataset
-from mrcnn.image import resize_image
-from mrcnn.masks import extract_bboxes, minimize_mask, resize_mask
+from mrcnn.data import Dataset
+from mrcnn.data.formats.coco import CocoDataset
+from mrcnn.image import extract_bboxes, minimize_mask, resize_image, resize_mask
+from mrcnn.model import DataGenerator
 
 HEIGHT, WIDTH, INSTANCES, FILES, CLASSES = 480, 640, 8, 64, 80
 

@@ -19,9 +19,15 @@ sys.path[:0] = [str(ROOT), str(ROOT / "samples" / "nucleus")]
 
 from nucleus import NucleusConfig, NucleusDataset  # noqa: E402
 
-from mrcnn.evaluate import evaluate, format_table  # noqa: E402
+from mrcnn.evaluate.coco import (  # noqa: E402
+    evaluate,
+    format_table,
+)
 from mrcnn.model import MaskRCNN  # noqa: E402
-from mrcnn.visualize import draw_instances, random_colors  # noqa: E402
+from mrcnn.visualize import (  # noqa: E402
+    draw_instances,
+    random_colors,
+)
 
 
 class FitConfig(NucleusConfig):

@@ -25,10 +25,10 @@ from skimage.transform import resize
 
 from mrcnn import network
 from mrcnn.config import Config
-from mrcnn.detection_layers import ClassMasks
-from mrcnn.folding import FoldedConv, fold_batch_norm
+from mrcnn.inference.unmold import unmold_detections
+from mrcnn.layers.detections import ClassMasks
 from mrcnn.model import MaskRCNN
-from mrcnn.unmold import unmold_detections
+from mrcnn.network.folding import FoldedConv, fold_batch_norm
 
 CLASSES = 81
 # All that is neither the trunk nor a head.

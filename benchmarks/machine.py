@@ -19,7 +19,7 @@ from keras import layers, ops
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from mrcnn.folding import FoldedConv  # noqa: E402
+from mrcnn.network.folding import FoldedConv  # noqa: E402
 
 
 def compiled(function, xla=False):

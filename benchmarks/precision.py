@@ -17,10 +17,10 @@ import keras
 import machine
 import train_nuclei
 
+from mrcnn.data.shapes import ShapesDataset
 from mrcnn.demo import DemoConfig, train_demo
-from mrcnn.evaluate import evaluate
+from mrcnn.evaluate.coco import evaluate
 from mrcnn.model import MaskRCNN
-from mrcnn.shapes import ShapesDataset
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 

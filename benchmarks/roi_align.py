@@ -17,7 +17,7 @@ import machine
 import numpy as np
 from keras import ops
 
-from mrcnn import roi_align
+from mrcnn.ops import roi_align
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 MODES = ("crop_and_resize", "2 x 2 samples", "adaptive")

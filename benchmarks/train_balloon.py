@@ -23,7 +23,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "samples" / "balloon")]
 from balloon import BalloonDataset  # noqa: E402
 from train_nuclei import ALL_BUT_NORMS, WARM_UP, PrintLosses  # noqa: E402
 
-from mrcnn.evaluate import evaluate, format_table  # noqa: E402
+from mrcnn.evaluate.coco import (  # noqa: E402
+    evaluate,
+    format_table,
+)
 from mrcnn.model import MaskRCNN  # noqa: E402
 from mrcnn.presets import PRESETS  # noqa: E402
 

@@ -22,7 +22,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "samples" / "nucleus")]
 from nucleus import NucleusDataset  # noqa: E402
 
 from mrcnn import draw  # noqa: E402
-from mrcnn.evaluate import evaluate, format_table  # noqa: E402
+from mrcnn.evaluate.coco import (  # noqa: E402
+    evaluate,
+    format_table,
+)
 from mrcnn.image import scale_image  # noqa: E402
 from mrcnn.model import MaskRCNN  # noqa: E402
 from mrcnn.presets import PRESETS  # noqa: E402

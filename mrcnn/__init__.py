@@ -6,6 +6,9 @@ Importing the package loads nothing heavy; import what you use, for example
 
 __version__ = "0.1.0"
 
-from mrcnn import imgaug_import
+from mrcnn import imgaug_import, moved, serializable
 
-imgaug_import.install()  # `import imgaug` works from here on; it is not imported here
+# What others import works from here on; nothing is imported here.
+imgaug_import.install()
+moved.install()
+serializable.install()

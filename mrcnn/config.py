@@ -59,6 +59,9 @@ class Config:
     # Name of the experiment: the log folder and the checkpoints carry it in lower case.
     NAME = None
 
+    # The kind of network: see `mrcnn.model.create`.
+    ARCHITECTURE = "mask_rcnn"
+
     # The preset whose numerics these are, for `load_weights("coco")`; see `mrcnn.presets`.
     PRESET = "matterport/mask_rcnn_coco"
 
@@ -113,7 +116,7 @@ class Config:
     USE_MINI_MASK = True
     MINI_MASK_SHAPE = (56, 56)  # height, width
 
-    # Input images; see `mrcnn.image.resize_image` for the modes.
+    # Input images; see `mrcnn.image.resizing.resize_image` for the modes.
     IMAGE_RESIZE_MODE = "square"
     IMAGE_MIN_DIM = 800
     IMAGE_MAX_DIM = 1024
@@ -122,7 +125,7 @@ class Config:
     # largest height and width of all: JAX and XLA compile a program for each size. None: as they
     # are. Not for "square" and the crops of "crop", which have one size.
     IMAGE_BUCKETS = None
-    IMAGE_INTERPOLATION = "constant"  # see `mrcnn.image.scale_image`
+    IMAGE_INTERPOLATION = "constant"  # see `mrcnn.image.resizing.scale_image`
     IMAGE_CHANNEL_COUNT = 3
     MEAN_PIXEL = np.array([123.7, 116.8, 103.9])  # RGB
     STD_PIXEL = 1.0  # one value, or one for each channel
@@ -159,9 +162,9 @@ class Config:
     DETECTION_MIN_CONFIDENCE = 0.7
     DETECTION_NMS_THRESHOLD = 0.3
     DETECTION_PER_CLASS = False  # every class of an ROI, not only its best, may be a detection
-    MASK_PASTE = "resize"  # see `mrcnn.masks.PASTERS`
+    MASK_PASTE = "resize"  # see `mrcnn.image.pasting.PASTERS`
 
-    # Losses of boxes and masks; see `mrcnn.losses.box_loss`, `mrcnn.targets.encode_masks`.
+    # Losses of boxes and masks; see `mrcnn.ops.losses.box_loss`, `mrcnn.ops.targets.encode_masks`.
     SMOOTH_L1_BETA = 1.0
     BBOX_LOSS_NORMALIZER = "positives"
     MASK_TARGET = "crop_and_resize"
@@ -239,9 +242,9 @@ class Config:
             FutureWarning,
             stacklevel=2,
         )
-        from mrcnn.network import compute_backbone_shapes  # here, as it loads Keras
-
-        return compute_backbone_shapes(self, self.IMAGE_SHAPE)
+        if callable(self.BACKBONE) and callable(self.COMPUTE_BACKBONE_SHAPE):
+            return np.asarray(self.COMPUTE_BACKBONE_SHAPE(self, self.IMAGE_SHAPE))
+        return np.array([-(-self.IMAGE_SHAPE[:2] // s) for s in self.BACKBONE_STRIDES], int)
 
     @staticmethod
     def _keys(owner):

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 from keras import layers
 
+from mrcnn.data.shapes import ShapesConfig, ShapesDataset
 from mrcnn.draw import draw_comparison
-from mrcnn.evaluate import evaluate, format_table
-from mrcnn.masks import extract_bboxes
+from mrcnn.evaluate.coco import evaluate, format_table
+from mrcnn.image.masks import extract_bboxes
 from mrcnn.model import MaskRCNN
-from mrcnn.shapes import ShapesConfig, ShapesDataset
 
 EPOCHS = 5
 
@@ -71,7 +71,7 @@ def run_demo(output, steps=2600, seed=0):
             rounding: `Config.SEED` would prevent that, at a fifth of the speed.
 
     Returns:
-        dict of COCO scores, as `mrcnn.evaluate.evaluate`.
+        dict of COCO scores, as `mrcnn.evaluate.coco.evaluate`.
     """
     start = time.time()
     model, held_out = train_demo(output, steps, seed)

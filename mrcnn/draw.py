@@ -10,9 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from skimage.transform import resize
 
-from mrcnn.image import to_model_image
+from mrcnn.image.masks import extract_bboxes
+from mrcnn.image.pixels import to_model_image
 from mrcnn.labels import fit_labels, label_style, pick_captions, pick_colors, random_colors
-from mrcnn.masks import extract_bboxes
 
 __all__ = [
     "apply_mask",

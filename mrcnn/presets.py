@@ -7,7 +7,7 @@ zoo. Subclass a preset as you subclass `Config`. How long, how fast and how care
 left to you (LEARNING_RATE, GRADIENT_CLIP_NORM, TRAIN_BN), and so is USE_MINI_MASK: both libraries
 take mask targets from whole masks, which need far more memory.
 
-Some differences need no key, because `mrcnn.convert` rewrites the weights: the order of box deltas
+Some differences need no key, because `mrcnn.weights` rewrites the weights: the order of box deltas
 and of classes, BGR input, one objectness logit instead of two.
 """
 
@@ -145,13 +145,3 @@ PRESETS = {
         Detectron2MaskRCNNX101FPN3x,
     )
 }
-
-# The keys that weights depend on: in a config of another family they differ from its preset's.
-FAMILY_KEYS = (
-    *("CONV_BIAS_BEFORE_NORM", "BATCH_NORM_EPSILON", "RESNET_STRIDE_IN_1X1"),
-    *("RESNET_SYMMETRIC_PADDING", "IMAGE_INTERPOLATION", "MEAN_PIXEL", "STD_PIXEL", "BOX_OFFSET"),
-    *("IMAGE_RESIZE_MODE", "RPN_ANCHOR_MEASURED_STRIDES"),
-    *("RPN_ANCHOR_RATIOS", "RPN_ANCHOR_ROUNDING", "RPN_BBOX_STD_DEV", "RPN_NMS_PER_LEVEL"),
-    *("RPN_CLIP_TO_WINDOW", "ROI_LEVEL_ROUNDING", "ROI_ALIGN_MODE", "ROI_ALIGN_ALIGNED"),
-    *("ROI_ALIGN_SAMPLING_RATIO", "DETECTION_PER_CLASS", "DETECTION_NMS_THRESHOLD", "MASK_PASTE"),
-)

@@ -1,10 +1,16 @@
 """matterport's `mrcnn.utils`: its names, from the modules that hold them."""
 
-from mrcnn.anchors import generate_anchors, generate_pyramid_anchors
-from mrcnn.boxes import (
-    apply_box_deltas,
-    box_refinement,
-    box_refinement_graph,
+import importlib.util
+
+from mrcnn.data.dataset import Dataset
+from mrcnn.evaluate.per_image import (
+    compute_ap,
+    compute_ap_range,
+    compute_matches,
+    compute_overlaps_masks,
+    compute_recall,
+)
+from mrcnn.image.boxes import (
     compute_iou,
     compute_overlaps,
     denorm_boxes,
@@ -12,33 +18,16 @@ from mrcnn.boxes import (
     norm_boxes,
     trim_zeros,
 )
-from mrcnn.dataset import Dataset
-from mrcnn.image import resize, resize_image
-from mrcnn.masks import (
-    expand_mask,
-    extract_bboxes,
-    minimize_mask,
-    mold_mask,
-    resize_mask,
-    unmold_mask,
-)
-from mrcnn.metrics import (
-    compute_ap,
-    compute_ap_range,
-    compute_matches,
-    compute_overlaps_masks,
-    compute_recall,
-)
-from mrcnn.ops import batch_slice
-from mrcnn.weights import COCO_MODEL_URL, download_trained_weights
+from mrcnn.image.masks import extract_bboxes, minimize_mask, resize_mask
+from mrcnn.image.pasting import expand_mask, unmold_mask
+from mrcnn.image.resizing import resize, resize_image
+from mrcnn.ops.anchors import generate_anchors, generate_pyramid_anchors
+from mrcnn.weights.fetching import download_trained_weights
+from mrcnn.weights.registry import COCO_MODEL_URL
 
 __all__ = [
     "COCO_MODEL_URL",
     "Dataset",
-    "apply_box_deltas",
-    "batch_slice",
-    "box_refinement",
-    "box_refinement_graph",
     "compute_ap",
     "compute_ap_range",
     "compute_iou",
@@ -53,7 +42,6 @@ __all__ = [
     "generate_anchors",
     "generate_pyramid_anchors",
     "minimize_mask",
-    "mold_mask",
     "non_max_suppression",
     "norm_boxes",
     "resize",
@@ -62,3 +50,9 @@ __all__ = [
     "trim_zeros",
     "unmold_mask",
 ]
+
+if importlib.util.find_spec("mrcnn.matterport"):
+    from mrcnn.matterport import utils as _matterport
+    from mrcnn.matterport.utils import *  # noqa: F403
+
+    __all__ += [name for name in _matterport.__all__ if name not in __all__]

@@ -19,6 +19,7 @@ from mrcnn.draw import (
     to_uint8_rgb,
 )
 from mrcnn.figures import add_box, add_labels, add_mask, finish, open_axes, show_image
+from mrcnn.image.masks import extract_bboxes
 from mrcnn.labels import (
     class_colors,
     class_name,
@@ -27,7 +28,6 @@ from mrcnn.labels import (
     pick_colors,
     random_colors,
 )
-from mrcnn.masks import extract_bboxes
 from mrcnn.plots import (
     display_table,
     display_weight_stats,
@@ -146,13 +146,13 @@ def display_differences(
         title: of the axes; by default it explains the picture and counts matches.
         ax: axes to draw into.
         show_mask, show_box: whether to draw masks and boxes.
-        iou_threshold, score_threshold: as in `mrcnn.metrics.compute_matches`.
+        iou_threshold, score_threshold: as in `mrcnn.evaluate.per_image.compute_matches`.
         save_path: where to write the figure, with its format by suffix.
 
     Returns:
         The axes.
     """
-    from mrcnn.metrics import compute_matches  # here, as it loads Keras
+    from mrcnn.evaluate.per_image import compute_matches  # here, as it loads Keras
 
     truth = _without_padding(gt_box, gt_class_id, gt_mask)
     scores = np.asarray(pred_score, float)

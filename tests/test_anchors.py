@@ -3,7 +3,7 @@ import pytest
 from keras import ops
 from numpy.testing import assert_allclose
 
-from mrcnn import anchors
+from mrcnn.ops import anchors
 
 
 def test_ratio_is_width_over_height():

@@ -12,10 +12,9 @@ import pytest
 from skimage.io import imread
 
 from mrcnn import augment
-from mrcnn.augment_adapters import as_callable, takes_rng
-from mrcnn.data import DataGenerator, Dataset
-from mrcnn.ground_truth import load_image_gt
-from mrcnn.model import MaskRCNN
+from mrcnn.data import Dataset, load_image_gt
+from mrcnn.data.augmentation import as_callable, takes_rng
+from mrcnn.model import DataGenerator, MaskRCNN
 from tests.tiny import TinyConfig, shapes
 
 iaa = augment.load_imgaug().augmenters

@@ -3,12 +3,13 @@
 import keras
 import numpy as np
 import pytest
+from builders import fpn
 from keras import layers
 from numpy.testing import assert_allclose
 
-from mrcnn.backbone import ResNetStyle, conv_block, fpn, identity_block, resnet_graph
-from mrcnn.hdf5 import named_weights
-from mrcnn.norm import BatchNorm
+from mrcnn.network import ResNetStyle, conv_block, identity_block, resnet_graph
+from mrcnn.network.named_weights import named_weights
+from mrcnn.network.norm import BatchNorm
 
 TORCH = {"use_bias": False, "epsilon": 1e-5, "symmetric_padding": True}
 

@@ -18,7 +18,7 @@ from tiny import TinyConfig, shapes
 from mrcnn.norm import BatchNorm
 from mrcnn.data import DataGenerator
 from mrcnn.model import MaskRCNN
-from mrcnn.hdf5 import named_weights
+from mrcnn.network.named_weights import named_weights
 
 class TestConfig(TinyConfig):
     ROI_ALIGN_MODE = {mode!r}

@@ -10,8 +10,8 @@ import pytest
 from skimage.io import imread, imsave
 from tiny import SIZES, TinyConfig
 
+from mrcnn.image.video import VideoReader, write_video
 from mrcnn.model import MaskRCNN
-from mrcnn.video import VideoReader, write_video
 
 DATA = os.environ.get("MRCNN_DATA")
 HEIGHT, WIDTH = 20, 30

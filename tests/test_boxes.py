@@ -5,8 +5,8 @@ from keras import ops as kops
 from numpy.testing import assert_allclose, assert_array_equal
 from tensors import f32
 
-from mrcnn import boxes as bx
 from mrcnn import ops
+from mrcnn.image import boxes as bx
 
 NONE = np.zeros((0, 4))
 

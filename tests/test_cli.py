@@ -10,8 +10,11 @@ import pytest
 from skimage import io
 from tiny import TinyConfig
 
-from mrcnn import __version__, cli, hdf5, weights, weights_cli
+from mrcnn import __version__, weights
+from mrcnn.cli import main as cli
+from mrcnn.cli import weights as weights_cli
 from mrcnn.demo import trained_model
+from mrcnn.files import hdf5
 from mrcnn.model import MaskRCNN
 
 

@@ -19,8 +19,9 @@ from coco_folder import (
 )
 from pycocotools import mask as mask_utils
 
-from mrcnn import coco_files, download
-from mrcnn.coco_dataset import CocoDataset
+from mrcnn.data.formats import coco_download as coco_files
+from mrcnn.data.formats.coco import CocoDataset
+from mrcnn.files import download
 
 DATA = os.environ.get("MRCNN_DATA")
 PERSON_MASK = [[0, 0, 0], [1, 0, 0], [1, 0, 0], [0, 0, 0]]

@@ -11,7 +11,7 @@ from coco_folder import CAR, annotation, truth, write_annotations, write_coco, w
 from pycocotools import mask as mask_utils
 from tiny import TinyConfig
 
-from mrcnn.masks import extract_bboxes
+from mrcnn.image import extract_bboxes
 
 DATA = os.environ.get("MRCNN_DATA")
 ROOT = Path(__file__).parents[1]

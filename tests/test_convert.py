@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from tiny import TinyConfig, tiny_of
 
-from mrcnn import convert
-from mrcnn.hdf5 import named_weights
+from mrcnn import weights as convert
 from mrcnn.model import MaskRCNN
+from mrcnn.network.named_weights import named_weights
 from mrcnn.presets import PRESETS
+from mrcnn.settings import Settings
+from mrcnn.weights.families import check_family, check_input
 
 LISTS = ("missing", "zeroed", "unexpected", "wrong_shape", "excluded", "reinitialized")
 # Kernel and bias of what depends on the number of classes.
@@ -327,9 +329,9 @@ def test_another_family_warns_with_keys_and_preset(model, arrays):
 def test_only_differing_keys_are_named():
     config = PRESETS["torchvision/maskrcnn_resnet50_fpn"]()
     with pytest.warns(UserWarning) as record:
-        convert.check_family(config, "detectron2/mask_rcnn_R_50_FPN_3x")
+        check_family(Settings.from_config(config), "detectron2/mask_rcnn_R_50_FPN_3x")
     message = str(record[0].message)
-    named = {key for key in convert.FAMILY_KEYS if f" {key} = " in message}
+    named = {key for key in Settings.from_config(config).numerics if f" {key} = " in message}
     assert named == {
         *("RESNET_STRIDE_IN_1X1", "IMAGE_INTERPOLATION", "STD_PIXEL", "RPN_ANCHOR_ROUNDING"),
         "RPN_ANCHOR_MEASURED_STRIDES",
@@ -339,12 +341,12 @@ def test_only_differing_keys_are_named():
 
 def test_a_config_that_was_given_the_keys_does_not_warn():
     wanted = PRESETS["detectron2/mask_rcnn_R_50_FPN_3x"]
-    keys = {key: getattr(wanted, key) for key in convert.FAMILY_KEYS}
+    keys = {key: getattr(wanted, key) for key in Settings.from_config(wanted()).numerics}
     config = type("Mine", (TinyConfig,), keys)()
-    convert.check_family(config, wanted.PRESET)
+    check_family(Settings.from_config(config), wanted.PRESET)
     config.MASK_PASTE = "resize"
     with pytest.warns(UserWarning, match=r"or set MASK_PASTE = sampled$"):
-        convert.check_family(config, wanted.PRESET)
+        check_family(Settings.from_config(config), wanted.PRESET)
 
 
 @pytest.mark.parametrize(
@@ -358,7 +360,7 @@ def test_a_config_that_was_given_the_keys_does_not_warn():
     ],
 )
 def test_one_family_and_unknown_presets_do_not_warn(config, preset):
-    convert.check_family(PRESETS[config](), preset)
+    check_family(Settings.from_config(PRESETS[config]()), preset)
 
 
 def test_the_family_of_a_file_is_guessed(arrays):
@@ -376,7 +378,7 @@ def test_the_family_of_a_file_is_guessed(arrays):
 def test_pixels_of_another_range_warn():
     config = TinyConfig()
     with pytest.warns(UserWarning) as record:
-        convert.check_input(config, "efficientnet_lite")
+        check_input(Settings.from_config(config), "efficientnet_lite")
     messages = [str(warning.message) for warning in record]
     assert len(messages) == 2
     assert messages[0].startswith("efficientnet_lite's weights were trained with MEAN_PIXEL = 127")
@@ -385,17 +387,17 @@ def test_pixels_of_another_range_warn():
 
 def test_pixels_of_the_same_range_do_not_warn():
     # (123.7, 116.8, 103.9) and (123.68, 116.779, 103.939) differ by less than 0.1.
-    convert.check_input(PRESETS["matterport/mask_rcnn_coco"](), "keras_applications")
+    check_input(Settings.from_config(PRESETS["matterport/mask_rcnn_coco"]()), "keras_applications")
     keys = {"MEAN_PIXEL": np.full(3, 127.0), "STD_PIXEL": np.full(3, 128.0)}
-    convert.check_input(type("Lite", (TinyConfig,), keys)(), "efficientnet_lite")
+    check_input(Settings.from_config(str, (TinyConfig,), keys)(), "efficientnet_lite")
     for source in ("matterport", "torchvision", "detectron2"):
-        convert.check_input(TinyConfig(), source)
+        check_input(Settings.from_config(TinyConfig()), source)
 
 
 def test_pixels_of_another_channel_count_do_not_fail():
     # `load_weights("imagenet", exclude=["conv1"])` of a model of four channels.
     keys = {"IMAGE_CHANNEL_COUNT": 4, "MEAN_PIXEL": np.array([123.7, 116.8, 103.9, 100.0])}
-    convert.check_input(type("Four", (TinyConfig,), keys)(), "keras_applications")
+    check_input(Settings.from_config(str, (TinyConfig,), keys)(), "keras_applications")
 
 
 # ---- what a file tells of itself

@@ -10,9 +10,9 @@ import pytest
 from skimage import io
 
 from mrcnn.config import Config
-from mrcnn.data import DataGenerator, Dataset
-from mrcnn.ground_truth import load_image_gt, mold
-from mrcnn.masks import minimize_mask
+from mrcnn.data import Dataset, load_image_gt
+from mrcnn.image import minimize_mask, mold
+from mrcnn.model import DataGenerator
 
 SIZE = 64
 

@@ -9,7 +9,7 @@ import pytest
 from tiny import TinyConfig, shapes
 
 from mrcnn import training
-from mrcnn.data import DataGenerator
+from mrcnn.model import DataGenerator
 from mrcnn.training import DataWait, to_tf_dataset
 
 

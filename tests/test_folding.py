@@ -6,10 +6,9 @@ import pytest
 from keras import layers, ops
 from tiny import TinyConfig, shapes
 
-from mrcnn.data import DataGenerator
-from mrcnn.folding import FoldedConv, fold_batch_norm
-from mrcnn.model import MaskRCNN
-from mrcnn.norm import BatchNorm
+from mrcnn.model import DataGenerator, MaskRCNN
+from mrcnn.network.folding import FoldedConv, fold_batch_norm
+from mrcnn.network.norm import BatchNorm
 
 array = ops.convert_to_numpy
 

@@ -6,13 +6,12 @@ import pytest
 from recipes import GOLDEN, recipe_weights
 from skimage import data
 
-from mrcnn.convert import load_state_dict
-from mrcnn.ground_truth import mold
-from mrcnn.hdf5 import named_weights
-from mrcnn.image import compose_image_meta
+from mrcnn.image import compose_image_meta, mold
 from mrcnn.model import MaskRCNN
-from mrcnn.names import source_names
+from mrcnn.network.named_weights import named_weights
 from mrcnn.presets import TorchvisionMaskRCNNResNet50FPN
+from mrcnn.weights import load_state_dict
+from mrcnn.weights.names import source_names
 
 IMAGE = data.astronaut()[:384, :512]
 LOSSES = {

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from tiny import TinyConfig
 
-from mrcnn import hdf5
+from mrcnn.files import hdf5
 from mrcnn.model import MaskRCNN
+from mrcnn.network.named_weights import named_weights
 
 
 def build(**changes):
@@ -26,7 +27,7 @@ def saved(tmp_path_factory):
 
 
 def values(model):
-    return {name: weight.numpy() for name, weight in hdf5.named_weights(model.keras_model).items()}
+    return {name: weight.numpy() for name, weight in named_weights(model.keras_model).items()}
 
 
 def test_file_has_matterports_layout(saved):
@@ -179,7 +180,7 @@ def test_two_layers_of_one_name_are_refused():
     inner = keras.Model(inputs, keras.layers.Dense(2, name="twin")(inputs), name="inner")
     outputs = keras.layers.Dense(2, name="twin")(inner(inputs))
     with pytest.raises(ValueError, match="two weights are called 'twin/kernel'"):
-        hdf5.named_weights(keras.Model(inputs, outputs))
+        named_weights(keras.Model(inputs, outputs))
 
 
 def hostile(path, make):

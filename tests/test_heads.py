@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 import pytest
+from builders import box_head, mask_head, rpn_head
 from numpy.testing import assert_allclose
 
-from mrcnn.hdf5 import named_weights
-from mrcnn.heads import box_head, mask_head, rpn_head
-from mrcnn.norm import BatchNorm
+from mrcnn.network.named_weights import named_weights
+from mrcnn.network.norm import BatchNorm
 
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 

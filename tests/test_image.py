@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mrcnn import image as im
-from mrcnn.masks import resize_mask
+from mrcnn.image import resize_mask
 
 
 def ramp(height, width, dtype="uint8"):

@@ -12,10 +12,10 @@ import inventory
 import keras
 import numpy as np
 import pytest
+from builders import box_head, mask_head
 from tiny import TinyConfig, shapes
 
 from mrcnn.config import Config
-from mrcnn.heads import box_head, mask_head
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHITECTURES = ("resnet50", "resnet101")

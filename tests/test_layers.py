@@ -8,8 +8,11 @@ from keras.ops import convert_to_numpy
 from numpy.testing import assert_allclose, assert_array_equal
 from tensors import f32, gradient, i32
 
-from mrcnn import detection_layers, layers, target_layers
+from mrcnn import layers
 from mrcnn.image import compose_image_meta
+from mrcnn.layers import detections as detection_layers
+from mrcnn.layers import targets as target_layers
+from mrcnn.layers.base import image_shape
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 BOTH_PATHS = pytest.mark.parametrize("native", [False, True])
@@ -28,7 +31,7 @@ def meta(side=5, window=None, images=1):
 
 def test_image_shape_is_that_of_the_molded_image():
     one = compose_image_meta(7, (100, 200, 3), (64, 128, 3), (0, 0, 64, 128), 0.5, [1, 1])
-    assert_array_equal(layers.image_shape(f32([one])), [[64, 128]])
+    assert_array_equal(image_shape(f32([one])), [[64, 128]])
 
 
 def test_norm_boxes_by_the_shape_of_each_image():
@@ -41,7 +44,7 @@ def test_norm_boxes_by_the_shape_of_each_image():
 def test_anchors_of_two_levels():
     images = f32(np.zeros((2, 9, 17, 3)))
     features = [f32(np.zeros((2, 1, 2, 8))), f32(np.zeros((2, 1, 1, 8)))]
-    result = layers.Anchors([2, 4], [1], [8, 16])(images, features)
+    result = layers.Anchors(scales=[2, 4], ratios=[1], strides=[8, 16])(images, features)
     pixels = [[[-1, -1, 1, 1], [-1, 7, 1, 9], [-2, -2, 2, 2]]]
     assert_allclose(result["pixels"], pixels)
     # (y1 / 8, x1 / 16, (y2 - 1) / 8, (x2 - 1) / 16)
@@ -63,7 +66,13 @@ ANCHORS = f32([[[0, 0, 0.5, 0.5], [0, 0, 0.5, 0.4], [0.5, 0.5, 1, 1], [0.8, 0.8,
 def propose(scores, deltas=None, count=4, threshold=0.7, limit=6000, native=True):
     scores = np.array([scores], "float32")
     deltas = np.zeros((*scores.shape, 4)) if deltas is None else [deltas]
-    layer = layers.ProposalLayer(count, threshold, limit, STD_DEV, native)
+    layer = layers.ProposalLayer(
+        proposal_count=count,
+        nms_threshold=threshold,
+        pre_nms_limit=limit,
+        std_dev=STD_DEV,
+        native=native,
+    )
     rois = layer(f32(np.stack([1 - scores, scores], axis=-1)), f32(deltas), [ANCHORS], meta())
     return convert_to_numpy(rois)[0]
 
@@ -103,7 +112,9 @@ def test_proposal_threshold(native):
 @BOTH_PATHS
 def test_each_image_has_its_proposals(native):
     scores = np.array([[0.9, 0.1, 0.2, 0.3], [0.1, 0.2, 0.9, 0.3]], "float32")
-    layer = layers.ProposalLayer(1, 0.7, 6000, STD_DEV, native)
+    layer = layers.ProposalLayer(
+        proposal_count=1, nms_threshold=0.7, pre_nms_limit=6000, std_dev=STD_DEV, native=native
+    )
     rois = layer(
         f32(np.stack([1 - scores, scores], -1)), f32(np.zeros((2, 4, 4))), [ANCHORS], meta(images=2)
     )
@@ -112,7 +123,9 @@ def test_each_image_has_its_proposals(native):
 
 @BOTH_PATHS
 def test_proposals_have_no_gradient(native):
-    layer = layers.ProposalLayer(2, 0.7, 6000, STD_DEV, native)
+    layer = layers.ProposalLayer(
+        proposal_count=2, nms_threshold=0.7, pre_nms_limit=6000, std_dev=STD_DEV, native=native
+    )
     scores, deltas = f32([[[0.5, 0.5]] * 4]), f32(np.full((1, 4, 4), 0.1))
     to_scores = gradient(lambda x: ops.sum(layer(x, deltas, [ANCHORS], meta())), scores)
     to_deltas = gradient(lambda x: ops.sum(layer(scores, x, [ANCHORS], meta())), deltas)
@@ -169,7 +182,9 @@ def test_modes_of_roi_align(arguments, expected, native):
 )
 def test_sampling_ratio_of_roi_align(ratio, expected, native):
     squares = f32(np.tile(np.arange(5)[:, None] ** 2, 5)[None, ..., None])
-    layer = layers.PyramidROIAlign(1, "roi_align", ratio, aligned=False, native=native)
+    layer = layers.PyramidROIAlign(
+        1, mode="roi_align", sampling_ratio=ratio, aligned=False, native=native
+    )
     pooled = layer(f32([[[0.25, 0.25, 0.75, 0.75]]]), meta(5), [squares])  # pixels 1 to 4
     assert_allclose(pooled[0, 0, 0, 0], [expected], rtol=1e-6)
 
@@ -178,7 +193,7 @@ def test_sampling_ratio_of_roi_align(ratio, expected, native):
 @pytest.mark.parametrize("mode", ["crop_and_resize", "roi_align"])
 @pytest.mark.parametrize("ratio", [0, 2])
 def test_boxes_have_no_gradient_and_features_do(ratio, mode, native):
-    layer = layers.PyramidROIAlign(2, mode, ratio, native=native)
+    layer = layers.PyramidROIAlign(2, mode=mode, sampling_ratio=ratio, native=native)
     boxes, features = f32([[[0.25, 0.25, 0.75, 0.7]]]), ramp(5)
     to_boxes = gradient(lambda x: ops.sum(layer(x, meta(5), [features])), boxes)
     assert_array_equal(to_boxes, np.zeros((1, 1, 4)))
@@ -192,7 +207,7 @@ def test_boxes_have_no_gradient_and_features_do(ratio, mode, native):
 @pytest.mark.parametrize("ratio", [0, 2])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_pooled_features_keep_their_type(dtype, ratio, mode, native):
-    layer = layers.PyramidROIAlign(1, mode, ratio, native=native)
+    layer = layers.PyramidROIAlign(1, mode=mode, sampling_ratio=ratio, native=native)
     boxes, features = f32([[[0.25, 0.25, 0.75, 0.75]]]), ops.cast(ramp(5), dtype)
     pooled = layer(boxes, meta(5), [features])
     assert keras.backend.standardize_dtype(pooled.dtype) == dtype
@@ -208,7 +223,7 @@ GT_CLASS_IDS, GT_BOXES = i32([[2, 0]]), f32([[[0, 0, 10, 8], [0, 0, 0, 0]]])
 
 def test_anchor_targets():
     # IoU 0.8, 0 and 50 / 80, between the thresholds.
-    result = target_layers.AnchorTargetLayer(3, STD_DEV, seed=0)(
+    result = target_layers.AnchorTargetLayer(num_anchors=3, std_dev=STD_DEV, seed=0)(
         PIXEL_ANCHORS, GT_CLASS_IDS, GT_BOXES
     )
     assert_array_equal(result["target_rpn_class"], [[1, 0, -1]])
@@ -220,7 +235,13 @@ def test_anchor_targets():
 
 def detection_targets(add_gt, proposals=((0.5, 0.5, 1, 1), (0, 0, 0, 0)), class_ids=(2, -1, 0)):
     layer = target_layers.DetectionTargetLayer(
-        4, 0.5, STD_DEV, (2, 2), mini_masks=True, add_gt=add_gt, seed=0
+        num_rois=4,
+        positive_ratio=0.5,
+        std_dev=STD_DEV,
+        mask_shape=(2, 2),
+        mini_masks=True,
+        add_gt=add_gt,
+        seed=0,
     )
     # The last is padding, as `norm_boxes` of an image of 5 pixels leaves it.
     gt_boxes = [[0, 0, 0.5, 0.5], [0, 0.6, 0.4, 1], [0, 0, -0.25, -0.25]]
@@ -250,7 +271,14 @@ def test_zero_padded_pixel_rois_are_never_drawn():
     # `input_roi` goes through NormBoxes: padding must still be padding behind it.
     pixels = f32([[[0, 0, 4, 4], [0, 0, 0, 0], [0, 0, 0, 0]]])
     proposals = layers.NormBoxes()(pixels, meta(5))
-    layer = target_layers.DetectionTargetLayer(3, 0.5, STD_DEV, (2, 2), True, fill_negatives=True)
+    layer = target_layers.DetectionTargetLayer(
+        num_rois=3,
+        positive_ratio=0.5,
+        std_dev=STD_DEV,
+        mask_shape=(2, 2),
+        mini_masks=True,
+        fill_negatives=True,
+    )
     masks = ops.ones((1, 2, 2, 1), "bool")
     result = layer(proposals, i32([[0]]), f32([[[0, 0, 0, 0]]]), masks)
     assert_array_equal(result["target_class_ids"], [[0, -1, -1]])
@@ -265,7 +293,13 @@ ROIS = [[0, 0, 0.5, 0.5], [0, 0, 0.5, 0.4], [0.5, 0.5, 1, 1]]
 def detect(probs, rois=ROIS, deltas=None, count=3, confidence=0.5, native=True, image_meta=None):
     """Detections of one image of 3 classes."""
     deltas = np.zeros((len(rois), 3, 4)) if deltas is None else deltas
-    layer = detection_layers.DetectionLayer(count, confidence, 0.3, STD_DEV, native)
+    layer = detection_layers.DetectionLayer(
+        max_instances=count,
+        min_confidence=confidence,
+        nms_threshold=0.3,
+        std_dev=STD_DEV,
+        native=native,
+    )
     image_meta = meta() if image_meta is None else image_meta
     detections = layer(f32([rois]), f32([probs]), f32([deltas]), image_meta)
     assert detections.shape == (1, count, 6)
@@ -359,7 +393,7 @@ def test_loss_layer_is_the_function_of_its_name():
 def test_norm_boxes_with_offset_0_keeps_padding():
     # (1, 2, 4, 5) over 5 and over 8; the padding stays zeros.
     image_meta = ops.concatenate([meta(5), meta(8)])
-    boxes = layers.NormBoxes(0)(i32([[[1, 2, 4, 5], [0] * 4]] * 2), image_meta)
+    boxes = layers.NormBoxes(box_offset=0)(i32([[[1, 2, 4, 5], [0] * 4]] * 2), image_meta)
     first, second = [0.2, 0.4, 0.8, 1], [0.125, 0.25, 0.5, 0.625]
     assert_allclose(boxes, [[first, [0] * 4], [second, [0] * 4]])
 
@@ -368,7 +402,15 @@ def anchors_of_a_large_image(measured_strides):
     """Pixel anchors of P5 and P6 of 800 x 1088 pixels and their normalised last one."""
     images = f32(np.zeros((1, 800, 1088, 1)))
     features = [f32(np.zeros((1, 25, 34, 1))), f32(np.zeros((1, 13, 17, 1)))]
-    layer = layers.Anchors([256, 512], [1], [32, 64], 1, True, measured_strides, 0)
+    layer = layers.Anchors(
+        scales=[256, 512],
+        ratios=[1],
+        strides=[32, 64],
+        anchor_stride=1,
+        rounded=True,
+        measured_strides=measured_strides,
+        box_offset=0,
+    )
     found = layer(images, features)
     pixels = convert_to_numpy(found["pixels"])[0]
     assert len(pixels) == 25 * 34 + 13 * 17
@@ -396,7 +438,14 @@ FIRST, SECOND = ANCHORS[:, ::2], ANCHORS[:, 1::2]  # the first and third, the se
 def propose_by_level(levels, count=4, limit=6000, native=True, deltas=None, **options):
     scores = np.array([[0.9, 0.3, 0.8, 0.7]], "float32")
     deltas = np.zeros((1, 4, 4)) if deltas is None else [deltas]
-    layer = layers.ProposalLayer(count, 0.7, limit, STD_DEV, native, **options)
+    layer = layers.ProposalLayer(
+        proposal_count=count,
+        nms_threshold=0.7,
+        pre_nms_limit=limit,
+        std_dev=STD_DEV,
+        native=native,
+        **options,
+    )
     rois = layer(f32(np.stack([1 - scores, scores], -1)), f32(deltas), levels, meta())
     return convert_to_numpy(rois)[0]
 
@@ -453,7 +502,13 @@ def test_proposals_end_at_the_window(offset, window, expected, by_level, native)
     levels = [FIRST, SECOND] if by_level else [ops.concatenate([FIRST, SECOND], 1)]
     scores = np.array([[0.9, 0.3, 0.8, 0.95]], "float32")
     layer = layers.ProposalLayer(
-        4, 0.9, 6000, STD_DEV, native, clip_to_window=True, box_offset=offset
+        proposal_count=4,
+        nms_threshold=0.9,
+        pre_nms_limit=6000,
+        std_dev=STD_DEV,
+        native=native,
+        clip_to_window=True,
+        box_offset=offset,
     )
     scores = f32(np.stack([1 - scores, scores], -1))
     rois = layer(scores, f32(np.zeros((1, 4, 4))), levels, meta(window=window))
@@ -463,7 +518,14 @@ def test_proposals_end_at_the_window(offset, window, expected, by_level, native)
 
 @BOTH_PATHS
 def test_without_the_window_padding_belongs_to_the_image(native):
-    layer = layers.ProposalLayer(1, 0.7, 6000, STD_DEV, native, box_offset=0)
+    layer = layers.ProposalLayer(
+        proposal_count=1,
+        nms_threshold=0.7,
+        pre_nms_limit=6000,
+        std_dev=STD_DEV,
+        native=native,
+        box_offset=0,
+    )
     image_meta = meta(window=(0, 0, 4, 3))
     rois = layer(f32([[[0.1, 0.9]]]), f32(np.zeros((1, 1, 4))), [SECOND[:, 1:]], image_meta)
     assert_allclose(rois, [[CORNER]])
@@ -475,7 +537,7 @@ def test_level_rounding_of_roi_align(rounding, levels, native):
     # Boxes of 224 and of 0.4375 * 448 = 196 pixels: log2 0 and -0.19.
     features = [f32(np.full((1, 8, 8, 1), level)) for level in (2, 3, 4, 5)]
     layer = layers.PyramidROIAlign(
-        1, "roi_align", 2, native=native, level_rounding=rounding, box_offset=0
+        1, mode="roi_align", sampling_ratio=2, native=native, level_rounding=rounding, box_offset=0
     )
     boxes = f32([[[0.5, 0.5, 1, 1], [0, 0, 0.4375, 0.4375]]])
     assert_allclose(layer(boxes, meta(448), features)[0, :, 0, 0, 0], levels)
@@ -492,7 +554,15 @@ def test_level_rounding_of_roi_align(rounding, levels, native):
     ],
 )
 def test_roi_align_with_offset_0(aligned, expected, ratio, native):
-    layer = layers.PyramidROIAlign(2, "roi_align", ratio, aligned, native, "floor", 0)
+    layer = layers.PyramidROIAlign(
+        2,
+        mode="roi_align",
+        sampling_ratio=ratio,
+        aligned=aligned,
+        native=native,
+        level_rounding="floor",
+        box_offset=0,
+    )
     pooled = layer(f32([[[0.25, 0.25, 0.75, 0.75]]]), meta(4), [ramp(4)])
     assert_allclose(pooled[0, 0, ..., 0], expected, rtol=1e-6)
 
@@ -505,7 +575,12 @@ def detect_classes(probs, rois=ROIS, deltas=None, count=3, confidence=0.25, nati
     image_meta = options.pop("image_meta", meta())
     deltas = np.zeros((len(rois), 3, 4)) if deltas is None else deltas
     layer = detection_layers.ClasswiseDetectionLayer(
-        count, confidence, 0.3, STD_DEV, native, **options
+        max_instances=count,
+        min_confidence=confidence,
+        nms_threshold=0.3,
+        std_dev=STD_DEV,
+        native=native,
+        **options,
     )
     detections = layer(f32([rois]), f32([probs]), f32([deltas]), image_meta)
     assert detections.shape == (1, count, 6)
@@ -586,15 +661,30 @@ PROBS = f32([[[0.1, 0.9, 0.0], [0.2, 0.1, 0.7]]])
 LAYERS = {
     "NormBoxes": (layers.NormBoxes(), (GT_BOXES, meta())),
     "Anchors": (
-        layers.Anchors([8, 16], [0.5, 1], [4, 8], 2),
+        layers.Anchors(scales=[8, 16], ratios=[0.5, 1], strides=[4, 8], anchor_stride=2),
         (f32(np.zeros((1, 24, 16, 3))), [f32(np.zeros((1, n, 4, 1))) for n in (6, 3)]),
     ),
     "Anchors measured": (
-        layers.Anchors([8, 16], [0.5, 1], [4, 8], 1, True, True, 0),
+        layers.Anchors(
+            scales=[8, 16],
+            ratios=[0.5, 1],
+            strides=[4, 8],
+            anchor_stride=1,
+            rounded=True,
+            measured_strides=True,
+            box_offset=0,
+        ),
         (f32(np.zeros((1, 25, 18, 3))), [f32(np.zeros((1, n, 4, 1))) for n in (6, 3)]),
     ),
     "ProposalLayer levels": (
-        layers.ProposalLayer(3, 0.6, 5, STD_DEV, clip_to_window=True, box_offset=0),
+        layers.ProposalLayer(
+            proposal_count=3,
+            nms_threshold=0.6,
+            pre_nms_limit=5,
+            std_dev=STD_DEV,
+            clip_to_window=True,
+            box_offset=0,
+        ),
         (
             f32([[[0.1, 0.9], [0.8, 0.2], [0.5, 0.5], [0.7, 0.3]]]),
             ANCHORS * 0.1,
@@ -603,7 +693,7 @@ LAYERS = {
         ),
     ),
     "ProposalLayer": (
-        layers.ProposalLayer(3, 0.6, 5, STD_DEV),
+        layers.ProposalLayer(proposal_count=3, nms_threshold=0.6, pre_nms_limit=5, std_dev=STD_DEV),
         (
             f32([[[0.1, 0.9], [0.8, 0.2], [0.5, 0.5], [0.7, 0.3]]]),
             ANCHORS * 0.1,
@@ -612,7 +702,9 @@ LAYERS = {
         ),
     ),
     "ProposalLayer portable": (
-        layers.ProposalLayer(3, 0.6, 5, STD_DEV, native=False),
+        layers.ProposalLayer(
+            proposal_count=3, nms_threshold=0.6, pre_nms_limit=5, std_dev=STD_DEV, native=False
+        ),
         (
             f32([[[0.1, 0.9], [0.8, 0.2], [0.5, 0.5], [0.7, 0.3]]]),
             ANCHORS * 0.1,
@@ -626,39 +718,63 @@ LAYERS = {
         (UNIT_BOXES, meta(), [ramp(5), ramp(3)]),
     ),
     "PyramidROIAlign ratio": (
-        layers.PyramidROIAlign(2, "roi_align", 1, False),
+        layers.PyramidROIAlign(2, mode="roi_align", sampling_ratio=1, aligned=False),
         (UNIT_BOXES, meta(), [ramp(5), ramp(3)]),
     ),
     "PyramidROIAlign adaptive": (
-        layers.PyramidROIAlign(2, "roi_align", 0),
+        layers.PyramidROIAlign(2, mode="roi_align", sampling_ratio=0),
         (UNIT_BOXES, meta(), [ramp(5), ramp(3)]),
     ),
     "PyramidROIAlign floor": (
-        layers.PyramidROIAlign(2, "roi_align", 2, False, level_rounding="floor", box_offset=0),
+        layers.PyramidROIAlign(
+            2,
+            mode="roi_align",
+            sampling_ratio=2,
+            aligned=False,
+            level_rounding="floor",
+            box_offset=0,
+        ),
         (UNIT_BOXES, meta(), [ramp(5), ramp(3)]),
     ),
     "AnchorTargetLayer": (
-        target_layers.AnchorTargetLayer(2, STD_DEV, seed=1),
+        target_layers.AnchorTargetLayer(num_anchors=2, std_dev=STD_DEV, seed=1),
         (PIXEL_ANCHORS, GT_CLASS_IDS, GT_BOXES),
     ),
     "DetectionTargetLayer": (
-        target_layers.DetectionTargetLayer(3, 0.4, STD_DEV, (3, 2), False, True, True, seed=1),
+        target_layers.DetectionTargetLayer(
+            num_rois=3,
+            positive_ratio=0.4,
+            std_dev=STD_DEV,
+            mask_shape=(3, 2),
+            mini_masks=False,
+            fill_negatives=True,
+            add_gt=True,
+            seed=1,
+        ),
         (UNIT_BOXES, i32([[2, 1]]), UNIT_BOXES * 0.9, MASKS),
     ),
     "DetectionLayer": (
-        detection_layers.DetectionLayer(3, 0.1, 0.4, STD_DEV),
+        detection_layers.DetectionLayer(
+            max_instances=3, min_confidence=0.1, nms_threshold=0.4, std_dev=STD_DEV
+        ),
         (UNIT_BOXES, PROBS, f32(np.ones((1, 2, 3, 4))), meta()),
     ),
     "DetectionLayer portable": (
-        detection_layers.DetectionLayer(3, 0.1, 0.4, STD_DEV, native=False),
+        detection_layers.DetectionLayer(
+            max_instances=3, min_confidence=0.1, nms_threshold=0.4, std_dev=STD_DEV, native=False
+        ),
         (UNIT_BOXES, PROBS, f32(np.ones((1, 2, 3, 4))), meta()),
     ),
     "ClasswiseDetectionLayer": (
-        detection_layers.ClasswiseDetectionLayer(3, 0.1, 0.4, STD_DEV, box_offset=0),
+        detection_layers.ClasswiseDetectionLayer(
+            max_instances=3, min_confidence=0.1, nms_threshold=0.4, std_dev=STD_DEV, box_offset=0
+        ),
         (UNIT_BOXES, PROBS, f32(np.ones((1, 2, 3, 4))), meta()),
     ),
     "ClasswiseDetectionLayer portable": (
-        detection_layers.ClasswiseDetectionLayer(3, 0.1, 0.4, STD_DEV, native=False),
+        detection_layers.ClasswiseDetectionLayer(
+            max_instances=3, min_confidence=0.1, nms_threshold=0.4, std_dev=STD_DEV, native=False
+        ),
         (UNIT_BOXES, PROBS, f32(np.ones((1, 2, 3, 4))), meta()),
     ),
     "ClassMasks": (
@@ -697,8 +813,16 @@ def test_layer_from_its_configuration_gives_the_same(name):
 
 def test_target_layers_of_one_seed_draw_alike():
     boxes = f32([np.linspace([0, 0, 1, 1], [0.5, 0.5, 0.75, 0.75], 60)])
-    anchors = target_layers.AnchorTargetLayer(8, STD_DEV, seed=1)
-    rois = target_layers.DetectionTargetLayer(8, 0.5, STD_DEV, (2, 2), True, True, seed=1)
+    anchors = target_layers.AnchorTargetLayer(num_anchors=8, std_dev=STD_DEV, seed=1)
+    rois = target_layers.DetectionTargetLayer(
+        num_rois=8,
+        positive_ratio=0.5,
+        std_dev=STD_DEV,
+        mask_shape=(2, 2),
+        mini_masks=True,
+        fill_negatives=True,
+        seed=1,
+    )
     class_ids, gt_boxes, masks = i32([[0]]), f32([[[0, 0, 0, 0]]]), ops.ones((1, 2, 2, 1), "bool")
     for layer, inputs in [(anchors, ()), (rois, (masks,))]:
         first, second = (clone(layer)(boxes, class_ids, gt_boxes, *inputs) for _ in range(2))

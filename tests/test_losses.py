@@ -6,7 +6,7 @@ from keras.ops import convert_to_numpy
 from numpy.testing import assert_allclose, assert_array_equal
 from tensors import f32, gradient, i32
 
-from mrcnn import losses
+from mrcnn.ops import losses
 
 LN = np.log
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mrcnn import masks as mk
+from mrcnn import image as mk
 from mrcnn.config import Config
 
 

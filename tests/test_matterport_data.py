@@ -6,15 +6,14 @@ from keras.ops import convert_to_numpy
 from numpy.testing import assert_allclose, assert_array_equal
 from tiny import TinyConfig, shapes
 
-from mrcnn import matterport_data as modellib
-from mrcnn import targets
-from mrcnn.anchors import generate_pyramid_anchors
 from mrcnn.config import Config
-from mrcnn.data import DataGenerator
-from mrcnn.ground_truth import load_image_gt
+from mrcnn.data import load_image_gt
+from mrcnn.data.shapes import ShapesDataset
 from mrcnn.image import compose_image_meta
-from mrcnn.network import compute_backbone_shapes
-from mrcnn.shapes import ShapesDataset
+from mrcnn.matterport import generator as modellib
+from mrcnn.model import DataGenerator, compute_backbone_shapes
+from mrcnn.ops import targets
+from mrcnn.ops.anchors import generate_pyramid_anchors
 
 
 def config_of(base=Config, **keys):

@@ -12,11 +12,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tensors import f32, i32
 from tiny import TinyConfig, shapes, tiny_backbone
 
-from mrcnn import matterport_data, matterport_graphs
 from mrcnn import model as modellib
 from mrcnn.config import Config
 from mrcnn.image import compose_image_meta
-from mrcnn.matterport_data import data_generator
+from mrcnn.matterport import generator as matterport_data
+from mrcnn.matterport import graphs as matterport_graphs
+from mrcnn.matterport.generator import data_generator
 
 
 def config_of(**keys):
@@ -507,7 +508,7 @@ def batch_by_hand():
 
 
 def anchors_by_hand(config):
-    from mrcnn.anchors import generate_pyramid_anchors
+    from mrcnn.ops.anchors import generate_pyramid_anchors
 
     pixels = generate_pyramid_anchors(
         config.RPN_ANCHOR_SCALES,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mrcnn import metrics
+from mrcnn.evaluate import per_image as metrics
 
 WIDTH = 60
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from tiny import TinyConfig, shapes
 
-from mrcnn.hdf5 import named_weights
 from mrcnn.model import MaskRCNN
+from mrcnn.network.named_weights import named_weights
 
 
 def tiny(tmp_path, mode="inference", **changes):

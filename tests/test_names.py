@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from mrcnn import names
+from mrcnn.weights import names
 
 
 def column(values):

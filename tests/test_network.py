@@ -4,17 +4,17 @@ import keras
 import pytest
 from tiny import TinyConfig, tiny_backbone
 
-from mrcnn.backbone import ResNetStyle, build_backbone, resnet_graph
 from mrcnn.config import Config
-from mrcnn.hdf5 import named_weights
 from mrcnn.layers import PureLayer
-from mrcnn.network import build_network
+from mrcnn.network import ResNetStyle, build_backbone, build_graphs, resnet_graph
+from mrcnn.network.named_weights import named_weights
+from mrcnn.settings import Settings
 
 
 @pytest.fixture(scope="module")
 def resnet50():
     names = {"NAME": "test", "BACKBONE": "resnet50", "NUM_CLASSES": 81}
-    return build_network(type("Coco", (Config,), names)(), training=True)
+    return build_graphs(Settings.from_config(type("Coco", (Config,), names)()), training=True)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,6 @@ def test_callable_backbone_of_wrong_length_is_refused():
 @pytest.mark.parametrize("mode", ["none", "pad64", "crop"])
 def test_other_modes_build_with_open_sides(mode):
     config = type("Open", (TinyConfig,), {"IMAGE_RESIZE_MODE": mode})()
-    network = build_network(config, training=True)
+    network = build_graphs(Settings.from_config(config), training=True)
     sides = network["inference"].inputs[0].shape[1:3]
     assert sides == (None, None)

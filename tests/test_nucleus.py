@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from skimage.io import imread, imsave
 
-from mrcnn.masks import extract_bboxes
+from mrcnn.image import extract_bboxes
 
 DATA = os.environ.get("MRCNN_DATA")
 

@@ -5,7 +5,7 @@ import platform
 import numpy as np
 import pytest
 
-from mrcnn import resample
+from mrcnn.image import resampling as resample
 from mrcnn.image import resize
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mrcnn.shapes import ShapesConfig, ShapesDataset
+from mrcnn.data.shapes import ShapesConfig, ShapesDataset
 
 
 def prepared(*images, height=8, width=8):

@@ -6,7 +6,8 @@ from keras.ops import convert_to_numpy
 from numpy.testing import assert_allclose, assert_array_equal
 from tensors import f32, i32
 
-from mrcnn import targets
+from mrcnn.ops import targets
+from mrcnn.settings import ROITargets
 
 STD_DEV = [0.1, 0.1, 0.2, 0.2]
 
@@ -390,12 +391,14 @@ def roi_targets(proposals, gt_boxes, gt_class_ids, num_rois=4, ratio=0.5, fill=T
         i32([gt_class_ids]),
         f32([gt_boxes]),
         masks,
-        num_rois=num_rois,
-        positive_ratio=ratio,
-        std_dev=STD_DEV,
-        mask_shape=(2, 2),
-        mini_masks=True,
-        fill_negatives=fill,
+        ROITargets(
+            num_rois=num_rois,
+            positive_ratio=ratio,
+            std_dev=STD_DEV,
+            mask_shape=(2, 2),
+            mini_masks=True,
+            fill_negatives=fill,
+        ),
         seed=0,
     )
     names = ("rois", "target_class_ids", "target_deltas", "target_masks")

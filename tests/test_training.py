@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from mrcnn.backbone import BatchNorm
-from mrcnn.training import Checkpoint, TrainingModel, decayed_weights
+from mrcnn.network import BatchNorm, TrainingModel
+from mrcnn.network.training_model import decayed_weights
+from mrcnn.training import Checkpoint
 
 
 @keras.saving.register_keras_serializable()

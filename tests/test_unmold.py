@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mrcnn.unmold import unmold_detections
+from mrcnn.inference.unmold import unmold_detections
 
 # An image of 11 x 21 pixels fills rows 10 to 31 of a molded image of 41 x 41: in normalised
 # coordinates (pixels over 40) its corner pixels lie at rows 0.25 and 0.75, columns 0 and 1.

@@ -8,10 +8,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from mrcnn import unpickle
-from mrcnn.stand_ins import GLOBALS
-from mrcnn.stored import Refused, Storage, Tensor, as_numbers
-from mrcnn.unpickle import Unpickler
+from mrcnn.files import unpickle
+from mrcnn.files.arrays import Refused, Storage, Tensor, as_numbers
+from mrcnn.files.pickle_globals import GLOBALS
+from mrcnn.files.unpickle import Unpickler
 
 SIX = struct.pack("<6f", 0, 1, 2, 3, 4, 5)
 

@@ -8,7 +8,8 @@ from tensors import f32
 
 from mrcnn import utils
 from mrcnn.data import Dataset
-from mrcnn.ops import batch_slice, box_area
+from mrcnn.ops import box_area
+from mrcnn.utils import batch_slice
 
 # ---- the module
 

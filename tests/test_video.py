@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from mrcnn.video import VideoReader, write_video
+from mrcnn.image.video import VideoReader, write_video
 
 av = pytest.importorskip("av")
 

@@ -327,7 +327,7 @@ def test_display_top_masks():
 
 
 def matches_by_hand(monkeypatch):
-    """A stand-in of `mrcnn.metrics` that notes what it is asked; returns its notes."""
+    """A stand-in of `mrcnn.evaluate.per_image` that notes what it is asked; returns its notes."""
     asked = []
 
     def compute_matches(*arguments):

@@ -12,8 +12,9 @@ import urllib.parse
 
 import pytest
 
-from mrcnn import download, weights
+from mrcnn import weights
 from mrcnn.config import Config
+from mrcnn.files import download
 from mrcnn.presets import PRESETS
 
 # The test vectors of the standards, for the three bytes "abc".

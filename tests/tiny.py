@@ -2,9 +2,9 @@
 
 from keras import layers
 
-from mrcnn.norm import BatchNorm
+from mrcnn.data.shapes import ShapesConfig, ShapesDataset
+from mrcnn.network.norm import BatchNorm
 from mrcnn.presets import PRESETS
-from mrcnn.shapes import ShapesConfig, ShapesDataset
 
 
 def tiny_backbone(input_image, stage5=True, train_bn=None):

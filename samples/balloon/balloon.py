@@ -26,7 +26,10 @@ sys.path.append(str(ROOT_DIR))  # lets the script run from a clone without insta
 from mrcnn.config import Config  # noqa: E402
 from mrcnn.data import Dataset  # noqa: E402
 from mrcnn.image import to_model_image  # noqa: E402
-from mrcnn.video import VideoReader, write_video  # noqa: E402
+from mrcnn.image.video import (  # noqa: E402
+    VideoReader,
+    write_video,
+)
 
 DEFAULT_LOGS_DIR = ROOT_DIR / "logs"
 DEFAULT_DATASET_DIR = ROOT_DIR / "datasets" / "balloon"
@@ -213,7 +216,7 @@ def color_splash(image, mask):
     """Returns the image in grey, but for the pixels of the instances.
 
     Args:
-        image: [H, W, 3] RGB, uint8; also what else `mrcnn.image.to_model_image` takes.
+        image: [H, W, 3] RGB, uint8; also what else `mrcnn.image.pixels.to_model_image` takes.
         mask: bool [H, W, N], `masks` of a detection.
 
     Returns:

@@ -18,9 +18,17 @@ ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT_DIR))  # lets the script run from a clone without installation
 
 from mrcnn.augment import FlipLeftRight  # noqa: E402
-from mrcnn.coco_dataset import CocoDataset  # noqa: E402
-from mrcnn.config import BACKBONES, Config  # noqa: E402
-from mrcnn.evaluate import IOU_TYPES, accumulate, coco_results, summarize  # noqa: E402
+from mrcnn.config import (  # noqa: E402
+    BACKBONES,
+    Config,
+)
+from mrcnn.data.formats.coco import CocoDataset  # noqa: E402
+from mrcnn.evaluate.coco import (  # noqa: E402
+    IOU_TYPES,
+    accumulate,
+    coco_results,
+    summarize,
+)
 
 DEFAULT_LOGS_DIR = ROOT_DIR / "logs"
 DEFAULT_DATASET_YEAR = "2014"
@@ -74,7 +82,7 @@ def evaluate_coco(model, dataset, coco, eval_type="bbox", limit=0, image_ids=Non
         image_ids: the dataset's ids of the images; all by default.
 
     Returns:
-        {eval_type: {"AP", "AP50", ...}}, the 12 numbers as `mrcnn.evaluate.evaluate` returns them.
+        {eval_type: {"AP", "AP50", ...}}, the 12 numbers of `mrcnn.evaluate.evaluate`.
 
     Raises:
         ValueError: an unknown type, no images, images without annotations, masks of a model

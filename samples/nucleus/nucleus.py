@@ -20,15 +20,13 @@ sys.path.append(str(ROOT_DIR))  # lets the script run from a clone without insta
 
 from mrcnn import draw  # noqa: E402
 from mrcnn.config import Config  # noqa: E402
-from mrcnn.convert import CLASS_HEADS  # noqa: E402
 from mrcnn.data import Dataset  # noqa: E402
-from mrcnn.evaluate import (  # noqa: E402
-    coco_ground_truth,
-    coco_results,
-    evaluate_detections,
-    format_table,
+from mrcnn.evaluate.coco import coco_ground_truth, coco_results, evaluate_detections, format_table  # noqa: E402
+from mrcnn.weights import (  # noqa: E402
+    CLASS_HEADS,
+    fetch,
+    find,
 )
-from mrcnn.weights import fetch, find  # noqa: E402
 
 DEFAULT_LOGS_DIR = ROOT_DIR / "logs"
 RESULTS_DIR = ROOT_DIR / "results" / "nucleus"

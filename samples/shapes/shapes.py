@@ -11,7 +11,10 @@ from pathlib import Path
 ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT_DIR))  # lets the script run from a clone without installation
 
-from mrcnn.shapes import ShapesConfig, ShapesDataset  # noqa: E402
+from mrcnn.data.shapes import (  # noqa: E402
+    ShapesConfig,
+    ShapesDataset,
+)
 
 
 def load_dataset(config, count, seed):
@@ -31,8 +34,9 @@ def train(model, epochs):
 
 def detect(model, path):
     """Prints COCO's numbers for 50 pictures and writes 8 of them beside their ground truth."""
-    from mrcnn import evaluate, visualize
-    from mrcnn.masks import extract_bboxes
+    from mrcnn import visualize
+    from mrcnn.evaluate import coco as evaluate
+    from mrcnn.image import extract_bboxes
 
     dataset = load_dataset(model.config, 50, 2)
     print(evaluate.format_table(evaluate.evaluate(model, dataset)))

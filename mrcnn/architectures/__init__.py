@@ -1,0 +1,6 @@
+"""The public class of each architecture: what users touch. What all do is in `base`."""
+
+from mrcnn.architectures.base import DetectionModel
+from mrcnn.architectures.mask_rcnn import MaskRCNN
+
+__all__ = ["DetectionModel", "MaskRCNN"]

@@ -1,0 +1,324 @@
+"""`DetectionModel`: build, train, detect, load, save. What users touch; the maths is elsewhere."""
+
+import importlib.util
+import os
+import warnings
+
+import keras
+import numpy as np
+
+from mrcnn.data.generator import DataGenerator
+from mrcnn.files.hdf5 import read_attribute
+from mrcnn.files.reading import read_arrays
+from mrcnn.inference.detector import Detector
+from mrcnn.inference.inspection import Inspection
+from mrcnn.inference.log import log
+from mrcnn.network.named_weights import save_weights
+from mrcnn.settings import Settings
+from mrcnn.training.callbacks import Checkpoint, DataWait
+from mrcnn.training.freezing import LAYER_GROUPS, set_trainable
+from mrcnn.training.loop import make_deterministic, to_tf_dataset
+from mrcnn.training.runs import last_checkpoint, new_run, run_of
+from mrcnn.weights.fetching import fetch
+from mrcnn.weights.loading import load_state_dict, summarize
+from mrcnn.weights.registry import released_epsilon, resolve
+from mrcnn.weights.sources import guess_source
+
+
+class DetectionModel(Inspection):
+    """What every architecture of the family does; a subclass says what is its own.
+
+    Args:
+        mode: "training" or "inference". A training model detects too.
+        config: a `Config`, validated here.
+        model_dir: str, folder of logs and checkpoints; nothing is written before training.
+
+    Attributes:
+        keras_model: the `keras.Model` of the mode.
+        settings: `mrcnn.settings.Settings`, read from the config when the model was built.
+        epoch: int, epochs that the weights were trained for.
+        log_dir: str, where the next training writes.
+        checkpoint_path: str, with a field `{epoch:04d}`.
+
+    Raises:
+        ValueError: unknown mode, or keys of the config that cannot work together.
+    """
+
+    # What a subclass sets: its `mrcnn.weights.names.WeightNames`; functions (settings, training) to
+    # a dict of graphs, and as `Detector` takes it to a result; and what makes training batches.
+    weight_names = None
+    build_graphs = None
+    unmold = None
+    generator_type = DataGenerator
+
+    def __init__(self, mode, config, model_dir):
+        if mode not in ("training", "inference"):
+            raise ValueError(f'mode is {mode!r}; expected "training" or "inference"')
+        config.validate()
+        self.mode, self.config, self.model_dir = mode, config, os.fspath(model_dir)
+        if config.SEED is not None:
+            make_deterministic(config.SEED)
+        self.keras_model = self.build(mode, config)
+        self.set_log_dir()
+
+    def build(self, mode, config):
+        """Builds the graphs and returns that of the mode."""
+        self.settings = Settings.from_config(config)
+        self.graphs = self.build_graphs(self.settings, training=mode == "training")
+        self.graphs["detection"].jit_compile = self._jit_compile
+        self.detector = Detector(self.graphs["detection"], self.settings, self.unmold)
+        return self.graphs[mode]
+
+    @property
+    def _jit_compile(self):
+        # JAX has no other way than XLA; TensorFlow asks the config.
+        return self.settings.runtime.jit_compile or keras.backend.backend() == "jax"
+
+    # Detection.
+
+    def detect(self, images, verbose=0, stream=False):
+        """Finds the objects in images of any number and any sizes. Threads may call it at once.
+
+        Args:
+            images: list of arrays [H, W, C], [H, W] or a stack of them [B, H, W, C]. uint8 as it
+                is; uint16 scaled from its full range to 0..255; floats on the scale of 0..255. Grey
+                images are repeated into three channels, alpha is dropped.
+            verbose: 1 prints the shapes and ranges of what goes in and comes out.
+            stream: bool; True takes any iterable and returns a generator of the results, which
+                keeps the images of one batch only in memory.
+
+        Returns:
+            list of dicts, one for each image, best detection first: `rois` int32 [n, 4] y1 x1 y2
+            x2 in pixels, `boxes` float32 [n, 4] the same before rounding, `class_ids` int32 [n],
+            `scores` float32 [n] and, with `USE_MASK`, `masks` bool [H, W, n]. The result for an
+            image does not depend on the others.
+
+        Raises:
+            ValueError: an image that cannot be used, named by its place in the list.
+        """
+        if isinstance(images, np.ndarray) and images.ndim < 4:
+            raise ValueError(f"images has shape {images.shape}; pass a list: detect([image])")
+        if isinstance(images, (str, os.PathLike)) or images is None:
+            raise ValueError(
+                f"images is {images!r}; expected a list of arrays [H, W, C]: "
+                "detect([skimage.io.imread(path)])"
+            )
+        return self.detector.stream(images) if stream else self.detector.detect(images, verbose)
+
+    def detect_molded(self, molded_images, image_metas, verbose=0):
+        """As `detect`, for what `mold_inputs` or a data generator returned.
+
+        Args:
+            molded_images: float [B, H, W, C].
+            image_metas: float [B, META].
+            verbose: 1 prints the shapes and ranges of what goes in and comes out.
+
+        Returns:
+            list of dicts as of `detect`; boxes and masks are those of the molded images.
+        """
+        return self.detector.detect_molded(molded_images, image_metas, verbose)
+
+    # Training.
+
+    def train(
+        self,
+        train_dataset,
+        val_dataset,
+        learning_rate,
+        epochs,
+        layers,
+        augmentation=None,
+        custom_callbacks=None,
+        no_augmentation_sources=None,
+    ):
+        """Trains the model; TensorBoard logs and a checkpoint per epoch go to `log_dir`.
+
+        Args:
+            train_dataset: a prepared `Dataset`.
+            val_dataset: a prepared `Dataset`, or None.
+            learning_rate: float, or a `keras.optimizers.schedules.LearningRateSchedule`.
+            epochs: int, the total to reach: a model at epoch 20 trains 20 more for 40.
+            layers: "heads", "3+", "4+", "5+", "all" or a regular expression of layer names.
+            augmentation: None; a callable `(image, masks) -> (image, masks)`; an imgaug
+                augmenter, an albumentations transform or a Keras layer: see `mrcnn.augment`.
+            custom_callbacks: list of `keras.callbacks.Callback`, or None.
+            no_augmentation_sources: list of sources whose images are not augmented, or None.
+
+        Returns:
+            keras.callbacks.History, or None when the epochs were reached already.
+
+        Raises:
+            ValueError: an inference model, a data set that cannot be used, a pattern without
+                layers.
+        """
+        if self.mode != "training":
+            name = type(self).__name__
+            raise ValueError(f'this model was built for inference; use {name}("training", ...)')
+        if epochs <= self.epoch:
+            warnings.warn(
+                f"nothing to train: epochs={epochs} is the total and the weights have "
+                f"{self.epoch}; raise it, or set model.epoch = 0 to count anew",
+                stacklevel=2,
+            )
+            return None
+        config = self.config
+        train_generator = self.generator_type(
+            train_dataset,
+            config,
+            augmentation=augmentation,
+            steps=None if config.STEPS_PER_EPOCH is None else int(config.STEPS_PER_EPOCH),
+            no_augmentation_sources=no_augmentation_sources,
+        )
+        train_generator.epoch = self.epoch
+        val_generator = None
+        if val_dataset is not None:
+            val_generator = self.generator_type(val_dataset, config, shuffle=False)
+            count = len(val_generator)
+            val_generator.steps = min(int(config.VALIDATION_STEPS or count), count)
+
+        self.set_trainable(LAYER_GROUPS.get(layers, layers), verbose=0)
+        self.compile(learning_rate, config.LEARNING_MOMENTUM)
+        log(f"\nTraining {layers!r} from epoch {self.epoch} to {epochs}: {self.checkpoint_path}")
+        try:
+            history = self.keras_model.fit(
+                self._batches(train_generator),
+                initial_epoch=self.epoch,
+                epochs=epochs,
+                validation_data=None if val_generator is None else self._batches(val_generator),
+                shuffle=False,  # the generator shuffles
+                callbacks=[
+                    DataWait(train_generator),  # before those that read the epoch's log
+                    *self._callbacks(),
+                    *(custom_callbacks or []),
+                ],
+            )
+        except Exception:
+            # TensorFlow quotes an error of the data in one of its own; the user gets the first.
+            for generator in filter(None, (train_generator, val_generator)):
+                if generator.error is not None:
+                    raise generator.error from generator.error.__cause__
+            raise
+        self.epoch = epochs
+        return history
+
+    def _batches(self, generator):
+        """What `fit` takes for a generator."""
+        sizes_vary = self.settings.image.resize_mode not in ("square", "crop")
+        if sizes_vary and keras.backend.backend() == "tensorflow":
+            return to_tf_dataset(generator, self.keras_model.inputs)
+        return generator
+
+    def _callbacks(self):
+        os.makedirs(self.log_dir, exist_ok=True)
+        callbacks = [Checkpoint(self.save_weights, self.checkpoint_path)]
+        if all(map(importlib.util.find_spec, ("tensorflow", "tensorboard"))):
+            board = keras.callbacks.TensorBoard(self.log_dir, write_graph=False)
+            board.async_safe = True  # else Keras has the host wait for the log of every step
+            callbacks.append(board)
+        return callbacks
+
+    def compile(self, learning_rate, momentum):
+        """Prepares training by SGD with the gradients' global norm clipped."""
+        self.keras_model.compile(
+            keras.optimizers.SGD(
+                learning_rate, momentum, global_clipnorm=self.config.GRADIENT_CLIP_NORM
+            ),
+            jit_compile=self._jit_compile,
+        )
+
+    def set_trainable(self, layer_regex, keras_model=None, indent=0, verbose=1):
+        """Makes the layers whose whole name matches trainable, and no others.
+
+        Args:
+            layer_regex: str, regular expression of layer names.
+            keras_model: a model inside `self.keras_model`, or None for that itself.
+            indent: int, spaces before each printed line.
+            verbose: 0 prints nothing.
+
+        Raises:
+            ValueError: no layer with weights matches.
+        """
+        matched = set_trainable(keras_model or self.keras_model, layer_regex)
+        if not matched:
+            raise ValueError(
+                f"no layer with weights matches {layer_regex!r}; expected one of "
+                f"{list(LAYER_GROUPS)} or a regular expression of names such as 'mrcnn_.*'"
+            )
+        if verbose:
+            for layer in matched:
+                log(f"{' ' * indent}{layer.name:25} ({type(layer).__name__})")
+
+    # Files.
+
+    def load_weights(self, filepath, by_name=False, exclude=None):
+        """Loads weights of any supported source, and says what it did.
+
+        A checkpoint of this experiment also sets `epoch` and `log_dir`, so that training goes on.
+
+        Args:
+            filepath: a file that `mrcnn.files.reading` reads; or "coco" or "imagenet": the public
+                weights for this config's preset or backbone; or a name of `mrcnn weights list`.
+            by_name: bool; load what both have, and list in a warning what the file lacks.
+            exclude: list of layer names or regular expressions, left as they are.
+
+        Returns:
+            dict, the report of `mrcnn.weights.load_state_dict`.
+
+        Raises:
+            ValueError: the file cannot be read or does not fit; the message says where.
+        """
+        if filepath is None:
+            raise ValueError(
+                'filepath is None; expected the path of a weight file, "coco" or "imagenet"'
+            )
+        filepath = os.fspath(filepath)
+        entry = resolve(filepath, self.config)
+        if entry is not None:
+            filepath = fetch(entry)
+        epsilon = released_epsilon(filepath)
+        arrays = read_arrays(filepath)
+        preset = read_attribute(filepath, "preset")
+        try:
+            source = guess_source(arrays)
+            report = load_state_dict(self, arrays, source, by_name, exclude, epsilon, preset)
+        except ValueError as error:
+            raise ValueError(f"{filepath}: {error}") from None
+        log(f"{filepath}: {summarize(report)}")
+        if by_name and report["missing"]:
+            warnings.warn(
+                f"{len(report['missing'])} weights are not in {filepath} and were left as they "
+                f"are: {', '.join(report['missing'])}",
+                stacklevel=2,
+            )
+        self.set_log_dir(filepath)
+        return report
+
+    def save_weights(self, filepath):
+        """Writes all weights to an HDF5 file in matterport's layout, whole or not at all."""
+        save_weights(self.graphs["inference"], filepath, preset=self.config.PRESET)
+
+    def find_last(self):
+        """Returns the path of the newest checkpoint of this experiment in `model_dir`.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        return last_checkpoint(self.model_dir, self.config.NAME.lower())
+
+    def set_log_dir(self, model_path=None):
+        """Sets `epoch`, `log_dir` and `checkpoint_path`.
+
+        Args:
+            model_path: str or None. A checkpoint `<name><date>T<time>/mask_rcnn_<name>_<epoch>.h5`
+                of this experiment is continued in its folder; otherwise a new one starts at 0.
+        """
+        name = self.config.NAME.lower()
+        run = run_of(model_path, name) if model_path else None
+        self.log_dir, self.epoch = run or (new_run(self.model_dir, name), 0)
+        self.checkpoint_path = os.path.join(self.log_dir, f"mask_rcnn_{name}_{{epoch:04d}}.h5")
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError(
+            f"{type(self).__name__} cannot be pickled or copied: build another one from the same "
+            "config, and load what save_weights(path) wrote"
+        )

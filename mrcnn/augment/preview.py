@@ -1,0 +1,55 @@
+"""What an augmentation does, drawn."""
+
+import numpy as np
+
+from mrcnn.data.augmentation import as_callable
+
+
+def preview(
+    dataset, config, image_id, augmentation, count=8, columns=4, tile=320, seed=0, save_path=None
+):
+    """Draws an image as training sees it, augmented several times, with its masks and boxes.
+
+    The picture is shown only if `save_path` is not given and Matplotlib's backend can show it.
+
+    Args:
+        dataset: prepared `Dataset`.
+        config: `Config`, for resizing.
+        image_id: int, one of `dataset.image_ids`.
+        augmentation: what `augmentation=` takes.
+        count: int, versions to draw.
+        columns: int, versions in a row.
+        tile: int, side of a version in pixels.
+        seed: int; version i draws from `np.random.default_rng([seed, i])`.
+        save_path: where to write the picture, with its format by suffix.
+
+    Returns:
+        One uint8 `[H, W, 3]` picture.
+
+    Example:
+
+    >>> preview(dataset, config, 0, FlipLeftRight(), save_path="flips.png")  # doctest: +SKIP
+    """
+    from skimage.io import imsave
+
+    from mrcnn import draw, visualize
+    from mrcnn.data.ground_truth import load_image_gt
+
+    gap, augmentation = 6, as_callable(augmentation)
+    columns = max(1, min(columns, count))
+    rows, step = -(-count // columns), tile + gap
+    picture = np.full((rows * step - gap, columns * step - gap, 3), 255, np.uint8)
+    for i in range(count):
+        rng = np.random.default_rng([seed, i])
+        image, _, class_ids, boxes, masks = load_image_gt(
+            dataset, config, image_id, augmentation=augmentation, use_mini_mask=False, rng=rng
+        )
+        instances = {"rois": boxes, "masks": masks, "class_ids": class_ids}
+        top, left = i // columns * step, i % columns * step
+        drawn = draw.draw_tile(image, instances, dataset.class_names, tile)
+        picture[top : top + tile, left : left + tile] = drawn
+    if save_path is None:
+        visualize.display_images([picture], cols=1)
+    else:
+        imsave(save_path, picture, check_contrast=False)
+    return picture

@@ -1,0 +1,52 @@
+"""The `mrcnn` command. Heavy imports wait until a command needs them."""
+
+import argparse
+import os
+import sys
+
+from mrcnn import __version__
+from mrcnn.cli import weights as weights_cli
+
+
+def main(argv=None):
+    """Runs the command line; `argv` defaults to the process's arguments. Returns an exit code."""
+    parser = argparse.ArgumentParser(prog="mrcnn", description="Mask R-CNN on Keras 3.")
+    parser.add_argument("--version", action="version", version=f"mrcnn {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+
+    demo = commands.add_parser(
+        "demo",
+        help="train a small network on procedural shapes, score it and draw what it finds",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    demo.add_argument("--output", default="demo", help="folder of the picture and the weights")
+    demo.add_argument("--steps", type=_positive, default=2600, help="training steps")
+    demo.add_argument("--seed", type=int, default=0, help="of weights, pictures and sampling")
+    demo.set_defaults(run=_demo)
+
+    weights_cli.add_parser(commands)
+
+    arguments = parser.parse_args(argv)
+    return arguments.run(arguments)
+
+
+def _positive(text):
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text}")
+    return value
+
+
+def _demo(arguments):
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from mrcnn.demo import run_demo
+
+    run_demo(arguments.output, arguments.steps, arguments.seed)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

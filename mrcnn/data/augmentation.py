@@ -1,0 +1,242 @@
+"""Augmentations of other libraries as callables `(image, masks, rng) -> (image, masks)`.
+
+Which kind an object is, the modules of its classes tell: no library is imported for that. Image
+`[H, W, C]`, masks bool `[H, W, N]`. An adapter changes nothing in the object that it was given but
+the seeds of Keras layers: threads share it, and every random number comes from `rng`.
+
+Where a library moves maps of labels by the nearest pixel, eight masks travel as the bits of one.
+"""
+
+import copy
+import functools
+import inspect
+import random
+import threading
+
+import numpy as np
+
+from mrcnn import imgaug_import
+from mrcnn.image.masks import resize_mask
+
+# What pads with labels that exist; the statistics of a border ("mean", ...) are no labels.
+_LABEL_PADDING = {"constant", "edge", "reflect", "symmetric", "wrap"}
+
+_CV2_INTER_LINEAR = 1
+
+# Keras layers after which no mask tells what belongs to an object.
+_MIXING = {"AugMix", "CutMix", "MixUp"}
+
+
+def as_callable(augmentation):
+    """Returns what `load_image_gt` calls for an augmentation of any supported kind.
+
+    Args:
+        augmentation: None; a callable `(image, masks) -> (image, masks)`, with an argument `rng`
+            or without, returned as it is; an imgaug augmenter; an albumentations transform or
+            composition; a Keras image preprocessing layer, or a `Pipeline` or `Sequential` of them.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    libraries = {cls.__module__.partition(".")[0] for cls in type(augmentation).__mro__}
+    for library, adapter in _ADAPTERS.items():
+        if library in libraries:
+            return adapter(augmentation)
+    if augmentation is None or callable(augmentation):
+        return augmentation
+    raise ValueError(
+        "Expected as augmentation a callable (image, masks) -> (image, masks), an imgaug "
+        "augmenter, an albumentations transform or a Keras preprocessing layer, received "
+        f"{type(augmentation).__name__}. Several are one in mrcnn.augment.Compose([...])."
+    )
+
+
+def takes_rng(augmentation):
+    """Whether the callable has an argument `rng`, a `np.random.Generator` to draw from."""
+    try:
+        return "rng" in inspect.signature(augmentation).parameters
+    except ValueError:  # some built-in callables have no signature
+        return False
+
+
+def load_imgaug():
+    """Imports imgaug, which needs names that NumPy no longer has, and returns it.
+
+    After `import mrcnn`, `import imgaug` alone does the same; see `mrcnn.imgaug_import`.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    imgaug_import.install()
+    try:
+        import imgaug
+    except ImportError as e:
+        raise ImportError(f"imgaug cannot be imported: {e}. pip install 'mrcnn[imgaug]'") from e
+    imgaug_import.mend()  # it may have been imported before mrcnn
+    return imgaug
+
+
+class ImgaugAdapter:
+    """Applies an imgaug augmenter to the image, and what moves pixels to the masks.
+
+    Matterport applies nine classes by name to masks: Sequential, SomeOf, OneOf, Sometimes, Fliplr,
+    Flipud, CropAndPad, Affine, PiecewiseAffine. imgaug itself knows how each augmenter treats a map
+    of labels: these nine move it, and so do Rot90, Crop, PerspectiveTransform, ..., which move the
+    image alone by that list; blur, noise and colour leave it as it is.
+    """
+
+    def __init__(self, augmenter):
+        load_imgaug()
+        self.augmenter = augmenter
+
+    def __call__(self, image, masks, rng):
+        augmenter = self.augmenter.deepcopy()
+        augmenter.seed_(int(rng.integers(2**31)))
+        for part in (augmenter, *augmenter.get_all_children(flat=True)):
+            _pad_labels_as_image(part)
+        if not masks.size:
+            return augmenter(image=image), masks
+        maps = _label_maps_class()(_pack(masks), shape=image.shape)
+        image, maps = augmenter(image=image, segmentation_maps=maps)
+        return image, _unpack(maps.get_arr(), masks.shape[2])
+
+
+@functools.cache
+def _label_maps_class():
+    from imgaug.augmentables import segmaps
+
+    class SegmentationMapsOnImage(segmaps.SegmentationMapsOnImage):  # imgaug goes by this name
+        """Maps that stay aligned with an image that is resized after a crop: a pixel takes the
+        value under its centre, imgaug's own takes one half a pixel towards the corner."""
+
+        def resize(self, sizes, interpolation="nearest"):
+            return self.deepcopy(resize_mask(self.arr, 1, [(0, 0)], size=tuple(sizes)[:2]))
+
+        def deepcopy(self, arr=None, shape=None):
+            maps = super().deepcopy(arr, shape)
+            maps.__class__ = type(self)  # so that the next resize is this one too
+            return maps
+
+    return SegmentationMapsOnImage
+
+
+def _pad_labels_as_image(augmenter):
+    """Has an object that the border mirrors or repeats in the image do so in the masks.
+
+    imgaug fills maps of labels with zeros by default, and takes None for "as the image".
+    """
+    if hasattr(augmenter, "_mode_segmentation_maps"):
+        augmenter._mode_segmentation_maps = None
+    if hasattr(augmenter, "_pad_mode_segmentation_maps"):
+        parameter = augmenter.pad_mode
+        modes = getattr(parameter, "a", getattr(parameter, "value", "unknown"))
+        if _LABEL_PADDING.issuperset(np.atleast_1d(modes).tolist()):
+            augmenter._pad_mode_segmentation_maps = None
+
+
+class AlbumentationsAdapter:
+    """Applies an albumentations transform; it works on float images of 0 to 1."""
+
+    def __init__(self, transform):
+        if not hasattr(transform, "set_random_state"):
+            raise ValueError(
+                "Expected a transform of albumentations 2, whose random numbers can be set, "
+                f"received {type(transform).__name__} without set_random_state(). Update it."
+            )
+        self.transform = transform = copy.deepcopy(transform)
+        # Nearest, the default, moves a crop that is enlarged by up to half a pixel of its own.
+        if hasattr(transform, "set_mask_interpolation"):
+            transform.set_mask_interpolation(_CV2_INTER_LINEAR)
+        elif hasattr(transform, "mask_interpolation"):
+            transform.mask_interpolation = _CV2_INTER_LINEAR
+
+    def __call__(self, image, masks, rng):
+        transform = copy.deepcopy(self.transform)
+        # One state for all steps: set_random_seed() would give each its own with the same seed.
+        transform.set_random_state(rng, random.Random(int(rng.integers(2**63))))
+        scale = 1 if image.dtype == np.uint8 else np.float32(255)
+        separate = list(np.moveaxis(masks, 2, 0) * np.uint8(255))
+        result = transform(image=image if scale == 1 else image / scale, masks=separate)
+        image = result["image"] if scale == 1 else result["image"] * scale
+        return image, np.stack(result["masks"], axis=-1) > 127 if separate else masks
+
+
+class KerasAdapter:
+    """Applies Keras image preprocessing layers, on the CPU and one image at a time."""
+
+    def __init__(self, layer):
+        self.layers = list(_leaves(layer))
+        for leaf in self.layers:
+            if not hasattr(leaf, "transform_segmentation_masks"):
+                raise ValueError(
+                    "Expected Keras layers that transform images with their segmentation masks, "
+                    f"such as RandomFlip, received {type(leaf).__name__}."
+                )
+            if type(leaf).__name__ in _MIXING:
+                raise ValueError(
+                    "Expected Keras layers that move each pixel to one place, received "
+                    f"{type(leaf).__name__}, which mixes images. Leave it out."
+                )
+            if leaf.data_format != "channels_last":
+                raise ValueError(
+                    f"Expected layers of data_format 'channels_last', received {leaf.data_format} "
+                    f"in {leaf.name}. Pass data_format='channels_last'."
+                )
+        self._lock = threading.Lock()  # the layers' seeds are state
+
+    def __call__(self, image, masks, rng):
+        import keras
+
+        # The last map tells where a layer filled in a value of its own.
+        packed = np.concatenate([_pack(masks), np.zeros_like(masks[:, :, :1], np.uint8)], axis=2)
+        with self._lock, keras.device("cpu"):
+            pair = [keras.ops.convert_to_tensor(a[None], "float32") for a in (image, packed)]
+            for layer in self.layers:
+                pair = _apply_layer(layer, *pair, rng)
+            new_image, packed = (keras.ops.convert_to_numpy(array)[0] for array in pair)
+        if image.dtype == np.uint8:
+            new_image = np.clip(np.rint(new_image), 0, 255)
+        packed = packed.astype(np.uint8)
+        filled = packed[:, :, -1:] > 0
+        masks = _unpack(packed[:, :, :-1], masks.shape[2]) & ~filled
+        return new_image.astype(image.dtype), masks
+
+
+def _apply_layer(layer, images, maps, rng):
+    states = [v for v in layer.variables if v.name == "seed_generator_state"]
+    seeds = [rng.integers(2**31, size=2) for _ in states]
+
+    def seed():
+        for state, value in zip(states, seeds, strict=True):
+            state.assign(value.astype(state.dtype))
+
+    seed()
+    change = layer.get_random_transformation({"images": images}, training=True)
+    seed()  # RandomElasticTransform draws while it transforms: the same for both
+    images = layer.transform_images(images, change, training=True)
+    seed()
+    return images, layer.transform_segmentation_masks(maps, change, training=True)
+
+
+def _leaves(layer):
+    """Yields the layers of nested `Pipeline` and `Sequential`, in order."""
+    if hasattr(layer, "layers"):
+        for inner in layer.layers:
+            yield from _leaves(inner)
+    else:
+        yield layer
+
+
+def _pack(masks):
+    return np.packbits(masks, axis=2)  # [H, W, N] -> [H, W, ceil(N / 8)] uint8
+
+
+def _unpack(packed, count):
+    return np.unpackbits(packed, axis=2, count=count).astype(bool)
+
+
+_ADAPTERS = {
+    "imgaug": ImgaugAdapter,
+    "albumentations": AlbumentationsAdapter,
+    "keras": KerasAdapter,
+}

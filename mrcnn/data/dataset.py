@@ -1,0 +1,148 @@
+"""`Dataset`: images, their classes and instance masks.
+
+Shape legend: H, W size in pixels; N instances of an image; K classes, background included.
+"""
+
+import numpy as np
+from skimage import io
+
+from mrcnn.data.ground_truth import image_name
+from mrcnn.image.pixels import to_model_image
+
+_SET_BY_PREPARE = {
+    "num_classes", "class_ids", "class_names", "num_images", "image_ids", "sources",
+    "class_from_source_map", "image_from_source_map", "source_class_ids",
+}  # fmt: skip
+
+
+class NotPreparedError(AttributeError, ValueError):
+    """A `Dataset` is asked for what only `prepare()` makes."""
+
+
+class Dataset:
+    """Images, their classes and instance masks; subclass it for your data.
+
+    A subclass adds classes and images, and overrides `load_mask` (for pictures that are not
+    files also `load_image`). Several sources may be mixed: the classes of each keep their own
+    ids, and `"source.id"` strings map them to the ids that the network uses.
+
+    Args:
+        class_map: not used; accepted for scripts written for matterport's library.
+
+    Example:
+
+    >>> dataset = Dataset()
+    >>> dataset.add_class("pets", 1, "cat")
+    >>> dataset.add_image("pets", image_id="felix", path="felix.jpg")
+    >>> dataset.prepare()
+    >>> dataset.class_names
+    ['BG', 'cat']
+    """
+
+    def __init__(self, class_map=None):
+        self.class_info = [{"source": "", "id": 0, "name": "BG"}]
+        self.image_info = []
+
+    def __getattr__(self, name):
+        if name in _SET_BY_PREPARE:
+            raise NotPreparedError(
+                f"Expected a prepared data set, but {type(self).__name__}.{name} does not exist "
+                "yet. Call prepare() after the last add_class() and add_image()."
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def add_class(self, source, class_id, class_name):
+        """Adds a class; one that `source` has already is ignored.
+
+        Args:
+            source: str without a dot, the name of the data set that the class comes from.
+            class_id: int or str, the class's id there; 0 is the background.
+            class_name: str.
+        """
+        if "." in source:
+            raise ValueError(f"Expected a source name without a dot, received {source!r}.")
+        if all((info["source"], info["id"]) != (source, class_id) for info in self.class_info):
+            self.class_info.append({"source": source, "id": class_id, "name": class_name})
+
+    def add_image(self, source, image_id, path, **kwargs):
+        """Adds an image; `kwargs` are kept in `image_info` for `load_mask`."""
+        self.image_info.append({"id": image_id, "source": source, "path": path, **kwargs})
+
+    def prepare(self, class_map=None):
+        """Numbers classes and images; call it after the last `add_class` and `add_image`."""
+        self.num_classes = len(self.class_info)
+        self.class_ids = np.arange(self.num_classes)
+        self.class_names = [info["name"].split(",")[0].strip() for info in self.class_info]
+        self.num_images = len(self.image_info)
+        self._image_ids = np.arange(self.num_images)
+        self.class_from_source_map = _source_map(self.class_info)
+        self.image_from_source_map = _source_map(self.image_info)
+        self.sources = list(dict.fromkeys(info["source"] for info in self.class_info))
+        self.source_class_ids = {
+            source: [i for i, info in enumerate(self.class_info) if info["source"] in ("", source)]
+            for source in self.sources
+        }
+
+    @property
+    def image_ids(self):
+        """int array, the ids of all images: 0 to `num_images` - 1."""
+        return self._image_ids
+
+    def map_source_class_id(self, source_class_id):
+        """Returns the network's id of the class `"source.id"`."""
+        return self.class_from_source_map[source_class_id]
+
+    def get_source_class_id(self, class_id, source):
+        """Returns the id in `source` of the network's class `class_id`."""
+        info = self.class_info[class_id]
+        if info["source"] != source:
+            raise ValueError(
+                f"Expected a class of source {source!r}, received class {class_id} "
+                f"({info['name']!r}) of source {info['source']!r}."
+            )
+        return info["id"]
+
+    def image_reference(self, image_id):
+        """Returns a link or a description of the image; override it to have one."""
+        return ""
+
+    def source_image_link(self, image_id):
+        """Returns the path or URL of the image."""
+        return self.image_info[image_id]["path"]
+
+    def load_image(self, image_id):
+        """Reads an image file.
+
+        Returns:
+            `[H, W, 3]` RGB, uint8 (float32 for a float file); see `to_model_image`.
+
+        Raises:
+            ValueError: if the file is missing or is no picture.
+        """
+        name, path = image_name(self, image_id), self.image_info[image_id]["path"]
+        if path is None:
+            raise ValueError(f"{name}: expected a path, received None. Override load_image().")
+        try:
+            image = io.imread(path)
+        except Exception as e:
+            reason = str(e).strip().split("\n")[0]
+            raise ValueError(
+                f"{name}: expected an image file at {path}, but it cannot be read "
+                f"({type(e).__name__}: {reason}). Correct the path or remove the image."
+            ) from e
+        if image.dtype == bool:  # a one-bit file
+            image = image.astype(np.uint8) * 255
+        return to_model_image(image, name=name)
+
+    def load_mask(self, image_id):
+        """Returns the instances of an image; override it.
+
+        Returns:
+            masks: bool `[H, W, N]`, one channel an instance, of the image's size.
+            class_ids: int `[N]`, 1 to K - 1; negative for a crowd of that class.
+        """
+        return np.zeros((0, 0, 0), bool), np.zeros(0, np.int32)
+
+
+def _source_map(infos):
+    return {f"{info['source']}.{info['id']}": i for i, info in enumerate(infos)}

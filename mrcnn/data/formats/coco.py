@@ -1,0 +1,190 @@
+"""`CocoDataset`: COCO, or any data annotated in its format, as a `Dataset`."""
+
+import os
+
+import numpy as np
+from pycocotools import mask as mask_utils
+from pycocotools.coco import COCO
+
+from mrcnn.data.dataset import Dataset
+from mrcnn.data.formats import coco_download as coco_files
+
+
+class CocoDataset(Dataset):
+    """Images with COCO's annotations: polygons or run-length codes, crowds among them.
+
+    COCO numbers its 80 classes with gaps; here they are 1 to 80 in the same order.
+
+    Example:
+
+    >>> dataset = CocoDataset()
+    >>> dataset.load_coco("coco", "val", year=2017)
+    >>> dataset.prepare()
+    """
+
+    def load_coco(
+        self,
+        dataset_dir,
+        subset,
+        year="2014",
+        class_ids=None,
+        class_map=None,
+        return_coco=False,
+        auto_download=False,
+    ):
+        """Adds the classes and images of a subset, images in the order of their ids.
+
+        Args:
+            dataset_dir: folder of `<subset><year>/` and of
+                `annotations/instances_<subset><year>.json`.
+            subset: "train", "val", of 2014 also "minival" and "valminusminival"; or your own.
+            year: str or int.
+            class_ids: list of COCO's ids of classes: only these, in this order, and only images
+                that have one. By default all classes and all images, also those without objects.
+            class_map: not used; accepted for scripts written for matterport's library.
+            return_coco: bool, whether to return the annotations.
+            auto_download: bool, whether to fetch what is missing; see `auto_download`.
+
+        Returns:
+            `pycocotools.coco.COCO` with `return_coco`, otherwise None.
+
+        Raises:
+            ValueError: a file or folder is missing, or the annotations cannot be used.
+        """
+        if auto_download:
+            self.auto_download(dataset_dir, subset, year)
+        coco = _read_annotations(dataset_dir, subset, year)
+        everything = class_ids is None or not len(class_ids)
+        chosen = sorted(coco.cats) if everything else _known_classes(coco, class_ids)
+        image_dir = coco_files.image_folder(dataset_dir, subset, year)
+        if not os.path.isdir(image_dir):
+            raise ValueError(_missing("pictures in the folder", image_dir, subset, year))
+        for class_id in chosen:
+            self.add_class("coco", class_id, coco.cats[class_id]["name"])
+        for image_id, info in sorted(coco.imgs.items()):
+            annotations = [
+                a for a in coco.imgToAnns.get(image_id, []) if a["category_id"] in chosen
+            ]
+            if annotations or everything:
+                _check_shapes(annotations)
+                self.add_image(
+                    "coco",
+                    image_id,
+                    os.path.join(image_dir, info["file_name"]),
+                    width=info["width"],
+                    height=info["height"],
+                    annotations=annotations,
+                )
+        return coco if return_coco else None
+
+    def auto_download(self, dataDir, dataType, dataYear):
+        """Fetches the pictures and annotations of a subset from COCO's server where they lack.
+
+        Args:
+            dataDir: str, as `dataset_dir` of `load_coco`; made if there is none.
+            dataType: "train", "val", "minival" or "valminusminival".
+            dataYear: 2014 or 2017; 2014 only for the last two.
+
+        Raises:
+            ValueError, OSError: as `mrcnn.data.formats.coco_download.fetch_subset`.
+        """
+        coco_files.fetch_subset(dataDir, dataType, dataYear)
+
+    def load_mask(self, image_id):
+        """Returns masks bool [H, W, N] and class ids int32 [N], negative for a crowd.
+
+        A crowd whose code has another size than the image covers all of it; an object below the
+        size of a pixel is left out.
+        """
+        info = self.image_info[image_id]
+        if info["source"] != "coco":
+            return super().load_mask(image_id)
+        size = [info["height"], info["width"]]
+        codes, class_ids = [], []
+        for annotation in info["annotations"]:
+            class_id = self.map_source_class_id(f"coco.{annotation['category_id']}")
+            code, crowd = self.annToRLE(annotation, *size), annotation.get("iscrowd", 0)
+            if list(code["size"]) != size:
+                if not crowd:
+                    raise ValueError(
+                        f"Image {info['id']}, annotation {annotation.get('id')}: expected a mask "
+                        f"of the image's size {size}, received {list(code['size'])}. Correct the "
+                        "annotation."
+                    )
+                code = mask_utils.encode(np.ones(size, np.uint8, order="F"))
+            if mask_utils.area(code):
+                codes.append(code)
+                class_ids.append(-class_id if crowd else class_id)
+        masks = mask_utils.decode(codes) if codes else np.zeros((*size, 0), np.uint8)
+        return masks.view(bool), np.array(class_ids, np.int32)
+
+    def image_reference(self, image_id):
+        """Returns the link of an image in COCO's explorer."""
+        info = self.image_info[image_id]
+        if info["source"] != "coco":
+            return super().image_reference(image_id)
+        return f"http://cocodataset.org/#explore?id={info['id']}"
+
+    def annToRLE(self, ann, height, width):
+        """Returns the run-length code of an annotation.
+
+        Args:
+            ann: dict with `segmentation`: list of polygons [x, y, x, y, ...], the parts of one
+                object; or a code, `counts` as a list or compressed.
+            height, width: of the image; a code brings its own.
+        """
+        shape = ann["segmentation"]
+        if isinstance(shape, dict):
+            compressed = not isinstance(shape["counts"], list)
+            return shape if compressed else mask_utils.frPyObjects(shape, height, width)
+        # pycocotools takes four numbers for a box; two points have no area.
+        polygons = [polygon for polygon in shape if len(polygon) >= 6]
+        if not polygons:
+            return mask_utils.encode(np.zeros((height, width), np.uint8, order="F"))
+        return mask_utils.merge(mask_utils.frPyObjects(polygons, height, width))
+
+    def annToMask(self, ann, height, width):
+        """Returns the mask of an annotation, uint8 [H, W]; the arguments are `annToRLE`'s."""
+        return mask_utils.decode(self.annToRLE(ann, height, width))
+
+
+def _read_annotations(dataset_dir, subset, year):
+    path = coco_files.annotation_file(dataset_dir, subset, year)
+    if not os.path.isfile(path):
+        raise ValueError(_missing("annotations in the file", path, subset, year))
+    try:
+        return COCO(path)
+    except ValueError as error:
+        raise ValueError(
+            f"Expected annotations in COCO's format in {path}, but it is no JSON: {error}. Delete "
+            "the file and fetch it again."
+        ) from error
+
+
+def _missing(what, path, subset, year):
+    return (
+        f"Expected COCO's {what} {path}, but it does not exist (subset {subset!r}, year {year}; "
+        f"COCO has {', '.join(coco_files.SUBSETS)}, the last two of 2014, and the years "
+        f"{', '.join(coco_files.YEARS)}). Correct them or dataset_dir, or download the subset: "
+        "load_coco(..., auto_download=True), on the command line --download."
+    )
+
+
+def _known_classes(coco, class_ids):
+    unknown = [class_id for class_id in class_ids if class_id not in coco.cats]
+    if unknown:
+        raise ValueError(
+            f"Expected class_ids of {sorted(coco.cats)}, received {unknown}. They are COCO's own "
+            "ids; coco.cats has their names."
+        )
+    return [int(class_id) for class_id in class_ids]
+
+
+def _check_shapes(annotations):
+    for annotation in annotations:
+        if not annotation.get("segmentation"):
+            raise ValueError(
+                f"Annotation {annotation.get('id')} of image {annotation['image_id']}: expected "
+                f"polygons or a run-length code, received {annotation.get('segmentation')!r} as "
+                "its segmentation. Remove the annotation, or draw the object's outline."
+            )

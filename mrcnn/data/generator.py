@@ -1,0 +1,233 @@
+"""Batches for training.
+
+Shape legend: B images of a batch; H, W size in pixels; C channels; N instances of an image;
+M = `MAX_GT_INSTANCES`; K classes, background included; mh, mw = `MINI_MASK_SHAPE`.
+Boxes are `y1, x1, y2, x2` in pixels of the resized image, half-open.
+"""
+
+import functools
+import itertools
+import math
+import time
+import warnings
+
+import keras
+import numpy as np
+
+from mrcnn.data.augmentation import as_callable, takes_rng
+from mrcnn.data.ground_truth import check_classes, load_annotated, to_ground_truth
+from mrcnn.image.meta import parse_image_meta, with_image_shape
+from mrcnn.image.molding import mold
+from mrcnn.image.resizing import bucket_sides, pad_to
+from mrcnn.settings import Settings
+
+MIN_TRIES = 100  # images loaded in search of an object before a batch is given up
+MAX_ERRORS = 5  # images in a row that may fail before training does
+
+
+@functools.lru_cache(maxsize=8)
+def _permutation(seed, number, size):
+    return np.random.default_rng([seed, number]).permutation(size)
+
+
+class DataGenerator(keras.utils.PyDataset):
+    """Batches of images and padded ground truth, the training graph's inputs.
+
+    The data are read in passes; each pass is a new permutation of all images. A batch depends
+    on the seed, the epoch and its index only, so any number of workers gives the same batches.
+    An `augmentation` without an argument `rng` has random numbers of its own: with a seed, one
+    worker calls it in order. Give the generator to `fit` with `shuffle=False`: the order is its
+    own.
+
+    An image whose data set or augmentation fails is left out with a warning that names it, as
+    in matterport's library: one broken file in thousands does not end a training.
+
+    Args:
+        dataset: prepared `Dataset`.
+        config: `Config`, or the `Settings` made from one.
+        shuffle: bool, False for natural order, the same batches in each epoch.
+        augmentation: as in `load_image_gt`; `mrcnn.augment` lists the kinds.
+        steps: int, batches of an epoch; the passes then run on across epochs. By default an
+            epoch is one pass: each image once, the last batch may be smaller.
+        no_augmentation_sources: source names whose images are not augmented.
+        batch_size: int, images of a batch; by default the config's.
+        **kwargs: `workers` (by default the config's), `max_queue_size`, ... of `PyDataset`.
+
+    Attributes:
+        epoch: int, counts finished epochs; set it to go on from another one.
+        error: the exception that the last failing batch raised, or None. TensorFlow's `fit`
+            raises one of its own instead, which only quotes it.
+        ready: dict, by index of a batch when it was made last, in `time.perf_counter` seconds.
+
+    Example:
+
+    >>> generator = DataGenerator(dataset, config)  # doctest: +SKIP
+    >>> (inputs,) = generator[0]  # doctest: +SKIP
+    """
+
+    empty_inputs = ()  # names of inputs that every batch has none of, for a subclass
+
+    def __init__(
+        self,
+        dataset,
+        config,
+        shuffle=True,
+        augmentation=None,
+        *,
+        steps=None,
+        no_augmentation_sources=None,
+        batch_size=None,
+        **kwargs,
+    ):
+        settings, augmentation = Settings.from_config(config), as_callable(augmentation)
+        runtime = settings.runtime
+        own_numbers = augmentation is not None and not takes_rng(augmentation)
+        in_order = runtime.seed is not None and own_numbers
+        kwargs.setdefault("workers", 1 if in_order else runtime.workers)
+        super().__init__(**kwargs)
+        self.dataset, self.settings = dataset, settings
+        self.shuffle, self.augmentation, self.steps = shuffle, augmentation, steps
+        self.no_augmentation_sources = set(no_augmentation_sources or ())
+        self.batch_size = batch_size or runtime.batch_size
+        self.image_ids = np.array(dataset.image_ids)
+        if not self.image_ids.size:
+            raise ValueError("Expected at least one image, received an empty data set.")
+        if steps is not None and steps < 1:
+            raise ValueError(f"Expected at least one step an epoch, received {steps}.")
+        check_classes(dataset, settings)
+        # NumPy's global state: keras.utils.set_random_seed reaches it.
+        self.seed = np.random.randint(2**31) if runtime.seed is None else runtime.seed
+        self.epoch = 0
+        self.error = None
+        self.ready = {}
+        self._within_epoch = False
+        self._without_objects = set()  # saves loading them again; no result depends on it
+        self._failed = set()
+
+    def __len__(self):
+        return self.steps or math.ceil(len(self.image_ids) / self.batch_size)
+
+    def on_epoch_begin(self):
+        self._within_epoch = True
+
+    def on_epoch_end(self):
+        # fit() and evaluate() also call this once before the first epoch begins.
+        self.epoch += self._within_epoch and self.shuffle
+        self._within_epoch = False
+
+    def __getitem__(self, index):
+        """Returns `(inputs,)`, the batch `index` of the current epoch.
+
+        Returns:
+            A tuple of one dict; instances beyond an image's own are zeros:
+
+            - `input_image`: float32 `[B, H, W, C]`, molded.
+            - `input_image_meta`: float32 `[B, 12 + K]`.
+            - `input_gt_class_ids`: int32 `[B, M]`, negative for crowds.
+            - `input_gt_boxes`: float32 `[B, M, 4]`.
+            - `input_gt_masks`: bool `[B, mh, mw, M]`, or `[B, H, W, M]` without mini-masks.
+
+        Raises:
+            ValueError, RuntimeError: as `load_image_gt`, if more than five images in a row fail;
+                if no image has an object; or if images of the batch differ in shape.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"Expected a batch index below {len(self)}, received {index}.")
+        count, batch_size = len(self.image_ids), self.batch_size
+        if self.steps is None:
+            first = self.epoch * count + index * batch_size
+            batch_size = min(batch_size, count - index * batch_size)
+        else:
+            first = (self.epoch * self.steps + index) * batch_size
+        try:
+            samples = [self._load(*divmod(first + i, count)) for i in range(batch_size)]
+            batch = (self._collate(samples),)
+        except Exception as e:
+            self.error = e
+            raise
+        self.ready[index] = time.perf_counter()
+        return batch
+
+    def _load(self, number, position):
+        """Returns the sample at `position` of pass `number`, or the next that has objects."""
+        ids = self.image_ids
+        if self.shuffle:
+            ids = ids[_permutation(self.seed, number, len(ids))]
+        rng = np.random.default_rng([self.seed, number, position])
+        # A random crop may miss every object: few images get more than one chance.
+        candidates, errors = itertools.cycle(np.roll(ids, -position)), 0
+        for image_id in itertools.islice(candidates, max(len(ids), MIN_TRIES)):
+            if image_id in self._without_objects:
+                continue
+            try:
+                sample = self._load_image(int(image_id), rng)
+            except Exception as error:
+                errors += 1
+                if errors > MAX_ERRORS:
+                    raise
+                self._warn_once(image_id, error)
+                continue
+            errors = 0
+            if self.settings.ground_truth.include_empty or (sample and (sample[2] > 0).any()):
+                return sample
+        raise ValueError(
+            f"Expected an object in at least one image, received {len(ids)} images without any "
+            "after resizing, cropping and augmentation. Check load_mask(), or set "
+            "INCLUDE_EMPTY_IMAGES = True."
+        )
+
+    def _warn_once(self, image_id, error):
+        if image_id not in self._failed:
+            self._failed.add(image_id)
+            warnings.warn(f"left out of training: {error}", stacklevel=4)
+
+    def _load_image(self, image_id, rng):
+        dataset, settings = self.dataset, self.settings
+        gt = settings.ground_truth
+        annotated = load_annotated(dataset, settings, image_id)
+        if not gt.include_empty and not (annotated[2] > 0).any():
+            self._without_objects.add(image_id)
+            return None
+        source = dataset.image_info[image_id]["source"]
+        augmentation = None if source in self.no_augmentation_sources else self.augmentation
+        image, meta, class_ids, boxes, masks = to_ground_truth(
+            dataset, settings, image_id, *annotated, augmentation, gt.mini_masks, rng
+        )
+        limit = gt.max_instances
+        if len(class_ids) > limit:
+            kept = np.sort(rng.choice(len(class_ids), limit, replace=False))
+            class_ids, boxes, masks = class_ids[kept], boxes[kept], masks[:, :, kept]
+        return image, meta, class_ids, boxes, masks
+
+    def _collate(self, samples):
+        images, metas, class_ids, boxes, masks = zip(*samples, strict=True)
+        gt, mode = self.settings.ground_truth, self.settings.image.resize_mode
+        buckets = None if mode == "crop" else self.settings.image.buckets
+        together = mode == "shortest_edge" or buckets is not None
+        if len({image.shape for image in images}) > 1 and not together:
+            raise ValueError(
+                "Expected images of one shape in a batch, received "
+                f"{[list(image.shape) for image in images]} in mode "
+                f"{mode!r}. Set IMAGES_PER_GPU = 1, "
+                "IMAGE_BUCKETS, or IMAGE_RESIZE_MODE to 'square', 'crop' or 'shortest_edge'."
+            )
+        # What holds the largest: smaller images are padded at the bottom and right.
+        sides = tuple(max(image.shape[axis] for image in images) for axis in (0, 1))
+        sides = bucket_sides(sides, buckets)
+        size, limit = len(samples), gt.max_instances
+        mask_sides = gt.mini_mask_shape if gt.mini_masks else sides
+        inputs = {
+            "input_image": np.empty((size, *sides, images[0].shape[2]), np.float32),
+            "input_image_meta": np.stack([with_image_shape(meta, sides) for meta in metas]),
+            "input_gt_class_ids": np.zeros((size, limit), np.int32),
+            "input_gt_boxes": np.zeros((size, limit, 4), np.float32),
+            "input_gt_masks": np.zeros((size, *mask_sides, limit), bool),
+        }
+        for i, (image, instances) in enumerate(zip(images, class_ids, strict=True)):
+            window = parse_image_meta(metas[i])["window"].astype(int)
+            inputs["input_image"][i] = mold(pad_to(image, sides), window, self.settings.image)
+            inputs["input_gt_class_ids"][i, : len(instances)] = instances
+            inputs["input_gt_boxes"][i, : len(instances)] = boxes[i]
+            height, width = masks[i].shape[:2]
+            inputs["input_gt_masks"][i, :height, :width, : len(instances)] = masks[i]
+        return inputs

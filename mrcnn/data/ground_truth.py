@@ -1,0 +1,228 @@
+"""The ground truth of one image: loaded, checked, resized, augmented.
+
+Shape legend: H, W size in pixels; C channels; N instances of an image; K classes, background
+included; mh, mw = `MINI_MASK_SHAPE`. Boxes are `y1, x1, y2, x2` in pixels of the resized image,
+half-open.
+"""
+
+import contextlib
+import functools
+
+import numpy as np
+
+from mrcnn.data.augmentation import as_callable, takes_rng
+from mrcnn.image.masks import extract_bboxes, minimize_mask, resize_mask
+from mrcnn.image.meta import compose_image_meta
+from mrcnn.image.pixels import to_model_image
+from mrcnn.image.resizing import resize_by
+from mrcnn.settings import Settings
+
+
+def image_name(dataset, image_id):
+    """What errors call an image: its id, and its path or reference."""
+    info = dataset.image_info[image_id]
+    reference = info.get("path") or dataset.image_reference(image_id) or info["id"]
+    return f"Image {image_id} ({reference})"
+
+
+@contextlib.contextmanager
+def _naming(name, step):
+    """Puts the image's name into whatever error the user's code raises."""
+    try:
+        yield
+    except ValueError as e:
+        if str(e).startswith(name):
+            raise
+        raise ValueError(f"{name}, {step}: {e}") from e
+    except Exception as e:
+        raise RuntimeError(f"{name}, {step}: {type(e).__name__}: {e}") from e
+
+
+def load_image_gt(dataset, config, image_id, augmentation=None, use_mini_mask=False, rng=None):
+    """Loads an image with its ground truth, resized, augmented and checked.
+
+    Args:
+        dataset: prepared `Dataset`.
+        config: `Config`, or the `Settings` made from one.
+        image_id: int, one of `dataset.image_ids`.
+        augmentation: callable `(image, masks) -> (image, masks)` on `[H, W, C]` and bool
+            `[H, W, N]`; it must keep shapes, dtype and the order of the instances. One that has
+            an argument `rng` is given a generator to draw from, and is repeatable by seed. Or
+            any other kind that `mrcnn.augment` lists: imgaug, albumentations, Keras layers.
+        use_mini_mask: bool, whether masks are cut to their boxes; training takes the config's.
+        rng: `np.random.Generator` of the random crop and flip.
+
+    Returns:
+        image: `[H, W, C]`, uint8 or float32, not molded.
+        image_meta: float32 `[12 + K]`, see `compose_image_meta`.
+        class_ids: int32 `[N]`; instances that resizing or augmentation left empty are dropped.
+        bbox: int32 `[N, 4]`, computed from the masks.
+        mask: bool `[H, W, N]`, or `[mh, mw, N]` mini-masks.
+
+    Raises:
+        ValueError: names the image, if its picture or instances are unusable.
+        RuntimeError: names the image, if the data set's code or the augmentation fails.
+    """
+    settings = Settings.from_config(config)
+    check_classes(dataset, settings)
+    annotated = load_annotated(dataset, settings, image_id)
+    return to_ground_truth(
+        dataset,
+        settings,
+        image_id,
+        *annotated,
+        as_callable(augmentation),
+        use_mini_mask,
+        rng or np.random.default_rng(),
+    )
+
+
+def check_classes(dataset, settings):
+    """Raises ValueError unless the data set and the config count the same classes."""
+    num_classes = settings.image.num_classes
+    if dataset.num_classes != num_classes:
+        raise ValueError(
+            f"Expected config.NUM_CLASSES = {num_classes} classes, received a data set "
+            f"of {dataset.num_classes}: {dataset.class_names}. "
+            f"Set NUM_CLASSES = {dataset.num_classes}."
+        )
+
+
+def load_annotated(dataset, settings, image_id):
+    """Returns the checked image, masks and class ids as the data set has them."""
+    name = image_name(dataset, image_id)
+    with _naming(name, "load_image"):
+        image = dataset.load_image(image_id)
+        image = to_model_image(image, settings.image.channels, name)
+    with _naming(name, "load_mask"):
+        instances = dataset.load_mask(image_id)
+        masks, class_ids = check_instances(instances, image.shape, settings.image.num_classes)
+    return image, masks, class_ids
+
+
+def check_instances(instances, image_shape, num_classes):
+    """Masks and class ids of an image as the library takes them, checked.
+
+    Args:
+        instances: what `Dataset.load_mask` returned.
+        image_shape: (H, W, ...) of the image.
+        num_classes: int K.
+
+    Returns:
+        bool `[H, W, N]` and int32 `[N]`.
+
+    Raises:
+        ValueError: says what was expected, what came, and the fix.
+    """
+    if not isinstance(instances, (tuple, list)) or len(instances) != 2:
+        raise ValueError(f"expected (masks, class_ids), received {type(instances).__name__}.")
+    masks, class_ids = (np.asarray(array) for array in instances)
+    height, width = image_shape[:2]
+    if not masks.size and not class_ids.size:
+        return np.zeros((height, width, 0), bool), np.zeros(0, np.int32)
+    if masks.ndim != 3 or masks.shape[:2] != (height, width):
+        raise ValueError(
+            f"expected masks [{height}, {width}, N] as the image is {list(image_shape)}, "
+            f"received {list(masks.shape)}. Stack one [H, W] mask an instance on the last axis."
+        )
+    if class_ids.dtype.kind == "f" and (class_ids == class_ids.round()).all():
+        class_ids = class_ids.astype(np.int32)  # np.ones(n), in many scripts
+    if class_ids.ndim != 1 or class_ids.dtype.kind not in "iu":
+        raise ValueError(
+            f"expected integer class ids [N], received {class_ids.dtype} "
+            f"{list(class_ids.shape)}. Return np.array(class_ids, np.int32)."
+        )
+    if len(class_ids) != masks.shape[2]:
+        raise ValueError(
+            f"expected one class id a mask, received {masks.shape[2]} masks and "
+            f"{len(class_ids)} class ids."
+        )
+    masks = _to_bool(masks)
+    if not class_ids.all():
+        # An empty mask of class 0 is how some data sets say that an image has no object.
+        real = (class_ids != 0) | masks.any(axis=(0, 1))
+        masks, class_ids = masks[:, :, real], class_ids[real]
+    wrong = (np.abs(class_ids) < 1) | (np.abs(class_ids) >= num_classes)
+    if wrong.any():
+        raise ValueError(
+            f"expected class ids from 1 to {num_classes - 1} (negative for crowds), received "
+            f"{class_ids[wrong].tolist()}. Map ids with map_source_class_id('source.id')."
+        )
+    return masks, class_ids.astype(np.int32)
+
+
+def _to_bool(masks):
+    masks = np.asarray(masks)
+    if masks.dtype == bool:
+        return masks
+    # 0 and 255, as picture files have it, are as clear as 0 and 1; labels of instances are not.
+    if masks.dtype.kind not in "iuf" or not ((masks == 0) | (masks == masks.max(initial=0))).all():
+        raise ValueError(
+            f"expected masks of bool, or of 0 and one other value, received {masks.dtype} with "
+            "more values. Compare them, for example mask > 0."
+        )
+    return masks.astype(bool)
+
+
+def to_ground_truth(
+    dataset, settings, image_id, image, masks, class_ids, augmentation, use_mini_mask, rng
+):
+    """Resizes and augments what `load_annotated` returned; returns what `load_image_gt` does."""
+    original_shape, name = image.shape, image_name(dataset, image_id)
+    resize_mode = settings.image.resize_mode
+    image, window, scale, padding, crop = resize_by(settings.image, image, resize_mode, rng)
+    size = (window[2] - window[0], window[3] - window[1])
+    masks = resize_mask(masks, scale, padding, crop, None if crop else size)
+    if augmentation is not None:
+        with _naming(name, "augmentation"):
+            image, masks = _augment_window(augmentation, image, masks, rng, window, resize_mode)
+
+    bbox = extract_bboxes(masks)
+    visible = bbox[:, 2] > 0
+    if use_mini_mask:
+        # Before some are dropped, which copies the masks. One without a pixel has no box: any does.
+        boxes = np.where(visible[:, None], bbox, [0, 0, 1, 1])
+        masks = minimize_mask(boxes, masks, settings.ground_truth.mini_mask_shape)
+    if not visible.all():
+        masks, class_ids, bbox = masks[:, :, visible], class_ids[visible], bbox[visible]
+
+    source = dataset.image_info[image_id]["source"]
+    if source not in dataset.source_class_ids:
+        raise ValueError(
+            f"{name}: expected a source that has classes, {dataset.sources[1:]}, "
+            f"received {source!r}. Call add_class({source!r}, ...)."
+        )
+    active_class_ids = np.zeros(dataset.num_classes, np.int32)
+    active_class_ids[dataset.source_class_ids[source]] = 1
+    image_meta = compose_image_meta(
+        image_id, original_shape, image.shape, window, scale, active_class_ids
+    )
+    return image, image_meta, class_ids, bbox, masks
+
+
+def _augment_window(augmentation, image, masks, rng, window, resize_mode):
+    """Augments a padded image; in mode "shortest_edge" the picture alone, so that the padding
+    stays at the bottom and right."""
+    if resize_mode != "shortest_edge":
+        return _augment(augmentation, image, masks, rng)
+    inside = (slice(window[0], window[2]), slice(window[1], window[3]))
+    padded, padded_masks = np.zeros_like(image), np.zeros_like(masks)
+    padded[inside], padded_masks[inside] = _augment(augmentation, image[inside], masks[inside], rng)
+    return padded, padded_masks
+
+
+def _augment(augmentation, image, masks, rng):
+    if takes_rng(augmentation):
+        augmentation = functools.partial(augmentation, rng=rng)
+    # A copy: an augmentation may work in place, and the picture may be the data set's own.
+    new_image, new_masks = augmentation(image.copy(), masks)
+    new_image, new_masks = np.asarray(new_image), _to_bool(new_masks)
+    before = image.shape, image.dtype, masks.shape
+    after = new_image.shape, new_image.dtype, new_masks.shape
+    if before != after:
+        raise ValueError(
+            "expected the image's shape and dtype and the masks' shape unchanged, "
+            "{} {} and {}, received {} {} and {}. Leave out what crops, resizes or normalises "
+            "(IMAGE_RESIZE_MODE and MEAN_PIXEL do), or pad back.".format(*before, *after)
+        )
+    return new_image, new_masks

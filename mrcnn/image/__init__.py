@@ -1,0 +1,38 @@
+"""Pictures, masks and boxes in NumPy: checking, resizing, molding, pasting, videos."""
+
+from mrcnn.image.masks import extract_bboxes, minimize_mask, resize_mask
+from mrcnn.image.meta import compose_image_meta, parse_image_meta, with_image_shape
+from mrcnn.image.molding import mold, mold_image, unmold_image
+from mrcnn.image.pasting import PASTERS, expand_mask, paste_mask, unmold_mask
+from mrcnn.image.pixels import to_model_image
+from mrcnn.image.resizing import (
+    bucket_sides,
+    pad_to,
+    resize,
+    resize_image,
+    scale_image,
+    scaled_size,
+)
+
+__all__ = [
+    "PASTERS",
+    "bucket_sides",
+    "compose_image_meta",
+    "expand_mask",
+    "extract_bboxes",
+    "minimize_mask",
+    "mold",
+    "mold_image",
+    "pad_to",
+    "parse_image_meta",
+    "paste_mask",
+    "resize",
+    "resize_image",
+    "resize_mask",
+    "scale_image",
+    "scaled_size",
+    "to_model_image",
+    "unmold_image",
+    "unmold_mask",
+    "with_image_shape",
+]

@@ -1,0 +1,94 @@
+"""Pictures in NumPy: what comes in.
+
+Shape legend: H, W size in pixels; C channels. An image is `[H, W, C]`.
+"""
+
+import warnings
+
+import numpy as np
+
+
+def to_model_image(image, channels=3, name="image"):
+    """Checks a picture and brings it to the form that the model takes.
+
+    Values: uint8 stays; uint16 maps its full range onto 0..255 (divided by 257 and rounded to
+    uint8); any float is taken as values on the 0..255 scale; other integers must lie in 0..255.
+    Channels: with `channels=3` grey is replicated and an alpha channel (the second of two, the
+    fourth of four) is dropped; otherwise the count must be `channels`, `[H, W]` counting as one.
+
+    Args:
+        image: array of shape `[H, W]` or `[H, W, C]`, or what `np.asarray` turns into one.
+        channels: int, channels that the model takes.
+        name: str, what an error calls this picture.
+
+    Returns:
+        Array `[H, W, channels]`, uint8 or float32. It may share memory with `image`.
+
+    Raises:
+        ValueError: if the dtype, shape or values are none of the above, or not finite.
+
+    Example:
+
+    >>> to_model_image(np.zeros((4, 6), "uint16")).shape
+    (4, 6, 3)
+    """
+    try:
+        image = np.asarray(image)
+    except ValueError as e:
+        raise ValueError(f"{name}: expected one array [H, W, C], received {e}.") from e
+    if image.dtype.kind not in "uif":
+        raise ValueError(
+            f"{name}: expected integer or float pixels, received dtype {image.dtype}. Pass the "
+            "decoded picture, for example skimage.io.imread(path); bool * 255 as uint8."
+        )
+    if image.ndim not in (2, 3) or not image.size:
+        raise ValueError(
+            f"{name}: expected shape [H, W] or [H, W, C] with at least one pixel, received "
+            f"{list(image.shape)}. Pass one picture at a time, not a batch, and no empty crop."
+        )
+    return _to_value_range(_to_channels(image, channels, name), name)
+
+
+def _to_channels(image, channels, name):
+    if image.ndim == 2:
+        image = image[:, :, None]  # (H, W) -> (H, W, 1)
+    count = image.shape[2]
+    if count == channels:
+        return image
+    if channels == 3 and count in (1, 2):
+        return np.repeat(image[:, :, :1], 3, axis=2)
+    if channels == 3 and count == 4:
+        return image[:, :, :3]
+    accepted = "1, 2 (grey, alpha), 3 or 4 (RGB, alpha)" if channels == 3 else channels
+    raise ValueError(
+        f"{name}: expected {accepted} channels, received {count} in shape {list(image.shape)}. "
+        "Channels come last; set IMAGE_CHANNEL_COUNT and MEAN_PIXEL for another count."
+    )
+
+
+def _to_value_range(image, name):
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype == np.uint16:
+        return ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    low, high = image.min(), image.max()
+    if image.dtype.kind in "ui":
+        if low < 0 or high > 255:
+            raise ValueError(
+                f"{name}: expected {image.dtype} pixels within 0..255, received {low}..{high}. "
+                "Scale them to 0..255, or pass uint16 for its full range."
+            )
+        return image.astype(np.uint8)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(
+            f"{name}: expected finite pixels, received NaN or infinity. "
+            "Replace them, for example with np.nan_to_num(image)."
+        )
+    if low < high <= 1:
+        warnings.warn(
+            f"{name}: float pixels are taken on the 0..255 scale, but the largest is {high:.3g}. "
+            "If they are 0..1, multiply by 255.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return image.astype(np.float32)

@@ -1,0 +1,232 @@
+"""Pictures in NumPy at the size that the network takes.
+
+Shape legend: H, W size in pixels; C channels. An image is `[H, W, C]`. A box is `y1, x1, y2, x2` in
+pixels, half-open: row `y2` and column `x2` lie outside.
+"""
+
+import math
+
+import numpy as np
+from PIL import Image
+from skimage import transform
+
+from mrcnn.config import RESIZE_MODES
+from mrcnn.image.resampling import bilinear
+
+
+def resize(
+    image,
+    output_shape,
+    order=1,
+    mode="constant",
+    cval=0,
+    clip=True,
+    preserve_range=False,
+    anti_aliasing=False,
+    anti_aliasing_sigma=None,
+):
+    """`skimage.transform.resize`, by default bilinear without anti-aliasing."""
+    return transform.resize(
+        image,
+        output_shape,
+        order=order,
+        mode=mode,
+        cval=cval,
+        clip=clip,
+        preserve_range=preserve_range,
+        anti_aliasing=anti_aliasing,
+        anti_aliasing_sigma=anti_aliasing_sigma,
+    )
+
+
+def resize_image(
+    image,
+    min_dim=None,
+    max_dim=None,
+    min_scale=None,
+    mode="square",
+    rng=None,
+    interpolation="constant",
+):
+    """Resizes an image and pads or crops it; only mode "shortest_edge" and `max_dim` shrink it.
+
+    Args:
+        image: array `[H, W, C]` of any numeric dtype.
+        min_dim: int, the short side is scaled up to it; in mode `"crop"` the side of the crop; in
+            mode `"shortest_edge"` the short side is scaled to it, up or down.
+        max_dim: int, side of the result in mode `"square"`; in mode `"shortest_edge"` the long
+            side at most; ignored in the others.
+        min_scale: float, the image is scaled up at least by this, even past `min_dim`; ignored in
+            mode `"shortest_edge"`.
+        mode: `"none"`: as it is. `"square"`: zero-padded to `[max_dim, max_dim]`. `"pad64"`:
+            zero-padded to multiples of 64. `"crop"`: a random `[min_dim, min_dim]` region.
+            `"shortest_edge"`: the short side becomes `min_dim`, unless the long one would pass
+            `max_dim`; zero-padded at the bottom and right to multiples of 32.
+        rng: `np.random.Generator` that places the crop.
+        interpolation: see `scale_image`.
+
+    Returns:
+        The image in its dtype, or as `scale_image` returns it; `window`, the box of the picture
+        within it, padding excluded; `scale`; `padding` as `[(top, bottom), (left, right),
+        (0, 0)]`; `crop` as `(y, x, height, width)` in the scaled image, or None.
+
+    Raises:
+        ValueError: for an unknown mode, or dimensions that the mode cannot use.
+
+    Example:
+
+    >>> resize_image(np.zeros((2, 4, 3), "uint8"), max_dim=8, min_dim=4)[1]
+    (2, 0, 6, 8)
+    """
+    _check_resize(mode, min_dim, max_dim)
+    height, width = image.shape[:2]
+    pads = [(0, 0), (0, 0), (0, 0)]
+    if mode == "none":
+        return image, (0, 0, height, width), 1, pads, None
+    if mode == "shortest_edge":
+        scale, size = _shortest_edge(height, width, min_dim, max_dim, interpolation)
+        if size != (height, width) or interpolation == "edge":
+            image = scale_image(image, size, interpolation)
+        pads[:2] = [(0, -side % 32) for side in size]
+        return np.pad(image, pads), (0, 0, *size), scale, pads, None
+
+    scale = _scale(height, width, min_dim, max_dim, min_scale, mode)
+    if scale != 1:
+        height, width = scaled_size(height, width, scale)
+        image = scale_image(image, (height, width), interpolation)
+
+    if mode == "crop":
+        rng = rng or np.random.default_rng()
+        y, x = (int(rng.integers(size - min_dim + 1)) for size in (height, width))
+        image = image[y : y + min_dim, x : x + min_dim]
+        return image, (0, 0, min_dim, min_dim), scale, pads, (y, x, min_dim, min_dim)
+
+    for axis, size in enumerate((height, width)):
+        extra = max_dim - size if mode == "square" else -size % 64
+        pads[axis] = (extra // 2, extra - extra // 2)
+    (top, _), (left, _) = pads[:2]
+    return np.pad(image, pads), (top, left, top + height, left + width), scale, pads, None
+
+
+def _scale(height, width, min_dim, max_dim, min_scale, mode):
+    """How much larger matterport's modes make an image."""
+    scale = max(1, min_dim / min(height, width)) if min_dim else 1
+    scale = max(scale, min_scale or 0)
+    if mode == "square" and round(max(height, width) * scale) > max_dim:
+        scale = max_dim / max(height, width)
+    return scale
+
+
+def resize_by(settings, image, mode, rng=None):
+    """`resize_image` by `mrcnn.settings.Image`, in a mode that may differ from theirs."""
+    return resize_image(
+        image,
+        min_dim=settings.min_dim,
+        max_dim=settings.max_dim,
+        min_scale=settings.min_scale,
+        mode=mode,
+        rng=rng,
+        interpolation=settings.interpolation,
+    )
+
+
+def resized_sides(settings, height, width, mode):
+    """Height and width that `resize_by` makes of an image, padding included.
+
+    Args:
+        settings: `mrcnn.settings.Image`.
+        height, width: of the image, pixels.
+        mode: any but "crop".
+    """
+    if mode == "none":
+        return height, width
+    if mode == "square":
+        return settings.max_dim, settings.max_dim
+    if mode == "shortest_edge":
+        limits = settings.min_dim, settings.max_dim
+        size, multiple = _shortest_edge(height, width, *limits, settings.interpolation)[1], 32
+    else:
+        scale = _scale(height, width, settings.min_dim, None, settings.min_scale, mode)
+        size, multiple = scaled_size(height, width, scale), 64
+    return tuple(side + -side % multiple for side in size)
+
+
+def _shortest_edge(height, width, min_dim, max_dim, interpolation):
+    """Scale and size of mode "shortest_edge", each family with its own rounding."""
+    scale = min(min_dim / min(height, width), max_dim / max(height, width))
+    half = 0.0 if interpolation == "edge" else 0.5  # torchvision rounds down
+    return scale, tuple(max(1, int(side * scale + half)) for side in (height, width))
+
+
+def scale_image(image, size, interpolation):
+    """Resizes an image bilinearly.
+
+    Args:
+        image: array `[H, W, C]`.
+        size: height and width of the result.
+        interpolation: `"constant"`: black beyond the border, the dtype kept (matterport).
+            `"edge"`: the border repeated, float32 (torchvision). `"antialias"`: as `"edge"`, and
+            when shrinking a weighted mean over the pixels covered, uint8 rounded (detectron2; other
+            dtypes as `"edge"`).
+
+    Returns:
+        Array `[*size, C]`.
+    """
+    if interpolation == "constant":
+        return bilinear(image, size, dtype=image.dtype)
+    if interpolation == "antialias" and image.dtype == np.uint8:
+        planes = [Image.fromarray(image[:, :, i]) for i in range(image.shape[2])]
+        planes = [np.asarray(p.resize(size[::-1], Image.Resampling.BILINEAR)) for p in planes]
+        return np.stack(planes, axis=-1)
+    return bilinear(image, size, border="edge", dtype=np.float32)
+
+
+def _check_resize(mode, min_dim, max_dim):
+    if mode not in RESIZE_MODES:
+        raise ValueError(
+            f"Expected a resize mode of {', '.join(RESIZE_MODES)}, received {mode!r}. "
+            "Set IMAGE_RESIZE_MODE to one of them."
+        )
+    if mode == "square" and not max_dim:
+        raise ValueError(f"Mode 'square' expects max_dim, received {max_dim}. Pass its side.")
+    if mode == "shortest_edge" and not (min_dim and max_dim):
+        raise ValueError(
+            f"Mode 'shortest_edge' expects min_dim and max_dim, received {min_dim} and {max_dim}. "
+            "Pass both, such as 800 and 1333."
+        )
+    if mode == "crop" and not min_dim:
+        raise ValueError(f"Mode 'crop' expects min_dim, received {min_dim}. Pass its side.")
+    if mode == "pad64" and (min_dim or 0) % 64:
+        raise ValueError(
+            f"Mode 'pad64' expects min_dim divisible by 64, received {min_dim}. "
+            f"Use {max(64, round(min_dim / 64) * 64)}."
+        )
+
+
+def scaled_size(height, width, scale):
+    """Height and width in pixels of an image resized by `scale`; no side falls below 1."""
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def pad_to(image, sides):
+    """Pads an image `[H, W, ...]` with zeros at the bottom and right to `sides`."""
+    padding = [(0, side - have) for side, have in zip(sides, image.shape, strict=False)]
+    return np.pad(image, [*padding, *[(0, 0)] * (image.ndim - 2)]) if np.any(padding) else image
+
+
+def bucket_sides(sides, buckets):
+    """What an image or a batch is padded to.
+
+    Args:
+        sides: (height, width).
+        buckets: list of (height, width), or None.
+
+    Returns:
+        (height, width): the smallest bucket that holds it; where none does, the largest height with
+        the largest width of all; where not even that, `sides`.
+    """
+    if buckets is None or len(buckets) == 0:
+        return tuple(sides)
+    candidates = [*sorted(map(tuple, buckets), key=math.prod), tuple(np.max(buckets, axis=0))]
+    fitting = (bucket for bucket in candidates if np.all(np.greater_equal(bucket, sides)))
+    return next(fitting, tuple(sides))

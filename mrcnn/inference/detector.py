@@ -1,0 +1,139 @@
+"""`Detector`: what a built network finds in images.
+
+Shapes: B images, H W of a molded image, D detections of an image, K classes.
+"""
+
+import itertools
+import threading
+
+import numpy as np
+
+from mrcnn.image.meta import compose_image_meta
+from mrcnn.image.molding import mold
+from mrcnn.image.pixels import to_model_image
+from mrcnn.image.resizing import bucket_sides, pad_to, resize_by, resized_sides
+from mrcnn.inference.log import log
+
+
+class Detector:
+    """Detects in images of any number and any sizes; threads may share one.
+
+    Args:
+        graph: `keras.Model` of `input_image` and `input_image_meta` to a dict of arrays [B, ...].
+        settings: `mrcnn.settings.Settings`.
+        unmold: function (dict of an image's outputs, shape of the image, shape of the molded image,
+            window, settings) to the result of an image.
+    """
+
+    def __init__(self, graph, settings, unmold):
+        self.graph, self.settings, self.unmold = graph, settings, unmold
+        self._compiled = {} if graph.jit_compile else None  # see `_same_shapes`
+        self._lock = threading.Lock()  # JAX's state of a model is one call's at a time
+
+    def detect(self, images, verbose=0):
+        """Finds the objects in a list of images; see `DetectionModel.detect`."""
+        if verbose:
+            log(f"Processing {len(images)} images")
+            for image in images:
+                log("image", image)
+        shapes = [np.shape(image) for image in images]
+        sides = [self.molded_shape(image, i) for i, image in enumerate(images)]
+        return self._detect(lambda i: self.mold_one(images[i], i), sides, shapes, verbose)
+
+    def stream(self, images):
+        """Yields the result of each image of an iterable, in order, in flat memory."""
+        images = iter(images)
+        while batch := list(itertools.islice(images, self.settings.runtime.batch_size)):
+            yield from self.detect(batch)
+
+    def detect_molded(self, molded_images, image_metas, verbose=0):
+        """As `detect`, for molded images [B, H, W, C] and their metas [B, META]."""
+        shape = np.shape(molded_images)[1:]
+        items = [
+            {"image": image, "meta": meta, "window": (0, 0, *shape[:2])}
+            for image, meta in zip(molded_images, image_metas, strict=True)
+        ]
+        shapes = [shape] * len(items)
+        return self._detect(items.__getitem__, shapes, shapes, verbose)
+
+    def _detect(self, mold_at, molded_shapes, shapes, verbose):
+        """Results of images of given shapes, molded when their batch is run."""
+        results = [None] * len(shapes)
+        batch_size = self.settings.runtime.batch_size
+        for indices in _same_shapes(molded_shapes, batch_size, self._compiled):
+            molded = {i: mold_at(i) for i in dict.fromkeys(indices)}
+            outputs = self._run([molded[i] for i in indices])
+            for row, i in enumerate(indices):
+                if results[i] is None:  # else the batch was filled up with it
+                    found = {name: array[row] for name, array in outputs.items()}
+                    item = molded[i]
+                    results[i] = self.unmold(
+                        found, shapes[i], item["image"].shape, item["window"], self.settings
+                    )
+        if verbose:
+            for result in results:
+                for name, array in result.items():
+                    log(name, array)
+        return results
+
+    def _run(self, batch):
+        inputs = {
+            "input_image": np.stack([item["image"] for item in batch]),
+            "input_image_meta": np.stack([item["meta"] for item in batch]),
+        }
+        with self._lock:
+            return self.graph.predict_on_batch(inputs)
+
+    # Molding: images as the network takes them.
+
+    @property
+    def _mode(self):
+        # Crops are for training: detection sees the whole image, at the same scale.
+        mode = self.settings.image.resize_mode
+        return "pad64" if mode == "crop" else mode
+
+    def molded_shape(self, image, index):
+        """Shape (H, W, C) that an image has when it is molded."""
+        settings = self.settings.image
+        height, width = to_model_image(image, settings.channels, f"images[{index}]").shape[:2]
+        sides = resized_sides(settings, height, width, self._mode)
+        return *bucket_sides(sides, settings.buckets), settings.channels
+
+    def mold_one(self, image, index):
+        """One image as the network takes it: dict of `image`, `meta` and `window`.
+
+        Raises:
+            ValueError: an image that cannot be used; `index` is its place in the list.
+        """
+        settings, name = self.settings.image, f"images[{index}]"
+        image = to_model_image(image, settings.channels, name)
+        resized, window, scale, _, _ = resize_by(settings, image, self._mode)
+        if self._mode == "none" and (resized.shape[0] % 64 or resized.shape[1] % 64):
+            raise ValueError(
+                f'{name} has shape {image.shape}; IMAGE_RESIZE_MODE "none" takes sides that are '
+                'multiples of 64 only, use "square" or "pad64"'
+            )
+        sides = bucket_sides(resized.shape[:2], settings.buckets)
+        shape = (*sides, resized.shape[2])
+        active = np.zeros(settings.num_classes, "int32")
+        meta = compose_image_meta(0, image.shape, shape, window, scale, active)
+        molded = mold(pad_to(resized, sides), window, settings)
+        return {"image": molded, "meta": meta, "window": window}
+
+
+def _same_shapes(shapes, batch_size, compiled=None):
+    """Splits images into lists of indices: equal shapes together, `batch_size` at most.
+
+    XLA compiles a program for each shape of a batch, which takes as long as many images. So with
+    `compiled`, a dict of the most images that a batch of each shape had, which is kept up to date,
+    a list repeats its last index up to that size.
+    """
+    by_shape = {}
+    for i, shape in enumerate(shapes):
+        by_shape.setdefault(shape, []).append(i)
+    for shape, indices in by_shape.items():
+        if compiled is not None:
+            size = compiled[shape] = max(compiled.get(shape, 0), min(len(indices), batch_size))
+            indices += indices[-1:] * (-len(indices) % size)
+        for start in range(0, len(indices), batch_size):
+            yield indices[start : start + batch_size]

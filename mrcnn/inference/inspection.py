@@ -1,0 +1,155 @@
+"""`Inspection`: how to look inside a network.
+
+Shapes: B images, H W of a molded image, A anchors.
+"""
+
+import functools
+
+import keras
+import numpy as np
+
+from mrcnn.inference.log import log
+from mrcnn.layers.proposals import ProposalSteps
+from mrcnn.network.trunk import feature_shapes
+
+
+class Inspection:
+    """The part of a model that computes any of its tensors.
+
+    Attributes:
+        detector: `mrcnn.inference.detector.Detector`.
+        graphs: dict of `keras.Model`; "inference" has every stage.
+        settings: `mrcnn.settings.Settings`.
+    """
+
+    detector = graphs = settings = None
+    _anchors = (None, None)  # the sides asked for last, and their anchors
+
+    def mold_inputs(self, images):
+        """Resizes and normalises images of sizes that one batch can hold.
+
+        Args:
+            images: list of arrays as `detect` takes them.
+
+        Returns:
+            molded_images float32 [B, H, W, C], image_metas float32 [B, META] and windows int [B, 4]
+            y1 x1 y2 x2 in pixels, where each picture lies in its molded image.
+
+        Raises:
+            ValueError: molded images differ in shape, or an image cannot be used.
+        """
+        molded = [self.detector.mold_one(image, i) for i, image in enumerate(images)]
+        if len({item["image"].shape for item in molded}) > 1:
+            raise ValueError(
+                "expected images of one molded shape, received "
+                f"{[item['image'].shape for item in molded]}: detect() takes them together"
+            )
+        return tuple(
+            np.stack([item[key] for item in molded]) for key in ("image", "meta", "window")
+        )
+
+    def feature_shapes(self, image_shape):
+        """Sizes of the feature maps of a molded image: int [L, 2]."""
+        return feature_shapes(image_shape, self.settings.anchors.strides)
+
+    def get_anchors(self, image_shape):
+        """Anchors of a molded image of this shape.
+
+        Args:
+            image_shape: (H, W, ...) in pixels.
+
+        Returns:
+            float32 [A, 4], normalised.
+        """
+        return self._make_anchors(image_shape)["normalized"]
+
+    def _make_anchors(self, image_shape):
+        """Anchors in pixels and normalised; made once for images of one size."""
+        wanted = tuple(int(side) for side in image_shape[:2])
+        sides, found = self._anchors
+        if sides != wanted:
+            shapes = self.feature_shapes(wanted)
+            maps = [np.empty((1, *map(int, shape), 1), "float32") for shape in shapes]
+            layer = self.graphs["inference"].get_layer("anchors")
+            made = layer(np.empty((1, *wanted, 1), "float32"), maps)
+            levels = [keras.ops.convert_to_numpy(level)[0] for level in made["levels"]]
+            pixels = keras.ops.convert_to_numpy(made["pixels"])[0]
+            found = {"pixels": pixels, "normalized": np.concatenate(levels)}
+            self._anchors = wanted, found
+        return found
+
+    def run_graph(self, images, outputs, image_metas=None):
+        """Computes any tensors of the network for images.
+
+        Args:
+            images: list of arrays as `detect` takes them, of one molded shape; with `image_metas`
+                molded images.
+            outputs: list of (name, what): what is the name of a layer of `keras_model`, its
+                `output`, or a tensor that `ancestor` found; a name alone is both.
+            image_metas: float [B, META], or None.
+
+        Returns:
+            dict: name -> array, in the order of `outputs`.
+
+        Raises:
+            ValueError: no layer has that name, or the tensor takes more than images.
+
+        Example:
+
+        >>> model.run_graph([image], ["res2c_out", ("proposals", "ROI")])["proposals"].shape
+        (1, 1000, 4)
+        """
+        graph = self.graphs["inference"]
+        pairs = [(output, output) if isinstance(output, str) else output for output in outputs]
+        tensors = {
+            name: graph.get_layer(x).output if isinstance(x, str) else x for name, x in pairs
+        }
+        if image_metas is None:
+            molded, image_metas, _ = self.mold_inputs(images)
+        else:
+            molded = np.asarray(images)
+        try:
+            part = keras.Model(graph.inputs, tensors)
+        except ValueError as error:
+            raise ValueError(
+                f"expected tensors that follow from {[x.name for x in graph.inputs]}, received "
+                f"{list(tensors)}: {error}"
+            ) from error
+        # Not `predict`: it would trace a function that is used once.
+        inputs = self._inspection_inputs(molded, np.asarray(image_metas, "float32"))
+        arrays = part([inputs[x.name] for x in graph.inputs], training=False)
+        found = {name: keras.ops.convert_to_numpy(arrays[name]) for name in tensors}
+        for name, array in found.items():
+            log(name, array)
+        return found
+
+    def _inspection_inputs(self, molded, metas):
+        """Arrays of the inference graph's inputs, by name."""
+        return {"input_image": molded, "input_image_meta": metas}
+
+    def ancestor(self, tensor, name, checked=None):
+        """Finds the tensor of this name that `tensor` is computed from.
+
+        Args:
+            tensor: symbolic tensor, such as `keras_model.get_layer("ROI").output`.
+            name: of a layer, with or without ":0"; or "ROI/" and a step of the proposals:
+                "pre_nms_anchors", "refined_anchors", "refined_anchors_clipped" or
+                "rpn_non_max_suppression", see `mrcnn.layers.ProposalSteps`.
+            checked: not used; accepted for scripts written for matterport's library.
+
+        Returns:
+            A symbolic tensor, or None.
+        """
+        layer_name, _, step = name.split(":")[0].partition("/")
+        above = keras.Model(self.graphs["inference"].inputs, tensor)
+        layer = {layer.name: layer for layer in above.layers}.get(layer_name)
+        if layer_name == "ROI" and layer and step:
+            return self._proposal_steps.get(step.split("/")[0])
+        return layer.output if layer else None
+
+    @functools.cached_property
+    def _proposal_steps(self):
+        layer = self.graphs["inference"].get_layer("ROI")
+        rpn_class, rpn_bbox, *anchors, image_meta = layer.input
+        steps = ProposalSteps(layer.settings, name="ROI_steps")
+        return steps(rpn_class, rpn_bbox, anchors, image_meta)

@@ -1,0 +1,67 @@
+"""From the network's detections to the caller's image, in NumPy.
+
+Shapes: D detections padded with zeros, n of them real, h w of a mask, H W of the image.
+"""
+
+import numpy as np
+
+from mrcnn.image.pasting import PASTERS
+
+
+def unmold_detections(
+    detections,
+    masks,
+    original_image_shape,
+    image_shape,
+    window,
+    mask_paste="resize",
+    box_offset=1,
+):
+    """Maps the detections of one molded image back to the image that was given.
+
+    Args:
+        detections: float [D, 6] = y1 x1 y2 x2 (normalised), class id, score; class 0 pads.
+        masks: float [D, h, w], probabilities of each detection's own class, over its box; or None.
+        original_image_shape: (H, W, ...) of the image that was given.
+        image_shape: (H, W, ...) of the molded image.
+        window: y1 x1 y2 x2 in pixels, where the molded image holds the given one.
+        mask_paste: key of `mrcnn.image.pasting.PASTERS`.
+        box_offset: how the boxes are normalised, see `mrcnn.ops`.
+
+    Returns:
+        dict: `rois` int32 [n, 4], `boxes` float32 [n, 4], `class_ids` int32 [n], `scores` float32
+        [n] and, if given, `masks` bool [H, W, n]. Detections whose box has no area are left out:
+        the rounded box where masks are resized to it.
+    """
+    height, width = original_image_shape[:2]
+    low, high = np.asarray(window[:2], float), np.asarray(window[2:], float)
+    molded = np.asarray(image_shape[:2], float)
+    # With offset 1 the corner pixels lie at 0 and 1, in the window as in the molded image.
+    low, high = low / (molded - box_offset), (high - box_offset) / (molded - box_offset)
+    shift, scale = np.tile(low, 2), np.tile(high - low, 2)
+
+    detections = np.asarray(detections)
+    real = detections[:, 4] > 0
+    boxes = (detections[real, :4] - shift) / np.maximum(scale, 1e-12)
+    boxes = boxes * np.tile([height - box_offset, width - box_offset], 2)
+    boxes += [0, 0, box_offset, box_offset]
+    rois = np.around(boxes).astype(np.int32)
+
+    to_rois = mask_paste == "resize"
+    sides = rois if to_rois else boxes
+    seen = (sides[:, 2] > sides[:, 0]) & (sides[:, 3] > sides[:, 1])
+    boxes, rois, detections = boxes[seen], rois[seen], detections[real][seen]
+    result = {
+        "rois": rois,
+        "boxes": boxes.astype(np.float32),
+        "class_ids": detections[:, 4].astype(np.int32),
+        "scores": detections[:, 5].astype(np.float32),
+    }
+    if masks is not None:
+        # One plane an instance: writing, and reading masks[:, :, i], touch neighbouring memory.
+        planes = np.zeros((len(rois), height, width), bool)
+        masks, paste = np.asarray(masks)[real][seen], PASTERS[mask_paste]
+        for plane, mask, box in zip(planes, masks, rois if to_rois else boxes, strict=True):
+            paste(plane, mask, box)
+        result["masks"] = np.moveaxis(planes, 0, -1)
+    return result

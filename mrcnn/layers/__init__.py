@@ -1,0 +1,24 @@
+"""Layers without weights: each is one pure function of `mrcnn.ops` with its stage's settings."""
+
+from mrcnn.layers.anchors import Anchors, NormBoxes, SplitAnchors
+from mrcnn.layers.base import PureLayer
+from mrcnn.layers.detections import ClassMasks, ClasswiseDetectionLayer, DetectionLayer
+from mrcnn.layers.proposals import ProposalLayer, ProposalSteps
+from mrcnn.layers.roi_align import PyramidROIAlign
+from mrcnn.layers.targets import AnchorTargetLayer, DetectionTargetLayer, Loss
+
+__all__ = [
+    "AnchorTargetLayer",
+    "Anchors",
+    "ClassMasks",
+    "ClasswiseDetectionLayer",
+    "DetectionLayer",
+    "DetectionTargetLayer",
+    "Loss",
+    "NormBoxes",
+    "ProposalLayer",
+    "ProposalSteps",
+    "PureLayer",
+    "PyramidROIAlign",
+    "SplitAnchors",
+]

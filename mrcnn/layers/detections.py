@@ -1,0 +1,112 @@
+"""Layers from classified ROIs to detections and their masks. Like all layers here, without weights.
+
+Shapes: B images, N proposals, D detections, K classes.
+"""
+
+import keras
+from keras import ops
+
+from mrcnn import settings
+from mrcnn.layers.base import PureLayer, normalized_window, take_kept
+from mrcnn.ops.boxes import apply_box_deltas, clip_boxes
+from mrcnn.ops.non_max_suppression import class_nms, nms
+
+
+@keras.saving.register_keras_serializable("mrcnn")
+class DetectionLayer(PureLayer):
+    """Final detections: the best class of each ROI, refined, without duplicates in a class.
+
+    Args:
+        settings: `mrcnn.settings.Detections`.
+    """
+
+    settings_type = settings.Detections
+
+    def call(self, rois, mrcnn_class, mrcnn_bbox, image_meta):
+        """Turns classified ROIs into detections.
+
+        Args:
+            rois: float [B, N, 4], normalised, zero padded.
+            mrcnn_class: float [B, N, K], probabilities.
+            mrcnn_bbox: float [B, N, K, 4], deltas of each class.
+            image_meta: float [B, META]; boxes are clipped to its window.
+
+        Returns:
+            float32 [B, D, 6] = y1 x1 y2 x2 (normalised), class id, score; best first, zero padded.
+        """
+        window = normalized_window(image_meta, self.settings.box_offset)
+        return refine_detections(rois, mrcnn_class, mrcnn_bbox, window, self.settings)
+
+
+def refine_detections(rois, probs, deltas, window, settings):
+    """Turns classified ROIs into detections: see `DetectionLayer`.
+
+    Args:
+        rois: float [B, N, 4], normalised, zero padded.
+        probs: float [B, N, K].
+        deltas: float [B, N, K, 4], of each class.
+        window: float [B, 4], normalised; boxes are clipped to it.
+        settings: `mrcnn.settings.Detections`.
+
+    Returns:
+        float32 [B, D, 6] = y1 x1 y2 x2 (normalised), class id, score; best first, zero padded.
+    """
+    probs = ops.cast(probs, "float32")
+    class_ids = ops.cast(ops.argmax(probs, axis=-1), "int32")  # (B, N)
+    scores = ops.max(probs, axis=-1)
+    deltas = ops.take_along_axis(deltas, class_ids[..., None, None], axis=2)[:, :, 0]
+    deltas = ops.cast(deltas, "float32") * ops.convert_to_tensor(settings.std_dev, "float32")
+    boxes = clip_boxes(apply_box_deltas(rois, deltas), ops.expand_dims(window, 1))
+
+    is_roi = ops.any(rois != 0, axis=-1)
+    wanted = is_roi & (class_ids > 0) & (scores >= settings.min_confidence)
+    scores = ops.where(wanted, scores, -float("inf"))
+    keep = nms(
+        boxes,
+        scores,
+        settings.max_instances,
+        settings.nms_threshold,
+        class_ids,
+        native=settings.native,
+    )
+    columns = [boxes, ops.cast(class_ids, "float32")[..., None], scores[..., None]]
+    return take_kept(ops.concatenate(columns, axis=-1), keep)
+
+
+@keras.saving.register_keras_serializable("mrcnn")
+class ClasswiseDetectionLayer(DetectionLayer):
+    """As `DetectionLayer`, but every class of an ROI may become a detection, as in torchvision
+    and detectron2: each class refines the box by its own deltas."""
+
+    def call(self, rois, mrcnn_class, mrcnn_bbox, image_meta):
+        """Turns classified ROIs into detections: see `DetectionLayer.call`."""
+        settings = self.settings
+        probs = ops.cast(mrcnn_class[..., 1:], "float32")  # (B, N, K - 1)
+        deltas = ops.cast(mrcnn_bbox[..., 1:, :], "float32")
+        deltas = deltas * ops.convert_to_tensor(settings.std_dev)
+        window = normalized_window(image_meta, settings.box_offset)
+        boxes = apply_box_deltas(ops.expand_dims(rois, 2), deltas)  # (B, N, K - 1, 4)
+        boxes = clip_boxes(boxes, window[:, None, None])
+        seen = ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1)
+        is_roi = ops.any(rois != 0, axis=-1, keepdims=True)
+        wanted = seen & is_roi & (probs >= settings.min_confidence)
+        scores = ops.where(wanted, probs, -float("inf"))
+        boxes, scores, class_ids = class_nms(
+            boxes,
+            scores,
+            settings.max_instances,
+            settings.nms_threshold,
+            native=settings.native,
+        )
+        class_ids = ops.cast(class_ids + 1, "float32")  # background is 0, and so is padding
+        return ops.concatenate([boxes, class_ids[..., None], scores[..., None]], axis=-1)
+
+
+@keras.saving.register_keras_serializable("mrcnn")
+class ClassMasks(PureLayer):
+    """Mask of each detection's class: logits [B, D, h, w, K], [B, D, 6] -> float32 [B, D, h, w]."""
+
+    def call(self, mask_logits, detections):
+        class_ids = ops.cast(detections[..., 4], "int32")[..., None, None, None]
+        logits = ops.take_along_axis(mask_logits, class_ids, axis=4)[..., 0]
+        return ops.sigmoid(ops.cast(logits, "float32"))

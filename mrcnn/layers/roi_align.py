@@ -1,0 +1,70 @@
+"""Pooling of boxes from the pyramid.
+
+Shapes: B images, N boxes, P pooled bins a side, h w of a feature map, C channels.
+"""
+
+import keras
+from keras import ops
+
+from mrcnn import settings
+from mrcnn.config import ROI_ALIGN_MODES
+from mrcnn.layers.base import PureLayer, image_shape
+from mrcnn.ops import roi_align
+
+
+@keras.saving.register_keras_serializable("mrcnn")
+class PyramidROIAlign(PureLayer):
+    """Pools each box from the pyramid level that fits its size.
+
+    Args:
+        pool_size: int, bins a side (P).
+        settings: `mrcnn.settings.Pooling`.
+
+    Raises:
+        ValueError: an unknown mode.
+    """
+
+    settings_type = settings.Pooling
+
+    def __init__(self, pool_size, settings=None, name=None, **values):
+        super().__init__(settings, name, **values)
+        if self.settings.mode not in ROI_ALIGN_MODES:
+            raise ValueError(f"mode is {self.settings.mode!r}; expected one of {ROI_ALIGN_MODES}")
+        self.pool_size = pool_size
+
+    def get_config(self):
+        return {**super().get_config(), "pool_size": self.pool_size}
+
+    def call(self, boxes, image_meta, features):
+        """Pools boxes.
+
+        Args:
+            boxes: float [B, N, 4], normalised.
+            image_meta: float [B, META].
+            features: list of float [B, h, w, C], P2 first.
+
+        Returns:
+            float [B, N, pool_size, pool_size, C].
+        """
+        settings = self.settings
+        boxes, shape = ops.stop_gradient(boxes), image_shape(image_meta)
+        levels = roi_align.roi_levels(boxes, shape, len(features), settings.level_rounding)
+        if settings.mode == "crop_and_resize":
+            return roi_align.pyramid_crop_and_resize(
+                features, boxes, levels, self.pool_size, settings.native
+            )
+        return roi_align.pyramid_roi_align(
+            features,
+            boxes,
+            levels,
+            self.pool_size,
+            shape,
+            settings.sampling_ratio,
+            settings.aligned,
+            settings.native,
+            settings.box_offset,
+        )
+
+    def compute_output_spec(self, boxes, image_meta, features):
+        shape = (*boxes.shape[:2], self.pool_size, self.pool_size, features[0].shape[-1])
+        return keras.KerasTensor(shape, features[0].dtype)

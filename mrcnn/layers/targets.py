@@ -1,0 +1,83 @@
+"""Layers of the training graph alone: targets and losses. Like all layers here, without weights.
+
+Shapes: B images, A anchors, N proposals, T training ROIs, M ground truths.
+"""
+
+import keras
+from keras import ops
+
+from mrcnn import settings
+from mrcnn.layers.base import PureLayer
+from mrcnn.ops import losses, targets
+from mrcnn.ops.indexing import trim_padding
+
+
+@keras.saving.register_keras_serializable("mrcnn")
+class AnchorTargetLayer(PureLayer):
+    """Targets of the RPN: `mrcnn.ops.targets.rpn_targets`.
+
+    Args:
+        settings: `mrcnn.settings.AnchorTargets`.
+    """
+
+    settings_type = settings.AnchorTargets
+
+    def __init__(self, settings=None, name=None, **values):
+        super().__init__(settings, name, **values)
+        self.seed_generator = keras.random.SeedGenerator(self.settings.seed)
+
+    def call(self, anchors, gt_class_ids, gt_boxes):
+        settings = self.settings
+        if settings.native:
+            gt_class_ids, gt_boxes = trim_padding(gt_class_ids, gt_boxes)
+        return targets.rpn_targets(
+            anchors,
+            gt_class_ids,
+            gt_boxes,
+            settings.num_anchors,
+            settings.std_dev,
+            self.seed_generator,
+        )
+
+
+@keras.saving.register_keras_serializable("mrcnn")
+class DetectionTargetLayer(PureLayer):
+    """Training ROIs of the heads and their targets: `mrcnn.ops.targets.roi_targets`.
+
+    Args:
+        settings: `mrcnn.settings.ROITargets`.
+    """
+
+    settings_type = settings.ROITargets
+
+    def __init__(self, settings=None, name=None, **values):
+        super().__init__(settings, name, **values)
+        self.seed_generator = keras.random.SeedGenerator(self.settings.seed)
+
+    def call(self, proposals, gt_class_ids, gt_boxes, gt_masks):
+        if self.settings.add_gt:
+            objects = ops.where(ops.expand_dims(gt_class_ids > 0, -1), gt_boxes, 0.0)
+            proposals = ops.concatenate([proposals, objects], axis=1)
+        return targets.roi_targets(
+            proposals, gt_class_ids, gt_boxes, gt_masks, self.settings, self.seed_generator
+        )
+
+
+@keras.saving.register_keras_serializable("mrcnn")
+class Loss(PureLayer):
+    """The function of `mrcnn.ops.losses` with the layer's name: tensors -> float32 scalar.
+
+    Args:
+        name: str, a function of `mrcnn.ops.losses`.
+        constants: further keyword arguments of the function.
+    """
+
+    def __init__(self, name, **constants):
+        super().__init__(name=name)
+        self.constants = constants
+
+    def call(self, *tensors):
+        return getattr(losses, self.name)(*tensors, **self.constants)
+
+    def get_config(self):
+        return {**super().get_config(), **self.constants}

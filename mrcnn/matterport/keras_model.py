@@ -1,0 +1,103 @@
+"""`keras_model` with matterport's inputs and outputs, over the layers of the network.
+
+Shapes: B images, A anchors, N proposals, T training ROIs, R given RPN targets, K classes.
+"""
+
+import inspect
+import warnings
+
+import keras
+from keras import ops
+
+from mrcnn.layers.anchors import SplitAnchors
+from mrcnn.layers.targets import AnchorTargetLayer
+from mrcnn.network import mask_rcnn
+from mrcnn.network.training_model import NamedWeightsModel, TrainingModel
+from mrcnn.ops.targets import given_rpn_targets
+
+# Given RPN targets of no anchors: the network computes them.
+RPN_TARGETS = {"input_rpn_match": 1, "input_rpn_bbox": 4}
+
+
+def inference_graph(settings, trunk, heads):
+    """Given anchors, every stage's result, masks of every class: 3 inputs, 7 outputs."""
+    given = keras.Input((None, 4), name="input_anchors")
+    anchors = SplitAnchors(name="anchor_levels")(given, trunk["anchors"]["levels"])
+    stages = mask_rcnn.detection_stages(settings, trunk, heads, anchors)
+    outputs = [stages["detections"], stages["mrcnn_class"], stages["mrcnn_bbox"]]
+    if settings.mask_head.enabled:
+        outputs.append(heads["mask"](stages["mask_features"]))
+    outputs += [stages["rois"], trunk["rpn_class"], trunk["rpn_bbox"]]
+    inputs = [trunk["input_image"], trunk["input_image_meta"], given]
+    return NamedWeightsModel(inputs, outputs, name="mask_rcnn")
+
+
+def training_graph(settings, trunk, heads):
+    """With RPN targets among the inputs: 7 inputs, 14 outputs.
+
+    Its masks are those of the ROIs that may be positive.
+    """
+    given = {
+        "input_rpn_match": keras.Input((None, 1), dtype="int32", name="input_rpn_match"),
+        "input_rpn_bbox": keras.Input((None, 4), name="input_rpn_bbox"),
+    }
+    gt = mask_rcnn.ground_truth_inputs(settings)
+    anchor_targets = GivenAnchorTargetLayer(settings.anchor_targets, name="rpn_targets")(
+        trunk["anchors"]["pixels"], gt["input_gt_class_ids"], gt["input_gt_boxes"], *given.values()
+    )
+    stages = mask_rcnn.training_stages(settings, trunk, heads, gt, anchor_targets)
+    outputs = [trunk["rpn_class_logits"], trunk["rpn_class"], trunk["rpn_bbox"]]
+    outputs += [stages[name] for name in ("mrcnn_class_logits", "mrcnn_class", "mrcnn_bbox")]
+    if settings.mask_head.enabled:
+        outputs.append(ops.sigmoid(ops.cast(stages["mrcnn_mask_logits"], "float32")))
+    rois = keras.layers.Identity(dtype="float32", name="output_rois")(stages["rois"])
+    outputs += [stages["proposals"], rois]
+    losses = stages["losses"]
+    return MatterportTrainingModel(
+        [trunk["input_image"], trunk["input_image_meta"], *given.values(), *gt.values()],
+        [*outputs, *losses.values()],
+        name="mask_rcnn",
+        losses=list(losses),
+        settings=settings.losses,
+    )
+
+
+@keras.saving.register_keras_serializable("mrcnn.matterport")
+class GivenAnchorTargetLayer(AnchorTargetLayer):
+    """Computes the RPN's targets, or lays out given ones: those of no anchors are not given."""
+
+    def call(self, anchors, gt_class_ids, gt_boxes, rpn_match, rpn_bbox):
+        if rpn_match.shape[1] != 0:
+            return given_rpn_targets(rpn_match, rpn_bbox, self.settings.num_anchors)
+        return super().call(anchors, gt_class_ids, gt_boxes)
+
+
+@keras.saving.register_keras_serializable("mrcnn.matterport")
+class MatterportTrainingModel(TrainingModel):
+    """A `TrainingModel` that takes the generators of matterport's scripts."""
+
+    def __init__(self, inputs, outputs, name=None, *, losses, settings, **kwargs):
+        super().__init__(inputs, outputs, name, losses=losses, settings=settings, **kwargs)
+
+    def fit(self, x=None, *args, validation_data=None, **kwargs):
+        """As Keras's; the batches of a generator may be matterport's (inputs, outputs) lists."""
+        x, validation_data = as_tuples(x), as_tuples(validation_data)
+        return super().fit(x, *args, validation_data=validation_data, **kwargs)
+
+    def fit_generator(self, generator, steps_per_epoch=None, epochs=1, **kwargs):
+        """Outdated: `fit`. Keywords of the loading processes have no effect."""
+        warnings.warn("fit_generator is outdated; use fit", FutureWarning, stacklevel=2)
+        for name in ("max_queue_size", "workers", "use_multiprocessing"):
+            kwargs.pop(name, None)
+        return self.fit(generator, steps_per_epoch=steps_per_epoch, epochs=epochs, **kwargs)
+
+
+def as_tuples(batches):
+    """A generator of (list of inputs, list of outputs) as one of what Keras takes: the network
+    has its losses inside and asks for no outputs. Anything else is returned as it is."""
+    if not inspect.isgenerator(batches):
+        return batches
+    return (
+        (tuple(batch[0]),) if len(batch) == 2 and isinstance(batch[0], list) else batch
+        for batch in batches
+    )

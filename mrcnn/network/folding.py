@@ -1,0 +1,126 @@
+"""BatchNorm folded into the convolution before it, wherever its statistics are fixed.
+
+Shapes: B images, H W, C channels in, F channels out.
+"""
+
+import math
+
+import keras
+from keras import layers, ops
+
+from mrcnn.network.norm import BatchNorm
+
+
+def fold_batch_norm(model):
+    """The same function over the same weights, with each convolution and its BatchNorm in one.
+
+    A BatchNorm with fixed statistics scales and shifts the channels of its convolution: scaling
+    the kernel instead saves reading and writing the features once more. At 1024x1024 that takes
+    the trunk with ResNet-50 from 2.51 s to 2.38 s in float32 and from 1.39 s to 1.19 s in bfloat16,
+    on 2 cores; and training keeps no features for the gradients of gamma.
+
+    Args:
+        model: functional `keras.Model`.
+
+    Returns:
+        `keras.Model` of new inputs, whose other layers are those of `model`.
+    """
+    convs = {}  # id of the features that a convolution returned: (convolution, what it was given)
+    folded = {}  # (convolution, BatchNorm), by name: heads are applied more than once
+
+    def call(layer, *args, **kwargs):
+        known = args and id(args[0]) in convs
+        if known and is_norm(layer) and kwargs.get("training") is None:
+            _, conv, x = convs[id(args[0])]
+            pair = conv.name, layer.name
+            folded[pair] = folded.get(pair) or FoldedConv(conv, layer)
+            return folded[pair](x)
+        result = layer(*args, **kwargs)
+        if is_conv(layer):
+            convs[id(result)] = result, layer, args[0]  # the tensor is kept: ids are used again
+        return result
+
+    plain = keras.Model(model.input, model.output, name=model.name)
+    return keras.models.clone_model(plain, clone_function=lambda x: x, call_function=call)
+
+
+def is_norm(layer):
+    """Whether a layer is a BatchNorm that `FoldedConv` knows."""
+    return type(layer) in (layers.BatchNormalization, BatchNorm) and layer.axis in (-1, 3)
+
+
+def is_conv(layer):
+    """Whether a layer is a convolution that `FoldedConv` knows."""
+    return (
+        type(layer) in (layers.Conv2D, layers.DepthwiseConv2D)
+        and layer.activation is keras.activations.linear
+        and layer.data_format == "channels_last"
+    )
+
+
+@keras.saving.register_keras_serializable("mrcnn")
+class FoldedConv(layers.Layer):
+    """A convolution followed by a BatchNorm, as one convolution when the statistics are fixed.
+
+    The weights stay those of the two layers. While batch statistics are taken, they run one after
+    the other.
+
+    Args:
+        conv: built `Conv2D` or `DepthwiseConv2D` without activation.
+        norm: built `BatchNormalization` over its channels.
+    """
+
+    def __init__(self, conv, norm):
+        # Of float32 and without autocast: so kernels are scaled, whatever type features have.
+        super().__init__(name=f"{conv.name}_{norm.name}", dtype="float32", autocast=False)
+        self.conv, self.norm = conv, norm
+
+    def get_config(self):
+        parts = {"conv": self.conv, "norm": self.norm}
+        return {name: keras.saving.serialize_keras_object(x) for name, x in parts.items()}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{name: keras.saving.deserialize_keras_object(x) for name, x in config.items()})
+
+    def build(self, input_shape):
+        if not self.conv.built:
+            self.conv.build(input_shape)
+            self.norm.build(self.conv.compute_output_shape(input_shape))
+
+    def call(self, x, training=None):
+        """float [B, H, W, C] -> float [B, h, w, F]."""
+        if training and self.norm.trainable and getattr(self.norm, "train_bn", True) is not False:
+            return self.norm(self.conv(x), training=True)
+        scale, shift = self._scale_and_shift()
+        kernel, dtype = self.conv.kernel, self.conv.compute_dtype
+        kernel = kernel * (ops.reshape(scale, kernel.shape[2:]) if self._depthwise else scale)
+        y = self._convolve(ops.cast(x, dtype), ops.cast(kernel, dtype))
+        return ops.add(y, ops.cast(shift, dtype))
+
+    def _convolve(self, x, kernel):
+        whole = tuple(x.shape[1:]) == tuple(kernel.shape[:3]) and self.conv.padding == "valid"
+        if whole and not self._depthwise:
+            # A fully connected layer: as a product, with its BatchNorm, it takes the box head from
+            # 190 to 144 ms for 1000 ROIs.
+            features = math.prod(kernel.shape[:3])
+            y = ops.matmul(ops.reshape(x, (-1, features)), ops.reshape(kernel, (features, -1)))
+            return y[:, None, None]
+        options = {"padding": self.conv.padding, "dilation_rate": self.conv.dilation_rate}
+        conv = ops.depthwise_conv if self._depthwise else ops.conv
+        return conv(x, kernel, self.conv.strides, **options)
+
+    @property
+    def _depthwise(self):
+        return isinstance(self.conv, layers.DepthwiseConv2D)
+
+    def _scale_and_shift(self):
+        """gamma (conv(x) - mean) / sqrt(variance + epsilon) + beta, as two float32 [F]."""
+        norm, bias = self.norm, self.conv.bias
+        scale = ops.rsqrt(norm.moving_variance + norm.epsilon)
+        scale = scale * norm.gamma if norm.scale else scale
+        shift = (-norm.moving_mean if bias is None else bias - norm.moving_mean) * scale
+        return scale, shift + norm.beta if norm.center else shift
+
+    def compute_output_spec(self, x, training=None):
+        return keras.KerasTensor(self.conv.compute_output_shape(x.shape), self.conv.compute_dtype)

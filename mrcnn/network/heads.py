@@ -1,0 +1,194 @@
+"""The three heads, under matterport's layer names.
+
+`rpn_head` is a small model. `box_head` and `mask_head` make their layers once and return a
+function of tensors, so that the inference and the training graph share them while every layer
+stays reachable by name in either.
+
+Shapes: B images, h w of a feature map, R anchors at a location, A anchors, N ROIs, P pooled bins a
+side, K classes, C channels.
+"""
+
+import keras
+from keras import layers, ops
+
+from mrcnn.network.norm import BatchNorm
+
+
+def rpn_head(settings, anchors):
+    """Region proposal network (arXiv:1506.01497), shared by all levels.
+
+    Args:
+        settings: `mrcnn.settings.Trunk`.
+        anchors: `mrcnn.settings.Anchors`: R ratios, and the stride of the first convolution.
+
+    Returns:
+        keras.Model "rpn_model": float [B, h, w, C] -> `rpn_class_logits` [B, h*w*R, 2],
+        `rpn_class` (their softmax) and `rpn_bbox` [B, h*w*R, 4].
+    """
+    anchors_per_location, init_std = len(anchors.ratios), settings.rpn_init_std
+    feature = keras.Input((None, None, settings.pyramid_channels), name="input_rpn_feature_map")
+    shared = feature
+
+    def initializer():  # one for each layer: it draws the same for the same shape
+        return keras.initializers.RandomNormal(stddev=init_std) if init_std else "glorot_uniform"
+
+    for i in range(settings.rpn_conv_layers):
+        shared = layers.Conv2D(
+            settings.rpn_channels,
+            3,
+            anchors.anchor_stride if i == 0 else 1,
+            padding="same",
+            activation="relu",
+            kernel_initializer=initializer(),
+            name="rpn_conv_shared" if i == 0 else f"rpn_conv_shared{i + 1}",
+        )(shared)
+    logits = layers.Conv2D(
+        2 * anchors_per_location, 1, kernel_initializer=initializer(), name="rpn_class_raw"
+    )(shared)
+    logits = layers.Reshape((-1, 2))(logits)  # (B, h, w, R*2) -> (B, h*w*R, 2)
+    probs = layers.Activation("softmax", dtype="float32", name="rpn_class_xxx")(logits)
+    deltas = layers.Conv2D(
+        4 * anchors_per_location, 1, kernel_initializer=initializer(), name="rpn_bbox_pred"
+    )(shared)
+    deltas = layers.Reshape((-1, 4))(deltas)  # (B, h, w, R*4) -> (B, h*w*R, 4)
+    return keras.Model(feature, [logits, probs, deltas], name="rpn_model")
+
+
+def hidden_layers(specs, norm, train_bn, style):
+    """Convolutions with their norm and ReLU.
+
+    Args:
+        specs: list of (name of the convolution, name of its norm, channels, kernel, padding).
+        norm: bool, BatchNorm after each.
+        train_bn: see `Config.TRAIN_BN`.
+        style: `ResNetStyle`: whether a normalised convolution has a bias (one without norm has),
+            and epsilon of BatchNorm.
+
+    Returns:
+        list of layers.
+    """
+    hidden = []
+    for name, norm_name, channels, kernel, padding in specs:
+        bias = style.use_bias or not norm
+        hidden.append(layers.Conv2D(channels, kernel, padding=padding, use_bias=bias, name=name))
+        if norm:
+            hidden.append(BatchNorm(train_bn, epsilon=style.epsilon, name=norm_name))
+        hidden.append(layers.ReLU())
+    return hidden
+
+
+def box_head(settings, style):
+    """Classifier and box regressor of pooled ROIs.
+
+    The first fully connected layer is a convolution with a P x P kernel, which is the same on a
+    grid of P x P bins. `conv_layers` normalised 3x3 convolutions come before it.
+
+    Args:
+        settings: `mrcnn.settings.BoxHead`.
+        style: `ResNetStyle` of the normalised convolutions.
+
+    Returns:
+        function: float [B, N, P, P, C] -> dict of `mrcnn_class_logits` [B, N, K], `mrcnn_class`
+        (their softmax) and `mrcnn_bbox` [B, N, K, 4].
+    """
+    num_classes, channels = settings.num_classes, settings.channels
+    norm = (settings.train_bn, style)
+    convs = [
+        (f"mrcnn_box_conv{i}", f"mrcnn_box_bn{i}", settings.conv_channels, 3, "same")
+        for i in range(1, settings.conv_layers + 1)
+    ]
+    kernels = [settings.pool_size] + [1] * (settings.fc_layers - 1)
+    fcs = [
+        (f"mrcnn_class_conv{i}", f"mrcnn_class_bn{i}", channels, kernel, "valid")
+        for i, kernel in enumerate(kernels, 1)
+    ]
+    hidden = hidden_layers(convs, True, *norm) + hidden_layers(fcs, settings.fc_norm, *norm)
+    # In float32 under any policy: their few products cost nothing, and scores have no ties.
+    class_logits = layers.Dense(num_classes, dtype="float32", name="mrcnn_class_logits")
+    class_probs = layers.Activation("softmax", dtype="float32", name="mrcnn_class")
+    deltas = layers.Dense(4 * num_classes, dtype="float32", name="mrcnn_bbox_fc")
+    reshape_deltas = layers.Reshape((-1, num_classes, 4), dtype="float32", name="mrcnn_bbox")
+    squeeze = layers.Reshape((-1, channels), name="pool_squeeze")
+
+    def head(pooled):
+        x = ops.reshape(pooled, (-1, *pooled.shape[2:]))  # (B, N, P, P, C) -> (B*N, P, P, C)
+        for layer in hidden:
+            x = layer(x)
+        x = ops.reshape(x, (-1, pooled.shape[1], 1, 1, channels))  # (B*N, ...) -> (B, N, 1, 1, .)
+        x = squeeze(x)  # (B, N, channels)
+        logits = class_logits(x)
+        return {
+            "mrcnn_class_logits": logits,
+            "mrcnn_class": class_probs(logits),
+            "mrcnn_bbox": reshape_deltas(deltas(x)),
+        }
+
+    return head
+
+
+def mask_head(settings, style):
+    """Mask of every class of pooled ROIs, twice as fine as the pooled grid.
+
+    Args:
+        settings: `mrcnn.settings.MaskHead`.
+        style: `ResNetStyle` of the normalised convolutions.
+
+    Returns:
+        function `(pooled, logits=False)`: float [B, N, P, P, C] -> float [B, N, 2P, 2P, K],
+        probabilities or logits.
+    """
+    specs = [
+        (f"mrcnn_mask_conv{i}", f"mrcnn_mask_bn{i}", settings.channels, 3, "same")
+        for i in (1, 2, 3, 4)
+    ]
+    hidden = hidden_layers(specs, settings.norm, settings.train_bn, style)
+    hidden.append(
+        layers.Conv2DTranspose(settings.channels, 2, 2, activation="relu", name="mrcnn_mask_deconv")
+    )
+    predict = MaskPredictor(settings.num_classes, name="mrcnn_mask")
+
+    def head(pooled, logits=False):
+        x = ops.reshape(pooled, (-1, *pooled.shape[2:]))  # (B, N, P, P, C) -> (B*N, P, P, C)
+        for layer in hidden:
+            x = layer(x)
+        x = ops.reshape(x, (-1, pooled.shape[1], *x.shape[1:]))  # (B, N, 2P, 2P, C)
+        return predict(x, logits=logits)
+
+    return head
+
+
+@keras.saving.register_keras_serializable("mrcnn")
+class MaskPredictor(layers.Conv2D):
+    """1x1 convolution of a feature map for each ROI: [B, N, h, w, C] -> float [B, N, h, w, K].
+
+    One layer gives both forms of a mask: matterport's has the weights and the probabilities.
+
+    Args:
+        num_classes: int K.
+    """
+
+    def __init__(self, num_classes, **kwargs):
+        super().__init__(num_classes, 1, **kwargs)
+
+    def build(self, input_shape):
+        super().build((None, *input_shape[2:]))
+
+    def call(self, features, logits=False):
+        """Returns float32 probabilities, or with `logits` what their sigmoid is taken of."""
+        rows = ops.reshape(features, (-1, *features.shape[2:]))  # (B*N, h, w, C)
+        x = super().call(rows)
+        x = ops.reshape(x, (-1, features.shape[1], *x.shape[1:]))  # (B, N, h, w, K)
+        return x if logits else ops.sigmoid(ops.cast(x, "float32"))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.filters)
+
+    def compute_output_spec(self, features, logits=False):
+        dtype = self.compute_dtype if logits else "float32"
+        return keras.KerasTensor(self.compute_output_shape(features.shape), dtype)
+
+    def get_config(self):
+        config = super().get_config()
+        return {key: config[key] for key in ("name", "trainable", "dtype")} | {
+            "num_classes": self.filters
+        }

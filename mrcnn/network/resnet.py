@@ -1,0 +1,135 @@
+"""ResNet and ResNeXt under matterport's layer names.
+
+Shapes: B images, H W, C channels. C1..C5 have strides 2, 4, 8, 16, 32.
+"""
+
+from keras import layers
+
+from mrcnn.network.norm import BatchNorm
+from mrcnn.settings import ResNetStyle
+
+# Blocks of stage 4 (the other stages have 3, 4 and 3), groups of the 3x3 convolutions and their
+# channels in stage 2.
+_ARCHITECTURES = {
+    "resnet50": (6, 1, 64),
+    "resnet101": (23, 1, 64),
+    "resnext101_32x8d": (23, 32, 256),  # arXiv:1611.05431
+}
+
+
+def identity_block(
+    input_tensor,
+    kernel_size,
+    filters,
+    stage,
+    block,
+    use_bias=True,
+    train_bn=True,
+    style=None,
+    groups=1,
+):
+    """A bottleneck block (arXiv:1512.03385) whose shortcut is its input.
+
+    Args:
+        input_tensor: float [B, h, w, filters[2]].
+        kernel_size: int, of the middle convolution.
+        filters: three ints, channels of the convolutions.
+        stage: int, for the layer names.
+        block: str, letter for the layer names.
+        use_bias: bool, biases of the convolutions; unless `style` says so.
+        train_bn: see `Config.TRAIN_BN`.
+        style: `ResNetStyle`, or None for matterport's.
+        groups: int, groups of the middle convolution.
+
+    Returns:
+        float [B, h, w, filters[2]].
+    """
+    style = style or ResNetStyle(use_bias=use_bias)
+    x = _branch(input_tensor, kernel_size, filters, stage, block, 1, train_bn, style, groups)
+    x = layers.Add()([x, input_tensor])
+    return layers.ReLU(name=f"res{stage}{block}_out")(x)
+
+
+def conv_block(
+    input_tensor,
+    kernel_size,
+    filters,
+    stage,
+    block,
+    strides=(2, 2),
+    use_bias=True,
+    train_bn=True,
+    style=None,
+    groups=1,
+):
+    """As `identity_block`, with strides, and a strided 1x1 convolution as shortcut."""
+    style = style or ResNetStyle(use_bias=use_bias)
+    x = _branch(input_tensor, kernel_size, filters, stage, block, strides, train_bn, style, groups)
+    name = f"{stage}{block}_branch1"
+    shortcut = layers.Conv2D(filters[2], 1, strides, use_bias=style.use_bias, name="res" + name)(
+        input_tensor
+    )
+    shortcut = BatchNorm(train_bn, epsilon=style.epsilon, name="bn" + name)(shortcut)
+    x = layers.Add()([x, shortcut])
+    return layers.ReLU(name=f"res{stage}{block}_out")(x)
+
+
+def _branch(x, kernel_size, filters, stage, block, strides, train_bn, style, groups):
+    strided = 0 if style.stride_in_1x1 else 1
+    for i, (letter, channels, kernel) in enumerate(
+        zip("abc", filters, (1, kernel_size, 1), strict=True)
+    ):
+        name = f"{stage}{block}_branch2{letter}"
+        stride = strides if i == strided else 1
+        padding = "same"
+        if style.symmetric_padding and kernel > 1 and stride not in (1, (1, 1)):
+            x, padding = layers.ZeroPadding2D(kernel // 2)(x), "valid"
+        x = layers.Conv2D(
+            channels,
+            kernel,
+            stride,
+            padding=padding,
+            groups=groups if i == 1 else 1,
+            use_bias=style.use_bias,
+            name="res" + name,
+        )(x)
+        x = BatchNorm(train_bn, epsilon=style.epsilon, name="bn" + name)(x)
+        if letter != "c":
+            x = layers.ReLU()(x)
+    return x
+
+
+def resnet_graph(input_image, architecture, stage5=False, train_bn=True, style=None):
+    """ResNet (arXiv:1512.03385) or ResNeXt (arXiv:1611.05431).
+
+    Args:
+        input_image: float [B, H, W, C].
+        architecture: "resnet50", "resnet101" or "resnext101_32x8d".
+        stage5: bool, whether to build C5.
+        train_bn: see `Config.TRAIN_BN`.
+        style: `ResNetStyle`, or None for matterport's.
+
+    Returns:
+        list of five tensors, C1 to C5; C5 is None without `stage5`.
+    """
+    style = style or ResNetStyle()
+    stage4_blocks, groups, base = _ARCHITECTURES[architecture]
+    x = layers.ZeroPadding2D(3)(input_image)
+    x = layers.Conv2D(64, 7, 2, use_bias=style.use_bias, name="conv1")(x)
+    x = BatchNorm(train_bn, epsilon=style.epsilon, name="bn_conv1")(x)
+    x = layers.ReLU()(x)
+    if style.symmetric_padding:  # with zeros, which no maximum after a ReLU notices
+        x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))
+    else:
+        x = layers.MaxPooling2D(3, 2, padding="same")(x)
+    features = [x]
+    blocks = {2: 3, 3: 4, 4: stage4_blocks, 5: 3}
+    for stage in (2, 3, 4, 5) if stage5 else (2, 3, 4):
+        width = base * 2 ** (stage - 2)
+        filters = (width, width, 256 * 2 ** (stage - 2))
+        options = {"train_bn": train_bn, "style": style, "groups": groups}
+        x = conv_block(x, 3, filters, stage, "a", 1 if stage == 2 else 2, **options)
+        for i in range(1, blocks[stage]):
+            x = identity_block(x, 3, filters, stage, chr(ord("a") + i), **options)
+        features.append(x)
+    return features if stage5 else [*features, None]

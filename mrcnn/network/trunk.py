@@ -1,0 +1,100 @@
+"""What every architecture stands on: images to a pyramid with scored anchors, proposals, pooling.
+
+Shapes: B images, H W, A anchors, N proposals, P pooled bins a side, C channels.
+"""
+
+import contextlib
+
+import keras
+import numpy as np
+
+from mrcnn.layers.anchors import Anchors
+from mrcnn.layers.proposals import ProposalLayer
+from mrcnn.layers.roi_align import PyramidROIAlign
+from mrcnn.network.fpn import build_backbone, fpn
+from mrcnn.network.heads import rpn_head
+
+
+@contextlib.contextmanager
+def default_policy(name):
+    """Inside it, layers are made with this dtype policy of Keras, unless they name another.
+
+    Those of anchors, boxes, scores and losses do: they are float32.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def build_trunk(settings):
+    """Images -> pyramid P2..P6 -> scored anchors, as a dict of tensors by name."""
+    image = settings.image
+    # Mode "crop" trains on one size and detects on many.
+    sides = image.shape if image.resize_mode == "square" else (None, None)
+    images = keras.Input((*sides, image.channels), name="input_image")
+    image_meta = keras.Input((image.meta_size,), name="input_image_meta")
+
+    features = build_backbone(images, settings.trunk, settings.style)  # C2..C5
+    pyramid = fpn(features, settings.trunk, settings.style)  # P2..P6
+    anchors = Anchors(settings.anchors, name="anchors")(images, pyramid)
+    rpn = rpn_head(settings.trunk, settings.anchors)
+    outputs = zip(*[rpn(level) for level in pyramid], strict=True)  # by kind, then by level
+    names = ("rpn_class_logits", "rpn_class", "rpn_bbox")
+    return {
+        "input_image": images,
+        "input_image_meta": image_meta,
+        "pyramid": pyramid,
+        "anchors": anchors,
+        **{
+            name: concatenate(levels, name)  # (B, A, 2 or 4)
+            for name, levels in zip(names, outputs, strict=True)
+        },
+    }
+
+
+def concatenate(levels, name=None):
+    """Tensors [B, A_l, ...] of all levels -> float32 [B, A, ...]."""
+    return keras.layers.Concatenate(axis=1, dtype="float32", name=name)(list(levels))
+
+
+def propose(settings, trunk, anchors):
+    """The best proposals among the anchors of each level: float [B, N, 4], normalised.
+
+    Args:
+        settings: `mrcnn.settings.Proposals`.
+        trunk: dict of `build_trunk`.
+        anchors: list of float [1 or B, A_l, 4], normalised.
+    """
+    if not settings.per_level:
+        anchors = [concatenate(anchors)]
+    return ProposalLayer(settings, name="ROI")(
+        trunk["rpn_class"], trunk["rpn_bbox"], anchors, trunk["input_image_meta"]
+    )
+
+
+def pool(settings, trunk, rois, pool_size, name):
+    """The trunk's features in each ROI: [B, N, 4] -> [B, N, pool_size, pool_size, C].
+
+    Args:
+        settings: `mrcnn.settings.Pooling`.
+        trunk: dict of `build_trunk`.
+        rois: float [B, N, 4], normalised.
+        pool_size: int, bins a side.
+        name: str, of the layer.
+    """
+    layer = PyramidROIAlign(pool_size, settings, name=name)
+    return layer(rois, trunk["input_image_meta"], trunk["pyramid"][:4])
+
+
+def feature_shapes(image_shape, strides):
+    """Sizes of the feature maps of an image: int NumPy [L, 2], height and width of each level.
+
+    Args:
+        image_shape: (H, W, ...) in pixels.
+        strides: L ints, image pixels from one feature to the next.
+    """
+    sides = np.asarray(image_shape[:2])
+    return np.array([-(-sides // stride) for stride in strides], int)

@@ -1,0 +1,132 @@
+"""The five losses: pure functions of targets and predictions, each a float32 scalar.
+
+Each is a mean over what counts in the whole batch, and exactly 0.0 when nothing does, so padding
+changes nothing.
+
+Shapes: B images, A anchors, S sampled anchors, T training ROIs, P of them that may be positive,
+K classes, h w of a mask.
+"""
+
+from keras import ops
+
+from mrcnn.ops.indexing import gather
+
+
+def smooth_l1(target, pred, beta=1.0):
+    """0.5 d^2 / beta where |d| < beta, |d| - 0.5 beta elsewhere (arXiv:1504.08083, equation 3).
+
+    A beta of 0 gives |d|.
+    """
+    distance = ops.abs(ops.cast(target, "float32") - ops.cast(pred, "float32"))
+    if beta == 0:
+        return distance
+    return ops.where(distance < beta, 0.5 / beta * distance * distance, distance - 0.5 * beta)
+
+
+def masked_mean(values, mask):
+    """Mean of `values` [...] where `mask` [...] is true; 0.0 where it is nowhere."""
+    mask = ops.cast(mask, "float32")
+    return ops.sum(ops.where(mask > 0, values, 0.0)) / ops.maximum(ops.sum(mask), 1.0)
+
+
+def box_loss(target, pred, positive, sampled, beta, normalizer):
+    """Smooth L1 of box deltas of the positives: float [..., 4] twice, bool [...] twice -> scalar.
+
+    Args:
+        target, pred: deltas.
+        positive: which boxes count.
+        sampled: which boxes were drawn, negatives included.
+        beta: see `smooth_l1`.
+        normalizer: "positives": mean over the positives' deltas (matterport); "sampled": their
+            sum over the number of drawn boxes (torchvision, detectron2).
+    """
+    loss = smooth_l1(target, pred, beta)
+    if normalizer == "positives":
+        return masked_mean(ops.mean(loss, axis=-1), positive)
+    loss = ops.sum(ops.where(positive, ops.sum(loss, axis=-1), 0.0))
+    return loss / ops.maximum(ops.sum(ops.cast(sampled, "float32")), 1.0)
+
+
+def cross_entropy(class_ids, logits):
+    """Softmax cross-entropy: int [...], float [..., K] -> float32 [...]; ids below 0 count as 0."""
+    logits = ops.cast(logits, "float32")
+    picked = ops.take_along_axis(logits, ops.maximum(class_ids, 0)[..., None], axis=-1)
+    return ops.logsumexp(logits, axis=-1) - picked[..., 0]
+
+
+def rpn_class_loss(target_rpn_index, target_rpn_class, rpn_class_logits):
+    """Cross-entropy of object against background, over the sampled anchors.
+
+    Args:
+        target_rpn_index: int [B, S], sampled anchors.
+        target_rpn_class: int [B, S]; 1 object, 0 background, -1 padding.
+        rpn_class_logits: float [B, A, 2], background first.
+    """
+    loss = cross_entropy(target_rpn_class, gather(rpn_class_logits, target_rpn_index))
+    return masked_mean(loss, target_rpn_class >= 0)
+
+
+def rpn_bbox_loss(
+    target_rpn_index,
+    target_rpn_class,
+    target_rpn_deltas,
+    rpn_bbox,
+    beta=1.0,
+    normalizer="positives",
+):
+    """Smooth L1 of the deltas, over the positive anchors.
+
+    Args:
+        target_rpn_index: int [B, S], sampled anchors.
+        target_rpn_class: int [B, S]; 1 object, 0 background, -1 padding.
+        target_rpn_deltas: float [B, S, 4].
+        rpn_bbox: float [B, A, 4].
+        beta, normalizer: see `box_loss`.
+    """
+    pred = gather(rpn_bbox, target_rpn_index)
+    drawn = (target_rpn_class == 1, target_rpn_class >= 0)
+    return box_loss(target_rpn_deltas, pred, *drawn, beta, normalizer)
+
+
+def mrcnn_class_loss(target_class_ids, mrcnn_class_logits, active_class_ids):
+    """Cross-entropy of the class, over ROIs predicted as a class of the image's own data set.
+
+    Args:
+        target_class_ids: int [B, T]; 0 background, -1 padding.
+        mrcnn_class_logits: float [B, T, K].
+        active_class_ids: [B, K], 1 for classes that the image's data set knows.
+    """
+    predicted = ops.argmax(mrcnn_class_logits, axis=-1)
+    active = ops.take_along_axis(active_class_ids, predicted, axis=1) > 0
+    loss = cross_entropy(target_class_ids, mrcnn_class_logits)
+    return masked_mean(loss, active & (target_class_ids >= 0))
+
+
+def mrcnn_bbox_loss(target_class_ids, target_deltas, mrcnn_bbox, beta=1.0, normalizer="positives"):
+    """Smooth L1 of the deltas of the target class, over positive ROIs.
+
+    Args:
+        target_class_ids: int [B, T]; above 0 in positive ROIs.
+        target_deltas: float [B, T, 4].
+        mrcnn_bbox: float [B, T, K, 4].
+        beta, normalizer: see `box_loss`.
+    """
+    class_ids = ops.maximum(target_class_ids, 0)[..., None, None]
+    pred = ops.take_along_axis(mrcnn_bbox, class_ids, axis=2)[:, :, 0]  # (B, T, 4)
+    drawn = (target_class_ids > 0, target_class_ids >= 0)
+    return box_loss(target_deltas, pred, *drawn, beta, normalizer)
+
+
+def mrcnn_mask_loss(target_class_ids, target_masks, mrcnn_mask_logits):
+    """Binary cross-entropy of the target class's mask, over positive ROIs.
+
+    Args:
+        target_class_ids: int [B, P]; above 0 in positive ROIs.
+        target_masks: float [B, P, h, w], 0 to 1.
+        mrcnn_mask_logits: float [B, P, h, w, K].
+    """
+    class_ids = ops.maximum(target_class_ids, 0)[..., None, None, None]
+    pred = ops.cast(ops.take_along_axis(mrcnn_mask_logits, class_ids, axis=4)[..., 0], "float32")
+    loss = ops.binary_crossentropy(target_masks, pred, from_logits=True)
+    loss = ops.mean(loss, axis=(2, 3))
+    return masked_mean(loss, target_class_ids > 0)

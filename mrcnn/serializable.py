@@ -1,0 +1,80 @@
+"""Lets Keras load saved models of this library in a process that imported only `mrcnn`.
+
+Keras finds a custom class by the name that it was registered under, which its module does when it
+is imported; and importing this package must not load Keras. So, as soon as Keras is imported, each
+name stands for a class that is imported when a saved model asks for it.
+"""
+
+import functools
+import importlib
+import sys
+
+# Registered name: module.
+CLASSES = {
+    **{
+        f"mrcnn>{name}": "mrcnn.layers"
+        for name in (
+            *("AnchorTargetLayer", "Anchors", "ClassMasks", "ClasswiseDetectionLayer"),
+            *("DetectionLayer", "DetectionTargetLayer", "Loss", "NormBoxes", "ProposalLayer"),
+            *("ProposalSteps", "PyramidROIAlign", "SplitAnchors"),
+        )
+    },
+    "mrcnn>BatchNorm": "mrcnn.network.norm",
+    "mrcnn>FoldedConv": "mrcnn.network.folding",
+    "mrcnn>MaskPredictor": "mrcnn.network.heads",
+    "mrcnn>NamedWeightsModel": "mrcnn.network.training_model",
+    "mrcnn>TrainingModel": "mrcnn.network.training_model",
+    **{
+        f"mrcnn.matterport>{name}": "mrcnn.matterport.layers"
+        for name in (
+            *("BatchNorm", "DetectionLayer", "DetectionTargetLayer", "ProposalLayer"),
+            "PyramidROIAlign",
+        )
+    },
+    "mrcnn.matterport>GivenAnchorTargetLayer": "mrcnn.matterport.keras_model",
+    "mrcnn.matterport>MatterportTrainingModel": "mrcnn.matterport.keras_model",
+}
+
+
+class Deferred:
+    """Stands for a class until a saved model asks for it."""
+
+    def __init__(self, registered_name):
+        self.registered_name = registered_name
+
+    def from_config(self, config):
+        module = importlib.import_module(CLASSES[self.registered_name])
+        return getattr(module, self.registered_name.split(">")[1]).from_config(config)
+
+
+class KerasFinder:
+    """Finds Keras as Python does, and registers the names when it has been imported."""
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name != "keras":
+            return None
+        others = (finder for finder in sys.meta_path if finder is not cls)
+        spec = next(filter(None, (other.find_spec(name, path, target) for other in others)), None)
+        if spec is not None:
+            spec.loader.exec_module = functools.partial(_execute, spec.loader.exec_module)
+        return spec
+
+
+def _execute(exec_module, module):
+    exec_module(module)
+    register(module)
+
+
+def register(keras):
+    """Puts the names into Keras's registry, where their classes are not there yet."""
+    for name in CLASSES:
+        keras.saving.get_custom_objects().setdefault(name, Deferred(name))
+
+
+def install():
+    """Registers the names now, or as soon as Keras is imported; imports nothing."""
+    if "keras" in sys.modules:
+        register(sys.modules["keras"])
+    elif KerasFinder not in sys.meta_path:
+        sys.meta_path.insert(0, KerasFinder)

@@ -1,0 +1,14 @@
+"""What happens around a training step: freezing, callbacks, batches, folders of runs."""
+
+from mrcnn.training.callbacks import Checkpoint, DataWait
+from mrcnn.training.freezing import LAYER_GROUPS, set_trainable
+from mrcnn.training.loop import make_deterministic, to_tf_dataset
+
+__all__ = [
+    "LAYER_GROUPS",
+    "Checkpoint",
+    "DataWait",
+    "make_deterministic",
+    "set_trainable",
+    "to_tf_dataset",
+]

