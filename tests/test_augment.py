@@ -213,7 +213,7 @@ IMPORTED = "import warnings; warnings.simplefilter('error'); import sys, numpy a
 
 def test_imgaug_is_importable_after_mrcnn_and_only_then(run_python):
     done = run_python(
-        IMPORTED + "import mrcnn.config, mrcnn.augment_adapters\n"
+        IMPORTED + "import mrcnn.config, mrcnn.data.augmentation\n"
         "assert 'imgaug' not in sys.modules and 'albumentations' not in sys.modules\n"
         "before = dict(vars(np))\n"
         "from imgaug import augmenters as iaa\n"
@@ -305,7 +305,7 @@ def test_keras_layers_that_cannot_be_used(layer, words):
 def test_keras_layers_on_jax(run_python):
     code = (
         "import keras, numpy as np\n"
-        "from mrcnn.augment_adapters import as_callable\n"
+        "from mrcnn.data.augmentation import as_callable\n"
         "turn = as_callable(keras.layers.RandomRotation(0.25))\n"
         "mask = np.zeros((64, 64, 1), bool); mask[20:50, 10:25] = mask[40:50, 10:50] = True\n"
         "image = np.repeat(mask * np.uint8(255), 3, axis=2)\n"

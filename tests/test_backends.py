@@ -15,7 +15,7 @@ sys.path.insert(0, {tests!r})
 import keras
 import numpy as np
 from tiny import TinyConfig, shapes
-from mrcnn.norm import BatchNorm
+from mrcnn.network.norm import BatchNorm
 from mrcnn.data import DataGenerator
 from mrcnn.model import MaskRCNN
 from mrcnn.network.named_weights import named_weights

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tensors import f32
 
 from mrcnn import ops
-from mrcnn.image import boxes as bx
+from mrcnn import utils as bx
 
 NONE = np.zeros((0, 4))
 

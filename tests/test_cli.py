@@ -10,8 +10,7 @@ import pytest
 from skimage import io
 from tiny import TinyConfig
 
-from mrcnn import __version__, weights
-from mrcnn.cli import main as cli
+from mrcnn import __version__, cli, weights
 from mrcnn.cli import weights as weights_cli
 from mrcnn.demo import trained_model
 from mrcnn.files import hdf5

@@ -10,6 +10,7 @@ from mrcnn.network.named_weights import named_weights
 from mrcnn.presets import PRESETS
 from mrcnn.settings import Settings
 from mrcnn.weights.families import check_family, check_input
+from mrcnn.weights.names import MASK_RCNN
 
 LISTS = ("missing", "zeroed", "unexpected", "wrong_shape", "excluded", "reinitialized")
 # Kernel and bias of what depends on the number of classes.
@@ -232,7 +233,7 @@ def test_other_shapes_in_training_are_refused(training_six, arrays):
 
 def test_backbone_alone_loads_in_training(training_six, arrays):
     before = values(training_six)
-    backbone = without(arrays, *convert.HEADS)
+    backbone = without(arrays, *MASK_RCNN.heads)
     assert len(backbone) == 5 * 6  # kernel, bias and four of BatchNorm
     report = load(training_six, backbone)
     assert report["loaded"] == sorted(backbone)
@@ -241,7 +242,7 @@ def test_backbone_alone_loads_in_training(training_six, arrays):
 
 
 def test_half_a_backbone_does_not_load_in_training(training_six, arrays):
-    backbone = without(arrays, *convert.HEADS, "res5a")
+    backbone = without(arrays, *MASK_RCNN.heads, "res5a")
     message = assert_refused(training_six, backbone)
     assert "- 2 weights missing from the file: res5a_conv/bias, res5a_conv/kernel" in message
 
@@ -252,7 +253,7 @@ def test_backbone_with_some_heads_does_not_load_in_training(training_six, arrays
 
 
 def test_backbone_alone_does_not_load_in_inference(model, arrays):
-    message = assert_refused(model, without(arrays, *convert.HEADS))
+    message = assert_refused(model, without(arrays, *MASK_RCNN.heads))
     assert "A model in inference mode needs trained heads of its own class count" in message
     assert "66 weights missing from the file" in message
 

@@ -13,6 +13,7 @@ from mrcnn.config import Config
 from mrcnn.data import Dataset, load_image_gt
 from mrcnn.image import minimize_mask, mold
 from mrcnn.model import DataGenerator
+from mrcnn.settings import Image
 
 SIZE = 64
 
@@ -725,7 +726,7 @@ def test_padding_is_zero_after_molding_in_mode_shortest_edge():
     # (5 - 1) / 2, (5 - 2) / 2, (5 - 3) / 4 in the picture, rows 0 to 2 and columns 0 to 3.
     keys = {"STD_PIXEL": [2.0, 2.0, 4.0], "IMAGE_RESIZE_MODE": "shortest_edge"}
     image = np.full((3, 5, 3), 5, "uint8")
-    molded = mold(image, (0, 0, 2, 3), config(**keys))
+    molded = mold(image, (0, 0, 2, 3), Image.from_config(config(**keys)))
     assert molded.dtype == np.float32
     np.testing.assert_allclose(molded[:2, :3], np.tile([2, 1.5, 0.5], (2, 3, 1)))
     assert not molded[2:].any() and not molded[:, 3:].any()
@@ -735,7 +736,11 @@ def test_padding_is_zero_after_molding_in_mode_shortest_edge():
 @pytest.mark.parametrize("mode", ["none", "square", "pad64", "crop"])
 def test_padding_is_black_before_molding_in_other_modes(mode):
     # (0 - 1, 0 - 2, 0 - 3), wherever the window ends.
-    molded = mold(np.zeros((3, 5, 3), "uint8"), (0, 0, 2, 3), config(IMAGE_RESIZE_MODE=mode))
+    molded = mold(
+        np.zeros((3, 5, 3), "uint8"),
+        (0, 0, 2, 3),
+        Image.from_config(config(IMAGE_RESIZE_MODE=mode)),
+    )
     np.testing.assert_array_equal(molded, np.tile([-1, -2, -3], (3, 5, 1)))
 
 

@@ -8,9 +8,8 @@ import keras
 import pytest
 from tiny import TinyConfig, shapes
 
-from mrcnn import training
 from mrcnn.model import DataGenerator
-from mrcnn.training import DataWait, to_tf_dataset
+from mrcnn.training import DataWait, callbacks, to_tf_dataset
 
 
 @pytest.mark.parametrize(
@@ -25,7 +24,7 @@ from mrcnn.training import DataWait, to_tf_dataset
 )
 def test_shares_by_hand(monkeypatch, ahead, expected):
     clock = iter([0.0, 1.0, 5.0, 6.0, 16.0])
-    monkeypatch.setattr(training.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(callbacks.time, "perf_counter", lambda: next(clock))
     callback = DataWait(types.SimpleNamespace(ready={0: 2.0, 1: 3.0, 2: 9.0}))
     callback.on_train_begin()
     callback._ahead = ahead

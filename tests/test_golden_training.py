@@ -10,6 +10,7 @@ from mrcnn.image import compose_image_meta, mold
 from mrcnn.model import MaskRCNN
 from mrcnn.network.named_weights import named_weights
 from mrcnn.presets import TorchvisionMaskRCNNResNet50FPN
+from mrcnn.settings import Image
 from mrcnn.weights import load_state_dict
 from mrcnn.weights.names import source_names
 
@@ -65,7 +66,7 @@ def step(golden, tmp_path_factory):
     window, known = (0, 0, *IMAGE.shape[:2]), np.ones(config.NUM_CLASSES)
     meta = compose_image_meta(0, IMAGE.shape, IMAGE.shape, window, 1.0, known)
     inputs = {
-        "input_image": mold(IMAGE, window, config)[None],
+        "input_image": mold(IMAGE, window, Image.from_config(config))[None],
         "input_image_meta": meta[None],
         "input_rpn_match": np.zeros((1, 0, 1), "int32"),
         "input_rpn_bbox": np.zeros((1, 0, 4), "float32"),

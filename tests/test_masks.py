@@ -3,6 +3,7 @@ import pytest
 
 from mrcnn import image as mk
 from mrcnn.config import Config
+from mrcnn.utils import mold_mask
 
 
 def test_resize_mask_takes_the_pixel_under_the_centre():
@@ -107,12 +108,12 @@ def test_mold_mask():
     mask = np.zeros((6, 8, 1), np.uint8)
     mask[1:5, 2:4] = 1
     mask[1:3, 4:6] = 1  # an L in the box (1, 2, 5, 6): three of its quarters
-    assert mk.mold_mask(mask, Mini())[:, :, 0].tolist() == [[True, True], [True, False]]
-    whole = mk.mold_mask(mask, Whole())
+    assert mold_mask(mask, Mini())[:, :, 0].tolist() == [[True, True], [True, False]]
+    whole = mold_mask(mask, Whole())
     assert whole.dtype == bool
     np.testing.assert_array_equal(whole, mask == 1)
     with pytest.raises(ValueError, match=r"received \[0, 0, 0, 0\] for instance 0"):
-        mk.mold_mask(np.zeros((6, 8, 1), bool), Mini())
+        mold_mask(np.zeros((6, 8, 1), bool), Mini())
 
 
 def test_unmold_mask_values():

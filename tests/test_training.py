@@ -7,6 +7,7 @@ from keras import ops
 
 from mrcnn.network import BatchNorm, TrainingModel
 from mrcnn.network.training_model import decayed_weights
+from mrcnn.settings import Losses
 from mrcnn.training import Checkpoint
 
 
@@ -25,7 +26,10 @@ def model():
     hidden = BatchNorm(train_bn=False, name="bn")(hidden)
     first, second = Halves()(hidden)
     model = TrainingModel(
-        [inputs], [], {"a": first, "b": second}, {"a": 2.0, "b": 0.5}, weight_decay=0.1
+        [inputs],
+        [first, second],
+        losses=["a", "b"],
+        settings=Losses(weights={"a": 2.0, "b": 0.5}, weight_decay=0.1),
     )
     dense, bn = model.get_layer("dense"), model.get_layer("bn")
     dense.set_weights([np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 3.0])])

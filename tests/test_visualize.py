@@ -337,9 +337,9 @@ def matches_by_hand(monkeypatch):
         first = [0, -1] if truths and found else [-1]
         return np.array(first[:truths]), np.array(first[:found]), overlaps
 
-    module = types.ModuleType("mrcnn.metrics")
+    module = types.ModuleType("mrcnn.evaluate.per_image")
     module.compute_matches = compute_matches
-    monkeypatch.setitem(sys.modules, "mrcnn.metrics", module)
+    monkeypatch.setitem(sys.modules, "mrcnn.evaluate.per_image", module)
     return asked
 
 

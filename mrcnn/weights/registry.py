@@ -8,7 +8,6 @@ import os
 
 from mrcnn.coco import COCO_CLASSES, COCO_ID_CLASSES
 from mrcnn.files import download
-from mrcnn.settings import Settings
 
 FAMILIES = ("matterport", "torchvision", "detectron2", "keras_applications", "efficientnet_lite")
 
@@ -258,7 +257,7 @@ def for_config(kind, config):
 
     Args:
         kind: "coco", a detector, or "imagenet", a backbone alone.
-        config: `Config` or `Settings`: PRESET, BACKBONE and USE_MASK decide; the last two may have
+        config: `Config`: PRESET, BACKBONE and USE_MASK decide; the last two may have
             been changed since the preset.
 
     Returns:
@@ -270,9 +269,8 @@ def for_config(kind, config):
     kinds = ("coco", "imagenet")
     if kind not in kinds:
         raise ValueError(f"weights are {kind!r}; expected one of {kinds}, or a path")
-    settings = Settings.from_config(config)
-    preset, masks, backbone = settings.preset, settings.mask_head.enabled, settings.trunk.backbone
-    backbone = getattr(backbone, "__name__", backbone)
+    preset, masks = config.PRESET, bool(config.USE_MASK)
+    backbone = getattr(config.BACKBONE, "__name__", config.BACKBONE)
     for entry in REGISTRY:
         if entry.dataset != kind or entry.backbone != backbone:
             continue
