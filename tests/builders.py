@@ -45,7 +45,8 @@ def mask_head(num_classes, channels, train_bn, norm=True, use_bias=True, epsilon
     head = settings.MaskHead(
         num_classes=num_classes, channels=channels, train_bn=train_bn, norm=norm
     )
-    return heads.mask_head(head, settings.ResNetStyle(use_bias=use_bias, epsilon=epsilon))
+    made = heads.mask_head(head, settings.ResNetStyle(use_bias=use_bias, epsilon=epsilon))
+    return lambda pooled: made(pooled)["mrcnn_mask"]
 
 
 def fpn(features, channels, norm=False, train_bn=None, style=None):

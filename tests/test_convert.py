@@ -390,7 +390,7 @@ def test_pixels_of_the_same_range_do_not_warn():
     # (123.7, 116.8, 103.9) and (123.68, 116.779, 103.939) differ by less than 0.1.
     check_input(Settings.from_config(PRESETS["matterport/mask_rcnn_coco"]()), "keras_applications")
     keys = {"MEAN_PIXEL": np.full(3, 127.0), "STD_PIXEL": np.full(3, 128.0)}
-    check_input(Settings.from_config(str, (TinyConfig,), keys)(), "efficientnet_lite")
+    check_input(Settings.from_config(type("", (TinyConfig,), keys)()), "efficientnet_lite")
     for source in ("matterport", "torchvision", "detectron2"):
         check_input(Settings.from_config(TinyConfig()), source)
 
@@ -398,7 +398,7 @@ def test_pixels_of_the_same_range_do_not_warn():
 def test_pixels_of_another_channel_count_do_not_fail():
     # `load_weights("imagenet", exclude=["conv1"])` of a model of four channels.
     keys = {"IMAGE_CHANNEL_COUNT": 4, "MEAN_PIXEL": np.array([123.7, 116.8, 103.9, 100.0])}
-    check_input(Settings.from_config(str, (TinyConfig,), keys)(), "keras_applications")
+    check_input(Settings.from_config(type("", (TinyConfig,), keys)()), "keras_applications")
 
 
 # ---- what a file tells of itself

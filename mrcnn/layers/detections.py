@@ -59,7 +59,7 @@ def refine_detections(rois, probs, deltas, window, settings):
     boxes = clip_boxes(apply_box_deltas(rois, deltas), ops.expand_dims(window, 1))
 
     is_roi = ops.any(rois != 0, axis=-1)
-    wanted = is_roi & (class_ids > 0) & (scores >= settings.min_confidence)
+    wanted = is_roi & (class_ids > 0) & (scores >= (settings.min_confidence or 0.0))
     scores = ops.where(wanted, scores, -float("inf"))
     keep = nms(
         boxes,
@@ -89,7 +89,7 @@ class ClasswiseDetectionLayer(DetectionLayer):
         boxes = clip_boxes(boxes, window[:, None, None])
         seen = ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1)
         is_roi = ops.any(rois != 0, axis=-1, keepdims=True)
-        wanted = seen & is_roi & (probs >= settings.min_confidence)
+        wanted = seen & is_roi & (probs >= (settings.min_confidence or 0.0))
         scores = ops.where(wanted, probs, -float("inf"))
         boxes, scores, class_ids = class_nms(
             boxes,

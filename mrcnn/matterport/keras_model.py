@@ -7,7 +7,6 @@ import inspect
 import warnings
 
 import keras
-from keras import ops
 
 from mrcnn.layers.anchors import SplitAnchors
 from mrcnn.layers.targets import AnchorTargetLayer
@@ -26,7 +25,7 @@ def inference_graph(settings, trunk, heads):
     stages = mask_rcnn.detection_stages(settings, trunk, heads, anchors)
     outputs = [stages["detections"], stages["mrcnn_class"], stages["mrcnn_bbox"]]
     if settings.mask_head.enabled:
-        outputs.append(heads["mask"](stages["mask_features"]))
+        outputs.append(heads["mask"](stages["mask_features"])["mrcnn_mask"])
     outputs += [stages["rois"], trunk["rpn_class"], trunk["rpn_bbox"]]
     inputs = [trunk["input_image"], trunk["input_image_meta"], given]
     return NamedWeightsModel(inputs, outputs, name="mask_rcnn")
@@ -49,7 +48,7 @@ def training_graph(settings, trunk, heads):
     outputs = [trunk["rpn_class_logits"], trunk["rpn_class"], trunk["rpn_bbox"]]
     outputs += [stages[name] for name in ("mrcnn_class_logits", "mrcnn_class", "mrcnn_bbox")]
     if settings.mask_head.enabled:
-        outputs.append(ops.sigmoid(ops.cast(stages["mrcnn_mask_logits"], "float32")))
+        outputs.append(stages["mrcnn_mask"])
     rois = keras.layers.Identity(dtype="float32", name="output_rois")(stages["rois"])
     outputs += [stages["proposals"], rois]
     losses = stages["losses"]

@@ -134,8 +134,8 @@ def mask_head(settings, style):
         style: `ResNetStyle` of the normalised convolutions.
 
     Returns:
-        function `(pooled, logits=False)`: float [B, N, P, P, C] -> float [B, N, 2P, 2P, K],
-        probabilities or logits.
+        function: float [B, N, P, P, C] -> dict of `mrcnn_mask` (probabilities) and
+        `mrcnn_mask_logits`, float [B, N, 2P, 2P, K].
     """
     specs = [
         (f"mrcnn_mask_conv{i}", f"mrcnn_mask_bn{i}", settings.channels, 3, "same")
@@ -147,12 +147,12 @@ def mask_head(settings, style):
     )
     predict = MaskPredictor(settings.num_classes, name="mrcnn_mask")
 
-    def head(pooled, logits=False):
+    def head(pooled):
         x = ops.reshape(pooled, (-1, *pooled.shape[2:]))  # (B, N, P, P, C) -> (B*N, P, P, C)
         for layer in hidden:
             x = layer(x)
         x = ops.reshape(x, (-1, pooled.shape[1], *x.shape[1:]))  # (B, N, 2P, 2P, C)
-        return predict(x, logits=logits)
+        return {"mrcnn_mask": predict(x), "mrcnn_mask_logits": predict(x, logits=True)}
 
     return head
 

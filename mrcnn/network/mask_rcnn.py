@@ -84,7 +84,7 @@ def inference_graph(settings, trunk, heads):
     outputs = {name: stages[name] for name in names}
     outputs |= {name: trunk[name] for name in ("rpn_class", "rpn_bbox")}
     if settings.mask_head.enabled:
-        outputs["mrcnn_mask"] = heads["mask"](stages["mask_features"])
+        outputs["mrcnn_mask"] = heads["mask"](stages["mask_features"])["mrcnn_mask"]
     inputs = {name: trunk[name] for name in ("input_image", "input_image_meta")}
     return NamedWeightsModel(inputs, outputs, name="mask_rcnn")
 
@@ -94,7 +94,7 @@ def detection_graph(settings, trunk, heads):
     stages = detection_stages(settings, trunk, heads, trunk["anchors"]["levels"])
     outputs = {"detections": stages["detections"]}
     if settings.mask_head.enabled:
-        logits = heads["mask"](stages["mask_features"], logits=True)
+        logits = heads["mask"](stages["mask_features"])["mrcnn_mask_logits"]
         outputs["masks"] = ClassMasks(name="class_masks")(logits, stages["detections"])
     inputs = {name: trunk[name] for name in ("input_image", "input_image_meta")}
     return fold_batch_norm(keras.Model(inputs, outputs, name="mask_rcnn"))
@@ -132,7 +132,7 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
 
     Returns:
         dict: `proposals` [B, N, 4], `rois` [B, T, 4], the box head's outputs, with a mask head
-        `mrcnn_mask_logits` [B, P, h, w, K] of the ROIs that may be positive, and `losses`, a dict
+        its outputs [B, P, h, w, K] for the ROIs that may be positive, and `losses`, a dict
         of float32 scalars.
     """
     image_meta = trunk["input_image_meta"]
@@ -170,8 +170,12 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
         features = pool(
             settings.pooling, trunk, roi["rois"][:, :positives], pool_size, "roi_align_mask"
         )
-        logits = stages["mrcnn_mask_logits"] = heads["mask"](features, logits=True)
-        terms["mrcnn_mask_loss"] = (roi_class[:, :positives], roi["target_masks"], logits)
+        stages |= heads["mask"](features)
+        terms["mrcnn_mask_loss"] = (
+            roi_class[:, :positives],
+            roi["target_masks"],
+            stages["mrcnn_mask_logits"],
+        )
     box_loss = settings.losses.box_loss
     constants = {"rpn_bbox_loss": box_loss, "mrcnn_bbox_loss": box_loss}
     stages["losses"] = {
