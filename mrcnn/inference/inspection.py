@@ -112,8 +112,8 @@ class Inspection:
             part = keras.Model(graph.inputs, tensors)
         except ValueError as error:
             raise ValueError(
-                f"expected tensors that follow from {[x.name for x in graph.inputs]}, received "
-                f"{list(tensors)}: {error}"
+                "expected tensors that follow from "
+                f"{', '.join(x.name for x in graph.inputs)}, received {list(tensors)}: {error}"
             ) from error
         # Not `predict`: it would trace a function that is used once.
         inputs = self._inspection_inputs(molded, np.asarray(image_metas, "float32"))
