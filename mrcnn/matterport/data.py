@@ -56,10 +56,13 @@ class DataGenerator(generator.DataGenerator):
     def __getitem__(self, index):
         (inputs,) = super().__getitem__(index)
         size = len(inputs["input_image"])
-        for name, width in RPN_TARGETS.items():
-            dtype = np.int32 if name == "input_rpn_match" else np.float32
-            inputs[name] = np.zeros((size, 0, width), dtype)
-        return (inputs,)
+        targets = {
+            name: np.zeros((size, 0, width), np.int32 if width == 1 else np.float32)
+            for name, width in RPN_TARGETS.items()
+        }
+        # In matterport's order: after the images and their metas.
+        first = {name: inputs.pop(name) for name in ("input_image", "input_image_meta")}
+        return ({**first, **targets, **inputs},)
 
 
 def load_image_gt(
