@@ -87,7 +87,7 @@ def refuse(*arguments):
 
 
 def test_weights_fetch_without_network(capsys, monkeypatch):
-    monkeypatch.setattr(weights.download, "ensure", refuse)
+    monkeypatch.setattr(weights.fetching.download, "ensure", refuse)
     assert cli.main(["weights", "fetch", "mask_rcnn_coco"]) == 2
     assert capsys.readouterr() == ("", "mrcnn: cannot fetch it\n")
 

@@ -320,7 +320,7 @@ def warned(model, arrays, preset):
 def test_another_family_warns_with_keys_and_preset(model, arrays):
     preset = "torchvision/maskrcnn_resnet50_fpn"
     message = warned(model, arrays, preset)
-    assert message.startswith("these weights are torchvision's and Changed is of the family ")
+    assert message.startswith("these weights are torchvision's and the config is of the family ")
     assert f"matterport: they will detect worse. Subclass PRESETS[{preset!r}]" in message
     for words in ("BATCH_NORM_EPSILON = 1e-05", "BOX_OFFSET = 0", "MASK_PASTE = padded"):
         assert words in message

@@ -97,14 +97,6 @@ def test_class_maps_over_two_sources():
     assert dataset.image_info[0] == {"id": "p", "source": "b", "path": "p.png", "width": 4}
 
 
-def test_append_data():
-    dataset, other = two_sources(), TinyDataset([1])
-    dataset.append_data(other.class_info, other.image_info)
-    dataset.prepare()
-    assert dataset.class_names == ["BG", "cat", "dog", "bird", "one", "two"]
-    assert dataset.image_from_source_map == {"b.p": 0, "a.q": 1, "tiny.0": 2}
-
-
 def test_dataset_errors():
     dataset = two_sources()
     with pytest.raises(ValueError, match=r"class 2 .'dog'. of source 'b'"):
@@ -270,16 +262,6 @@ def test_augmentation_moves_image_masks_and_boxes_together():
     assert boxes.tolist() == [[8, 32, 16, 48]]
     np.testing.assert_array_equal(image[:, :, 0] == 9, mask[:, :, 0])
     assert picture[8, 16, 0] == 9  # the data set's own picture is untouched
-
-
-def test_augment_is_deprecated_and_flips_at_random():
-    seen = set()
-    for seed in range(8):
-        rng = np.random.default_rng(seed)
-        with pytest.warns(FutureWarning, match="augmentation"):
-            boxes = load_image_gt(TinyDataset([1]), config(), 0, augment=True, rng=rng)[3]
-        seen.add(boxes[0, 1].item())
-    assert seen == {16, 32}
 
 
 def square_mask(**changes):

@@ -12,7 +12,7 @@ import pytest
 from tiny import TinyConfig, shapes, tiny_of
 
 from mrcnn.image import bucket_sides
-from mrcnn.inference.detector import _same_shapes
+from mrcnn.inference.detector import Detector, _same_shapes
 from mrcnn.model import MaskRCNN
 from mrcnn.ops.anchors import generate_pyramid_anchors
 from mrcnn.presets import PRESETS
@@ -370,14 +370,15 @@ def test_xla_compiles_once_for_each_shape(tmp_path):
     config.IMAGES_PER_GPU = 3
     config.IMAGE_RESIZE_MODE, config.IMAGE_MIN_DIM = "pad64", 64
     model = MaskRCNN("inference", config, tmp_path)
-    shapes, predict = set(), model.graphs["detection"].predict_on_batch
+    shapes, predict = set(), model.detector.graph.predict_on_batch
 
     def watched(inputs):
         shapes.add(inputs["input_image"].shape)
         return predict(inputs)
 
     # As if XLA had compiled it: XLA does not go together with the seed of the other tests.
-    model.graphs["detection"] = SimpleNamespace(jit_compile=True, predict_on_batch=watched)
+    graph = SimpleNamespace(jit_compile=True, predict_on_batch=watched)
+    model.detector = Detector(graph, model.settings, model.unmold)
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (64, side, 3), dtype=np.uint8) for side in [64] * 4 + [128]]
     found = model.detect(images)  # 3 and 1 of one shape, 1 of the other

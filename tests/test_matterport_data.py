@@ -6,12 +6,12 @@ from keras.ops import convert_to_numpy
 from numpy.testing import assert_allclose, assert_array_equal
 from tiny import TinyConfig, shapes
 
+from mrcnn import utils
 from mrcnn.config import Config
-from mrcnn.data import load_image_gt
 from mrcnn.data.shapes import ShapesDataset
 from mrcnn.image import compose_image_meta
 from mrcnn.matterport import generator as modellib
-from mrcnn.model import DataGenerator, compute_backbone_shapes
+from mrcnn.model import DataGenerator, compute_backbone_shapes, load_image_gt
 from mrcnn.ops import targets
 from mrcnn.ops.anchors import generate_pyramid_anchors
 
@@ -416,3 +416,46 @@ def test_every_name_is_there():
     assert sorted(modellib.__all__) == modellib.__all__
     assert all(hasattr(modellib, name) for name in modellib.__all__)
     assert modellib.compose_image_meta is compose_image_meta
+
+
+# ---- Dataset, load_image_gt
+
+
+def test_append_data():
+    first, other = utils.Dataset(), utils.Dataset()
+    first.add_class("a", 1, "cat")
+    first.add_image("a", "p", "p.png")
+    other.add_class("b", 1, "dog")
+    other.add_image("b", "q", "q.png")
+    first.append_data(other.class_info, other.image_info)
+    first.prepare()
+    assert first.class_names == ["BG", "cat", "dog"]
+    assert first.image_from_source_map == {"a.p": 0, "b.q": 1}
+
+
+class OneBox(utils.Dataset):
+    """A picture of 64 x 64 with an object in rows 8..15 and columns 16..31."""
+
+    def __init__(self):
+        super().__init__()
+        self.add_class("box", 1, "box")
+        self.add_image("box", 0, None)
+        self.prepare()
+
+    def load_image(self, image_id):
+        return np.zeros((64, 64, 3), "uint8")
+
+    def load_mask(self, image_id):
+        masks = np.zeros((64, 64, 1), bool)
+        masks[8:16, 16:32] = True
+        return masks, np.array([1])
+
+
+def test_augment_is_deprecated_and_flips_at_random():
+    config, seen = config_of(IMAGE_MIN_DIM=64, IMAGE_MAX_DIM=64), set()
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        with pytest.warns(FutureWarning, match="augmentation"):
+            boxes = load_image_gt(OneBox(), config, 0, augment=True, rng=rng)[3]
+        seen.add(boxes[0, 1].item())
+    assert seen == {16, 32}  # flipped, columns 64 - 32 .. 64 - 16

@@ -13,6 +13,7 @@ import urllib.parse
 import pytest
 
 from mrcnn import weights
+from mrcnn.coco import COCO_CLASSES, COCO_ID_CLASSES
 from mrcnn.config import Config
 from mrcnn.files import download
 from mrcnn.presets import PRESETS
@@ -148,10 +149,10 @@ def test_detectron2_puts_the_md5_into_the_name():
 
 def test_class_names():
     # COCO's ids end at 90, "toothbrush"; 12, "street sign", is the first that was never used.
-    assert len(weights.COCO_ID_CLASSES) == 91 and len(weights.COCO_CLASSES) == 81
-    assert weights.COCO_ID_CLASSES[12] == "N/A" and weights.COCO_ID_CLASSES[13] == "stop sign"
-    assert weights.COCO_ID_CLASSES[90] == weights.COCO_CLASSES[80] == "toothbrush"
-    assert weights.COCO_CLASSES[12] == "stop sign"
+    assert len(COCO_ID_CLASSES) == 91 and len(COCO_CLASSES) == 81
+    assert COCO_ID_CLASSES[12] == "N/A" and COCO_ID_CLASSES[13] == "stop sign"
+    assert COCO_ID_CLASSES[90] == COCO_CLASSES[80] == "toothbrush"
+    assert COCO_CLASSES[12] == "stop sign"
 
 
 def test_batch_norm_epsilon_is_that_of_the_release():
@@ -408,7 +409,7 @@ def test_no_connection_says_what_to_do_by_hand(server, tmp_path):
 
 def test_download_trained_weights(server, tmp_path, monkeypatch, capsys):
     coco = dataclasses.replace(entry(server), name="matterport/mask_rcnn_coco")
-    monkeypatch.setattr(weights, "REGISTRY", (coco,))
+    monkeypatch.setattr(weights.registry, "REGISTRY", (coco,))
     seen = []
     monkeypatch.setattr(download, "show_progress", lambda *now: seen.append(now))
     path = tmp_path / "new" / "mine.h5"
@@ -428,7 +429,7 @@ def test_download_trained_weights(server, tmp_path, monkeypatch, capsys):
 
 def test_download_trained_weights_to_a_bare_name(server, tmp_path, monkeypatch):
     coco = dataclasses.replace(entry(server), name="matterport/mask_rcnn_coco")
-    monkeypatch.setattr(weights, "REGISTRY", (coco,))
+    monkeypatch.setattr(weights.registry, "REGISTRY", (coco,))
     monkeypatch.chdir(tmp_path)
     weights.download_trained_weights("mask_rcnn_coco.h5", verbose=0)
     assert read(tmp_path / "mask_rcnn_coco.h5") == b"abc"
