@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from mrcnn import draw, visualize
+from mrcnn import visualize
+from mrcnn.visualize import draw
 
 NAMES = ["BG", "cat", "dog"]
 

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 from matplotlib import pyplot as plt
 
-from mrcnn.figures import finish
-from mrcnn.labels import class_name
+from mrcnn.visualize.captions import class_name
+from mrcnn.visualize.figures import finish
 
 ALERT = "***"
 HUGE = 1000  # weights beyond it are on their way to overflow

@@ -3,7 +3,8 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 
-from mrcnn import refinement, visualize
+from mrcnn import visualize
+from mrcnn.visualize.boxes import GREY
 
 NAMES = ["BG", "cat", "dog"]
 IMAGE = np.full((60, 80, 3), 100, np.uint8)
@@ -54,7 +55,7 @@ def test_draw_boxes_by_visibility():
     _, second, third = visualize.instance_colors(3)
     styles = [(color, style) for _, color, style in rectangles(ax)]
     assert styles == [
-        (refinement.GREY, "dotted"),  # and no refined box
+        (GREY, "dotted"),  # and no refined box
         *((second, "dotted"), (second, "solid")),
         *((third, "solid"), (third, "solid")),
     ]
@@ -127,7 +128,7 @@ def test_draw_rois(capsys, tmp_path):
     assert ax.get_title() == "2 ROIs, 1 of them positive"
     color = visualize.instance_colors(2)[0]
     assert rectangles(ax) == [
-        ((29.5, 19.5, 69.5, 49.5), refinement.GREY, "dashed"),
+        ((29.5, 19.5, 69.5, 49.5), GREY, "dashed"),
         ((9.5, 9.5, 39.5, 29.5), color, "dashed"),
         ((13.5, 11.5, 41.5, 31.5), color, "solid"),
     ]

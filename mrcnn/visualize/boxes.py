@@ -6,11 +6,11 @@ Boxes are `y1 x1 y2 x2` in pixels, half-open, and may reach beyond the image.
 import numpy as np
 from matplotlib.lines import Line2D
 
-from mrcnn.draw import apply_mask, large_first, prepare, to_uint8_rgb
-from mrcnn.figures import add_box, add_labels, add_mask, finish, open_axes, show_image
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.pasting import unmold_mask
-from mrcnn.labels import class_name, instance_colors, pick_captions
+from mrcnn.visualize.captions import class_name, instance_colors, pick_captions
+from mrcnn.visualize.draw import apply_mask, large_first, prepare, to_uint8_rgb
+from mrcnn.visualize.figures import add_box, add_labels, add_mask, finish, open_axes, show_image
 
 GREY = (0.7, 0.7, 0.7)
 # How a box looks, by its visibility: its own color or grey, line style, opacity.

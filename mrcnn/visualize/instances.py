@@ -1,63 +1,22 @@
-"""Instances in Matplotlib figures: `display_*` draws and returns the axes.
+"""Instances in Matplotlib figures: detections, ground truth beside them, masks by class.
 
-Shapes as in `mrcnn.draw`, whose functions are here too, under matterport's import path. A figure
-is shown only if the function made it, no `save_path` is given and the backend can show it.
+Shapes as in `mrcnn.visualize.draw`: boxes [N, 4] as y1 x1 y2 x2 in pixels, masks [H, W, N].
 """
 
-import textwrap
-
 import numpy as np
-from matplotlib import pyplot as plt
 
-from mrcnn.draw import (
-    apply_mask,
-    draw_box,
-    draw_comparison,
-    draw_instances,
-    large_first,
-    prepare,
-    to_uint8_rgb,
-)
-from mrcnn.figures import add_box, add_labels, add_mask, finish, open_axes, show_image
 from mrcnn.image.masks import extract_bboxes
-from mrcnn.labels import (
-    class_colors,
-    class_name,
-    instance_colors,
-    pick_captions,
-    pick_colors,
-    random_colors,
+from mrcnn.visualize.captions import class_name, instance_colors, pick_captions, pick_colors
+from mrcnn.visualize.draw import apply_mask, large_first, prepare, to_uint8_rgb
+from mrcnn.visualize.figures import (
+    add_box,
+    add_labels,
+    add_mask,
+    display_images,
+    finish,
+    open_axes,
+    show_image,
 )
-from mrcnn.plots import (
-    display_table,
-    display_weight_stats,
-    plot_overlaps,
-    plot_precision_recall,
-    weight_stats,
-)
-from mrcnn.refinement import draw_boxes, draw_rois
-
-__all__ = [
-    "apply_mask",
-    "class_colors",
-    "display_differences",
-    "display_images",
-    "display_instances",
-    "display_table",
-    "display_top_masks",
-    "display_weight_stats",
-    "draw_box",
-    "draw_boxes",
-    "draw_comparison",
-    "draw_instances",
-    "draw_rois",
-    "instance_colors",
-    "plot_overlaps",
-    "plot_precision_recall",
-    "random_colors",
-    "to_uint8_rgb",
-    "weight_stats",
-]
 
 GREEN, RED = (0.1, 0.85, 0.2), (1.0, 0.15, 0.15)
 
@@ -193,58 +152,6 @@ def display_differences(
     )
 
 
-def display_images(
-    images, titles=None, cols=4, cmap=None, norm=None, interpolation=None, save_path=None
-):
-    """Shows images in rows of `cols`, each with its title.
-
-    Args:
-        images: images or maps of any sizes, [H, W] or [H, W, 1 | 3 | 4].
-        titles: a text for each, or for the first ones; or None.
-        cols: images in a row.
-        cmap, norm, interpolation: as in Matplotlib's `imshow`; the first two are for images of
-            one channel, which are grey by default if they are uint8 or bool.
-        save_path: where to write the figure, with its format by suffix.
-
-    Returns:
-        list of the axes, one for each image.
-
-    Raises:
-        ValueError: more titles than images.
-    """
-    titles = [""] * len(images) if titles is None else titles
-    if len(titles) > len(images):
-        raise ValueError(f"titles has {len(titles)} entries for {len(images)} images")
-    titles = [*titles, *[""] * (len(images) - len(titles))]
-    tile = 14 / cols  # inches
-    cols = max(1, min(cols, len(images)))
-    images = [_as_map(image) for image in images]
-    ratios = [min(image.shape[0] / image.shape[1], 1.5) for image in images] or [1]
-    heights = [max(ratios[start : start + cols]) for start in range(0, len(ratios), cols)]
-    figure, axes = plt.subplots(
-        len(heights),
-        cols,
-        figsize=(tile * cols, sum(tile * height + 0.3 for height in heights)),
-        squeeze=False,
-        layout="constrained",
-        height_ratios=heights,
-    )
-    for ax in axes.flat:
-        ax.axis("off")
-    used = list(axes.flat)[: len(images)]
-    for ax, image, title in zip(used, images, titles, strict=True):
-        options = {"cmap": cmap, "norm": norm, "interpolation": interpolation}
-        if cmap is None and image.dtype in (bool, np.uint8):
-            options["cmap"] = "gray"
-        if norm is None and image.dtype == bool:
-            options |= {"vmin": 0, "vmax": 1}  # a mask of ones only is bright
-        ax.imshow(image, **options)
-        lines = [textwrap.fill(line, int(14 * tile)) for line in str(title).split("\n")]
-        ax.set_title("\n".join(lines), fontsize=9)
-    finish(figure, save_path, True)
-    return used
-
-
 def display_top_masks(image, mask, class_ids, class_names, limit=4, save_path=None):
     """Shows an image and, class by class, the masks of those with most area.
 
@@ -274,13 +181,6 @@ def display_top_masks(image, mask, class_ids, class_names, limit=4, save_path=No
         crowd = " crowd" if class_id < 0 else ""
         titles.append(f"{class_name(class_id, class_names)}{crowd} ({len(found)})")
     return display_images(images, titles, cols=limit + 1, save_path=save_path)
-
-
-def _as_map(image):
-    """Returns an image as [H, W], of any values, or as [H, W, 3] uint8."""
-    image = np.asarray(image)
-    image = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
-    return image if image.ndim == 2 else to_uint8_rgb(image)
 
 
 def _without_padding(boxes, class_ids, masks, *others):

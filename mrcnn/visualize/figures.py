@@ -4,6 +4,8 @@ Boxes are `y1 x1 y2 x2` in pixels, half-open. Pixel centers have whole coordinat
 so the edge of a pixel lies half a pixel before it.
 """
 
+import textwrap
+
 import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
@@ -11,8 +13,8 @@ from matplotlib.patches import Polygon, Rectangle
 from matplotlib.patheffects import withStroke
 from skimage.measure import find_contours
 
-from mrcnn.draw import apply_mask
-from mrcnn.labels import fit_labels, label_style
+from mrcnn.visualize.captions import fit_labels, label_style
+from mrcnn.visualize.draw import apply_mask, to_uint8_rgb
 
 NON_INTERACTIVE = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
 # Lines of any color show on any background.
@@ -112,3 +114,62 @@ def finish(figure, save_path, own_figure):
             plt.close(figure)
     elif own_figure and matplotlib.get_backend().lower() not in NON_INTERACTIVE:
         plt.show()
+
+
+def display_images(
+    images, titles=None, cols=4, cmap=None, norm=None, interpolation=None, save_path=None
+):
+    """Shows images in rows of `cols`, each with its title.
+
+    Args:
+        images: images or maps of any sizes, [H, W] or [H, W, 1 | 3 | 4].
+        titles: a text for each, or for the first ones; or None.
+        cols: images in a row.
+        cmap, norm, interpolation: as in Matplotlib's `imshow`; the first two are for images of
+            one channel, which are grey by default if they are uint8 or bool.
+        save_path: where to write the figure, with its format by suffix.
+
+    Returns:
+        list of the axes, one for each image.
+
+    Raises:
+        ValueError: more titles than images.
+    """
+    titles = [""] * len(images) if titles is None else titles
+    if len(titles) > len(images):
+        raise ValueError(f"titles has {len(titles)} entries for {len(images)} images")
+    titles = [*titles, *[""] * (len(images) - len(titles))]
+    tile = 14 / cols  # inches
+    cols = max(1, min(cols, len(images)))
+    images = [_as_map(image) for image in images]
+    ratios = [min(image.shape[0] / image.shape[1], 1.5) for image in images] or [1]
+    heights = [max(ratios[start : start + cols]) for start in range(0, len(ratios), cols)]
+    figure, axes = plt.subplots(
+        len(heights),
+        cols,
+        figsize=(tile * cols, sum(tile * height + 0.3 for height in heights)),
+        squeeze=False,
+        layout="constrained",
+        height_ratios=heights,
+    )
+    for ax in axes.flat:
+        ax.axis("off")
+    used = list(axes.flat)[: len(images)]
+    for ax, image, title in zip(used, images, titles, strict=True):
+        options = {"cmap": cmap, "norm": norm, "interpolation": interpolation}
+        if cmap is None and image.dtype in (bool, np.uint8):
+            options["cmap"] = "gray"
+        if norm is None and image.dtype == bool:
+            options |= {"vmin": 0, "vmax": 1}  # a mask of ones only is bright
+        ax.imshow(image, **options)
+        lines = [textwrap.fill(line, int(14 * tile)) for line in str(title).split("\n")]
+        ax.set_title("\n".join(lines), fontsize=9)
+    finish(figure, save_path, True)
+    return used
+
+
+def _as_map(image):
+    """Returns an image as [H, W], of any values, or as [H, W, 3] uint8."""
+    image = np.asarray(image)
+    image = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
+    return image if image.ndim == 2 else to_uint8_rgb(image)

@@ -12,16 +12,7 @@ from skimage.transform import resize
 
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.pixels import to_model_image
-from mrcnn.labels import fit_labels, label_style, pick_captions, pick_colors, random_colors
-
-__all__ = [
-    "apply_mask",
-    "draw_box",
-    "draw_comparison",
-    "draw_instances",
-    "random_colors",
-    "to_uint8_rgb",
-]
+from mrcnn.visualize.captions import fit_labels, label_style, pick_captions, pick_colors
 
 
 def apply_mask(image, mask, color, alpha=0.5):
