@@ -9,8 +9,16 @@ from matplotlib.lines import Line2D
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.pasting import unmold_mask
 from mrcnn.visualize.captions import class_name, instance_colors, pick_captions
-from mrcnn.visualize.draw import apply_mask, large_first, prepare, to_uint8_rgb
-from mrcnn.visualize.figures import add_box, add_labels, add_mask, finish, open_axes, show_image
+from mrcnn.visualize.draw import apply_mask, as_boxes, large_first, prepare, to_uint8_rgb
+from mrcnn.visualize.figures import (
+    add_box,
+    add_labels,
+    add_mask,
+    finish,
+    open_axes,
+    show_image,
+    without_echo,
+)
 
 GREY = (0.7, 0.7, 0.7)
 # How a box looks, by its visibility: its own color or grey, line style, opacity.
@@ -47,15 +55,18 @@ def draw_boxes(
         The axes.
 
     Raises:
-        ValueError: no boxes at all, or counts that differ.
+        ValueError: no boxes at all, boxes of another shape, or counts that differ.
     """
-    given, refined = _boxes(boxes), _boxes(refined_boxes)
+    given = None if boxes is None else as_boxes("boxes", boxes)
+    refined = None if refined_boxes is None else as_boxes("refined_boxes", refined_boxes)
     first = given if given is not None else refined
     if first is None:
         raise ValueError("boxes and refined_boxes are both None; pass one of them, or both")
     count = len(first)
     visibilities = np.ones(count, int) if visibilities is None else np.asarray(visibilities, int)
-    _check_counts(count, visibilities, len(first if refined is None else refined))
+    _check_counts(count, refined_boxes=refined, visibilities=visibilities)
+    if not np.isin(visibilities, list(STYLES)).all():
+        raise ValueError(f"visibilities are {np.unique(visibilities)}; expected 0, 1 or 2")
     canvas, _, masks = prepare(image, first, masks, count)
     captions = pick_captions(captions, np.zeros(count, int))
     ax, own_figure = open_axes(ax, (12, 12), title)
@@ -77,7 +88,7 @@ def draw_boxes(
     view = show_image(ax, canvas, everything)
     add_labels(ax, shown, captions, colors, large_first(shown)[::-1], view)
     finish(ax.figure, save_path, own_figure)
-    return ax
+    return without_echo(ax)
 
 
 def draw_rois(
@@ -111,8 +122,13 @@ def draw_rois(
 
     Returns:
         The axes.
+
+    Raises:
+        ValueError: boxes of another shape, or counts that differ.
     """
-    rois, refined, class_ids = _boxes(rois), _boxes(refined_rois), np.asarray(class_ids).astype(int)
+    rois, class_ids = as_boxes("rois", rois), np.asarray(class_ids).astype(int)
+    refined = None if refined_rois is None else as_boxes("refined_rois", refined_rois)
+    _check_counts(len(rois), refined_rois=refined, class_ids=class_ids)
     real = np.flatnonzero(rois.any(axis=1) & (class_ids >= 0))
     positive = class_ids > 0
     print("Positive ROIs: ", positive[real].sum())
@@ -145,23 +161,14 @@ def draw_rois(
     add_labels(ax, shown, captions, colors, order, view)
     _add_legend(ax, refined is not None)
     finish(ax.figure, save_path, own_figure)
-    return ax
+    return without_echo(ax)
 
 
-def _check_counts(count, visibilities, refined):
-    for name, found in {"refined_boxes": refined, "visibilities": len(visibilities)}.items():
-        if found != count:
-            raise ValueError(f"{name} has {found} entries; expected {count}, one for each box")
-    if not np.isin(visibilities, list(STYLES)).all():
-        raise ValueError(f"visibilities are {np.unique(visibilities)}; expected 0, 1 or 2")
-
-
-def _boxes(boxes):
-    """Returns [N, 4] float from boxes that may have a fifth column, their class; None stays."""
-    if boxes is None:
-        return None
-    boxes = np.asarray(boxes, float)
-    return boxes.reshape(-1, boxes.shape[-1] if boxes.ndim == 2 else 4)[:, :4]
+def _check_counts(count, **arrays):
+    """Raises a ValueError unless each array, if it is not None, has `count` entries."""
+    for name, array in arrays.items():
+        if array is not None and len(array) != count:
+            raise ValueError(f"{name} has {len(array)} entries; expected {count}, one for each box")
 
 
 def _join(ax, box, refined, color):

@@ -77,7 +77,8 @@ def draw_instances(
             or N Matplotlib colors.
         captions: N texts in place of name and score. Labels shrink where they are many; one
             without room is left out.
-        show_mask, show_bbox: whether to draw masks with their outlines, and boxes.
+        show_mask: whether to fill masks; their outlines are always drawn.
+        show_bbox: whether to draw boxes.
 
     Returns:
         [H, W, 3] uint8.
@@ -93,12 +94,13 @@ def draw_instances(
     side = min(canvas.shape[:2])  # lines and text grow with it, slowly at first
     thickness = round(np.clip(side / 200, 1, max(3, side / 340)))
     order = large_first(boxes)
-    extents = extract_bboxes(masks) if show_mask and masks is not None else None
+    extents = None if masks is None else extract_bboxes(masks)
     for i in order:
         if extents is not None:
             y1, x1, y2, x2 = extents[i]
             crop, mask = canvas[y1:y2, x1:x2], masks[y1:y2, x1:x2, i]
-            apply_mask(crop, mask, colors[i], 0.4)
+            if show_mask:
+                apply_mask(crop, mask, colors[i], 0.4)
             apply_mask(crop, _outline(mask, 2 * thickness), (1, 1, 1), 0.6)
             apply_mask(crop, _outline(mask, thickness), colors[i], 1)
         if show_bbox:
@@ -167,7 +169,7 @@ def prepare(image, boxes, masks, count):
         ValueError: if the shapes do not belong together.
     """
     canvas = to_uint8_rgb(image)
-    boxes = np.asarray(boxes, float).reshape(-1, 4)
+    boxes = as_boxes("boxes", boxes)
     if len(boxes) != count:
         raise ValueError(f"Expected a class id for each box, got {count}, {len(boxes)}")
     if masks is not None:
@@ -176,6 +178,29 @@ def prepare(image, boxes, masks, count):
             expected = f"{(*canvas.shape[:2], len(boxes))} for this image and these boxes"
             raise ValueError(f"Expected masks of shape {expected}, got {masks.shape}")
     return canvas, boxes, masks
+
+
+def as_boxes(name, boxes):
+    """Returns boxes as [N, 4] float.
+
+    Args:
+        name: of the argument, for the error.
+        boxes: [N, 4 or more]; what follows the coordinates, such as class and score, is left out.
+            An empty list is no boxes.
+
+    Raises:
+        ValueError: boxes of another shape, such as those of a batch.
+    """
+    boxes = np.asarray(boxes, float)
+    if boxes.shape == (0,):
+        return boxes.reshape(0, 4)
+    if boxes.ndim == 2 and boxes.shape[1] >= 4:
+        return boxes[:, :4]
+    fixes = {1: f"; put a single box into a list: [{name}]", 3: f"; take one image: {name}[0]"}
+    raise ValueError(
+        f"{name} has shape {boxes.shape}; expected [N, 4], y1 x1 y2 x2 of each box"
+        + fixes.get(boxes.ndim, "")
+    )
 
 
 def large_first(boxes):

@@ -116,6 +116,23 @@ def finish(figure, save_path, own_figure):
         plt.show()
 
 
+class AxesList(list):
+    """A list of axes that a notebook does not print where it is the last value of a cell."""
+
+    def _ipython_display_(self):
+        """Prints nothing: IPython calls this instead of printing the value."""
+
+
+def without_echo(ax):
+    """Returns the axes, which a notebook no longer prints as the last value of a cell."""
+    ax._ipython_display_ = _print_nothing
+    return ax
+
+
+def _print_nothing():
+    """Does nothing, under a name, since figures with a lambda could not be pickled."""
+
+
 def display_images(
     images, titles=None, cols=4, cmap=None, norm=None, interpolation=None, save_path=None
 ):
@@ -165,7 +182,7 @@ def display_images(
         lines = [textwrap.fill(line, int(14 * tile)) for line in str(title).split("\n")]
         ax.set_title("\n".join(lines), fontsize=9)
     finish(figure, save_path, True)
-    return used
+    return AxesList(used)
 
 
 def _as_map(image):

@@ -7,7 +7,7 @@ import numpy as np
 
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.visualize.captions import class_name, instance_colors, pick_captions, pick_colors
-from mrcnn.visualize.draw import apply_mask, large_first, prepare, to_uint8_rgb
+from mrcnn.visualize.draw import apply_mask, as_boxes, large_first, prepare, to_uint8_rgb
 from mrcnn.visualize.figures import (
     add_box,
     add_labels,
@@ -16,6 +16,7 @@ from mrcnn.visualize.figures import (
     finish,
     open_axes,
     show_image,
+    without_echo,
 )
 
 GREEN, RED = (0.1, 0.85, 0.2), (1.0, 0.15, 0.15)
@@ -58,20 +59,23 @@ def display_instances(
     >>> display_instances(image, result["rois"], result["masks"], result["class_ids"], names)
     """
     canvas, boxes, masks = prepare(image, boxes, masks, len(class_ids))
+    if len(boxes) == 0:
+        print("\n*** No instances to display *** \n")  # matterport's words
     colors = pick_colors(colors, class_ids)
     captions = pick_captions(captions, class_ids, class_names, scores)
     ax, own_figure = open_axes(ax, figsize, title)
     order = large_first(boxes)
-    extents = extract_bboxes(masks) if show_mask and masks is not None else None
+    extents = None if masks is None else extract_bboxes(masks)
+    alpha = mask_alpha if show_mask else 0  # outlines belong to the picture without fill too
     for i in order:
         if extents is not None:
-            add_mask(ax, canvas, masks[:, :, i], colors[i], extents[i], mask_alpha)
+            add_mask(ax, canvas, masks[:, :, i], colors[i], extents[i], alpha)
         if show_bbox:
             add_box(ax, boxes[i], colors[i])
     view = show_image(ax, canvas)
     add_labels(ax, boxes, captions, colors, order[::-1], view)
     finish(ax.figure, save_path, own_figure)
-    return ax
+    return without_echo(ax)
 
 
 def display_differences(
@@ -104,7 +108,8 @@ def display_differences(
         class_names: names by class id, or None.
         title: of the axes; by default it explains the picture and counts matches.
         ax: axes to draw into.
-        show_mask, show_box: whether to draw masks and boxes.
+        show_mask: whether to fill masks; their outlines are always drawn.
+        show_box: whether to draw boxes.
         iou_threshold, score_threshold: as in `mrcnn.evaluate.per_image.compute_matches`.
         save_path: where to write the figure, with its format by suffix.
 
@@ -113,9 +118,9 @@ def display_differences(
     """
     from mrcnn.evaluate.per_image import compute_matches  # here, as it loads Keras
 
-    truth = _without_padding(gt_box, gt_class_id, gt_mask)
+    truth = _without_padding(as_boxes("gt_box", gt_box), gt_class_id, gt_mask)
     scores = np.asarray(pred_score, float)
-    found = _without_padding(pred_box, pred_class_id, pred_mask, scores)
+    found = _without_padding(as_boxes("pred_box", pred_box), pred_class_id, pred_mask, scores)
     best = np.argsort(-found[3], kind="stable")  # the order in which matches are found
     found = [found[0][best], found[1][best], found[2][..., best], found[3][best]]
     gt_match, pred_match, overlaps = compute_matches(
@@ -184,8 +189,7 @@ def display_top_masks(image, mask, class_ids, class_names, limit=4, save_path=No
 
 
 def _without_padding(boxes, class_ids, masks, *others):
-    """Returns arrays of the instances whose box is not zero; masks have them last."""
-    boxes = np.asarray(boxes).reshape(-1, 4)
+    """Returns arrays of the instances whose box [N, 4] is not zero; masks are [H, W, N]."""
     kept = np.flatnonzero(boxes.any(axis=1))
     rest = [np.asarray(other)[kept] for other in others]
     return [boxes[kept], np.asarray(class_ids)[kept], np.asarray(masks)[..., kept], *rest]

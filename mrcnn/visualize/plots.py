@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from mrcnn.visualize.captions import class_name
-from mrcnn.visualize.figures import finish
+from mrcnn.visualize.figures import finish, without_echo
 
 ALERT = "***"
 HUGE = 1000  # weights beyond it are on their way to overflow
@@ -35,7 +35,7 @@ def plot_precision_recall(AP, precisions, recalls, ax=None, save_path=None):
     ax.set_title(f"Precision-recall curve, AP = {AP:.3f}")
     ax.grid(alpha=0.3)
     finish(ax.figure, save_path, own_figure)
-    return ax
+    return without_echo(ax)
 
 
 def plot_overlaps(
@@ -95,7 +95,7 @@ def plot_overlaps(
     ax.set(xlabel="Ground truth", ylabel="Predictions")
     ax.set_title(f"IoU of predictions and ground truth, match from {threshold:g}")
     finish(ax.figure, save_path, own_figure)
-    return ax
+    return without_echo(ax)
 
 
 def _add_cell(ax, row, column, iou, threshold, same_class):
