@@ -1,3 +1,4 @@
+import importlib
 import pickle
 import subprocess
 import sys
@@ -396,12 +397,27 @@ def test_display_differences_of_nothing(monkeypatch, tmp_path):
     assert ax.texts[0].get_text() == "0.90 / 0.00 cat"
 
 
-def test_importing_leaves_the_backend_alone():
+def test_importing_leaves_the_backend_alone_and_loads_no_keras():
     code = (
-        "import matplotlib; matplotlib.use('svg'); import mrcnn.visualize;"
-        "assert matplotlib.get_backend().lower() == 'svg'"
+        "import matplotlib; matplotlib.use('svg'); import sys, mrcnn.visualize;"
+        "assert matplotlib.get_backend().lower() == 'svg'; assert 'keras' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_augmentation_loads_matplotlib_only_to_draw():
+    code = (
+        "import sys, mrcnn.augment; assert 'matplotlib' not in sys.modules;"
+        "from mrcnn.augment import preview; assert preview is mrcnn.augment.preview;"
+        "assert preview.__module__ == 'mrcnn.visualize.augmentations'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_drawing_under_its_old_path():
+    with pytest.warns(FutureWarning, match=r"mrcnn\.draw is mrcnn\.visualize\.draw"):
+        old = importlib.import_module("mrcnn.draw")
+    assert old.draw_instances is visualize.draw_instances
 
 
 def test_nothing_detected_given_as_lists(tmp_path):

@@ -20,11 +20,11 @@ def preview(
         dataset: prepared `Dataset`.
         config: `Config`, for resizing.
         image_id: int, one of `dataset.image_ids`.
-        augmentation: what `augmentation=` takes.
-        count: int, versions to draw.
+        augmentation: of any kind that training takes, see `mrcnn.augment`.
+        count: int, how many augmented versions to draw.
         columns: int, versions in a row.
         tile: int, side of a version in pixels.
-        seed: int; version i draws from `np.random.default_rng([seed, i])`.
+        seed: int; the random numbers of version i are those of `np.random.default_rng([seed, i])`.
         save_path: where to write the picture, with its format by suffix.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Boxes before and after their refinement, in Matplotlib figures.
+"""Boxes, and what refinement makes of them, in Matplotlib figures.
 
 Boxes are `y1 x1 y2 x2` in pixels, half-open, and may reach beyond the image.
 """
@@ -21,7 +21,7 @@ from mrcnn.visualize.figures import (
 )
 
 GREY = (0.7, 0.7, 0.7)
-# How a box looks, by its visibility: its own color or grey, line style, opacity.
+# Visibility of a box: whether it has its own color (else grey), its line style, its opacity.
 STYLES = {0: (False, "dotted", 0.6), 1: (True, "dotted", 1), 2: (True, "solid", 1)}
 
 
@@ -40,11 +40,12 @@ def draw_boxes(
 
     Args:
         image: [H, W] or [H, W, 1 | 3 | 4].
-        boxes: [N, 4 or more], drawn by visibility; those of zeros are left out.
-        refined_boxes: [N, 4 or more], drawn solid and joined to `boxes` by a line. Needed where
-            `boxes` is None.
+        boxes: [N, 4] or with more columns, drawn as `visibilities` says; boxes of zeros are
+            padding and left out. None to show `refined_boxes` alone.
+        refined_boxes: [N, 4] or with more columns, drawn in solid lines and joined to `boxes` by
+            a line; or None.
         masks: [H, W, N], or None.
-        captions: N texts, at the refined box if there is one, or None.
+        captions: N texts, drawn at the refined box if there is one; or None.
         visibilities: N of 0 (grey, dotted, without refined box), 1 (in color, dotted) or 2 (in
             color, solid); 1 by default.
         title: of the axes.
@@ -111,8 +112,8 @@ def draw_rois(
         image: [H, W] or [H, W, 1 | 3 | 4].
         rois: [N, 4]; padding, of zeros or of class -1, is left out.
         refined_rois: [N, 4], or None.
-        mask: [P, h, w], masks in the frames of the first P ROIs, those of the positive ones among
-            them; or None.
+        mask: [P, h, w], masks of the first P ROIs, each stretched over the box of its ROI; or
+            None. Those of negative ROIs are not drawn.
         class_ids: [N]; 0 is negative.
         class_names: names by class id, or None.
         limit: size of the sample.
@@ -142,7 +143,7 @@ def draw_rois(
     canvas = to_uint8_rgb(image)
     shown = rois if refined is None else refined
     colors = dict(zip(ids, instance_colors(len(ids)), strict=True))
-    for i in sorted(ids, key=lambda i: positive[i]):  # positive ones over grey ones
+    for i in sorted(ids, key=lambda i: positive[i]):  # colored ones lie over grey ones
         if not positive[i]:
             add_box(ax, rois[i], GREY, alpha=1)
             continue

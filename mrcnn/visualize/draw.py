@@ -1,4 +1,4 @@
-"""Instances drawn into arrays: masks, outlines, boxes and labels, without a display.
+"""Instances drawn into arrays of pixels: masks, outlines, boxes and captions.
 
 Shapes: image [H, W] or [H, W, 1 | 3 | 4]; boxes [N, 4] as y1 x1 y2 x2 in pixels, half-open; masks
 [H, W, N] bool; class_ids [N], negative for crowds.
@@ -63,20 +63,19 @@ def draw_instances(
     show_mask=True,
     show_bbox=True,
 ):
-    """Draws masks, outlines, boxes and labels of instances into a copy of an image.
+    """Draws masks, outlines, boxes and captions of instances into a copy of an image.
 
     Args:
         image: [H, W] or [H, W, 1 | 3 | 4], uint8, uint16, bool or float.
         boxes: [N, 4]; an instance whose box has no area is skipped.
         masks: [H, W, N], or None.
         class_ids: [N], negative for crowds.
-        class_names: names by class id, a list or a dict, or None. Without names, scores and
-            captions there are no labels.
+        class_names: names by class id, a list or a dict, or None.
         scores: [N], or None.
         colors: "class", the default, or "instance" for colors that are the same in every picture,
             or N Matplotlib colors.
-        captions: N texts in place of name and score. Labels shrink where they are many; one
-            without room is left out.
+        captions: N texts in place of name and score. In a crowded picture they are smaller, and
+            those that find no room are left out.
         show_mask: whether to fill masks; their outlines are always drawn.
         show_bbox: whether to draw boxes.
 
@@ -91,7 +90,7 @@ def draw_instances(
     canvas, boxes, masks = prepare(image, boxes, masks, len(class_ids))
     colors = pick_colors(colors, class_ids)
     captions = pick_captions(captions, class_ids, class_names, scores)
-    side = min(canvas.shape[:2])  # lines and text grow with it, slowly at first
+    side = min(canvas.shape[:2])  # large images have thicker lines and larger text
     thickness = round(np.clip(side / 200, 1, max(3, side / 340)))
     order = large_first(boxes)
     extents = None if masks is None else extract_bboxes(masks)
@@ -163,10 +162,10 @@ def to_uint8_rgb(image):
 def prepare(image, boxes, masks, count):
     """Returns a drawable copy of the image, boxes [N, 4] float, and masks [H, W, N] bool or None.
 
-    Without boxes any masks will do: there are none.
+    Without boxes, masks of any shape count as none.
 
     Raises:
-        ValueError: if the shapes do not belong together.
+        ValueError: the shapes or counts do not fit each other.
     """
     canvas = to_uint8_rgb(image)
     boxes = as_boxes("boxes", boxes)
@@ -204,20 +203,23 @@ def as_boxes(name, boxes):
 
 
 def large_first(boxes):
-    """Returns the indices of boxes with an area, so that a large one does not hide a small one."""
+    """Returns the indices of the boxes with an area, largest first.
+
+    Drawn in this order, small instances lie over large ones.
+    """
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     return [int(i) for i in np.argsort(-areas, kind="stable") if areas[i] > 0]
 
 
 def whole_pixels(box, shape):
-    """Returns a box as whole pixels inside an image of this shape."""
+    """Returns the whole pixels that a box touches, cut at the border of an image of `shape`."""
     limit = np.array([shape[0], shape[1]] * 2)
     whole = np.concatenate([np.floor(box[:2]), np.ceil(box[2:])])
     return np.clip(whole, 0, limit).astype(int).tolist()
 
 
 def _outline(mask, thickness):
-    """Returns the pixels of a [H, W] mask within `thickness` of its border."""
+    """Returns the pixels of a [H, W] mask that lie within `thickness` of its border."""
     core = np.pad(mask, 1)
     for _ in range(thickness):
         sides = core[:-2, 1:-1] & core[2:, 1:-1] & core[1:-1, :-2] & core[1:-1, 2:]
@@ -228,7 +230,7 @@ def _outline(mask, thickness):
 def _draw_texts(image, texts):
     """Returns a copy of a [H, W, 3] uint8 image with (text, left, top, size, color) labels."""
     height, width = image.shape[:2]
-    # A point is a pixel, and what is not text stays transparent.
+    # At 72 dots per inch a point of text is a pixel. Only the text is not transparent.
     figure = Figure(figsize=(width / 72, height / 72), dpi=72, facecolor="none")
     canvas = FigureCanvasAgg(figure)
     for text, x, y, size, color in texts:
@@ -245,7 +247,17 @@ def _draw_texts(image, texts):
 
 
 def draw_tile(image, instances, class_names, size):
-    """Returns instances drawn into an image that was scaled to fit a white square tile."""
+    """Scales an image to fit a white square tile and draws its instances there.
+
+    Args:
+        image: [H, W] or [H, W, 1 | 3 | 4].
+        instances: dict with `rois`, `class_ids` and, if there are any, `masks` and `scores`.
+        class_names: names by class id, or None.
+        size: side of the tile in pixels.
+
+    Returns:
+        [size, size, 3] uint8.
+    """
     image = to_uint8_rgb(image)
     scale = size / max(image.shape[:2])
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])

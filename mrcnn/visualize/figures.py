@@ -1,7 +1,7 @@
-"""What the functions of `mrcnn.visualize` share: axes with a picture, boxes, contours, labels.
+"""Matplotlib figures: images in rows, and what other figures are made of.
 
-Boxes are `y1 x1 y2 x2` in pixels, half-open. Pixel centers have whole coordinates in Matplotlib,
-so the edge of a pixel lies half a pixel before it.
+Boxes are `y1 x1 y2 x2` in pixels, half-open. In Matplotlib the center of a pixel has whole
+coordinates and its edges lie half a pixel before and after: hence the -0.5 of all that is drawn.
 """
 
 import textwrap
@@ -17,13 +17,19 @@ from mrcnn.visualize.captions import fit_labels, label_style
 from mrcnn.visualize.draw import apply_mask, to_uint8_rgb
 
 NON_INTERACTIVE = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
-# Lines of any color show on any background.
+# A light or dark rim makes lines of any color visible on any background.
 HALO = withStroke(linewidth=3.5, foreground="white")
 SHADOW = withStroke(linewidth=3, foreground="black", alpha=0.35)
 
 
 def open_axes(ax, figsize, title=""):
-    """Returns axes without ticks, `ax` or of a new figure, and whether they are new."""
+    """Returns axes without ticks, and whether they belong to a new figure of ours.
+
+    Args:
+        ax: axes to draw into, or None for those of a new figure.
+        figsize: of a new figure, in inches.
+        title: of the axes.
+    """
     own_figure = ax is None
     if own_figure:
         _, ax = plt.subplots(figsize=figsize)
@@ -33,10 +39,12 @@ def open_axes(ax, figsize, title=""):
 
 
 def show_image(ax, image, boxes=()):
-    """Shows an image, and around it room for boxes that reach out, a tenth of its side at most.
+    """Shows an image, with a margin where boxes reach beyond it.
+
+    The margin is at most a tenth of the longer side.
 
     Returns:
-        y1 x1 y2 x2 of what is seen.
+        y1 x1 y2 x2 of what the axes show.
     """
     height, width = image.shape[:2]
     margin = max(height, width) / 10
@@ -58,15 +66,15 @@ def add_box(ax, box, color, linestyle="dashed", alpha=0.9):
 
 
 def add_mask(ax, canvas, mask, color, extent, alpha=0.5):
-    """Blends a mask into the canvas that the axes will show, and adds its border.
+    """Blends a mask into the canvas that the axes will show, and adds its outline to them.
 
     Args:
         ax: axes.
         canvas: [H, W, 3] uint8. Modified.
         mask: [H, W] bool.
         color: three values in 0..1.
-        extent: y1 x1 y2 x2 of the mask, so that nobody looks at all pixels.
-        alpha: the weight of the color.
+        extent: y1 x1 y2 x2 of the smallest box around the mask; what lies outside is not read.
+        alpha: the weight of the color; 0 leaves the outline only.
     """
     y1, x1, y2, x2 = extent
     mask = mask[y1:y2, x1:x2]
@@ -79,7 +87,7 @@ def add_mask(ax, canvas, mask, color, extent, alpha=0.5):
 
 
 def add_labels(ax, boxes, captions, colors, order, view):
-    """Adds captions at their boxes, without overlaps, in text that suits the size of the axes.
+    """Adds captions at their boxes, without overlaps. Large axes have larger text.
 
     Args:
         ax: axes.
@@ -91,7 +99,7 @@ def add_labels(ax, boxes, captions, colors, order, view):
     """
     extent, points = ax.get_window_extent(), 72 / ax.figure.dpi
     width, height = extent.width * points, extent.height * points
-    pixel = max((view[3] - view[1]) / width, (view[2] - view[0]) / height)  # of a point
+    pixel = max((view[3] - view[1]) / width, (view[2] - view[0]) / height)  # pixels in a point
     size = np.clip(width / 70, 7, 12)
     labels = fit_labels(boxes, captions, order, view, size * pixel, 7 * pixel)
     for i, x, y, size in labels:
@@ -100,12 +108,19 @@ def add_labels(ax, boxes, captions, colors, order, view):
 
 
 def finish(figure, save_path, own_figure):
-    """Saves the figure, or shows it if it is our own and the backend has a window or notebook."""
+    """Saves a figure, or shows it if it is our own and the backend has a window or notebook.
+
+    Args:
+        figure: the figure.
+        save_path: file to write, or None.
+        own_figure: whether we made the figure; if so, it is closed after saving.
+    """
     if save_path is not None:
         bounds = "tight"
-        if figure.get_layout_engine() is None:  # else "tight" draws everything twice
+        if figure.get_layout_engine() is None:
+            # "tight" would draw everything once more to find the bounds.
             bounds = figure.get_tightbbox().padded(0.1)
-        # Compressing a PNG takes as long as drawing; one step less makes a file 3 % larger.
+        # Pillow's default of 6 takes much longer, for files hardly smaller.
         png = str(save_path).lower().endswith(".png")
         figure.savefig(
             save_path, bbox_inches=bounds, pil_kwargs={"compress_level": 4} if png else None

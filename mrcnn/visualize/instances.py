@@ -48,7 +48,7 @@ def display_instances(
         figsize: in inches, used without `ax`.
         ax: axes to draw into.
         save_path: where to write the figure, with its format by suffix.
-        mask_alpha: weight of the color in the masks; 0 leaves their outlines.
+        mask_alpha: weight of the color in the masks; 0 leaves their outlines only.
 
     Returns:
         The axes.
@@ -98,15 +98,16 @@ def display_differences(
 ):
     """Shows ground truth in green and predictions in red, captioned "score / IoU".
 
-    The IoU is that of the mask with its match, or the largest without one; then the class is
-    named too, as is that of a ground truth without a match.
+    The IoU of a matched prediction is that with its match. A prediction without a match has its
+    largest IoU and its class in the caption, a ground truth without a match its class.
 
     Args:
         image: [H, W] or [H, W, 1 | 3 | 4].
-        gt_box, gt_class_id, gt_mask: [M, 4], [M], [H, W, M]; padding with zero boxes is left out.
-        pred_box, pred_class_id, pred_score, pred_mask: [N, 4], [N], [N], [H, W, N].
+        gt_box, gt_class_id, gt_mask: [M, 4], [M], [H, W, M].
+        pred_box, pred_class_id, pred_score, pred_mask: [N, 4], [N], [N], [H, W, N]. In both,
+            boxes of zeros are padding and left out.
         class_names: names by class id, or None.
-        title: of the axes; by default it explains the picture and counts matches.
+        title: of the axes; by default it explains colors and captions and counts the matches.
         ax: axes to draw into.
         show_mask: whether to fill masks; their outlines are always drawn.
         show_box: whether to draw boxes.
@@ -121,7 +122,7 @@ def display_differences(
     truth = _without_padding(as_boxes("gt_box", gt_box), gt_class_id, gt_mask)
     scores = np.asarray(pred_score, float)
     found = _without_padding(as_boxes("pred_box", pred_box), pred_class_id, pred_mask, scores)
-    best = np.argsort(-found[3], kind="stable")  # the order in which matches are found
+    best = np.argsort(-found[3], kind="stable")  # as compute_matches orders its results
     found = [found[0][best], found[1][best], found[2][..., best], found[3][best]]
     gt_match, pred_match, overlaps = compute_matches(
         *truth, *found[:2], found[3], found[2], iou_threshold, score_threshold
@@ -153,23 +154,24 @@ def display_differences(
         colors=[GREEN] * len(truth[0]) + [RED] * len(found[0]),
         captions=captions,
         save_path=save_path,
-        mask_alpha=0.3,  # both show where they overlap
+        mask_alpha=0.3,  # light enough to see both masks where they overlap
     )
 
 
 def display_top_masks(image, mask, class_ids, class_names, limit=4, save_path=None):
-    """Shows an image and, class by class, the masks of those with most area.
+    """Shows an image and beside it the masks of the classes that cover most of it.
 
     Args:
         image: [H, W] or [H, W, 1 | 3 | 4].
-        mask: [H, W, N], or mini-masks of another size.
+        mask: [H, W, N], or [h, w, N] mini-masks, which are shown on black.
         class_ids: [N].
         class_names: names by class id, or None.
         limit: number of classes.
         save_path: where to write the figure, with its format by suffix.
 
     Returns:
-        list of axes: that of the image, then of each class, in which instances differ by color.
+        list of axes: those of the image, then those of each class, largest area first, where each
+        instance has its own color.
     """
     picture, mask, class_ids = to_uint8_rgb(image), np.asarray(mask, bool), np.asarray(class_ids)
     areas = mask.sum(axis=(0, 1))
