@@ -66,7 +66,7 @@ def display_instances(
     ax, own_figure = open_axes(ax, figsize, title)
     order = large_first(boxes)
     extents = None if masks is None else extract_bboxes(masks)
-    alpha = mask_alpha if show_mask else 0  # outlines belong to the picture without fill too
+    alpha = mask_alpha if show_mask else 0  # without fill, masks keep their outlines
     for i in order:
         if extents is not None:
             add_mask(ax, canvas, masks[:, :, i], colors[i], extents[i], alpha)
