@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "samples" / "nucleus")]
 
 from nucleus import NucleusDataset  # noqa: E402
 
-from mrcnn import draw  # noqa: E402
+from mrcnn import visualize  # noqa: E402
 from mrcnn.evaluate.coco import (  # noqa: E402
     evaluate,
     format_table,
@@ -165,8 +165,8 @@ def draw_overlays(model, dataset, folder, count=4):
         found = model.detect([image])[0]
         sure = found["scores"] >= 0.5
         instances = found["rois"][sure], found["masks"][:, :, sure], found["class_ids"][sure]
-        colors = draw.random_colors(sure.sum())
-        picture = draw.draw_instances(image, *instances, colors=colors, show_bbox=False)
+        colors = visualize.random_colors(sure.sum())
+        picture = visualize.draw_instances(image, *instances, colors=colors, show_bbox=False)
         imsave(folder / f"val_{image_id}.png", picture, check_contrast=False)
 
 

@@ -8,6 +8,7 @@ import warnings
 
 MOVED = {
     "mrcnn.coco_dataset": "mrcnn.data.formats.coco",
+    "mrcnn.draw": "mrcnn.visualize.draw",
     "mrcnn.masks": "mrcnn.image",
     "mrcnn.roi_align": "mrcnn.ops.roi_align",
     "mrcnn.shapes": "mrcnn.data.shapes",

@@ -32,7 +32,11 @@ def test_utils_needs_no_more_than_keras(run_python):
     )
     new, ours = (set(line.split()) for line in output.splitlines()[-2:])
     assert not new & {"matplotlib", "pycocotools", "tensorboard", "imgaug"}
-    assert "mrcnn.masks" in ours and not ours & {"mrcnn.model", "mrcnn.network", "mrcnn.draw"}
+    assert "mrcnn.image.masks" in ours and not ours & {
+        "mrcnn.model",
+        "mrcnn.network",
+        "mrcnn.visualize",
+    }
 
 
 def test_image_ids_cannot_be_set_past_prepare():

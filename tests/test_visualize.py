@@ -1,3 +1,5 @@
+import importlib
+import pickle
 import subprocess
 import sys
 import types
@@ -7,7 +9,8 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from mrcnn import draw, visualize
+from mrcnn import visualize
+from mrcnn.visualize import draw
 
 NAMES = ["BG", "cat", "dog"]
 
@@ -87,13 +90,12 @@ def test_draw_instances_touches_box_and_mask_only():
 def test_draw_instances_parts_can_be_left_out():
     boxes, masks, class_ids = one_instance()
     image = np.full((64, 64), 100, np.uint8)
-    box = visualize.draw_instances(image, boxes, masks, class_ids, show_mask=False)
+    box = visualize.draw_instances(image, boxes, None, class_ids)
     assert (box[11:39, 21:49] == 100).all()
     assert (box[10, 20:50] != 100).any()
     masks[10:20] = False
     mask = visualize.draw_instances(image, boxes, masks, class_ids, show_bbox=False)
     assert (mask[10:20] == 100).all()
-    assert (visualize.draw_instances(image, boxes, None, class_ids) == box).all()
     text = visualize.draw_instances(image, boxes, None, class_ids, captions=["x"])
     assert (text != box).any()
 
@@ -395,12 +397,27 @@ def test_display_differences_of_nothing(monkeypatch, tmp_path):
     assert ax.texts[0].get_text() == "0.90 / 0.00 cat"
 
 
-def test_importing_leaves_the_backend_alone():
+def test_importing_leaves_the_backend_alone_and_loads_no_keras():
     code = (
-        "import matplotlib; matplotlib.use('svg'); import mrcnn.visualize;"
-        "assert matplotlib.get_backend().lower() == 'svg'"
+        "import matplotlib; matplotlib.use('svg'); import sys, mrcnn.visualize;"
+        "assert matplotlib.get_backend().lower() == 'svg'; assert 'keras' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_augmentation_loads_matplotlib_only_to_draw():
+    code = (
+        "import sys, mrcnn.augment; assert 'matplotlib' not in sys.modules;"
+        "from mrcnn.augment import preview; assert preview is mrcnn.augment.preview;"
+        "assert preview.__module__ == 'mrcnn.visualize.augmentations'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_drawing_under_its_old_path():
+    with pytest.warns(FutureWarning, match=r"mrcnn\.draw is mrcnn\.visualize\.draw"):
+        old = importlib.import_module("mrcnn.draw")
+    assert old.draw_instances is visualize.draw_instances
 
 
 def test_nothing_detected_given_as_lists(tmp_path):
@@ -413,3 +430,104 @@ def test_titles_may_be_fewer_than_images():
     assert [ax.get_title() for ax in axes] == ["first", ""]
     with pytest.raises(ValueError, match="titles has 3 entries for 2 images"):
         visualize.display_images([np.zeros((4, 4, 3), "uint8")] * 2, titles=["a", "b", "c"])
+
+
+# ---- outlines with and without fill
+
+
+def two_instances():
+    """Boxes and masks of two rectangles in a picture of 60 x 80."""
+    masks = np.zeros((60, 80, 2), bool)
+    masks[5:25, 5:30, 0] = masks[30:55, 40:75, 1] = True
+    return np.array([[5, 5, 25, 30], [30, 40, 55, 75]]), masks, np.array([1, 1])
+
+
+def outlines(ax):
+    return [patch for patch in ax.patches if isinstance(patch, matplotlib.patches.Polygon)]
+
+
+@pytest.mark.parametrize("show_mask", [True, False])
+def test_display_instances_outlines_each_mask(show_mask):
+    image, (boxes, masks, class_ids) = np.full((60, 80, 3), 200, np.uint8), two_instances()
+    ax = visualize.display_instances(
+        image, boxes, masks, class_ids, NAMES, show_mask=show_mask, show_bbox=False
+    )
+    assert len(outlines(ax)) == len(ax.patches) == 2
+    filled = (ax.images[0].get_array() != 200).any(axis=-1)
+    assert filled.sum() == (20 * 25 + 25 * 35 if show_mask else 0)
+
+
+@pytest.mark.parametrize("show_mask", [True, False])
+def test_display_differences_outlines_each_mask(show_mask):
+    image, (boxes, masks, class_ids) = np.full((60, 80, 3), 200, np.uint8), two_instances()
+    ax = visualize.display_differences(
+        *(image, boxes, class_ids, masks, boxes, class_ids, np.ones(2), masks, NAMES),
+        show_mask=show_mask,
+        show_box=False,
+    )
+    assert len(outlines(ax)) == 4
+    assert (ax.images[0].get_array() == 200).all() != show_mask
+
+
+def test_draw_instances_outlines_without_fill():
+    image, (boxes, masks, class_ids) = np.full((60, 80, 3), 200, np.uint8), two_instances()
+    picture = visualize.draw_instances(
+        image, boxes, masks, class_ids, colors=["red", "blue"], show_mask=False, show_bbox=False
+    )
+    # Lines of one pixel: the border of each mask, then its halo, then nothing.
+    assert picture[5, 5:30].tolist() == [[255, 0, 0]] * 25
+    assert picture[30:55, 74].tolist() == [[0, 0, 255]] * 25
+    assert (picture[7:23, 7:28] == 200).all() and (picture[32:53, 42:73] == 200).all()
+    assert (picture[~masks.any(axis=-1)] == 200).all()
+
+
+def test_masks_may_be_missing():
+    image, (boxes, _, class_ids) = np.zeros((60, 80, 3), np.uint8), two_instances()
+    ax = visualize.display_instances(
+        image, boxes, None, class_ids, NAMES, show_mask=False, show_bbox=False
+    )
+    assert not ax.patches
+
+
+def test_no_instances_are_announced_in_matterports_words(capsys):
+    image, nothing = np.zeros((60, 80, 3), np.uint8), np.zeros((0, 4))
+    visualize.display_instances(image, nothing, np.zeros((60, 80, 0)), np.zeros(0, int), NAMES)
+    assert capsys.readouterr().out == "\n*** No instances to display *** \n\n"
+    boxes, masks, class_ids = two_instances()
+    visualize.display_instances(image, boxes, masks, class_ids, NAMES)
+    visualize.draw_instances(image, nothing, None, [])
+    assert capsys.readouterr().out == ""
+
+
+# ---- what a notebook prints
+
+
+def printed(value):
+    """What a notebook or IPython's shell would print of the value of a cell's last line."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    return InteractiveShell.instance().display_formatter.format(value)[0]
+
+
+def test_axes_as_the_last_value_of_a_cell_print_nothing(capsys):
+    image, (boxes, masks, class_ids) = np.zeros((60, 80, 3), np.uint8), two_instances()
+    _, mine = plt.subplots()
+    instances = boxes, masks, class_ids, NAMES
+    for value in (
+        visualize.display_images([image]),
+        visualize.display_top_masks(image, masks, class_ids, NAMES),
+        visualize.display_instances(image, *instances),
+        visualize.display_instances(image, *instances, ax=mine),
+        visualize.draw_boxes(image, boxes),
+        visualize.plot_precision_recall(1, [1, 0], [1, 1]),
+        visualize.plot_overlaps([1], [1], [1], np.ones((1, 1)), NAMES),
+    ):
+        assert printed(value) == {}
+    assert capsys.readouterr().out == ""
+    assert "Axes" in printed(plt.subplots()[1])["text/plain"]  # other axes do
+
+
+def test_axes_that_print_nothing_are_lists_and_axes_otherwise():
+    axes = visualize.display_images([np.zeros((8, 8))] * 2)
+    assert isinstance(axes, list) and len(axes) == 2
+    assert pickle.loads(pickle.dumps(axes[0].figure)).axes

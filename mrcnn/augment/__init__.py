@@ -15,7 +15,6 @@ whatever the number of workers. Where a border is filled by reflecting the image
 Keras layers), what is reflected belongs to its object: its box grows; prefer a constant fill.
 """
 
-from mrcnn.augment.preview import preview
 from mrcnn.augment.steps import (
     ColorJitter,
     Compose,
@@ -38,3 +37,12 @@ __all__ = [
     "preview",
     "takes_rng",
 ]
+
+
+def __getattr__(name):
+    """Imports `preview` when it is first asked for: training does not need Matplotlib."""
+    if name == "preview":
+        from mrcnn.visualize.augmentations import preview
+
+        return preview
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

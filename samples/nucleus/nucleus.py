@@ -18,7 +18,7 @@ from skimage.io import imread, imsave
 ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT_DIR))  # lets the script run from a clone without installation
 
-from mrcnn import draw  # noqa: E402
+from mrcnn import visualize  # noqa: E402
 from mrcnn.config import Config  # noqa: E402
 from mrcnn.data import Dataset  # noqa: E402
 from mrcnn.evaluate.coco import coco_ground_truth, coco_results, evaluate_detections, format_table  # noqa: E402
@@ -249,9 +249,9 @@ def detect(model, dataset_dir, subset, limit=None, evaluate=False):
         image, name = dataset.load_image(image_id), dataset.image_info[image_id]["id"]
         found = model.detect([image])[0]
         lines.append(mask_to_rle(name, found["masks"], found["scores"]))
-        colors = draw.random_colors(len(found["rois"]))
+        colors = visualize.random_colors(len(found["rois"]))
         instances = found["rois"], found["masks"], found["class_ids"]
-        picture = draw.draw_instances(image, *instances, colors=colors, show_bbox=False)
+        picture = visualize.draw_instances(image, *instances, colors=colors, show_bbox=False)
         imsave(submit_dir / f"{name}.png", picture, check_contrast=False)
         if evaluate:
             results += coco_results(image_id, found)

@@ -1,63 +1,23 @@
-"""Instances in Matplotlib figures: `display_*` draws and returns the axes.
+"""Instances in Matplotlib figures: detections, ground truth beside them, masks by class.
 
-Shapes as in `mrcnn.draw`, whose functions are here too, under matterport's import path. A figure
-is shown only if the function made it, no `save_path` is given and the backend can show it.
+Shapes as in `mrcnn.visualize.draw`: boxes [N, 4] as y1 x1 y2 x2 in pixels, masks [H, W, N].
 """
 
-import textwrap
-
 import numpy as np
-from matplotlib import pyplot as plt
 
-from mrcnn.draw import (
-    apply_mask,
-    draw_box,
-    draw_comparison,
-    draw_instances,
-    large_first,
-    prepare,
-    to_uint8_rgb,
-)
-from mrcnn.figures import add_box, add_labels, add_mask, finish, open_axes, show_image
 from mrcnn.image.masks import extract_bboxes
-from mrcnn.labels import (
-    class_colors,
-    class_name,
-    instance_colors,
-    pick_captions,
-    pick_colors,
-    random_colors,
+from mrcnn.visualize.captions import class_name, instance_colors, pick_captions, pick_colors
+from mrcnn.visualize.draw import apply_mask, as_boxes, large_first, prepare, to_uint8_rgb
+from mrcnn.visualize.figures import (
+    add_box,
+    add_labels,
+    add_mask,
+    display_images,
+    finish,
+    open_axes,
+    show_image,
+    without_echo,
 )
-from mrcnn.plots import (
-    display_table,
-    display_weight_stats,
-    plot_overlaps,
-    plot_precision_recall,
-    weight_stats,
-)
-from mrcnn.refinement import draw_boxes, draw_rois
-
-__all__ = [
-    "apply_mask",
-    "class_colors",
-    "display_differences",
-    "display_images",
-    "display_instances",
-    "display_table",
-    "display_top_masks",
-    "display_weight_stats",
-    "draw_box",
-    "draw_boxes",
-    "draw_comparison",
-    "draw_instances",
-    "draw_rois",
-    "instance_colors",
-    "plot_overlaps",
-    "plot_precision_recall",
-    "random_colors",
-    "to_uint8_rgb",
-    "weight_stats",
-]
 
 GREEN, RED = (0.1, 0.85, 0.2), (1.0, 0.15, 0.15)
 
@@ -88,7 +48,7 @@ def display_instances(
         figsize: in inches, used without `ax`.
         ax: axes to draw into.
         save_path: where to write the figure, with its format by suffix.
-        mask_alpha: weight of the color in the masks; 0 leaves their outlines.
+        mask_alpha: weight of the color in the masks; 0 leaves their outlines only.
 
     Returns:
         The axes.
@@ -99,20 +59,23 @@ def display_instances(
     >>> display_instances(image, result["rois"], result["masks"], result["class_ids"], names)
     """
     canvas, boxes, masks = prepare(image, boxes, masks, len(class_ids))
+    if len(boxes) == 0:
+        print("\n*** No instances to display *** \n")  # matterport's words
     colors = pick_colors(colors, class_ids)
     captions = pick_captions(captions, class_ids, class_names, scores)
     ax, own_figure = open_axes(ax, figsize, title)
     order = large_first(boxes)
-    extents = extract_bboxes(masks) if show_mask and masks is not None else None
+    extents = None if masks is None else extract_bboxes(masks)
+    alpha = mask_alpha if show_mask else 0  # without fill, masks keep their outlines
     for i in order:
         if extents is not None:
-            add_mask(ax, canvas, masks[:, :, i], colors[i], extents[i], mask_alpha)
+            add_mask(ax, canvas, masks[:, :, i], colors[i], extents[i], alpha)
         if show_bbox:
             add_box(ax, boxes[i], colors[i])
     view = show_image(ax, canvas)
     add_labels(ax, boxes, captions, colors, order[::-1], view)
     finish(ax.figure, save_path, own_figure)
-    return ax
+    return without_echo(ax)
 
 
 def display_differences(
@@ -135,17 +98,19 @@ def display_differences(
 ):
     """Shows ground truth in green and predictions in red, captioned "score / IoU".
 
-    The IoU is that of the mask with its match, or the largest without one; then the class is
-    named too, as is that of a ground truth without a match.
+    The IoU of a matched prediction is that with its match. A prediction without a match has its
+    largest IoU and its class in the caption, a ground truth without a match its class.
 
     Args:
         image: [H, W] or [H, W, 1 | 3 | 4].
-        gt_box, gt_class_id, gt_mask: [M, 4], [M], [H, W, M]; padding with zero boxes is left out.
-        pred_box, pred_class_id, pred_score, pred_mask: [N, 4], [N], [N], [H, W, N].
+        gt_box, gt_class_id, gt_mask: [M, 4], [M], [H, W, M].
+        pred_box, pred_class_id, pred_score, pred_mask: [N, 4], [N], [N], [H, W, N]. In both,
+            boxes of zeros are padding and left out.
         class_names: names by class id, or None.
-        title: of the axes; by default it explains the picture and counts matches.
+        title: of the axes; by default it explains colors and captions and counts the matches.
         ax: axes to draw into.
-        show_mask, show_box: whether to draw masks and boxes.
+        show_mask: whether to fill masks; their outlines are always drawn.
+        show_box: whether to draw boxes.
         iou_threshold, score_threshold: as in `mrcnn.evaluate.per_image.compute_matches`.
         save_path: where to write the figure, with its format by suffix.
 
@@ -154,10 +119,10 @@ def display_differences(
     """
     from mrcnn.evaluate.per_image import compute_matches  # here, as it loads Keras
 
-    truth = _without_padding(gt_box, gt_class_id, gt_mask)
+    truth = _without_padding(as_boxes("gt_box", gt_box), gt_class_id, gt_mask)
     scores = np.asarray(pred_score, float)
-    found = _without_padding(pred_box, pred_class_id, pred_mask, scores)
-    best = np.argsort(-found[3], kind="stable")  # the order in which matches are found
+    found = _without_padding(as_boxes("pred_box", pred_box), pred_class_id, pred_mask, scores)
+    best = np.argsort(-found[3], kind="stable")  # as compute_matches orders its results
     found = [found[0][best], found[1][best], found[2][..., best], found[3][best]]
     gt_match, pred_match, overlaps = compute_matches(
         *truth, *found[:2], found[3], found[2], iou_threshold, score_threshold
@@ -189,75 +154,24 @@ def display_differences(
         colors=[GREEN] * len(truth[0]) + [RED] * len(found[0]),
         captions=captions,
         save_path=save_path,
-        mask_alpha=0.3,  # both show where they overlap
+        mask_alpha=0.3,  # light enough to see both masks where they overlap
     )
-
-
-def display_images(
-    images, titles=None, cols=4, cmap=None, norm=None, interpolation=None, save_path=None
-):
-    """Shows images in rows of `cols`, each with its title.
-
-    Args:
-        images: images or maps of any sizes, [H, W] or [H, W, 1 | 3 | 4].
-        titles: a text for each, or for the first ones; or None.
-        cols: images in a row.
-        cmap, norm, interpolation: as in Matplotlib's `imshow`; the first two are for images of
-            one channel, which are grey by default if they are uint8 or bool.
-        save_path: where to write the figure, with its format by suffix.
-
-    Returns:
-        list of the axes, one for each image.
-
-    Raises:
-        ValueError: more titles than images.
-    """
-    titles = [""] * len(images) if titles is None else titles
-    if len(titles) > len(images):
-        raise ValueError(f"titles has {len(titles)} entries for {len(images)} images")
-    titles = [*titles, *[""] * (len(images) - len(titles))]
-    tile = 14 / cols  # inches
-    cols = max(1, min(cols, len(images)))
-    images = [_as_map(image) for image in images]
-    ratios = [min(image.shape[0] / image.shape[1], 1.5) for image in images] or [1]
-    heights = [max(ratios[start : start + cols]) for start in range(0, len(ratios), cols)]
-    figure, axes = plt.subplots(
-        len(heights),
-        cols,
-        figsize=(tile * cols, sum(tile * height + 0.3 for height in heights)),
-        squeeze=False,
-        layout="constrained",
-        height_ratios=heights,
-    )
-    for ax in axes.flat:
-        ax.axis("off")
-    used = list(axes.flat)[: len(images)]
-    for ax, image, title in zip(used, images, titles, strict=True):
-        options = {"cmap": cmap, "norm": norm, "interpolation": interpolation}
-        if cmap is None and image.dtype in (bool, np.uint8):
-            options["cmap"] = "gray"
-        if norm is None and image.dtype == bool:
-            options |= {"vmin": 0, "vmax": 1}  # a mask of ones only is bright
-        ax.imshow(image, **options)
-        lines = [textwrap.fill(line, int(14 * tile)) for line in str(title).split("\n")]
-        ax.set_title("\n".join(lines), fontsize=9)
-    finish(figure, save_path, True)
-    return used
 
 
 def display_top_masks(image, mask, class_ids, class_names, limit=4, save_path=None):
-    """Shows an image and, class by class, the masks of those with most area.
+    """Shows an image and beside it the masks of the classes that cover most of it.
 
     Args:
         image: [H, W] or [H, W, 1 | 3 | 4].
-        mask: [H, W, N], or mini-masks of another size.
+        mask: [H, W, N], or [h, w, N] mini-masks, which are shown on black.
         class_ids: [N].
         class_names: names by class id, or None.
         limit: number of classes.
         save_path: where to write the figure, with its format by suffix.
 
     Returns:
-        list of axes: that of the image, then of each class, in which instances differ by color.
+        list of axes: those of the image, then those of each class, largest area first, where each
+        instance has its own color.
     """
     picture, mask, class_ids = to_uint8_rgb(image), np.asarray(mask, bool), np.asarray(class_ids)
     areas = mask.sum(axis=(0, 1))
@@ -276,16 +190,8 @@ def display_top_masks(image, mask, class_ids, class_names, limit=4, save_path=No
     return display_images(images, titles, cols=limit + 1, save_path=save_path)
 
 
-def _as_map(image):
-    """Returns an image as [H, W], of any values, or as [H, W, 3] uint8."""
-    image = np.asarray(image)
-    image = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
-    return image if image.ndim == 2 else to_uint8_rgb(image)
-
-
 def _without_padding(boxes, class_ids, masks, *others):
-    """Returns arrays of the instances whose box is not zero; masks have them last."""
-    boxes = np.asarray(boxes).reshape(-1, 4)
+    """Returns arrays of the instances whose box [N, 4] is not zero; masks are [H, W, N]."""
     kept = np.flatnonzero(boxes.any(axis=1))
     rest = [np.asarray(other)[kept] for other in others]
     return [boxes[kept], np.asarray(class_ids)[kept], np.asarray(masks)[..., kept], *rest]

@@ -1,4 +1,4 @@
-"""Instances drawn into arrays: masks, outlines, boxes and labels, without a display.
+"""Instances drawn into arrays of pixels: masks, outlines, boxes and captions.
 
 Shapes: image [H, W] or [H, W, 1 | 3 | 4]; boxes [N, 4] as y1 x1 y2 x2 in pixels, half-open; masks
 [H, W, N] bool; class_ids [N], negative for crowds.
@@ -12,16 +12,7 @@ from skimage.transform import resize
 
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.pixels import to_model_image
-from mrcnn.labels import fit_labels, label_style, pick_captions, pick_colors, random_colors
-
-__all__ = [
-    "apply_mask",
-    "draw_box",
-    "draw_comparison",
-    "draw_instances",
-    "random_colors",
-    "to_uint8_rgb",
-]
+from mrcnn.visualize.captions import fit_labels, label_style, pick_captions, pick_colors
 
 
 def apply_mask(image, mask, color, alpha=0.5):
@@ -72,21 +63,21 @@ def draw_instances(
     show_mask=True,
     show_bbox=True,
 ):
-    """Draws masks, outlines, boxes and labels of instances into a copy of an image.
+    """Draws masks, outlines, boxes and captions of instances into a copy of an image.
 
     Args:
         image: [H, W] or [H, W, 1 | 3 | 4], uint8, uint16, bool or float.
         boxes: [N, 4]; an instance whose box has no area is skipped.
         masks: [H, W, N], or None.
         class_ids: [N], negative for crowds.
-        class_names: names by class id, a list or a dict, or None. Without names, scores and
-            captions there are no labels.
+        class_names: names by class id, a list or a dict, or None.
         scores: [N], or None.
         colors: "class", the default, or "instance" for colors that are the same in every picture,
             or N Matplotlib colors.
-        captions: N texts in place of name and score. Labels shrink where they are many; one
-            without room is left out.
-        show_mask, show_bbox: whether to draw masks with their outlines, and boxes.
+        captions: N texts in place of name and score. In a crowded picture they are smaller, and
+            those that find no room are left out.
+        show_mask: whether to fill masks; their outlines are always drawn.
+        show_bbox: whether to draw boxes.
 
     Returns:
         [H, W, 3] uint8.
@@ -99,15 +90,16 @@ def draw_instances(
     canvas, boxes, masks = prepare(image, boxes, masks, len(class_ids))
     colors = pick_colors(colors, class_ids)
     captions = pick_captions(captions, class_ids, class_names, scores)
-    side = min(canvas.shape[:2])  # lines and text grow with it, slowly at first
+    side = min(canvas.shape[:2])  # large images have thicker lines and larger text
     thickness = round(np.clip(side / 200, 1, max(3, side / 340)))
     order = large_first(boxes)
-    extents = extract_bboxes(masks) if show_mask and masks is not None else None
+    extents = None if masks is None else extract_bboxes(masks)
     for i in order:
         if extents is not None:
             y1, x1, y2, x2 = extents[i]
             crop, mask = canvas[y1:y2, x1:x2], masks[y1:y2, x1:x2, i]
-            apply_mask(crop, mask, colors[i], 0.4)
+            if show_mask:
+                apply_mask(crop, mask, colors[i], 0.4)
             apply_mask(crop, _outline(mask, 2 * thickness), (1, 1, 1), 0.6)
             apply_mask(crop, _outline(mask, thickness), colors[i], 1)
         if show_bbox:
@@ -170,13 +162,13 @@ def to_uint8_rgb(image):
 def prepare(image, boxes, masks, count):
     """Returns a drawable copy of the image, boxes [N, 4] float, and masks [H, W, N] bool or None.
 
-    Without boxes any masks will do: there are none.
+    Without boxes, masks of any shape count as none.
 
     Raises:
-        ValueError: if the shapes do not belong together.
+        ValueError: the shapes or counts do not fit each other.
     """
     canvas = to_uint8_rgb(image)
-    boxes = np.asarray(boxes, float).reshape(-1, 4)
+    boxes = as_boxes("boxes", boxes)
     if len(boxes) != count:
         raise ValueError(f"Expected a class id for each box, got {count}, {len(boxes)}")
     if masks is not None:
@@ -187,21 +179,47 @@ def prepare(image, boxes, masks, count):
     return canvas, boxes, masks
 
 
+def as_boxes(name, boxes):
+    """Returns boxes as [N, 4] float.
+
+    Args:
+        name: of the argument, for the error.
+        boxes: [N, 4 or more]; what follows the coordinates, such as class and score, is left out.
+            An empty list is no boxes.
+
+    Raises:
+        ValueError: boxes of another shape, such as those of a batch.
+    """
+    boxes = np.asarray(boxes, float)
+    if boxes.shape == (0,):
+        return boxes.reshape(0, 4)
+    if boxes.ndim == 2 and boxes.shape[1] >= 4:
+        return boxes[:, :4]
+    fixes = {1: f"; put a single box into a list: [{name}]", 3: f"; take one image: {name}[0]"}
+    raise ValueError(
+        f"{name} has shape {boxes.shape}; expected [N, 4], y1 x1 y2 x2 of each box"
+        + fixes.get(boxes.ndim, "")
+    )
+
+
 def large_first(boxes):
-    """Returns the indices of boxes with an area, so that a large one does not hide a small one."""
+    """Returns the indices of the boxes with an area, largest first.
+
+    Drawn in this order, small instances lie over large ones.
+    """
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     return [int(i) for i in np.argsort(-areas, kind="stable") if areas[i] > 0]
 
 
 def whole_pixels(box, shape):
-    """Returns a box as whole pixels inside an image of this shape."""
+    """Returns the whole pixels that a box touches, cut at the border of an image of `shape`."""
     limit = np.array([shape[0], shape[1]] * 2)
     whole = np.concatenate([np.floor(box[:2]), np.ceil(box[2:])])
     return np.clip(whole, 0, limit).astype(int).tolist()
 
 
 def _outline(mask, thickness):
-    """Returns the pixels of a [H, W] mask within `thickness` of its border."""
+    """Returns the pixels of a [H, W] mask that lie within `thickness` of its border."""
     core = np.pad(mask, 1)
     for _ in range(thickness):
         sides = core[:-2, 1:-1] & core[2:, 1:-1] & core[1:-1, :-2] & core[1:-1, 2:]
@@ -212,7 +230,7 @@ def _outline(mask, thickness):
 def _draw_texts(image, texts):
     """Returns a copy of a [H, W, 3] uint8 image with (text, left, top, size, color) labels."""
     height, width = image.shape[:2]
-    # A point is a pixel, and what is not text stays transparent.
+    # At 72 dots per inch a point of text is a pixel. Only the text is not transparent.
     figure = Figure(figsize=(width / 72, height / 72), dpi=72, facecolor="none")
     canvas = FigureCanvasAgg(figure)
     for text, x, y, size, color in texts:
@@ -229,7 +247,17 @@ def _draw_texts(image, texts):
 
 
 def draw_tile(image, instances, class_names, size):
-    """Returns instances drawn into an image that was scaled to fit a white square tile."""
+    """Scales an image to fit a white square tile and draws its instances there.
+
+    Args:
+        image: [H, W] or [H, W, 1 | 3 | 4].
+        instances: dict with `rois`, `class_ids` and, if there are any, `masks` and `scores`.
+        class_names: names by class id, or None.
+        size: side of the tile in pixels.
+
+    Returns:
+        [size, size, 3] uint8.
+    """
     image = to_uint8_rgb(image)
     scale = size / max(image.shape[:2])
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])

@@ -1,8 +1,12 @@
-"""What an augmentation does, drawn."""
+"""What an augmentation does to an image, in one picture: `mrcnn.augment.preview`."""
 
 import numpy as np
+from skimage.io import imsave
 
 from mrcnn.data.augmentation import as_callable
+from mrcnn.data.ground_truth import load_image_gt
+from mrcnn.visualize.draw import draw_tile
+from mrcnn.visualize.figures import display_images
 
 
 def preview(
@@ -16,11 +20,11 @@ def preview(
         dataset: prepared `Dataset`.
         config: `Config`, for resizing.
         image_id: int, one of `dataset.image_ids`.
-        augmentation: what `augmentation=` takes.
-        count: int, versions to draw.
+        augmentation: of any kind that training takes, see `mrcnn.augment`.
+        count: int, how many augmented versions to draw.
         columns: int, versions in a row.
         tile: int, side of a version in pixels.
-        seed: int; version i draws from `np.random.default_rng([seed, i])`.
+        seed: int; the random numbers of version i are those of `np.random.default_rng([seed, i])`.
         save_path: where to write the picture, with its format by suffix.
 
     Returns:
@@ -30,11 +34,6 @@ def preview(
 
     >>> preview(dataset, config, 0, FlipLeftRight(), save_path="flips.png")  # doctest: +SKIP
     """
-    from skimage.io import imsave
-
-    from mrcnn import draw, visualize
-    from mrcnn.data.ground_truth import load_image_gt
-
     gap, augmentation = 6, as_callable(augmentation)
     columns = max(1, min(columns, count))
     rows, step = -(-count // columns), tile + gap
@@ -46,10 +45,10 @@ def preview(
         )
         instances = {"rois": boxes, "masks": masks, "class_ids": class_ids}
         top, left = i // columns * step, i % columns * step
-        drawn = draw.draw_tile(image, instances, dataset.class_names, tile)
+        drawn = draw_tile(image, instances, dataset.class_names, tile)
         picture[top : top + tile, left : left + tile] = drawn
     if save_path is None:
-        visualize.display_images([picture], cols=1)
+        display_images([picture], cols=1)
     else:
         imsave(save_path, picture, check_contrast=False)
     return picture

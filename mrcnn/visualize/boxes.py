@@ -1,4 +1,4 @@
-"""Boxes before and after their refinement, in Matplotlib figures.
+"""Boxes, and what refinement makes of them, in Matplotlib figures.
 
 Boxes are `y1 x1 y2 x2` in pixels, half-open, and may reach beyond the image.
 """
@@ -6,14 +6,22 @@ Boxes are `y1 x1 y2 x2` in pixels, half-open, and may reach beyond the image.
 import numpy as np
 from matplotlib.lines import Line2D
 
-from mrcnn.draw import apply_mask, large_first, prepare, to_uint8_rgb
-from mrcnn.figures import add_box, add_labels, add_mask, finish, open_axes, show_image
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.pasting import unmold_mask
-from mrcnn.labels import class_name, instance_colors, pick_captions
+from mrcnn.visualize.captions import class_name, instance_colors, pick_captions
+from mrcnn.visualize.draw import apply_mask, as_boxes, large_first, prepare, to_uint8_rgb
+from mrcnn.visualize.figures import (
+    add_box,
+    add_labels,
+    add_mask,
+    finish,
+    open_axes,
+    show_image,
+    without_echo,
+)
 
 GREY = (0.7, 0.7, 0.7)
-# How a box looks, by its visibility: its own color or grey, line style, opacity.
+# Visibility of a box: whether it has its own color (else grey), its line style, its opacity.
 STYLES = {0: (False, "dotted", 0.6), 1: (True, "dotted", 1), 2: (True, "solid", 1)}
 
 
@@ -32,11 +40,12 @@ def draw_boxes(
 
     Args:
         image: [H, W] or [H, W, 1 | 3 | 4].
-        boxes: [N, 4 or more], drawn by visibility; those of zeros are left out.
-        refined_boxes: [N, 4 or more], drawn solid and joined to `boxes` by a line. Needed where
-            `boxes` is None.
+        boxes: [N, 4] or with more columns, drawn as `visibilities` says; boxes of zeros are
+            padding and left out. None to show `refined_boxes` alone.
+        refined_boxes: [N, 4] or with more columns, drawn in solid lines and joined to `boxes` by
+            a line; or None.
         masks: [H, W, N], or None.
-        captions: N texts, at the refined box if there is one, or None.
+        captions: N texts, drawn at the refined box if there is one; or None.
         visibilities: N of 0 (grey, dotted, without refined box), 1 (in color, dotted) or 2 (in
             color, solid); 1 by default.
         title: of the axes.
@@ -47,15 +56,18 @@ def draw_boxes(
         The axes.
 
     Raises:
-        ValueError: no boxes at all, or counts that differ.
+        ValueError: no boxes at all, boxes of another shape, or counts that differ.
     """
-    given, refined = _boxes(boxes), _boxes(refined_boxes)
+    given = None if boxes is None else as_boxes("boxes", boxes)
+    refined = None if refined_boxes is None else as_boxes("refined_boxes", refined_boxes)
     first = given if given is not None else refined
     if first is None:
         raise ValueError("boxes and refined_boxes are both None; pass one of them, or both")
     count = len(first)
     visibilities = np.ones(count, int) if visibilities is None else np.asarray(visibilities, int)
-    _check_counts(count, visibilities, len(first if refined is None else refined))
+    _check_counts(count, refined_boxes=refined, visibilities=visibilities)
+    if not np.isin(visibilities, list(STYLES)).all():
+        raise ValueError(f"visibilities are {np.unique(visibilities)}; expected 0, 1 or 2")
     canvas, _, masks = prepare(image, first, masks, count)
     captions = pick_captions(captions, np.zeros(count, int))
     ax, own_figure = open_axes(ax, (12, 12), title)
@@ -77,7 +89,7 @@ def draw_boxes(
     view = show_image(ax, canvas, everything)
     add_labels(ax, shown, captions, colors, large_first(shown)[::-1], view)
     finish(ax.figure, save_path, own_figure)
-    return ax
+    return without_echo(ax)
 
 
 def draw_rois(
@@ -100,8 +112,8 @@ def draw_rois(
         image: [H, W] or [H, W, 1 | 3 | 4].
         rois: [N, 4]; padding, of zeros or of class -1, is left out.
         refined_rois: [N, 4], or None.
-        mask: [P, h, w], masks in the frames of the first P ROIs, those of the positive ones among
-            them; or None.
+        mask: [P, h, w], masks of the first P ROIs, each stretched over the box of its ROI; or
+            None. Those of negative ROIs are not drawn.
         class_ids: [N]; 0 is negative.
         class_names: names by class id, or None.
         limit: size of the sample.
@@ -111,8 +123,13 @@ def draw_rois(
 
     Returns:
         The axes.
+
+    Raises:
+        ValueError: boxes of another shape, or counts that differ.
     """
-    rois, refined, class_ids = _boxes(rois), _boxes(refined_rois), np.asarray(class_ids).astype(int)
+    rois, class_ids = as_boxes("rois", rois), np.asarray(class_ids).astype(int)
+    refined = None if refined_rois is None else as_boxes("refined_rois", refined_rois)
+    _check_counts(len(rois), refined_rois=refined, class_ids=class_ids)
     real = np.flatnonzero(rois.any(axis=1) & (class_ids >= 0))
     positive = class_ids > 0
     print("Positive ROIs: ", positive[real].sum())
@@ -126,7 +143,7 @@ def draw_rois(
     canvas = to_uint8_rgb(image)
     shown = rois if refined is None else refined
     colors = dict(zip(ids, instance_colors(len(ids)), strict=True))
-    for i in sorted(ids, key=lambda i: positive[i]):  # positive ones over grey ones
+    for i in sorted(ids, key=lambda i: positive[i]):  # colored ones lie over grey ones
         if not positive[i]:
             add_box(ax, rois[i], GREY, alpha=1)
             continue
@@ -145,23 +162,14 @@ def draw_rois(
     add_labels(ax, shown, captions, colors, order, view)
     _add_legend(ax, refined is not None)
     finish(ax.figure, save_path, own_figure)
-    return ax
+    return without_echo(ax)
 
 
-def _check_counts(count, visibilities, refined):
-    for name, found in {"refined_boxes": refined, "visibilities": len(visibilities)}.items():
-        if found != count:
-            raise ValueError(f"{name} has {found} entries; expected {count}, one for each box")
-    if not np.isin(visibilities, list(STYLES)).all():
-        raise ValueError(f"visibilities are {np.unique(visibilities)}; expected 0, 1 or 2")
-
-
-def _boxes(boxes):
-    """Returns [N, 4] float from boxes that may have a fifth column, their class; None stays."""
-    if boxes is None:
-        return None
-    boxes = np.asarray(boxes, float)
-    return boxes.reshape(-1, boxes.shape[-1] if boxes.ndim == 2 else 4)[:, :4]
+def _check_counts(count, **arrays):
+    """Raises a ValueError unless each array, if it is not None, has `count` entries."""
+    for name, array in arrays.items():
+        if array is not None and len(array) != count:
+            raise ValueError(f"{name} has {len(array)} entries; expected {count}, one for each box")
 
 
 def _join(ax, box, refined, color):

@@ -1,6 +1,7 @@
-"""Colors and captions of instances, and where a caption has room.
+"""Captions and colors of instances, and where a caption finds room.
 
-Boxes are `y1 x1 y2 x2` in pixels, half-open; class ids are negative for crowds.
+A label is a caption as it is drawn: text on a patch in the color of its instance. Boxes are
+`y1 x1 y2 x2` in pixels, half-open; class ids are negative for crowds.
 """
 
 import colorsys
@@ -20,8 +21,9 @@ PALETTE = [
     )
 ]
 GOLDEN_RATIO = (1 + 5**0.5) / 2
-LINE_HEIGHT = 1.2  # of text, in its size
-PADDING = 0.3  # between a label's text and its neighbours, in text sizes
+# In multiples of the text size:
+LINE_HEIGHT = 1.2
+PADDING = 0.3  # what a label is higher and wider than its text
 
 
 def random_colors(N, bright=True):
@@ -38,7 +40,8 @@ def class_colors(class_ids):
 
 def instance_colors(count):
     """Returns `count` distinct colors: instance i has the same one in every picture."""
-    # Steps of the golden ratio never come back to a hue, and neighbours differ most.
+    # Steps of the golden ratio around the circle of hues never meet a hue twice, and those of
+    # successive instances lie far apart.
     hues = [i / GOLDEN_RATIO % 1 for i in range(count - len(PALETTE))]
     more = [colorsys.hsv_to_rgb(hue, 0.75, (0.95, 0.7)[i % 2]) for i, hue in enumerate(hues)]
     return [*PALETTE, *more][:count]
@@ -53,7 +56,7 @@ def pick_colors(colors, class_ids):
         class_ids: [N] int.
 
     Raises:
-        ValueError: another word, or fewer colors than N.
+        ValueError: `colors` is another string, or fewer than N.
     """
     if colors is None or isinstance(colors, str):
         if colors not in (None, "class", "instance"):
@@ -107,23 +110,23 @@ def label_style(color):
     """Returns Matplotlib text options: black or white, whichever reads better, on the color."""
     luminance = np.dot(color, (0.299, 0.587, 0.114))
     patch = {"facecolor": color, "edgecolor": "none", "pad": 1.5}
-    # A dollar in a name is no formula.
+    # Without parse_math, dollar signs in a name would make it a formula.
     return {"color": "black" if luminance > 0.53 else "white", "bbox": patch, "parse_math": False}
 
 
 @lru_cache(maxsize=10000)
 def text_width(text):
-    """Returns the width of a line of text in Matplotlib's default font, in its size."""
+    """Returns the width of a line of text in the default font, in multiples of its size."""
     font = FontProperties(size=100)
     return text_to_path.get_text_width_height_descent(text, font, False)[0] / 100
 
 
 def fit_labels(boxes, captions, order, view, size, smallest):
-    """Places labels in the largest text that suits nearly all, and the rest in smaller ones.
+    """Places labels in one text size, the largest in which 90 % find room, and the rest smaller.
 
     Args:
         boxes, captions, order, view: as in `place_labels`.
-        size, smallest: of the text, in pixels.
+        size, smallest: the largest and the smallest size of the text, in pixels.
 
     Returns:
         As `place_labels`.
@@ -146,10 +149,10 @@ def place_labels(boxes, captions, order, view, size, others=()):
     Args:
         boxes: [N, 4].
         captions: N texts, of one or more lines.
-        order: indices, first come, first served.
-        view: y1 x1 y2 x2 of what is seen: labels stay inside.
+        order: indices of the labels to place; the first one chooses first.
+        view: y1 x1 y2 x2 of the visible part of the image: labels stay inside.
         size: of the text, in pixels.
-        others: labels that are there already, as returned.
+        others: labels placed earlier, as this function returns them.
 
     Returns:
         list of (i, x, y, size): the labels that found room, with their top-left corners.
@@ -173,7 +176,14 @@ def label_size(text, size):
 
 
 def _free_corner(box, label, view, taken):
-    """Returns y, x of the first place at a box where a label meets no other, or None."""
+    """Returns y, x of the first corner of a box where a label overlaps no other, or None.
+
+    Args:
+        box: y1 x1 y2 x2.
+        label: its height and width.
+        view: as in `place_labels`.
+        taken: [N, 4], y1 x1 y2 x2 of the labels that are placed.
+    """
     (height, width), (top, left, bottom, right) = label, view
     y1, x1, y2, x2 = np.clip(box, (top, left, top, left), (bottom, right, bottom, right))
     corners = [(y1 - height, x1), (y1, x1), (y2, x1), (y2 - height, x1)]

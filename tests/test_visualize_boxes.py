@@ -3,7 +3,8 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 
-from mrcnn import refinement, visualize
+from mrcnn import visualize
+from mrcnn.visualize.boxes import GREY
 
 NAMES = ["BG", "cat", "dog"]
 IMAGE = np.full((60, 80, 3), 100, np.uint8)
@@ -54,7 +55,7 @@ def test_draw_boxes_by_visibility():
     _, second, third = visualize.instance_colors(3)
     styles = [(color, style) for _, color, style in rectangles(ax)]
     assert styles == [
-        (refinement.GREY, "dotted"),  # and no refined box
+        (GREY, "dotted"),  # and no refined box
         *((second, "dotted"), (second, "solid")),
         *((third, "solid"), (third, "solid")),
     ]
@@ -127,7 +128,7 @@ def test_draw_rois(capsys, tmp_path):
     assert ax.get_title() == "2 ROIs, 1 of them positive"
     color = visualize.instance_colors(2)[0]
     assert rectangles(ax) == [
-        ((29.5, 19.5, 69.5, 49.5), refinement.GREY, "dashed"),
+        ((29.5, 19.5, 69.5, 49.5), GREY, "dashed"),
         ((9.5, 9.5, 39.5, 29.5), color, "dashed"),
         ((13.5, 11.5, 41.5, 31.5), color, "solid"),
     ]
@@ -164,3 +165,47 @@ def test_draw_rois_of_nothing():
     nothing = np.zeros((0, 4))
     ax = visualize.draw_rois(IMAGE, nothing, nothing, np.zeros((0, 28, 28)), [], NAMES)
     assert ax.get_title() == "0 ROIs, 0 of them positive"
+
+
+# ---- shapes of boxes
+
+
+@pytest.mark.parametrize(
+    ("boxes", "words"),
+    [
+        (BOXES[None], r"boxes has shape \(1, 3, 4\).*boxes\[0\]"),
+        (np.stack([BOXES, BOXES]), r"boxes has shape \(2, 3, 4\).*boxes\[0\]"),
+        (BOXES[0], r"boxes has shape \(4,\).*\[boxes\]"),
+        (BOXES[:, :3], r"boxes has shape \(3, 3\)"),
+        (np.zeros((0, 2)), r"boxes has shape \(0, 2\)"),
+        (7, r"boxes has shape \(\)"),
+    ],
+)
+@pytest.mark.parametrize("draw", ["draw_boxes", "draw_instances", "display_instances"])
+def test_boxes_of_another_shape_are_refused(draw, boxes, words):
+    given = {"draw_boxes": (boxes,)}.get(draw, (boxes, None, [1, 2, 1], NAMES))
+    with pytest.raises(ValueError, match=r"(?s)" + words) as error:
+        getattr(visualize, draw)(IMAGE, *given)
+    assert "expected [N, 4]" in str(error.value)
+
+
+def test_refined_boxes_and_rois_of_another_shape_are_refused():
+    batch, ids = BOXES[None], [1, 2, 0]
+    with pytest.raises(ValueError, match=r"refined_boxes has shape.*refined_boxes\[0\]"):
+        visualize.draw_boxes(IMAGE, BOXES, batch)
+    with pytest.raises(ValueError, match=r"rois has shape.*rois\[0\]"):
+        visualize.draw_rois(IMAGE, batch, batch, None, ids, NAMES)
+    with pytest.raises(ValueError, match=r"refined_rois has shape.*refined_rois\[0\]"):
+        visualize.draw_rois(IMAGE, BOXES, batch, None, ids, NAMES)
+    with pytest.raises(ValueError, match="class_ids has 2 entries; expected 3"):
+        visualize.draw_rois(IMAGE, BOXES, None, None, ids[:2], NAMES)
+    with pytest.raises(ValueError, match="refined_rois has 2 entries; expected 3"):
+        visualize.draw_rois(IMAGE, BOXES, BOXES[:2], None, ids, NAMES)
+
+
+def test_columns_after_the_fourth_are_class_and_score():
+    six = np.concatenate([BOXES, [[1, 0.9]] * 3], axis=1)
+    assert rectangles(visualize.draw_boxes(IMAGE, six)) == rectangles(
+        visualize.draw_boxes(IMAGE, BOXES)
+    )
+    assert rectangles(visualize.draw_boxes(IMAGE, [])) == []

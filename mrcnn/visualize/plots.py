@@ -6,11 +6,11 @@ import sys
 import numpy as np
 from matplotlib import pyplot as plt
 
-from mrcnn.figures import finish
-from mrcnn.labels import class_name
+from mrcnn.visualize.captions import class_name
+from mrcnn.visualize.figures import finish, without_echo
 
 ALERT = "***"
-HUGE = 1000  # weights beyond it are on their way to overflow
+HUGE = 1000  # larger weights hint at a training that diverges
 
 
 def plot_precision_recall(AP, precisions, recalls, ax=None, save_path=None):
@@ -18,8 +18,8 @@ def plot_precision_recall(AP, precisions, recalls, ax=None, save_path=None):
 
     Args:
         AP: float.
-        precisions, recalls: [n], as `compute_ap` returns them: each precision holds up to its
-            recall, from the one before.
+        precisions, recalls: [n], as `compute_ap` returns them: `precisions[i]` is that between
+            `recalls[i - 1]` and `recalls[i]`.
         ax: axes to draw into.
         save_path: where to write the figure, with its format by suffix.
 
@@ -35,7 +35,7 @@ def plot_precision_recall(AP, precisions, recalls, ax=None, save_path=None):
     ax.set_title(f"Precision-recall curve, AP = {AP:.3f}")
     ax.grid(alpha=0.3)
     finish(ax.figure, save_path, own_figure)
-    return ax
+    return without_echo(ax)
 
 
 def plot_overlaps(
@@ -95,11 +95,11 @@ def plot_overlaps(
     ax.set(xlabel="Ground truth", ylabel="Predictions")
     ax.set_title(f"IoU of predictions and ground truth, match from {threshold:g}")
     finish(ax.figure, save_path, own_figure)
-    return ax
+    return without_echo(ax)
 
 
 def _add_cell(ax, row, column, iou, threshold, same_class):
-    """Writes an IoU into its cell, with what it means."""
+    """Writes an IoU into its cell, and whether it is a match."""
     text, color = f"{iou:.3f}" if iou else "0", "white" if iou > 0.5 else "black" if iou else "grey"
     if iou >= threshold:
         text += "\nmatch" if same_class else "\nwrong"
@@ -113,7 +113,8 @@ def display_table(table):
     """Shows a table: HTML in a notebook, aligned text elsewhere.
 
     Args:
-        table: list of rows, each a list of values. Cells with "***" are red in a notebook.
+        table: list of rows, each a list of values. A cell that contains "***" is red in a
+            notebook.
     """
     rows = [[str(cell) for cell in row] for row in table]
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
@@ -161,9 +162,9 @@ def weight_stats(model):
         model: a `MaskRCNN`, or a Keras model.
 
     Returns:
-        list of dicts: `name` "layer/weight", `shape`, `min`, `max`, `std`, and `alerts`, a list
-        of "dead" (all values equal; biases and single values may be), "overflow" (beyond 1000)
-        and "not finite".
+        list of dicts: `name` as "layer/weight", `shape`, `min`, `max`, `std`, and `alerts`, a list
+        that may hold "dead" (all values are equal, and it is neither a bias nor a single value),
+        "overflow" (values beyond 1000) and "not finite".
     """
     rows = []
     for layer in _layers_with_weights(model):

@@ -1,0 +1,62 @@
+"""Drawing: instances, boxes, plots and tables, under the names of matterport's `visualize`.
+
+- `instances`: `display_instances` and its relatives, which draw into Matplotlib figures.
+- `boxes`: boxes before and after refinement, and regions of interest, in figures.
+- `plots`: precision and recall, overlaps, tables, statistics of weights.
+- `draw`: the same instances drawn into arrays of pixels, without a figure.
+- `augmentations`: what an augmentation does to an image, `mrcnn.augment.preview`.
+- `captions` and `figures`: what these share: colors, captions and where they have room; axes with
+  a picture, masks and boxes.
+
+Functions of figures return the axes. A figure is shown only if the function made it, no `save_path`
+is given and the backend can show it. Importing this package loads Matplotlib, but not Keras.
+"""
+
+from mrcnn.visualize.boxes import draw_boxes, draw_rois
+from mrcnn.visualize.captions import class_colors, instance_colors, random_colors
+from mrcnn.visualize.draw import (
+    apply_mask,
+    draw_box,
+    draw_comparison,
+    draw_instances,
+    to_uint8_rgb,
+)
+from mrcnn.visualize.figures import display_images
+from mrcnn.visualize.instances import (
+    GREEN,
+    RED,
+    display_differences,
+    display_instances,
+    display_top_masks,
+)
+from mrcnn.visualize.plots import (
+    display_table,
+    display_weight_stats,
+    plot_overlaps,
+    plot_precision_recall,
+    weight_stats,
+)
+
+__all__ = [
+    "GREEN",
+    "RED",
+    "apply_mask",
+    "class_colors",
+    "display_differences",
+    "display_images",
+    "display_instances",
+    "display_table",
+    "display_top_masks",
+    "display_weight_stats",
+    "draw_box",
+    "draw_boxes",
+    "draw_comparison",
+    "draw_instances",
+    "draw_rois",
+    "instance_colors",
+    "plot_overlaps",
+    "plot_precision_recall",
+    "random_colors",
+    "to_uint8_rgb",
+    "weight_stats",
+]
