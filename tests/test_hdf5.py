@@ -161,7 +161,7 @@ def test_failed_write_leaves_the_last_file_intact(saved, monkeypatch):
         file["half"] = np.zeros(100)
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(hdf5, "_write", fail)
+    monkeypatch.setattr("mrcnn.network.named_weights._write", fail)
     with pytest.raises(OSError, match="no space left"):
         model.save_weights(path)
     assert Path(path).read_bytes() == before

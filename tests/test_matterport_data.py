@@ -452,7 +452,7 @@ class OneBox(utils.Dataset):
 
 
 def test_augment_is_deprecated_and_flips_at_random():
-    config, seen = config_of(IMAGE_MIN_DIM=64, IMAGE_MAX_DIM=64), set()
+    config, seen = config_of(NUM_CLASSES=2, IMAGE_MIN_DIM=64, IMAGE_MAX_DIM=64), set()
     for seed in range(8):
         rng = np.random.default_rng(seed)
         with pytest.warns(FutureWarning, match="augmentation"):

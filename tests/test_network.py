@@ -8,7 +8,7 @@ from mrcnn.config import Config
 from mrcnn.layers import PureLayer
 from mrcnn.network import ResNetStyle, build_backbone, build_graphs, resnet_graph
 from mrcnn.network.named_weights import named_weights
-from mrcnn.settings import Settings
+from mrcnn.settings import Settings, Trunk
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_callable_backbone_of_wrong_stride_is_refused():
         return [*tiny_backbone(input_image)[1:], tiny_backbone(input_image)[4]]
 
     with pytest.raises(ValueError, match=r"C2 of shape .* expected stride 4"):
-        build_backbone(backbone, keras.Input((64, 64, 3)), None, ResNetStyle())
+        build_backbone(keras.Input((64, 64, 3)), Trunk(backbone=backbone), ResNetStyle())
 
 
 def test_callable_backbone_of_wrong_length_is_refused():
@@ -85,7 +85,7 @@ def test_callable_backbone_of_wrong_length_is_refused():
         return tiny_backbone(input_image)[1:]
 
     with pytest.raises(ValueError, match="returned 4 feature maps; expected"):
-        build_backbone(backbone, keras.Input((64, 64, 3)), None, ResNetStyle())
+        build_backbone(keras.Input((64, 64, 3)), Trunk(backbone=backbone), ResNetStyle())
 
 
 @pytest.mark.parametrize("mode", ["none", "pad64", "crop"])

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from torch_files import write_detectron2_pkl, write_legacy_pth, write_zip_pth
 
-from mrcnn.files import read_arrays
+from mrcnn.files.reading import read_arrays
 
 ARRAYS = {
     "conv.weight": np.arange(6, dtype="f4").reshape(2, 3),

@@ -1,5 +1,7 @@
 """The total loss by hand, and the checkpoint callback."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -74,7 +76,7 @@ def test_checkpoint_counts_epochs_from_one():
 
 
 def test_decay_by_half_the_squares(model):
-    model.decay_by_size = False
+    model.settings = dataclasses.replace(model.settings, decay_by_size=False)
     outputs = [ops.convert_to_tensor(4.0), ops.convert_to_tensor(6.0)]
     # 11; kernel 1 + 4 + 9 + 16 = 30, bias 1 + 9 = 10: 0.1 * (30 + 10) / 2 = 2.
     assert float(model.compute_loss(y_pred=outputs)) == pytest.approx(13.0)
@@ -82,7 +84,7 @@ def test_decay_by_half_the_squares(model):
 
 def test_gradient_of_half_the_squares_is_the_weight(model):
     # As `test_a_step_descends_the_total`: 20 + 0.1 * 1 and 5 + 0.1 * 2, rate 0.1.
-    model.decay_by_size = False
+    model.settings = dataclasses.replace(model.settings, decay_by_size=False)
     model.compile(keras.optimizers.SGD(0.1))
     model.train_on_batch(np.array([[1.0, 0.0]]), return_dict=True)
     kernel = model.get_layer("dense").get_weights()[0]
@@ -91,13 +93,12 @@ def test_gradient_of_half_the_squares_is_the_weight(model):
     assert kernel[1].tolist() == pytest.approx([3 - 0.03, 4 - 0.04])
 
 
-def test_decay_by_size_is_an_argument():
+def test_decay_by_half_the_squares_is_a_setting():
     inputs = keras.Input((2,), name="x")
     hidden = keras.layers.Dense(2, name="dense")(inputs)
     first, second = Halves()(hidden)
-    parts = ([inputs], [hidden], {"a": first, "b": second}, {"a": 1.0, "b": 1.0}, 0.1)
-    assert TrainingModel(*parts).decay_by_size is True
-    model = TrainingModel(*parts, decay_by_size=False)
+    settings = Losses(weights={"a": 1.0, "b": 1.0}, weight_decay=0.1, decay_by_size=False)
+    model = TrainingModel([inputs], [first, second], losses=["a", "b"], settings=settings)
     model.get_layer("dense").set_weights([np.full((2, 2), 2.0), np.zeros(2)])
     # 0.1 * (4 * 4) / 2 = 0.8
     outputs = [ops.convert_to_tensor(0.0), ops.convert_to_tensor(0.0)]

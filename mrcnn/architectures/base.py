@@ -205,7 +205,9 @@ class DetectionModel(Inspection):
         """What `fit` takes for a generator."""
         sizes_vary = self.settings.image.resize_mode not in ("square", "crop")
         if sizes_vary and keras.backend.backend() == "tensorflow":
-            return to_tf_dataset(generator, self.keras_model.inputs)
+            model = self.keras_model
+            inputs = [x for x in model.inputs if not model.get_layer(x.name).optional]
+            return to_tf_dataset(generator, inputs)
         return generator
 
     def _callbacks(self):

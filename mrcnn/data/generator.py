@@ -65,8 +65,6 @@ class DataGenerator(keras.utils.PyDataset):
     >>> (inputs,) = generator[0]  # doctest: +SKIP
     """
 
-    empty_inputs = ()  # names of inputs that every batch has none of, for a subclass
-
     def __init__(
         self,
         dataset,

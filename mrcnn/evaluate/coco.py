@@ -1,16 +1,14 @@
 """COCO evaluation of any `Dataset`: the 12 numbers of pycocotools for boxes and for masks.
 
 Ground truth and detections are compared at the size of the original image. Only run-length codes
-are kept, so that memory holds the masks of one image at a time.
+are kept, so that memory holds the masks of one image at a time. pycocotools is imported where it
+is used: it brings matplotlib, which models and data do not need.
 """
 
 import contextlib
 import io
 
 import numpy as np
-from pycocotools import mask as mask_utils
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 IOU_TYPES = ("bbox", "segm")
 AREAS = {"s": 1, "m": 2, "l": 3}  # positions in COCOeval's areaRng; 0 is all sizes
@@ -84,6 +82,8 @@ def accumulate(ground_truth, results, iou_type, max_detections=100):
         The accumulated `COCOeval`, for `summarize`; with `max_detections=100` its own
         `summarize()` prints COCO's 12 lines.
     """
+    from pycocotools.cocoeval import COCOeval
+
     known = {image["id"] for image in ground_truth["images"]}
     unknown = sorted({result["image_id"] for result in results} - known)
     if unknown:
@@ -156,6 +156,8 @@ def _categories(dataset):
 
 def _add_image(truth, dataset, image_id, shape):
     """Appends one image and its annotations to a ground truth in COCO's format."""
+    from pycocotools import mask as mask_utils
+
     height, width = shape[:2]
     masks, class_ids = dataset.load_mask(image_id)
     if len(class_ids) and masks.shape != (height, width, len(class_ids)):
@@ -182,6 +184,8 @@ def _add_image(truth, dataset, image_id, shape):
 
 def _encode(mask):
     """Returns the compressed run-length code of a [H, W] mask, ready for JSON."""
+    from pycocotools import mask as mask_utils
+
     code = mask_utils.encode(np.asfortranarray(mask, np.uint8))
     return {"size": code["size"], "counts": code["counts"].decode("ascii")}
 
@@ -191,6 +195,8 @@ def _with_areas(results, iou_type):
 
     The area, by which detections count as small, medium or large, is that of the box or the mask.
     """
+    from pycocotools import mask as mask_utils
+
     key = "bbox" if iou_type == "bbox" else "segmentation"
     annotations = []
     for i, result in enumerate(results):
@@ -202,6 +208,8 @@ def _with_areas(results, iou_type):
 
 def _index(ground_truth, annotations):
     """Returns a COCO object over copies of the annotations, which COCOeval modifies."""
+    from pycocotools.coco import COCO
+
     coco = COCO()
     coco.dataset = {**ground_truth, "annotations": [dict(each) for each in annotations]}
     coco.createIndex()

@@ -2,12 +2,9 @@
 
 import warnings
 
-import numpy as np
-
 from mrcnn.augment.steps import Compose, FlipLeftRight
 from mrcnn.data import dataset, generator, ground_truth
 from mrcnn.data.augmentation import as_callable
-from mrcnn.matterport.keras_model import RPN_TARGETS
 
 
 class Dataset(dataset.Dataset):
@@ -21,15 +18,13 @@ class Dataset(dataset.Dataset):
 
 
 class DataGenerator(generator.DataGenerator):
-    """Batches for `keras_model`; see `mrcnn.data.DataGenerator`.
+    """`mrcnn.data.DataGenerator`, whose batches `keras_model` takes.
 
     Args:
         random_rois, detection_targets: refused unless off: what they ask for,
             `mrcnn.model.data_generator` yields.
         augment: deprecated, flips images at random.
     """
-
-    empty_inputs = tuple(RPN_TARGETS)
 
     def __init__(
         self,
@@ -52,17 +47,6 @@ class DataGenerator(generator.DataGenerator):
         if augment:
             augmentation = flip_first(augmentation)
         super().__init__(dataset, config, shuffle, augmentation, **kwargs)
-
-    def __getitem__(self, index):
-        (inputs,) = super().__getitem__(index)
-        size = len(inputs["input_image"])
-        targets = {
-            name: np.zeros((size, 0, width), np.int32 if width == 1 else np.float32)
-            for name, width in RPN_TARGETS.items()
-        }
-        # In matterport's order: after the images and their metas.
-        first = {name: inputs.pop(name) for name in ("input_image", "input_image_meta")}
-        return ({**first, **targets, **inputs},)
 
 
 def load_image_gt(

@@ -14,9 +14,6 @@ from mrcnn.network import mask_rcnn
 from mrcnn.network.training_model import NamedWeightsModel, TrainingModel
 from mrcnn.ops.targets import given_rpn_targets
 
-# Given RPN targets of no anchors: the network computes them.
-RPN_TARGETS = {"input_rpn_match": 1, "input_rpn_bbox": 4}
-
 
 def inference_graph(settings, trunk, heads):
     """Given anchors, every stage's result, masks of every class: 3 inputs, 7 outputs."""
@@ -32,17 +29,17 @@ def inference_graph(settings, trunk, heads):
 
 
 def training_graph(settings, trunk, heads):
-    """With RPN targets among the inputs: 7 inputs, 14 outputs.
+    """With RPN targets among the inputs, which may be left out: 7 inputs, 14 outputs.
 
     Its masks are those of the ROIs that may be positive.
     """
-    given = {
-        "input_rpn_match": keras.Input((None, 1), dtype="int32", name="input_rpn_match"),
-        "input_rpn_bbox": keras.Input((None, 4), name="input_rpn_bbox"),
-    }
+    given = [
+        keras.Input((None, 1), dtype="int32", name="input_rpn_match", optional=True),
+        keras.Input((None, 4), name="input_rpn_bbox", optional=True),
+    ]
     gt = mask_rcnn.ground_truth_inputs(settings)
     anchor_targets = GivenAnchorTargetLayer(settings.anchor_targets, name="rpn_targets")(
-        trunk["anchors"]["pixels"], gt["input_gt_class_ids"], gt["input_gt_boxes"], *given.values()
+        trunk["anchors"]["pixels"], gt["input_gt_class_ids"], gt["input_gt_boxes"], *given
     )
     stages = mask_rcnn.training_stages(settings, trunk, heads, gt, anchor_targets)
     outputs = [trunk["rpn_class_logits"], trunk["rpn_class"], trunk["rpn_bbox"]]
@@ -53,7 +50,7 @@ def training_graph(settings, trunk, heads):
     outputs += [stages["proposals"], rois]
     losses = stages["losses"]
     return MatterportTrainingModel(
-        [trunk["input_image"], trunk["input_image_meta"], *given.values(), *gt.values()],
+        [trunk["input_image"], trunk["input_image_meta"], *given, *gt.values()],
         [*outputs, *losses.values()],
         name="mask_rcnn",
         losses=list(losses),
@@ -63,20 +60,30 @@ def training_graph(settings, trunk, heads):
 
 @keras.saving.register_keras_serializable("mrcnn.matterport")
 class GivenAnchorTargetLayer(AnchorTargetLayer):
-    """Computes the RPN's targets, or lays out given ones: those of no anchors are not given."""
+    """Lays out given RPN targets, or computes them."""
 
-    def call(self, anchors, gt_class_ids, gt_boxes, rpn_match, rpn_bbox):
-        if rpn_match.shape[1] != 0:
-            return given_rpn_targets(rpn_match, rpn_bbox, self.settings.num_anchors)
-        return super().call(anchors, gt_class_ids, gt_boxes)
+    def call(self, anchors, gt_class_ids, gt_boxes, rpn_match=None, rpn_bbox=None):
+        if rpn_match is None:
+            return super().call(anchors, gt_class_ids, gt_boxes)
+        return given_rpn_targets(rpn_match, rpn_bbox, self.settings.num_anchors)
 
 
 @keras.saving.register_keras_serializable("mrcnn.matterport")
 class MatterportTrainingModel(TrainingModel):
-    """A `TrainingModel` that takes the generators of matterport's scripts."""
+    """A `TrainingModel` that takes the generators of matterport's scripts, and this library's."""
 
     def __init__(self, inputs, outputs, name=None, *, losses, settings, **kwargs):
         super().__init__(inputs, outputs, name, losses=losses, settings=settings, **kwargs)
+
+    def __call__(self, inputs, *args, **kwargs):
+        return super().__call__(self._as_list(inputs), *args, **kwargs)
+
+    def call(self, inputs, training=None, mask=None):
+        return super().call(self._as_list(inputs), training, mask)
+
+    def _as_list(self, inputs):
+        # Keras takes None for an optional input in a list, but no dict without it.
+        return [inputs.get(x.name) for x in self.inputs] if isinstance(inputs, dict) else inputs
 
     def fit(self, x=None, *args, validation_data=None, **kwargs):
         """As Keras's; the batches of a generator may be matterport's (inputs, outputs) lists."""

@@ -23,7 +23,7 @@ def fold_batch_norm(model):
         model: functional `keras.Model`.
 
     Returns:
-        `keras.Model` of new inputs, whose other layers are those of `model`.
+        `keras.Model` whose inputs and other layers are those of `model`.
     """
     convs = {}  # id of the features that a convolution returned: (convolution, what it was given)
     folded = {}  # (convolution, BatchNorm), by name: heads are applied more than once
@@ -41,7 +41,7 @@ def fold_batch_norm(model):
         return result
 
     plain = keras.Model(model.input, model.output, name=model.name)
-    return keras.models.clone_model(plain, clone_function=lambda x: x, call_function=call)
+    return keras.models.clone_model(plain, model.input, lambda x: x, call)
 
 
 def is_norm(layer):

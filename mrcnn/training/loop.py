@@ -21,7 +21,7 @@ def to_tf_dataset(generator, inputs):
 
     Args:
         generator: `DataGenerator`.
-        inputs: list of the model's symbolic inputs.
+        inputs: list of the symbolic inputs that it has data for.
     """
     import tensorflow as tf
 
@@ -33,8 +33,6 @@ def to_tf_dataset(generator, inputs):
             yield generator[index]
 
     spec = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs}
-    for name in generator.empty_inputs:  # that there are none shapes the graph
-        spec[name] = tf.TensorSpec((None, 0, spec[name].shape[-1]), spec[name].dtype)
     dataset = tf.data.Dataset.from_generator(batches, output_signature=(spec,))
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(generator)))
     return dataset.prefetch(tf.data.AUTOTUNE)
