@@ -221,12 +221,12 @@ class DetectionModel(Inspection):
 
     def compile(self, learning_rate, momentum):
         """Prepares training by SGD with the gradients' global norm clipped."""
-        self.keras_model.compile(
-            keras.optimizers.SGD(
-                learning_rate, momentum, global_clipnorm=self.config.GRADIENT_CLIP_NORM
-            ),
-            jit_compile=self._jit_compile,
+        optimizer = keras.optimizers.SGD(
+            learning_rate, momentum, global_clipnorm=self.config.GRADIENT_CLIP_NORM
         )
+        # Now: variables that the first step makes have TensorFlow trace it twice.
+        optimizer.build(self.keras_model.trainable_variables)
+        self.keras_model.compile(optimizer, jit_compile=self._jit_compile)
 
     def set_trainable(self, layer_regex, keras_model=None, indent=0, verbose=1):
         """Makes the layers whose whole name matches trainable, and no others.
