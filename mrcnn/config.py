@@ -280,6 +280,8 @@ class Config:
     def _model_problems(self):
         if not self.NAME or not isinstance(self.NAME, str):
             yield f"NAME is {self.NAME!r}; set a short name, it names logs and checkpoints"
+        elif set(self.NAME) & set("/\\{}:"):
+            yield f"NAME is {self.NAME!r}; it names files and folders: leave out / \\ : {{ and }}"
         if not isinstance(self.NUM_CLASSES, numbers.Integral) or self.NUM_CLASSES < 2:
             yield f"NUM_CLASSES is {self.NUM_CLASSES!r}; count background too: 1 + your classes"
         for key in ("DETECTION_MIN_CONFIDENCE", "DETECTION_NMS_THRESHOLD", "RPN_NMS_THRESHOLD"):

@@ -329,6 +329,14 @@ class Runtime(Stage):
     clip_norm: float = key("GRADIENT_CLIP_NORM")
 
 
+def check_config(config):
+    """Raises TypeError unless `config` is a `Config`: for a class it says what to write."""
+    if isinstance(config, type):
+        raise TypeError(f"config is the class {config.__name__}; pass {config.__name__}()")
+    if not hasattr(config, "IMAGE_RESIZE_MODE"):
+        raise TypeError(f"config is a {type(config).__name__}; expected a mrcnn.config.Config")
+
+
 @stage
 class Settings:
     """The settings of every stage.
@@ -361,6 +369,7 @@ class Settings:
         """Reads a `Config`; settings are returned as they are, so that callers may pass either."""
         if isinstance(config, cls):
             return config
+        check_config(config)
         training = {
             "proposal_count": int(config.POST_NMS_ROIS_TRAINING),
             "pre_nms_limit": int(config.PRE_NMS_LIMIT_TRAINING or config.PRE_NMS_LIMIT),

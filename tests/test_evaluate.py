@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
+from mrcnn.data import Dataset
 from mrcnn.evaluate import coco as evaluate
 
 DATA = os.environ.get("MRCNN_DATA")
@@ -28,14 +29,17 @@ def detection(*found, size=20):
     }
 
 
-class Pictures:
-    """The part of `Dataset` that evaluation uses; an image is a list of (box, class_id)."""
-
-    class_names = ("BG", "cat", "dog")
+class Pictures(Dataset):
+    """Cats and dogs; an image is a list of (box, class_id)."""
 
     def __init__(self, *images, size=20):
+        super().__init__()
         self.images, self.size = images, size
-        self.image_ids = np.arange(len(images))
+        self.add_class("test", 1, "cat")
+        self.add_class("test", 2, "dog")
+        for number in range(len(images)):
+            self.add_image("test", number, f"{number}.png")
+        self.prepare()
 
     def load_image(self, image_id):
         return np.zeros((self.size, self.size, 3), np.uint8)
@@ -143,9 +147,43 @@ def test_empty_detections_and_empty_ground_truth():
     nothing = detection()
     scores = evaluate.evaluate(Oracle(nothing), Pictures([(A, 1)]))
     assert scores["bbox"]["AP"] == scores["segm"]["AR100"] == 0
-    scores = evaluate.evaluate(Oracle(detection((A, 1, 0.9))), Pictures([]))
+    with pytest.warns(UserWarning, match="nothing to find: 1 images without an object"):
+        scores = evaluate.evaluate(Oracle(detection((A, 1, 0.9))), Pictures([]))
     assert np.isnan(list(scores["segm"].values())).all()
-    assert np.isnan(evaluate.evaluate(Oracle(), Pictures())["bbox"]["AP"])
+    with pytest.warns(UserWarning, match="nothing to find: 0 images"):
+        assert np.isnan(evaluate.evaluate(Oracle(), Pictures())["bbox"]["AP"])
+
+
+@pytest.mark.parametrize("one", [True, np.uint8(255), np.uint16(256), np.int32(26112), 0.5])
+def test_masks_of_0_and_any_other_value_count_as_in_training(one):
+    dataset = Pictures([(A, 1)])
+    dataset.load_mask = lambda image_id: (square(*A)[..., None] * one, np.ones(1))
+    assert evaluate.evaluate(Oracle(detection((A, 1, 0.9))), dataset)["segm"]["AP"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("masks", "class_id", "words"),
+    [
+        (square(*A) * 0.6 + 0.1, 1, "expected masks of bool, or of 0 and one other value"),
+        (square(*A), 5, r"expected class ids from 1 to 2 .* received \[5\]"),
+        (square(*A), 0, r"received \[0\]"),
+    ],
+)
+def test_what_training_refuses_is_refused_by_image(masks, class_id, words):
+    dataset = Pictures([(A, 1)])
+    dataset.load_mask = lambda image_id: (masks[..., None], np.array([class_id]))
+    with pytest.raises(ValueError, match=rf"Image 0 \(0.png\), load_mask: {words}"):
+        evaluate.evaluate(Oracle(detection((A, 1, 0.9))), dataset)
+
+
+def test_swapped_arguments_are_told():
+    dataset, model = Pictures([(A, 1)]), Oracle()
+    with pytest.raises(TypeError, match=r"is a Pictures, .* \(model, dataset\) in this order"):
+        evaluate.evaluate(dataset, model)
+    with pytest.raises(TypeError, match=r"dataset is a Oracle; expected a mrcnn\.data"):
+        evaluate.evaluate(model, model)
+    with pytest.raises(TypeError, match="dataset is the class Pictures; pass an instance"):
+        evaluate.evaluate(model, Pictures)
 
 
 def test_image_ids_select():
@@ -176,7 +214,7 @@ def test_masks_without_a_pixel_are_left_out():
 def test_mask_of_another_size_names_the_image():
     dataset = Pictures([(A, 1)])
     dataset.load_image = lambda image_id: np.zeros((5, 20, 3), np.uint8)
-    with pytest.raises(ValueError, match=r"Image 0: expected masks \(5, 20, 1\)"):
+    with pytest.raises(ValueError, match=r"Image 0 .*: expected masks \[5, 20, N\]"):
         evaluate.coco_ground_truth(dataset)
 
 

@@ -1,13 +1,17 @@
 """`MaskRCNN` as its users see it: detect, train, go on, fail well."""
 
 import os
+import time
 import warnings
+from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from tiny import TinyConfig, shapes
 
-from mrcnn.model import MaskRCNN
+from mrcnn.data.shapes import ShapesDataset
+from mrcnn.model import MaskRCNN, load_image_gt
 from mrcnn.network.named_weights import named_weights
 
 
@@ -137,6 +141,32 @@ def test_bad_image_is_named_by_its_place(detector, picture, image, words):
 def test_bare_image_is_told_to_be_a_list(detector, picture):
     with pytest.raises(ValueError, match=r"pass a list: detect\(\[image\]\)"):
         detector.detect(picture)
+
+
+def test_what_is_no_list_of_images_is_told(detector):
+    with pytest.raises(ValueError, match=r"images is None; .*imread\(path\)"):
+        detector.detect(None)
+    with pytest.raises(ValueError, match=r"images is 'a.png'; .*imread\(path\)"):
+        detector.detect("a.png")
+    with pytest.raises(ValueError, match=r"a generator and has no length; pass list\(images\)"):
+        detector.detect(image for image in ())
+
+
+def test_a_stream_of_results_holds_one_batch_of_images(detector, picture):
+    taken = []
+
+    def camera():
+        for number in range(5):
+            taken.append(number)
+            yield np.roll(picture, number, 0)
+
+    results = detector.detect(camera(), stream=True)
+    assert not taken
+    first = next(results)
+    assert taken == [0, 1]  # IMAGES_PER_GPU = 2
+    expected = detector.detect([np.roll(picture, number, 0) for number in range(5)])
+    for one, other in zip([first, *results], expected, strict=True):
+        assert_same(one, other)
 
 
 def test_verbose_prints_what_goes_in_and_out(detector, picture, capsys):
@@ -379,6 +409,112 @@ def test_loss_weight_zero_switches_a_loss_off(tmp_path):
         np.testing.assert_array_equal(after[name], before[name], err_msg=name)
 
 
+class Annotated(ShapesDataset):
+    """Pictures whose annotations are those of other pictures: there are none."""
+
+    def load_mask(self, image_id):
+        masks, class_ids = super().load_mask(image_id)
+        return masks[:, :, :0], class_ids[:0]
+
+
+def pictures(kind, count):
+    dataset = kind()
+    dataset.load_shapes(count, 64, 64)
+    dataset.prepare()
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("validation", "error", "words"),
+    [
+        (pictures(Annotated, 3), ValueError, "an object in at least one image.* of this subset"),
+        (pictures(ShapesDataset, 0), ValueError, "at least one image, received an empty data set"),
+        (ShapesDataset(), ValueError, "Expected a prepared data set"),
+        (TinyConfig(), TypeError, "dataset is a TinyConfig; expected a mrcnn.data.Dataset"),
+        (ShapesDataset, TypeError, "dataset is the class ShapesDataset; pass an instance of it"),
+    ],
+)
+def test_validation_is_looked_at_before_the_first_step(tmp_path, validation, error, words):
+    model, steps = tiny(tmp_path / "logs", "training"), []
+    count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: steps.append(1))
+    with pytest.raises(error, match=f"^validation: .*{words}"):
+        model.train(shapes(), validation, 0.01, 1, "heads", custom_callbacks=[count])
+    assert not steps and not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"epochs": 1.5}, ValueError, "epochs is 1.5; expected a whole number"),
+        ({"layers": None}, ValueError, "layers is None; expected one of .*'heads'.* or a regular"),
+        ({"train_dataset": TinyConfig()}, TypeError, "^dataset is a TinyConfig; expected a mrcnn"),
+        ({"train_dataset": ShapesDataset}, TypeError, "^dataset is the class ShapesDataset"),
+    ],
+)
+def test_arguments_that_cannot_be_meant(trained, changes, error, words):
+    model = trained["model"]
+    arguments = {"train_dataset": shapes(), "val_dataset": None, "learning_rate": 0.01}
+    arguments |= {"epochs": 9, "layers": "all"} | changes
+    with pytest.raises(error, match=words):
+        model.train(**arguments)
+
+
+@pytest.mark.parametrize("config", [TinyConfig, "TinyConfig", shapes()])
+def test_what_is_no_config_is_told(tmp_path, config):
+    is_class = config is TinyConfig
+    words = (
+        r"the class TinyConfig; pass TinyConfig\(\)" if is_class else r"; expected a mrcnn.config"
+    )
+    with pytest.raises(TypeError, match=f"^config is .*{words}"):
+        MaskRCNN("inference", config, tmp_path)
+    with pytest.raises(TypeError, match=f"^config is .*{words}"):
+        load_image_gt(shapes(), config, 0)
+
+
+def test_epoch_is_what_was_trained(tmp_path):
+    def stop(epoch, logs):
+        model.keras_model.stop_training = True  # as EarlyStopping does
+
+    def interrupt(epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    model = tiny(tmp_path, "training")
+    callback = keras.callbacks.LambdaCallback
+    model.train(shapes(), None, 0.01, 5, "heads", custom_callbacks=[callback(on_epoch_end=stop)])
+    assert model.epoch == 1
+    with pytest.raises(KeyboardInterrupt):
+        interrupts = [callback(on_epoch_begin=interrupt)]
+        model.train(shapes(), None, 0.01, 5, "heads", custom_callbacks=interrupts)
+    assert model.epoch == 2
+    before = Path(model.find_last()).read_bytes()
+    assert model.train(shapes(), None, 0.01, 3, "heads").epoch == [2]
+    files = sorted(name for name in os.listdir(model.log_dir) if name.endswith(".h5"))
+    assert files == [f"mask_rcnn_tiny_000{epoch}.h5" for epoch in (1, 2, 3)]
+    assert Path(model.checkpoint_path.format(epoch=2)).read_bytes() == before
+    model.epoch = 0  # counts anew: in another folder
+    model.train(shapes(), None, 0.01, 1, "heads")
+    assert len(os.listdir(tmp_path)) == 2
+
+
+def test_a_second_stage_of_the_same_layers_goes_on_with_the_traced_step(tmp_path):
+    model = tiny(tmp_path, "training")
+    model.train(shapes(), shapes(2), 0.01, 1, "heads")
+    step, start = model.keras_model.train_function, arrays(model)
+    model.train(shapes(), shapes(2), 0.003, 2, "heads")
+    assert model.keras_model.train_function is step
+    again = arrays(model)
+    for name, weight in named_weights(model.keras_model).items():
+        weight.assign(start[name])
+    model.epoch, model._step = 1, (None, None)  # the same epoch by a step traced anew
+    model.train(shapes(), shapes(2), 0.003, 2, "heads")
+    assert model.keras_model.train_function is not step
+    assert all(np.array_equal(again[name], array) for name, array in arrays(model).items())
+    step = model.keras_model.train_function
+    model.train(shapes(), None, 0.003, 3, "all")
+    assert model.keras_model.train_function is not step
+
+
 def test_inference_model_does_not_train(tmp_path):
     with pytest.raises(ValueError, match=r'use MaskRCNN\("training"'):
         tiny(tmp_path).train(shapes(), None, 0.01, 1, layers="all")
@@ -440,4 +576,48 @@ def test_checkpoint_of_another_experiment_starts_at_epoch_0(tmp_path):
 def test_two_runs_in_one_minute_have_two_folders(tmp_path):
     first = tiny(tmp_path)
     os.makedirs(first.log_dir)
-    assert tiny(tmp_path).log_dir != first.log_dir
+    second = tiny(tmp_path)
+    os.makedirs(second.log_dir)
+    assert second.log_dir in (f"{first.log_dir}-2", first.log_dir[:-4] + second.log_dir[-4:])
+    now = time.localtime()
+    assert os.path.basename(second.log_dir)[4:17] <= time.strftime("%Y%m%dT%H%M", now)
+
+
+def test_newest_run_and_checkpoint_by_number_not_by_text(tmp_path):
+    model = tiny(tmp_path)
+    for path in (
+        "tiny20260101T0000/mask_rcnn_tiny_0003.h5",
+        "tiny20260101T0000-2/mask_rcnn_tiny_0001.h5",
+        "tiny20260101T0000-10/mask_rcnn_tiny_9999.h5",
+        "tiny20260101T0000-10/mask_rcnn_tiny_10000.h5",
+    ):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    last = model.find_last()
+    assert last.endswith("tiny20260101T0000-10/mask_rcnn_tiny_10000.h5")
+    model.set_log_dir(str(last))
+    assert model.epoch == 10000
+    assert model.log_dir == str(tmp_path / "tiny20260101T0000-10")
+    assert model.checkpoint_path.format(epoch=10001).endswith("mask_rcnn_tiny_10001.h5")
+
+
+def test_two_runs_that_start_at_once_write_to_two_folders(tmp_path):
+    first, second = tiny(tmp_path), tiny(tmp_path)
+    second.log_dir = first.log_dir
+    first._open_run()
+    second._open_run()
+    assert first.log_dir != second.log_dir and os.path.isdir(second.log_dir)
+    folder, first.epoch = first.log_dir, 1
+    first._open_run()
+    assert first.log_dir == folder
+
+
+def test_names_with_blanks_are_found_and_with_slashes_refused(tmp_path):
+    model = tiny(tmp_path, NAME="My cells (2)")
+    path = model.checkpoint_path.format(epoch=2)
+    os.makedirs(model.log_dir)
+    Path(path).touch()
+    assert tiny(tmp_path, NAME="My cells (2)").find_last() == path
+    for name in ("cells/2026", "cells\\2026", "{cells}", "c:cells"):
+        with pytest.raises(ValueError, match=r"NAME is .* it names files and folders: leave out"):
+            tiny(tmp_path, NAME=name)

@@ -9,20 +9,24 @@ import numpy as np
 
 from mrcnn.data.generator import DataGenerator
 from mrcnn.files.hdf5 import read_attribute
-from mrcnn.files.reading import read_arrays
+from mrcnn.files.reading import is_saved_model, read_arrays
 from mrcnn.inference.detector import Detector
 from mrcnn.inference.inspection import Inspection
 from mrcnn.inference.log import log
-from mrcnn.network.named_weights import save_weights
-from mrcnn.settings import Settings
+from mrcnn.network.named_weights import read_saved_model, save_weights
+from mrcnn.settings import Settings, check_config
 from mrcnn.training.callbacks import Checkpoint, DataWait
 from mrcnn.training.freezing import LAYER_GROUPS, set_trainable
-from mrcnn.training.loop import make_deterministic, to_tf_dataset
+from mrcnn.training.loop import make_deterministic, restart, to_tf_dataset
 from mrcnn.training.runs import last_checkpoint, new_run, run_of
 from mrcnn.weights.fetching import fetch
 from mrcnn.weights.loading import load_state_dict, summarize
 from mrcnn.weights.registry import released_epsilon, resolve
 from mrcnn.weights.sources import guess_source
+
+_EXPECTED_LAYERS = (
+    f"expected one of {list(LAYER_GROUPS)} or a regular expression of names such as 'mrcnn_.*'"
+)
 
 
 class DetectionModel(Inspection):
@@ -51,9 +55,12 @@ class DetectionModel(Inspection):
     unmold = None
     generator_type = DataGenerator
 
+    _step = None, None  # what `compile` prepared last, and its optimizer
+
     def __init__(self, mode, config, model_dir):
         if mode not in ("training", "inference"):
             raise ValueError(f'mode is {mode!r}; expected "training" or "inference"')
+        check_config(config)
         config.validate()
         self.mode, self.config, self.model_dir = mode, config, os.fspath(model_dir)
         if config.SEED is not None:
@@ -80,9 +87,10 @@ class DetectionModel(Inspection):
         """Finds the objects in images of any number and any sizes. Threads may call it at once.
 
         Args:
-            images: list of arrays [H, W, C], [H, W] or a stack of them [B, H, W, C]. uint8 as it
-                is; uint16 scaled from its full range to 0..255; floats on the scale of 0..255. Grey
-                images are repeated into three channels, alpha is dropped.
+            images: list of arrays [H, W, C] or [H, W]; one array [B, H, W, C] is taken as the list
+                of its B images. uint8 as it is; uint16 scaled from its full range to 0..255; floats
+                on the scale of 0..255. Grey images are repeated into three channels, alpha is
+                dropped.
             verbose: 1 prints the shapes and ranges of what goes in and comes out.
             stream: bool; True takes any iterable and returns a generator of the results, which
                 keeps the images of one batch only in memory.
@@ -103,7 +111,14 @@ class DetectionModel(Inspection):
                 f"images is {images!r}; expected a list of arrays [H, W, C]: "
                 "detect([skimage.io.imread(path)])"
             )
-        return self.detector.stream(images) if stream else self.detector.detect(images, verbose)
+        if stream:
+            return self.detector.stream(images)
+        if not hasattr(images, "__len__"):
+            raise ValueError(
+                f"images is a {type(images).__name__} and has no length; pass list(images), or "
+                "stream=True for results one by one"
+            )
+        return self.detector.detect(images, verbose)
 
     def detect_molded(self, molded_images, image_metas, verbose=0):
         """As `detect`, for what `mold_inputs` or a data generator returned.
@@ -137,7 +152,8 @@ class DetectionModel(Inspection):
             train_dataset: a prepared `Dataset`.
             val_dataset: a prepared `Dataset`, or None.
             learning_rate: float, or a `keras.optimizers.schedules.LearningRateSchedule`.
-            epochs: int, the total to reach: a model at epoch 20 trains 20 more for 40.
+            epochs: int, the total to reach: a model at epoch 20 trains 20 more for 40. What it
+                did reach is `epoch`, also after an interruption: the same call then goes on.
             layers: "heads", "3+", "4+", "5+", "all" or a regular expression of layer names.
             augmentation: None; a callable `(image, masks) -> (image, masks)`; an imgaug
                 augmenter, an albumentations transform or a Keras layer: see `mrcnn.augment`.
@@ -149,11 +165,15 @@ class DetectionModel(Inspection):
 
         Raises:
             ValueError: an inference model, a data set that cannot be used, a pattern without
-                layers.
+                layers. The first batch of the validation is looked at before the first step.
         """
         if self.mode != "training":
             name = type(self).__name__
             raise ValueError(f'this model was built for inference; use {name}("training", ...)')
+        if epochs != int(epochs):
+            raise ValueError(f"epochs is {epochs!r}; expected a whole number")
+        if not isinstance(layers, str):
+            raise ValueError(f"layers is {layers!r}; {_EXPECTED_LAYERS}")
         if epochs <= self.epoch:
             warnings.warn(
                 f"nothing to train: epochs={epochs} is the total and the weights have "
@@ -170,23 +190,20 @@ class DetectionModel(Inspection):
             no_augmentation_sources=no_augmentation_sources,
         )
         train_generator.epoch = self.epoch
-        val_generator = None
-        if val_dataset is not None:
-            val_generator = self.generator_type(val_dataset, config, shuffle=False)
-            count = len(val_generator)
-            val_generator.steps = min(int(config.VALIDATION_STEPS or count), count)
-
+        val_generator = None if val_dataset is None else self._validation(val_dataset)
         self.set_trainable(LAYER_GROUPS.get(layers, layers), verbose=0)
         self.compile(learning_rate, config.LEARNING_MOMENTUM)
+        self._open_run()
         log(f"\nTraining {layers!r} from epoch {self.epoch} to {epochs}: {self.checkpoint_path}")
         try:
             history = self.keras_model.fit(
                 self._batches(train_generator),
                 initial_epoch=self.epoch,
-                epochs=epochs,
+                epochs=int(epochs),
                 validation_data=None if val_generator is None else self._batches(val_generator),
                 shuffle=False,  # the generator shuffles
                 callbacks=[
+                    keras.callbacks.LambdaCallback(on_epoch_end=self._count_epoch),
                     DataWait(train_generator),  # before those that read the epoch's log
                     *self._callbacks(),
                     *(custom_callbacks or []),
@@ -198,8 +215,30 @@ class DetectionModel(Inspection):
                 if generator.error is not None:
                     raise generator.error from generator.error.__cause__
             raise
-        self.epoch = epochs
         return history
+
+    def _validation(self, dataset):
+        """Batches of the validation, of which the first was made: what it raises says so."""
+        try:
+            generator = self.generator_type(dataset, self.config, shuffle=False)
+            count = len(generator)
+            generator.steps = min(int(self.config.VALIDATION_STEPS or count), count)
+            generator[0]
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise type(error)(f"validation: {error}") from error
+        return generator
+
+    def _open_run(self):
+        """Makes `log_dir`. Two runs that start at once, or a second from epoch 0, have two."""
+        while self.epoch == 0:
+            try:
+                return os.makedirs(self.log_dir)
+            except FileExistsError:
+                self.set_log_dir()
+        return os.makedirs(self.log_dir, exist_ok=True)
+
+    def _count_epoch(self, epoch, logs):
+        self.epoch = epoch + 1
 
     def _batches(self, generator):
         """What `fit` takes for a generator."""
@@ -211,7 +250,6 @@ class DetectionModel(Inspection):
         return generator
 
     def _callbacks(self):
-        os.makedirs(self.log_dir, exist_ok=True)
         callbacks = [Checkpoint(self.save_weights, self.checkpoint_path)]
         if all(map(importlib.util.find_spec, ("tensorflow", "tensorboard"))):
             board = keras.callbacks.TensorBoard(self.log_dir, write_graph=False)
@@ -220,13 +258,27 @@ class DetectionModel(Inspection):
         return callbacks
 
     def compile(self, learning_rate, momentum):
-        """Prepares training by SGD with the gradients' global norm clipped."""
-        optimizer = keras.optimizers.SGD(
-            learning_rate, momentum, global_clipnorm=self.config.GRADIENT_CLIP_NORM
-        )
+        """Prepares training by SGD with the gradients' global norm clipped.
+
+        Called again for the same layers, momentum and clipping, it keeps the step that is traced
+        or compiled already, and starts it anew.
+        """
+        model, clip_norm = self.keras_model, self.config.GRADIENT_CLIP_NORM
+        constant_rate = isinstance(learning_rate, (int, float))
+        step = [x.path for x in model.trainable_weights], momentum, clip_norm, constant_rate
+        if constant_rate and self._same_step(step):
+            restart(model.optimizer, learning_rate)
+            return
+        optimizer = keras.optimizers.SGD(learning_rate, momentum, global_clipnorm=clip_norm)
         # Now: variables that the first step makes have TensorFlow trace it twice.
-        optimizer.build(self.keras_model.trainable_variables)
-        self.keras_model.compile(optimizer, jit_compile=self._jit_compile)
+        optimizer.build(model.trainable_variables)
+        model.compile(optimizer, jit_compile=self._jit_compile)
+        self._step = step, optimizer
+
+    def _same_step(self, step):
+        """Whether the model is compiled for a step already, by this class."""
+        known, optimizer = self._step
+        return known == step and self.keras_model.optimizer is optimizer
 
     def set_trainable(self, layer_regex, keras_model=None, indent=0, verbose=1):
         """Makes the layers whose whole name matches trainable, and no others.
@@ -242,10 +294,7 @@ class DetectionModel(Inspection):
         """
         matched = set_trainable(keras_model or self.keras_model, layer_regex)
         if not matched:
-            raise ValueError(
-                f"no layer with weights matches {layer_regex!r}; expected one of "
-                f"{list(LAYER_GROUPS)} or a regular expression of names such as 'mrcnn_.*'"
-            )
+            raise ValueError(f"no layer with weights matches {layer_regex!r}; {_EXPECTED_LAYERS}")
         if verbose:
             for layer in matched:
                 log(f"{' ' * indent}{layer.name:25} ({type(layer).__name__})")
@@ -258,7 +307,8 @@ class DetectionModel(Inspection):
         A checkpoint of this experiment also sets `epoch` and `log_dir`, so that training goes on.
 
         Args:
-            filepath: a file that `mrcnn.files.reading` reads; or "coco" or "imagenet": the public
+            filepath: a file that `mrcnn.files.reading` reads, or a `.keras` file of this model, as
+                `keras.callbacks.ModelCheckpoint` writes it; or "coco" or "imagenet": the public
                 weights for this config's preset or backbone; or a name of `mrcnn weights list`.
             by_name: bool; load what both have, and list in a warning what the file lacks.
             exclude: list of layer names or regular expressions, left as they are.
@@ -278,7 +328,7 @@ class DetectionModel(Inspection):
         if entry is not None:
             filepath = fetch(entry)
         epsilon = released_epsilon(filepath)
-        arrays = read_arrays(filepath)
+        arrays = (read_saved_model if is_saved_model(filepath) else read_arrays)(filepath)
         preset = read_attribute(filepath, "preset")
         try:
             source = guess_source(arrays)

@@ -15,7 +15,12 @@ import keras
 import numpy as np
 
 from mrcnn.data.augmentation import as_callable, takes_rng
-from mrcnn.data.ground_truth import check_classes, load_annotated, to_ground_truth
+from mrcnn.data.ground_truth import (
+    check_classes,
+    check_dataset,
+    load_annotated,
+    to_ground_truth,
+)
 from mrcnn.image.meta import parse_image_meta, with_image_shape
 from mrcnn.image.molding import mold
 from mrcnn.image.resizing import bucket_sides, pad_to
@@ -77,6 +82,7 @@ class DataGenerator(keras.utils.PyDataset):
         batch_size=None,
         **kwargs,
     ):
+        check_dataset(dataset, "dataset")
         settings, augmentation = Settings.from_config(config), as_callable(augmentation)
         runtime = settings.runtime
         own_numbers = augmentation is not None and not takes_rng(augmentation)
@@ -170,8 +176,8 @@ class DataGenerator(keras.utils.PyDataset):
                 return sample
         raise ValueError(
             f"Expected an object in at least one image, received {len(ids)} images without any "
-            "after resizing, cropping and augmentation. Check load_mask(), or set "
-            "INCLUDE_EMPTY_IMAGES = True."
+            "after resizing, cropping and augmentation. Check load_mask(), and that the "
+            "annotations are those of this subset; or set INCLUDE_EMPTY_IMAGES = True."
         )
 
     def _warn_once(self, image_id, error):

@@ -64,6 +64,7 @@ def load_image_gt(dataset, config, image_id, augmentation=None, use_mini_mask=Fa
         RuntimeError: names the image, if the data set's code or the augmentation fails.
     """
     settings = Settings.from_config(config)
+    check_dataset(dataset, "dataset")
     check_classes(dataset, settings)
     annotated = load_annotated(dataset, settings, image_id)
     return to_ground_truth(
@@ -75,6 +76,14 @@ def load_image_gt(dataset, config, image_id, augmentation=None, use_mini_mask=Fa
         use_mini_mask,
         rng or np.random.default_rng(),
     )
+
+
+def check_dataset(dataset, name):
+    """Raises TypeError unless `dataset` can be a `Dataset`; `name` is what the caller calls it."""
+    if isinstance(dataset, type):
+        raise TypeError(f"{name} is the class {dataset.__name__}; pass an instance of it")
+    if not (hasattr(dataset, "load_image") and hasattr(dataset, "load_mask")):
+        raise TypeError(f"{name} is a {type(dataset).__name__}; expected a mrcnn.data.Dataset")
 
 
 def check_classes(dataset, settings):
@@ -94,10 +103,14 @@ def load_annotated(dataset, settings, image_id):
     with _naming(name, "load_image"):
         image = dataset.load_image(image_id)
         image = to_model_image(image, settings.image.channels, name)
-    with _naming(name, "load_mask"):
-        instances = dataset.load_mask(image_id)
-        masks, class_ids = check_instances(instances, image.shape, settings.image.num_classes)
+    masks, class_ids = load_instances(dataset, image_id, image.shape, settings.image.num_classes)
     return image, masks, class_ids
+
+
+def load_instances(dataset, image_id, image_shape, num_classes):
+    """Returns the checked masks and class ids of an image, as `check_instances`."""
+    with _naming(image_name(dataset, image_id), "load_mask"):
+        return check_instances(dataset.load_mask(image_id), image_shape, num_classes)
 
 
 def check_instances(instances, image_shape, num_classes):

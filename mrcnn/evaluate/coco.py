@@ -7,8 +7,11 @@ is used: it brings matplotlib, which models and data do not need.
 
 import contextlib
 import io
+import warnings
 
 import numpy as np
+
+from mrcnn.data.ground_truth import check_dataset, load_instances
 
 IOU_TYPES = ("bbox", "segm")
 AREAS = {"s": 1, "m": 2, "l": 3}  # positions in COCOeval's areaRng; 0 is all sizes
@@ -27,10 +30,19 @@ def evaluate(model, dataset, image_ids=None, max_detections=100, verbose=0):
     Returns:
         As `evaluate_detections`; "segm" only from a model with masks.
 
+    Raises:
+        ValueError: masks or class ids that training refuses too; the message names the image.
+
     Example:
 
     >>> evaluate(model, dataset)["segm"]["AP50"]
     """
+    if not hasattr(model, "detect"):
+        order = " in this order" if hasattr(dataset, "detect") else ""
+        raise TypeError(
+            f"model is a {type(model).__name__}, without detect(); expected (model, dataset){order}"
+        )
+    check_dataset(dataset, "dataset")
     image_ids = dataset.image_ids if image_ids is None else image_ids
     truth, results = {"images": [], "annotations": [], "categories": _categories(dataset)}, []
     for i, image_id in enumerate(image_ids):
@@ -39,6 +51,11 @@ def evaluate(model, dataset, image_ids=None, max_detections=100, verbose=0):
         results += coco_results(image_id, model.detect([image])[0])
         if verbose:
             print(f"\rEvaluated {i + 1}/{len(image_ids)} images", end="", flush=True)
+    if not truth["annotations"]:
+        warnings.warn(
+            f"nothing to find: {len(image_ids)} images without an object, so the scores are nan",
+            stacklevel=2,
+        )
     # Without detections there is no telling whether the model has masks; then both score alike.
     iou_types = IOU_TYPES if all("segmentation" in result for result in results) else ("bbox",)
     scores = evaluate_detections(truth, results, max_detections, iou_types)
@@ -159,10 +176,7 @@ def _add_image(truth, dataset, image_id, shape):
     from pycocotools import mask as mask_utils
 
     height, width = shape[:2]
-    masks, class_ids = dataset.load_mask(image_id)
-    if len(class_ids) and masks.shape != (height, width, len(class_ids)):
-        expected = f"({height}, {width}, {len(class_ids)})"
-        raise ValueError(f"Image {image_id}: expected masks {expected}, got {masks.shape}")
+    masks, class_ids = load_instances(dataset, image_id, shape, dataset.num_classes)
     truth["images"].append({"id": int(image_id), "height": int(height), "width": int(width)})
     for i, class_id in enumerate(class_ids):
         code = _encode(masks[:, :, i])

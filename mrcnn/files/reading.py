@@ -83,6 +83,14 @@ def read_arrays(path):
     return arrays
 
 
+def is_saved_model(path):
+    """Whether a file is a whole model as Keras saves it, `.keras`."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return {"config.json", "model.weights.h5"} <= set(archive.namelist())
+
+
 def _read(path):
     with open(path, "rb") as file:
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
@@ -133,7 +141,7 @@ def _read_zip(path, data):
         if any(name.endswith(".npy") for name in entries):
             return _without_prefix(read_npz(data, entries))
     if "model.weights.h5" in entries:
-        raise Refused("is a whole Keras model; save its weights as .h5 instead")
+        raise Refused("is a whole Keras model; MaskRCNN.load_weights reads it")
     raise Refused("is a zip archive without weights; expected .npz, or .pth as PyTorch writes it")
 
 

@@ -24,6 +24,7 @@ class Inspection:
 
     detector = graphs = settings = None
     _anchors = (None, None)  # the sides asked for last, and their anchors
+    _traced = (None, None)  # the tensors asked for last, and their model
 
     def mold_inputs(self, images):
         """Resizes and normalises images of sizes that one batch can hold.
@@ -108,20 +109,29 @@ class Inspection:
             molded, image_metas, _ = self.mold_inputs(images)
         else:
             molded = np.asarray(images)
-        try:
-            part = keras.Model(graph.inputs, tensors)
-        except ValueError as error:
-            raise ValueError(
-                "expected tensors that follow from "
-                f"{', '.join(x.name for x in graph.inputs)}, received {list(tensors)}: {error}"
-            ) from error
-        # Not `predict`: it would trace a function that is used once.
         inputs = self._inspection_inputs(molded, np.asarray(image_metas, "float32"))
-        arrays = part([inputs[x.name] for x in graph.inputs], training=False)
-        found = {name: keras.ops.convert_to_numpy(arrays[name]) for name in tensors}
+        # Not called eagerly: Keras would keep the output of every layer to the end.
+        found = self._part(tensors).predict_on_batch([inputs[x.name] for x in graph.inputs])
         for name, array in found.items():
             log(name, array)
         return found
+
+    def _part(self, tensors):
+        """The model of a dict of tensors; that asked for last is kept, for it was traced."""
+        wanted = {name: id(tensor) for name, tensor in tensors.items()}
+        known, part = self._traced
+        if known != wanted:
+            inputs = self.graphs["inference"].inputs
+            try:
+                part = keras.Model(inputs, tensors)
+            except ValueError as error:
+                raise ValueError(
+                    "expected tensors that follow from "
+                    f"{', '.join(x.name for x in inputs)}, received {list(tensors)}: {error}"
+                ) from error
+            part.jit_compile = self.graphs["detection"].jit_compile
+            self._traced = wanted, part
+        return part
 
     def _inspection_inputs(self, molded, metas):
         """Arrays of the inference graph's inputs, by name."""

@@ -28,6 +28,25 @@ def _layer_weights(layer):
     return {weight.path: weight for weight in layer.weights}
 
 
+def read_saved_model(path):
+    """The weights of a whole model as Keras saves it: name -> NumPy array.
+
+    Args:
+        path: str, a `.keras` file, which asks for no code but that of installed packages.
+
+    Raises:
+        ValueError: Keras cannot build the model.
+    """
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (OSError, TypeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"{path} is a Keras model that cannot be built again: {reason}") from error
+    return {
+        name: keras.ops.convert_to_numpy(weight) for name, weight in named_weights(model).items()
+    }
+
+
 def save_weights(model, path, **attributes):
     """Writes all weights of a model to an HDF5 file, whole or not at all.
 

@@ -14,6 +14,13 @@ def make_deterministic(seed):
         tf.config.experimental.enable_op_determinism()
 
 
+def restart(optimizer, learning_rate):
+    """Brings a Keras SGD to its state before the first step, with another constant rate."""
+    for variable in optimizer.variables:
+        variable.assign(keras.ops.zeros_like(variable))
+    optimizer.learning_rate = learning_rate
+
+
 def to_tf_dataset(generator, inputs):
     """A `DataGenerator` as a `tf.data.Dataset` whose images may differ in shape.
 
