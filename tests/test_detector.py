@@ -169,6 +169,22 @@ def test_run_graph_by_name_and_by_tensor(model, capsys):
     assert "res2a_conv" in capsys.readouterr().out
 
 
+def test_tf_identity_of_a_layers_output(model):
+    import tensorflow as tf
+
+    output = model.keras_model.get_layer("input_image").output
+    named = [("x", tf.identity(output)), ("y", tf.identity(input=output, name="y"))]
+    found = model.run_graph([IMAGE], named)
+    # The picture's first pixel less the mean, as it fills the molded image.
+    pixel = np.float32(IMAGE[0, 0]) - np.float32(model.config.MEAN_PIXEL)
+    for array in found.values():
+        assert array.shape == (1, 64, 64, 3)
+        np.testing.assert_array_equal(array[0, 0, 0], pixel)
+    assert tf.identity([3, 4]).numpy().tolist() == [3, 4]
+    with pytest.raises(ValueError, match="unsupported type"):
+        tf.identity(object())
+
+
 def test_run_graph_of_molded_images(model):
     molded, metas, _ = model.mold_inputs([IMAGE, IMAGE[::-1]])
     found = model.run_graph(molded, ["rpn_class"], metas)["rpn_class"]

@@ -9,6 +9,7 @@ from mrcnn.architectures import mask_rcnn as core
 from mrcnn.matterport.data import DataGenerator
 from mrcnn.matterport.generator import compute_backbone_shapes
 from mrcnn.matterport.keras_model import inference_graph, training_graph
+from mrcnn.matterport.tf_identity import accept_keras_tensors
 from mrcnn.network.mask_rcnn import build_graphs
 from mrcnn.weights.fetching import fetch
 from mrcnn.weights.registry import resolve
@@ -27,6 +28,7 @@ class MaskRCNN(core.MaskRCNN):
 
     def build(self, mode, config):
         """Builds the graphs and returns that of the mode, with matterport's inputs and outputs."""
+        accept_keras_tensors()
         if mode == "training":
             self._sides = tuple(int(side) for side in config.IMAGE_SHAPE[:2])
         return super().build(mode, config)
