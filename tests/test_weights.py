@@ -13,10 +13,10 @@ import urllib.parse
 import pytest
 
 from mrcnn import weights
-from mrcnn.coco import COCO_CLASSES, COCO_ID_CLASSES
 from mrcnn.config import Config
 from mrcnn.files import download
 from mrcnn.presets import PRESETS
+from mrcnn.weights.coco_classes import COCO_CLASSES, COCO_ID_CLASSES
 
 # The test vectors of the standards, for the three bytes "abc".
 SHA256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -6,8 +6,8 @@ Nothing here is heavy: listing needs no backend. A number that its publisher doe
 import dataclasses
 import os
 
-from mrcnn.coco import COCO_CLASSES, COCO_ID_CLASSES
 from mrcnn.files import download
+from mrcnn.weights.coco_classes import COCO_CLASSES, COCO_ID_CLASSES
 
 FAMILIES = ("matterport", "torchvision", "detectron2", "keras_applications", "efficientnet_lite")
 
