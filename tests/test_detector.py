@@ -209,8 +209,9 @@ def test_steps_of_the_proposals(preset, tmp_path):
     outputs = [(step, model.ancestor(pillar, f"ROI/{step}:0")) for step in steps]
     nms = model.ancestor(pillar, "ROI/rpn_non_max_suppression/NonMaxSuppressionV3:0")
     found = model.run_graph([IMAGE], [*outputs, ("keep", nms), ("proposals", pillar)])
-    keep, clipped = found["keep"][0], found["refined_anchors_clipped"][0]
-    kept = clipped[keep[keep >= 0]]
+    keep, clipped = found["keep"], found["refined_anchors_clipped"][0]
+    assert keep.ndim == 1 and keep.min() >= 0
+    kept = clipped[keep]
     proposals = found["proposals"][0]
     proposals = proposals[proposals.any(axis=1)]
     if preset is None:  # one competition: what NMS kept are the proposals
@@ -228,6 +229,16 @@ def test_steps_of_the_proposals(preset, tmp_path):
     anchors = {tuple(box) for box in model.get_anchors((64, 64))}
     assert {tuple(box) for box in before[real]} <= anchors
     assert (before != refined)[real].any(axis=1).all()
+
+
+def test_what_nms_kept_of_several_images_is_padded(model):
+    pillar = model.keras_model.get_layer("ROI").output
+    nms = model.ancestor(pillar, "ROI/rpn_non_max_suppression:0")
+    both = model.run_graph([IMAGE, IMAGE[::-1]], [("keep", nms)])["keep"]
+    assert both.shape == (2, 16)
+    for image, keep in zip([IMAGE, IMAGE[::-1]], both, strict=True):
+        one = model.run_graph([image], [("keep", nms)])["keep"]
+        np.testing.assert_array_equal(one, keep[keep >= 0])
 
 
 def test_ancestor(model):

@@ -118,7 +118,10 @@ class Inspection:
         # Not `predict`: it would trace a function that is used once.
         inputs = self._inspection_inputs(molded, np.asarray(image_metas, "float32"))
         arrays = part([inputs[x.name] for x in graph.inputs], training=False)
-        found = {name: keras.ops.convert_to_numpy(arrays[name]) for name in tensors}
+        found = {
+            name: self._inspection_output(tensor, keras.ops.convert_to_numpy(arrays[name]))
+            for name, tensor in tensors.items()
+        }
         for name, array in found.items():
             log(name, array)
         return found
@@ -126,6 +129,10 @@ class Inspection:
     def _inspection_inputs(self, molded, metas):
         """Arrays of the inference graph's inputs, by name."""
         return {"input_image": molded, "input_image_meta": metas}
+
+    def _inspection_output(self, tensor, array):
+        """What `run_graph` answers for a symbolic tensor whose array this is."""
+        return array
 
     def ancestor(self, tensor, name, checked=None):
         """Finds the tensor of this name that `tensor` is computed from.

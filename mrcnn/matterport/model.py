@@ -89,6 +89,13 @@ class MaskRCNN(core.MaskRCNN):
         anchors = np.broadcast_to(anchors, (len(molded), *anchors.shape))
         return super()._inspection_inputs(molded, metas) | {"input_anchors": anchors}
 
+    def _inspection_output(self, tensor, array):
+        """As matterport's graph has it: what NMS kept of one image is [N], without padding."""
+        steps = vars(self).get("_proposal_steps", {})  # not built unless `ancestor` was asked
+        if len(array) == 1 and tensor is steps.get("rpn_non_max_suppression"):
+            return array[array >= 0]
+        return array
+
     def find_trainable_layer(self, layer):
         """Returns the layer that has the weights, if `layer` wraps another one."""
         while hasattr(layer, "layer"):
