@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from IPython.lib.pretty import pretty
 from tiny import TinyConfig, tiny_of
 
 from mrcnn import weights as convert
@@ -91,6 +92,19 @@ def test_everything_is_loaded(model, arrays):
         **{key: [] for key in LISTS},
     }
     assert_values(model, arrays)
+
+
+def test_a_report_is_shown_by_the_lengths_of_its_lists(model, arrays):
+    report = load(model, without(arrays, "fpn_p2/"), by_name=True)
+    # Bias and kernel of the layer that was left out.
+    shown = f"<report: {len(arrays) - 2} loaded, 2 missing>"
+    assert repr(report) == str(report) == pretty(report) == shown
+    assert report["missing"] == ["fpn_p2/bias", "fpn_p2/kernel"]
+    assert isinstance(report, dict) and len(dict(report)["loaded"]) == len(arrays) - 2
+    report |= {"missing": [], "wrong_shape": ["a"], "unexpected": ["b", "c"]}
+    assert repr(report) == (
+        f"<report: {len(arrays) - 2} loaded, 0 missing, 2 unexpected, 1 wrong shape>"
+    )
 
 
 def test_unknown_source_lists_the_known(model, arrays):

@@ -264,7 +264,7 @@ class DetectionModel(Inspection):
             exclude: list of layer names or regular expressions, left as they are.
 
         Returns:
-            dict, the report of `mrcnn.weights.load_state_dict`.
+            dict, the report of `mrcnn.weights.load_state_dict`, short where it is printed.
 
         Raises:
             ValueError: the file cannot be read or does not fit; the message says where.
