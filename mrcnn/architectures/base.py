@@ -277,8 +277,8 @@ class DetectionModel(Inspection):
         entry = resolve(filepath, self.config)
         if entry is not None:
             filepath = fetch(entry)
-        epsilon = released_epsilon(filepath)
         arrays = read_arrays(filepath)
+        epsilon = released_epsilon(filepath)
         preset = read_attribute(filepath, "preset")
         try:
             source = guess_source(arrays)

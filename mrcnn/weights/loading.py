@@ -99,7 +99,7 @@ class Report(dict):
     def __repr__(self):
         counts = [f"{len(self[key])} {key}" for key in ("loaded", "missing")]
         counts += [f"{len(self[key])} {_words(key)}" for key in _LISTS[1:] if self[key]]
-        return f"<report: {', '.join(counts)}>"
+        return f"<report: {', '.join(counts)}, BatchNorm epsilon {self['epsilon']:g}>"
 
 
 def _plan(model, arrays, source, exclude):
@@ -232,10 +232,10 @@ def _initialize(keras_model, name, weight):
 
 
 def summarize(report):
-    """One line of what a report holds: the source, and how many weights met which end."""
+    """One line of what a report holds: the source, how many weights met which end, epsilon."""
     counts = [f"{len(report['loaded'])} weights loaded from {report['source']}"]
     counts += [f"{len(report[key])} {_words(key)}" for key in _LISTS if report[key]]
-    return ", ".join(counts)
+    return f"{', '.join(counts)}, BatchNorm epsilon {report['epsilon']:g}"
 
 
 def _words(key):
