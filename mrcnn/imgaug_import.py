@@ -1,13 +1,17 @@
-"""Lets imgaug 0.4.0, the last release, be imported and used with today's NumPy.
+"""Lets imgaug be imported and used with today's NumPy: 0.4.0, its last release, and its forks.
 
-imgaug reads `np.sctypes` (gone in NumPy 2) while it is imported, and `np.bool` and `np.complex`
+imgaug 0.4.0 reads `np.sctypes` (gone in NumPy 2) while it is imported, `np.bool` and `np.complex`
 (gone in NumPy 1.24; the first came back in 2.0) while it augments. Matterport's scripts import it
 themselves, so the names must be there without a call: `install`, which `import mrcnn` runs, puts a
 finder in front of Python's that does nothing until somebody imports imgaug. NumPy itself is
 changed only while imgaug's modules are executed. Afterwards those of them that need it get an
 overlay in place of `np`; every other library sees NumPy as it is.
 
-A script that imports imgaug before anything of mrcnn is out of the finder's reach: `mrcnn.run`.
+The forks, of which `pip install 'mrcnn[imgaug]'` installs one, need no help to be imported. They
+are mended where they crop: NumPy 2.4 makes no int of an array of one number.
+
+A script that imports imgaug 0.4.0 before anything of mrcnn is out of the finder's reach:
+`mrcnn.run`.
 """
 
 import functools
@@ -21,6 +25,7 @@ _MENDED = {
     "imgaug.augmentables.polys": ("np", lambda: _numpy()),
     "imgaug.augmenters.geometric": ("tf", lambda: _transforms()),
     "imgaug.augmenters.arithmetic": ("imageio", lambda: _imageio()),
+    "imgaug.augmenters.size": ("_prevent_zero_size_after_crop_", lambda: keep_a_pixel),
 }
 
 
@@ -48,7 +53,7 @@ def install():
 def mend():
     """Gives the imported modules of imgaug what NumPy and others no longer have."""
     for name, (alias, replacement) in _MENDED.items():
-        if name in sys.modules:
+        if hasattr(sys.modules.get(name), alias):
             setattr(sys.modules[name], alias, replacement())
 
 
@@ -111,3 +116,14 @@ def _imageio():
         return v2.imread(file, mode=pilmode, format=format)
 
     return _overlay(v2, imread=imread)
+
+
+def keep_a_pixel(length, start, end):
+    """Returns the pixels to crop at both ends of an axis: fewer where none would be left.
+
+    The surplus is given back in halves, the larger at the start, but to no end more than it takes.
+    """
+    surplus = max(0, start + end - (length - 1))
+    start, end = start - (surplus + 1) // 2, end - surplus // 2
+    start, end = max(0, start + min(0, end)), max(0, end + min(0, start))
+    return int(start), int(end)

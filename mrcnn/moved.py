@@ -7,6 +7,7 @@ import sys
 import warnings
 
 MOVED = {
+    "mrcnn.coco": "mrcnn.weights.coco_classes",
     "mrcnn.coco_dataset": "mrcnn.data.formats.coco",
     "mrcnn.draw": "mrcnn.visualize.draw",
     "mrcnn.masks": "mrcnn.image",

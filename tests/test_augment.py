@@ -1,6 +1,7 @@
 """Every kind of augmentation: image and masks move together, and a seed repeats them."""
 
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it asks the network for a newer version otherwise
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 from skimage.io import imread
 
-from mrcnn import augment
+from mrcnn import augment, imgaug_import
 from mrcnn.data import Dataset, load_image_gt
 from mrcnn.data.augmentation import as_callable, takes_rng
 from mrcnn.model import DataGenerator, MaskRCNN
 from tests.tiny import TinyConfig, shapes
 
-iaa = augment.load_imgaug().augmenters
+imgaug = augment.load_imgaug()
+iaa = imgaug.augmenters
 layers = keras.layers
 
 HEIGHT, WIDTH = 96, 128
@@ -210,37 +212,83 @@ def test_many_masks_and_none():
 
 IMPORTED = "import warnings; warnings.simplefilter('error'); import sys, numpy as np\n"
 
+# What imgaug 0.4.0 asks of NumPy: `np.sctypes` while it is imported, the rest when it is used.
+IMGAUG_040 = {
+    "__init__.py": "import numpy as np\nFLOATS = np.sctypes['float']\nfrom . import parameters\n",
+    "parameters.py": "import numpy as np\ndef types():\n    return np.bool, np.complex\n",
+}
 
-def test_imgaug_is_importable_after_mrcnn_and_only_then(run_python):
-    done = run_python(
+
+@pytest.fixture
+def run_imgaug_040(run_python, tmp_path):
+    """Runs code in a new process in which `import imgaug` finds a stand-in for imgaug 0.4.0."""
+    (tmp_path / "imgaug").mkdir()
+    for name, text in IMGAUG_040.items():
+        (tmp_path / "imgaug" / name).write_text(text)
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    return lambda code: run_python(code, PYTHONPATH=path)
+
+
+def test_imgaug_040_is_importable_after_mrcnn_and_leaves_numpy_alone(run_imgaug_040):
+    done = run_imgaug_040(
         IMPORTED + "import mrcnn.config, mrcnn.data.augmentation\n"
         "assert 'imgaug' not in sys.modules and 'albumentations' not in sys.modules\n"
         "before = dict(vars(np))\n"
-        "from imgaug import augmenters as iaa\n"
+        "import imgaug\n"
         "new = {name: value for name, value in vars(np).items() if name not in before}\n"
         "assert all(isinstance(value, type(np)) for value in new.values()), new\n"
         "assert not hasattr(np, 'sctypes') or 'sctypes' in before\n"
         "assert all(vars(np)[name] is before[name] for name in before)\n"
-        "assert np.bool is np.bool_ or not hasattr(np, 'bool')\n"
-        "image = np.zeros((8, 8, 3), 'uint8')\n"
-        "print(iaa.SomeOf((0, 2), [iaa.Fliplr(1.0)])(image=image).shape)\n"
+        "assert imgaug.parameters.types() == (np.bool_, complex)\n"
+        "print(np.float32 in imgaug.FLOATS)\n"
     )
-    assert done.strip() == "(8, 8, 3)"
+    assert done.strip() == "True"
 
 
-def test_imgaug_without_mrcnn_says_why_the_finder_exists(run_python):
+def test_imgaug_040_without_mrcnn_says_why_the_finder_exists(run_imgaug_040):
     code = "import numpy as np\ntry:\n    import imgaug\nexcept AttributeError as e:\n    print(e)"
-    assert "sctypes" in run_python(code) or np.lib.NumpyVersion(np.__version__) < "2.0.0"
+    assert "sctypes" in run_imgaug_040(code) or np.lib.NumpyVersion(np.__version__) < "2.0.0"
 
 
-def test_a_script_that_imports_imgaug_first_runs_through_mrcnn_run(run_python, tmp_path):
+def test_a_script_that_imports_imgaug_040_first_runs_through_mrcnn_run(run_imgaug_040, tmp_path):
     script = tmp_path / "coco.py"
     script.write_text("import imgaug, sys\nimport helper\nprint(sys.argv[1:], helper.NAME)\n")
     (tmp_path / "helper.py").write_text("NAME = 'beside the script'\n")
     code = (
         f"import sys; sys.argv = ['', {str(script)!r}, 'train']\nfrom mrcnn import run; run.main()"
     )
-    assert run_python(code).strip() == "['train'] beside the script"
+    assert run_imgaug_040(code).strip() == "['train'] beside the script"
+
+
+AUGMENTS = (
+    "from imgaug import augmenters as iaa\n"
+    "from mrcnn.data.augmentation import as_callable\n"
+    "image = np.zeros((8, 8, 3), 'uint8')\n"
+    "crop = iaa.SomeOf(2, [iaa.Fliplr(1.0), iaa.CropAndPad(px=-2)])\n"
+    "print(as_callable(crop)(image, image > 0, np.random.default_rng(0))[1].shape)\n"
+)
+
+
+def test_imgaug_augments_after_mrcnn(run_python):
+    assert run_python(IMPORTED + "import mrcnn\n" + AUGMENTS).strip() == "(8, 8, 3)"
+
+
+@pytest.mark.skipif(imgaug.__version__ == "0.4.0", reason="imgaug 0.4.0 needs mrcnn to be imported")
+def test_a_fork_of_imgaug_augments_when_it_is_imported_before_mrcnn(run_python):
+    assert run_python(IMPORTED + AUGMENTS).strip() == "(8, 8, 3)"
+
+
+@pytest.mark.parametrize(
+    ("length", "start", "end", "expected"),
+    [
+        (8, 2, 3, (2, 3)),  # 3 are left
+        (4, 3, 3, (1, 2)),  # 3 too many: 2 fewer at the start, 1 fewer at the end
+        (5, 0, 9, (0, 4)),  # 5 too many: all of them at the end, as the start has none
+        (5, 9, 0, (4, 0)),
+    ],
+)
+def test_a_crop_leaves_a_pixel(length, start, end, expected):
+    assert imgaug_import.keep_a_pixel(length, start, end) == expected
 
 
 def test_imgaug_that_is_not_installed(run_python):

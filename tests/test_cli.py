@@ -1,5 +1,6 @@
 """The command line: quick help, clear errors, a demo that leaves a picture."""
 
+import dataclasses
 import sys
 import time
 import types
@@ -13,8 +14,9 @@ from tiny import TinyConfig
 from mrcnn import __version__, cli, weights
 from mrcnn.cli import weights as weights_cli
 from mrcnn.demo import trained_model
-from mrcnn.files import hdf5
+from mrcnn.files import download, hdf5
 from mrcnn.model import MaskRCNN
+from mrcnn.weights import registry
 
 
 def test_version(capsys):
@@ -187,15 +189,21 @@ def test_weights_convert_writes_what_it_read(keys, tiny_file, tmp_path, capsys):
     assert any("mask" in name for name in after) == ("USE_MASK" not in keys)
     out = capsys.readouterr().out
     assert out == (
-        f"{len(before)} weights loaded from matterport: preset matterport/mask_rcnn_coco, "
-        f"{keys.get('NUM_CLASSES', 4)} classes\n{output}\n"
+        f"{len(before)} weights loaded from matterport, BatchNorm epsilon 0.001: "
+        f"preset matterport/mask_rcnn_coco, {keys.get('NUM_CLASSES', 4)} classes\n{output}\n"
     )
 
 
-def test_weights_convert_keeps_the_outputs_of_a_release_with_epsilon_0(tiny_file, tmp_path):
-    given = tiny_file("maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth")
-    output = str(tmp_path / "output.h5")
+def test_weights_convert_keeps_the_outputs_of_a_release_with_epsilon_0(
+    tiny_file, tmp_path, monkeypatch, capsys
+):
+    given, output = tiny_file("given.h5"), str(tmp_path / "output.h5")
+    facts = {key: download.measure(given)[key] for key in ("size", "sha256")}
+    entry = registry.find("torchvision/maskrcnn_resnet50_fpn")
+    monkeypatch.setattr(registry, "REGISTRY", (dataclasses.replace(entry, **facts),))
+    assert entry.batch_norm_epsilon == 0
     assert cli.main(["weights", "convert", given, output]) == 0
+    assert "BatchNorm epsilon 0: preset" in capsys.readouterr().out
     before, after = hdf5.read_hdf5(given), hdf5.read_hdf5(output)
     names = [name for name in before if name.endswith("/gamma")]
     # 1 / sqrt(1 + 0) = x / sqrt(1 + 0.001).

@@ -1,14 +1,19 @@
 """Loading arrays of any source: what is reported, what is refused, what warns."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from IPython.lib.pretty import pretty
 from tiny import TinyConfig, tiny_of
 
 from mrcnn import weights as convert
+from mrcnn.files import download
 from mrcnn.model import MaskRCNN
 from mrcnn.network.named_weights import named_weights
 from mrcnn.presets import PRESETS
 from mrcnn.settings import Settings
+from mrcnn.weights import registry
 from mrcnn.weights.families import check_family, check_input
 from mrcnn.weights.names import MASK_RCNN
 
@@ -91,6 +96,20 @@ def test_everything_is_loaded(model, arrays):
         **{key: [] for key in LISTS},
     }
     assert_values(model, arrays)
+
+
+def test_a_report_is_shown_by_the_lengths_of_its_lists(model, arrays):
+    report = load(model, without(arrays, "fpn_p2/"), by_name=True)
+    # Bias and kernel of the layer that was left out.
+    shown = f"<report: {len(arrays) - 2} loaded, 2 missing, BatchNorm epsilon 0.001>"
+    assert repr(report) == str(report) == pretty(report) == shown
+    assert report["missing"] == ["fpn_p2/bias", "fpn_p2/kernel"]
+    assert isinstance(report, dict) and len(dict(report)["loaded"]) == len(arrays) - 2
+    report |= {"missing": [], "wrong_shape": ["a"], "unexpected": ["b", "c"]}
+    assert repr(report) == (
+        f"<report: {len(arrays) - 2} loaded, 0 missing, 2 unexpected, 1 wrong shape, "
+        "BatchNorm epsilon 0.001>"
+    )
 
 
 def test_unknown_source_lists_the_known(model, arrays):
@@ -183,6 +202,23 @@ def test_epsilon_scales_gamma_so_that_the_outputs_stay(model, arrays, variance, 
     for name in gammas:
         np.testing.assert_allclose(found[name], given[name] * factor, rtol=1e-5)
     assert_values(model, given, set(given) - set(gammas))
+
+
+def test_epsilon_is_that_of_the_bytes_whatever_the_file_is_called(
+    model, arrays, tmp_path, monkeypatch, capsys
+):
+    entry = registry.find("torchvision/maskrcnn_resnet50_fpn")
+    load(model, arrays)
+    model.save_weights(tmp_path / entry.file_name)
+    report = model.load_weights(tmp_path / entry.file_name)  # a file of ours under its name
+    assert report["epsilon"] == 0.001
+    assert_values(model, arrays)
+    path = (tmp_path / entry.file_name).rename(tmp_path / "renamed.h5")
+    facts = {key: download.measure(path)[key] for key in ("size", "sha256")}
+    monkeypatch.setattr(registry, "REGISTRY", (dataclasses.replace(entry, **facts),))
+    assert model.load_weights(path)["epsilon"] == 0
+    assert capsys.readouterr().out.endswith("from matterport, BatchNorm epsilon 0\n")
+    load(model, arrays)
 
 
 # ---- heads of another class count, backbones without heads
@@ -488,11 +524,14 @@ def test_guess_preset(shapes, preset):
 
 
 def test_summarize():
-    report = {"source": "torchvision", "loaded": ["a"] * 3, **{key: [] for key in LISTS}}
-    assert convert.summarize(report) == "3 weights loaded from torchvision"
+    report = {"source": "torchvision", "epsilon": 0.0, "loaded": ["a"] * 3}
+    report |= {key: [] for key in LISTS}
+    assert convert.summarize(report) == "3 weights loaded from torchvision, BatchNorm epsilon 0"
     report |= {"missing": ["b"], "unexpected": ["c"] * 2, "reinitialized": ["d"] * 6}
+    report |= {"epsilon": 1.001e-5}
     assert convert.summarize(report) == (
-        "3 weights loaded from torchvision, 1 missing, 2 unexpected, 6 reinitialized"
+        "3 weights loaded from torchvision, 1 missing, 2 unexpected, 6 reinitialized, "
+        "BatchNorm epsilon 1.001e-05"
     )
     report |= {"excluded": ["e"], "wrong_shape": ["f"]}
     assert "1 wrong shape, 1 excluded" in convert.summarize(report)

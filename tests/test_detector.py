@@ -169,6 +169,22 @@ def test_run_graph_by_name_and_by_tensor(model, capsys):
     assert "res2a_conv" in capsys.readouterr().out
 
 
+def test_tf_identity_of_a_layers_output(model):
+    import tensorflow as tf
+
+    output = model.keras_model.get_layer("input_image").output
+    named = [("x", tf.identity(output)), ("y", tf.identity(input=output, name="y"))]
+    found = model.run_graph([IMAGE], named)
+    # The picture's first pixel less the mean, as it fills the molded image.
+    pixel = np.float32(IMAGE[0, 0]) - np.float32(model.config.MEAN_PIXEL)
+    for array in found.values():
+        assert array.shape == (1, 64, 64, 3)
+        np.testing.assert_array_equal(array[0, 0, 0], pixel)
+    assert tf.identity([3, 4]).numpy().tolist() == [3, 4]
+    with pytest.raises(ValueError, match="unsupported type"):
+        tf.identity(object())
+
+
 def test_run_graph_of_molded_images(model):
     molded, metas, _ = model.mold_inputs([IMAGE, IMAGE[::-1]])
     found = model.run_graph(molded, ["rpn_class"], metas)["rpn_class"]
@@ -193,8 +209,9 @@ def test_steps_of_the_proposals(preset, tmp_path):
     outputs = [(step, model.ancestor(pillar, f"ROI/{step}:0")) for step in steps]
     nms = model.ancestor(pillar, "ROI/rpn_non_max_suppression/NonMaxSuppressionV3:0")
     found = model.run_graph([IMAGE], [*outputs, ("keep", nms), ("proposals", pillar)])
-    keep, clipped = found["keep"][0], found["refined_anchors_clipped"][0]
-    kept = clipped[keep[keep >= 0]]
+    keep, clipped = found["keep"], found["refined_anchors_clipped"][0]
+    assert keep.ndim == 1 and keep.min() >= 0
+    kept = clipped[keep]
     proposals = found["proposals"][0]
     proposals = proposals[proposals.any(axis=1)]
     if preset is None:  # one competition: what NMS kept are the proposals
@@ -212,6 +229,16 @@ def test_steps_of_the_proposals(preset, tmp_path):
     anchors = {tuple(box) for box in model.get_anchors((64, 64))}
     assert {tuple(box) for box in before[real]} <= anchors
     assert (before != refined)[real].any(axis=1).all()
+
+
+def test_what_nms_kept_of_several_images_is_padded(model):
+    pillar = model.keras_model.get_layer("ROI").output
+    nms = model.ancestor(pillar, "ROI/rpn_non_max_suppression:0")
+    both = model.run_graph([IMAGE, IMAGE[::-1]], [("keep", nms)])["keep"]
+    assert both.shape == (2, 16)
+    for image, keep in zip([IMAGE, IMAGE[::-1]], both, strict=True):
+        one = model.run_graph([image], [("keep", nms)])["keep"]
+        np.testing.assert_array_equal(one, keep[keep >= 0])
 
 
 def test_ancestor(model):

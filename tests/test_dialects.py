@@ -3,6 +3,7 @@
 What is outdated warns, once, with what to write instead.
 """
 
+import importlib
 import os
 import re
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from tiny import TinyConfig, shapes
 
 from mrcnn import model as modellib
+from mrcnn import moved
 from mrcnn.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -419,6 +421,15 @@ def test_import(line):
     exec(line, {})
 
 
+@pytest.mark.parametrize(("old", "new"), moved.MOVED.items())
+def test_a_module_is_found_under_its_old_path(old, new, monkeypatch):
+    monkeypatch.delitem(sys.modules, old, raising=False)
+    with pytest.warns(FutureWarning, match=f"^{old} is {new} now$"):
+        found = vars(importlib.import_module(old))
+    names = {name for name in vars(importlib.import_module(new)) if not name.startswith("__")}
+    assert names and all(found[name] is getattr(sys.modules[new], name) for name in names)
+
+
 def test_datasets_of_scripts_are_those_of_the_library():
     from mrcnn import data, utils
 
@@ -432,9 +443,11 @@ import os, sys
 ROOT_DIR = {str(ROOT)!r}
 sys.path.append(ROOT_DIR)
 sys.path.append(os.path.join(ROOT_DIR, "mrcnn"))
+sys.path.append(os.path.join(ROOT_DIR, "samples", "coco"))
 import utils
 import model as modellib
 import visualize
+import coco
 from config import Config
 from model import log
 
@@ -449,6 +462,7 @@ class ShapesDataset(utils.Dataset):
 
 config = ShapesConfig()
 config.display()
+assert coco.CocoConfig.NUM_CLASSES == 81
 model = modellib.MaskRCNN(mode="inference", config=config, model_dir="logs")
 log("rois", model.detect([__import__("numpy").zeros((64, 64, 3), "uint8")])[0]["rois"])
 """

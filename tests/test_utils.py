@@ -39,6 +39,11 @@ def test_utils_needs_no_more_than_keras(run_python):
     }
 
 
+def test_utils_loads_the_xml_reader_that_scripts_rely_on(run_python):
+    code = "import mrcnn.utils, xml\nprint(xml.etree.ElementTree.fromstring('<a/>').tag)"
+    assert run_python(code) == "a\n"
+
+
 def test_image_ids_cannot_be_set_past_prepare():
     dataset = Dataset()
     for i in range(3):

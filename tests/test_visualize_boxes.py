@@ -209,3 +209,35 @@ def test_columns_after_the_fourth_are_class_and_score():
         visualize.draw_boxes(IMAGE, BOXES)
     )
     assert rectangles(visualize.draw_boxes(IMAGE, [])) == []
+
+
+# Of the image of 60 x 80, an anchor that reaches beyond it and a detection with class and score.
+NORMALIZED = np.float32([[-0.7, 0.1, 1.4, 0.9, 1, 0.8], [0.2, 0.1, 0.5, 0.4, 2, 0.9]])
+
+
+@pytest.mark.parametrize(
+    ("draw", "given", "name"),
+    [
+        ("draw_boxes", (NORMALIZED,), "boxes"),
+        ("draw_boxes", (BOXES[:2], NORMALIZED), "refined_boxes"),
+        ("draw_rois", (NORMALIZED, None, None, [0, 1], NAMES), "rois"),
+        ("display_instances", (NORMALIZED, None, [1, 2], NAMES), "boxes"),
+        ("draw_instances", (NORMALIZED, None, [1, 2], NAMES), "boxes"),
+    ],
+)
+def test_normalized_boxes_warn_once_with_what_to_write(draw, given, name):
+    with pytest.warns(UserWarning) as caught:
+        getattr(visualize, draw)(IMAGE, *given)
+    (warning,) = caught
+    assert str(warning.message) == (
+        f"{name} are normalised, from -0.70 to 1.40; expected pixels: "
+        f"pass utils.denorm_boxes({name}, image.shape[:2])"
+    )
+    assert warning.filename == __file__
+
+
+def test_what_may_be_pixels_does_not_warn():
+    visualize.draw_boxes(IMAGE, [[0, 0, 1, 1]])  # whole numbers
+    visualize.draw_boxes(IMAGE, [[0.5, 0.5, 1.5, 2.5]])  # beyond twice the image, if normalised
+    visualize.draw_boxes(IMAGE[:8, :8], [[0.2, 0.2, 0.9, 0.9]])
+    visualize.draw_boxes(IMAGE, np.zeros((2, 4)))

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import http.server
 import importlib
+import json
 import os
 import re
 import threading
@@ -13,10 +14,11 @@ import urllib.parse
 import pytest
 
 from mrcnn import weights
-from mrcnn.coco import COCO_CLASSES, COCO_ID_CLASSES
 from mrcnn.config import Config
 from mrcnn.files import download
 from mrcnn.presets import PRESETS
+from mrcnn.weights import registry
+from mrcnn.weights.coco_classes import COCO_CLASSES, COCO_ID_CLASSES
 
 # The test vectors of the standards, for the three bytes "abc".
 SHA256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -162,6 +164,60 @@ def test_batch_norm_epsilon_is_that_of_the_release():
         "torchvision/fasterrcnn_resnet50_fpn": 0.0,
         "keras_applications/resnet101": 1.001e-5,
     }
+    # What tells their files from others.
+    for name in ("torchvision/maskrcnn_resnet50_fpn", "torchvision/fasterrcnn_resnet50_fpn"):
+        assert weights.find(name).size and len(weights.find(name).sha256) == 64
+    keras_file = weights.find("keras_applications/resnet101")
+    assert keras_file.size and len(keras_file.md5) == 32
+
+
+# The hashes of the three bytes "abc" that RFC 1321 and FIPS 180 print.
+ABC_MD5 = "900150983cd24fb0d6963f7d28e17f72"
+ABC_SHA256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.fixture
+def abc_is_public(monkeypatch):
+    """A public file of the bytes "abc", with the given hashes, was trained with epsilon 0.25."""
+
+    def register(**hashes):
+        entry = weights.find("torchvision/maskrcnn_resnet50_fpn")
+        facts = {"sha256": None, "size": 3, "batch_norm_epsilon": 0.25} | hashes
+        monkeypatch.setattr(registry, "REGISTRY", (dataclasses.replace(entry, **facts),))
+        return entry.file_name
+
+    return register
+
+
+@pytest.mark.parametrize(
+    "hashes", [{"sha256": ABC_SHA256}, {"md5": ABC_MD5}, {"sha256": ABC_SHA256[:8]}]
+)
+def test_the_bytes_of_a_file_tell_its_epsilon(hashes, abc_is_public, tmp_path):
+    name = abc_is_public(**hashes)
+    put(tmp_path / "renamed.pth", b"abc")
+    assert weights.released_epsilon(tmp_path / "renamed.pth") == 0.25
+    put(tmp_path / name, b"abd")  # another file under its name
+    assert weights.released_epsilon(tmp_path / name) is None
+
+
+def test_a_file_of_another_size_is_not_read_for_its_epsilon(abc_is_public, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "measure", None)
+    name = abc_is_public(sha256=ABC_SHA256)
+    put(tmp_path / name, b"abcd")
+    assert weights.released_epsilon(tmp_path / name) is None
+
+
+def test_a_fetched_file_is_not_hashed_again_for_its_epsilon(abc_is_public, tmp_path, monkeypatch):
+    name = abc_is_public(sha256=ABC_SHA256)
+    put(tmp_path / name, b"abc")
+    measured = download.measure(tmp_path / name)
+    put(tmp_path / f"{name}.checked", json.dumps(measured).encode())
+    with monkeypatch.context() as patch:
+        patch.setattr(download, "measure", None)
+        assert weights.released_epsilon(tmp_path / name) == 0.25
+    put(tmp_path / name, b"abd")
+    os.utime(tmp_path / name, ns=(0, 0))  # changed since
+    assert weights.released_epsilon(tmp_path / name) is None
 
 
 @pytest.mark.parametrize(

@@ -314,7 +314,7 @@ class DetectionModel(Inspection):
             exclude: list of layer names or regular expressions, left as they are.
 
         Returns:
-            dict, the report of `mrcnn.weights.load_state_dict`.
+            dict, the report of `mrcnn.weights.load_state_dict`, short where it is printed.
 
         Raises:
             ValueError: the file cannot be read or does not fit; the message says where.
@@ -327,8 +327,8 @@ class DetectionModel(Inspection):
         entry = resolve(filepath, self.config)
         if entry is not None:
             filepath = fetch(entry)
-        epsilon = released_epsilon(filepath)
         arrays = (read_saved_model if is_saved_model(filepath) else read_arrays)(filepath)
+        epsilon = released_epsilon(filepath)
         preset = read_attribute(filepath, "preset")
         try:
             source = guess_source(arrays)

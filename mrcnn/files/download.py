@@ -90,6 +90,13 @@ def measure(path):
     return {**_stat(path), "sha256": sha256.hexdigest(), "md5": md5.hexdigest()}
 
 
+def known(path):
+    """As `measure`, without reading a fetched file that has not changed since it was checked."""
+    remembered = _remembered(path)
+    unchanged = remembered and _stat(path).items() <= remembered.items()
+    return remembered if unchanged else measure(path)
+
+
 def in_package(url):
     """The path of a file that an installed Python package brings, None where none is installed.
 

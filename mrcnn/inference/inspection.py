@@ -111,7 +111,10 @@ class Inspection:
             molded = np.asarray(images)
         inputs = self._inspection_inputs(molded, np.asarray(image_metas, "float32"))
         # Not called eagerly: Keras would keep the output of every layer to the end.
-        found = self._part(tensors).predict_on_batch([inputs[x.name] for x in graph.inputs])
+        arrays = self._part(tensors).predict_on_batch([inputs[x.name] for x in graph.inputs])
+        found = {
+            name: self._inspection_output(tensor, arrays[name]) for name, tensor in tensors.items()
+        }
         for name, array in found.items():
             log(name, array)
         return found
@@ -136,6 +139,10 @@ class Inspection:
     def _inspection_inputs(self, molded, metas):
         """Arrays of the inference graph's inputs, by name."""
         return {"input_image": molded, "input_image_meta": metas}
+
+    def _inspection_output(self, tensor, array):
+        """What `run_graph` answers for a symbolic tensor whose array this is."""
+        return array
 
     def ancestor(self, tensor, name, checked=None):
         """Finds the tensor of this name that `tensor` is computed from.

@@ -9,6 +9,7 @@ from mrcnn.architectures import mask_rcnn as core
 from mrcnn.matterport.data import DataGenerator
 from mrcnn.matterport.generator import compute_backbone_shapes
 from mrcnn.matterport.keras_model import inference_graph, training_graph
+from mrcnn.matterport.tf_identity import accept_keras_tensors
 from mrcnn.network.mask_rcnn import build_graphs
 from mrcnn.weights.fetching import fetch
 from mrcnn.weights.registry import resolve
@@ -27,6 +28,7 @@ class MaskRCNN(core.MaskRCNN):
 
     def build(self, mode, config):
         """Builds the graphs and returns that of the mode, with matterport's inputs and outputs."""
+        accept_keras_tensors()
         if mode == "training":
             self._sides = tuple(int(side) for side in config.IMAGE_SHAPE[:2])
         return super().build(mode, config)
@@ -86,6 +88,13 @@ class MaskRCNN(core.MaskRCNN):
         anchors = self.get_anchors(molded.shape[1:])
         anchors = np.broadcast_to(anchors, (len(molded), *anchors.shape))
         return super()._inspection_inputs(molded, metas) | {"input_anchors": anchors}
+
+    def _inspection_output(self, tensor, array):
+        """As matterport's graph has it: what NMS kept of one image is [N], without padding."""
+        steps = vars(self).get("_proposal_steps", {})  # not built unless `ancestor` was asked
+        if len(array) == 1 and tensor is steps.get("rpn_non_max_suppression"):
+            return array[array >= 0]
+        return array
 
     def find_trainable_layer(self, layer):
         """Returns the layer that has the weights, if `layer` wraps another one."""

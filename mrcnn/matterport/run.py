@@ -1,4 +1,4 @@
-"""Runs a script that imports imgaug before mrcnn, as matterport's coco.py does, unchanged:
+"""Runs a script that imports imgaug 0.4.0 before mrcnn, as matterport's coco.py does, unchanged:
 
     python -m mrcnn.run script.py [ARGUMENT ...]
 

@@ -1,6 +1,7 @@
 """What only matterport's `utils` has, in NumPy unless it says otherwise."""
 
 import warnings
+import xml.etree.ElementTree  # noqa: F401  matterport's imports load it, and scripts rely on that
 
 import numpy as np
 from keras import ops

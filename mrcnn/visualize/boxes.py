@@ -9,7 +9,14 @@ from matplotlib.lines import Line2D
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.pasting import unmold_mask
 from mrcnn.visualize.captions import class_name, instance_colors, pick_captions
-from mrcnn.visualize.draw import apply_mask, as_boxes, large_first, prepare, to_uint8_rgb
+from mrcnn.visualize.draw import (
+    apply_mask,
+    as_boxes,
+    large_first,
+    prepare,
+    to_uint8_rgb,
+    warn_of_normalized,
+)
 from mrcnn.visualize.figures import (
     add_box,
     add_labels,
@@ -58,6 +65,7 @@ def draw_boxes(
     Raises:
         ValueError: no boxes at all, boxes of another shape, or counts that differ.
     """
+    warn_of_normalized(image, boxes=boxes, refined_boxes=refined_boxes)
     given = None if boxes is None else as_boxes("boxes", boxes)
     refined = None if refined_boxes is None else as_boxes("refined_boxes", refined_boxes)
     first = given if given is not None else refined
@@ -127,6 +135,7 @@ def draw_rois(
     Raises:
         ValueError: boxes of another shape, or counts that differ.
     """
+    warn_of_normalized(image, rois=rois, refined_rois=refined_rois)
     rois, class_ids = as_boxes("rois", rois), np.asarray(class_ids).astype(int)
     refined = None if refined_rois is None else as_boxes("refined_rois", refined_rois)
     _check_counts(len(rois), refined_rois=refined, class_ids=class_ids)

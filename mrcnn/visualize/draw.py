@@ -4,6 +4,8 @@ Shapes: image [H, W] or [H, W, 1 | 3 | 4]; boxes [N, 4] as y1 x1 y2 x2 in pixels
 [H, W, N] bool; class_ids [N], negative for crowds.
 """
 
+import warnings
+
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -87,6 +89,7 @@ def draw_instances(
     >>> result = model.detect([image])[0]
     >>> picture = draw_instances(image, result["rois"], result["masks"], result["class_ids"])
     """
+    warn_of_normalized(image, boxes=boxes)
     canvas, boxes, masks = prepare(image, boxes, masks, len(class_ids))
     colors = pick_colors(colors, class_ids)
     captions = pick_captions(captions, class_ids, class_names, scores)
@@ -200,6 +203,29 @@ def as_boxes(name, boxes):
         f"{name} has shape {boxes.shape}; expected [N, 4], y1 x1 y2 x2 of each box"
         + fixes.get(boxes.ndim, "")
     )
+
+
+def warn_of_normalized(image, **groups):
+    """Warns, naming the line that called the drawing function, of boxes that look normalised.
+
+    In pixels, all of them would be specks. The network's anchors reach beyond the image, but by
+    less than a side of it.
+
+    Args:
+        image: that the boxes are drawn on.
+        groups: [N, 4 or more] by the name of the argument, or None.
+    """
+    for name, boxes in groups.items():
+        boxes = np.asarray([] if boxes is None else boxes)
+        if boxes.dtype.kind != "f" or boxes.ndim != 2 or max(np.shape(image)[:2]) <= 8:
+            continue
+        boxes = boxes[:, :4]
+        if boxes.any() and boxes.min() > -1 and boxes.max() < 2:
+            warnings.warn(
+                f"{name} are normalised, from {boxes.min():.2f} to {boxes.max():.2f}; expected "
+                f"pixels: pass utils.denorm_boxes({name}, image.shape[:2])",
+                stacklevel=3,
+            )
 
 
 def large_first(boxes):

@@ -7,7 +7,14 @@ import numpy as np
 
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.visualize.captions import class_name, instance_colors, pick_captions, pick_colors
-from mrcnn.visualize.draw import apply_mask, as_boxes, large_first, prepare, to_uint8_rgb
+from mrcnn.visualize.draw import (
+    apply_mask,
+    as_boxes,
+    large_first,
+    prepare,
+    to_uint8_rgb,
+    warn_of_normalized,
+)
 from mrcnn.visualize.figures import (
     add_box,
     add_labels,
@@ -58,6 +65,7 @@ def display_instances(
     >>> result = model.detect([image])[0]
     >>> display_instances(image, result["rois"], result["masks"], result["class_ids"], names)
     """
+    warn_of_normalized(image, boxes=boxes)
     canvas, boxes, masks = prepare(image, boxes, masks, len(class_ids))
     if len(boxes) == 0:
         print("\n*** No instances to display *** \n")  # matterport's words

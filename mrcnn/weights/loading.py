@@ -1,6 +1,6 @@
 """Loads the arrays of any source into a model: by name, exactly, with a report.
 
-A report is a dict: `source`, `epsilon` of the source's BatchNorms, and sorted lists of names:
+A `Report` is a dict: `source`, `epsilon` of the source's BatchNorms, and sorted lists of names:
 `loaded`, `missing` from the source, `zeroed` (biases that the source does without), `excluded` and
 `reinitialized` (ours), `unexpected` (the source's) and `wrong_shape` (ours, with both shapes).
 """
@@ -38,7 +38,7 @@ def load_state_dict(model, arrays, source, by_name=False, exclude=(), epsilon=No
             family warns. None: guessed from the arrays.
 
     Returns:
-        dict, the report.
+        `Report`, a dict.
 
     Raises:
         ValueError: an unknown source, or names or shapes disagree; the message lists which.
@@ -87,10 +87,19 @@ def load_state_dict(model, arrays, source, by_name=False, exclude=(), epsilon=No
         )
     report = {key: sorted(plan[key]) for key in _LISTS}
     epsilon = own_epsilon if epsilon is None else epsilon
-    return {"source": source, "epsilon": epsilon, "loaded": sorted(plan["found"]), **report}
+    return Report(source=source, epsilon=epsilon, loaded=sorted(plan["found"]), **report)
 
 
 _LISTS = ("missing", "zeroed", "unexpected", "wrong_shape", "excluded", "reinitialized")
+
+
+class Report(dict):
+    """A report, shown by the lengths of its lists: a notebook prints what a cell ends in."""
+
+    def __repr__(self):
+        counts = [f"{len(self[key])} {key}" for key in ("loaded", "missing")]
+        counts += [f"{len(self[key])} {_words(key)}" for key in _LISTS[1:] if self[key]]
+        return f"<report: {', '.join(counts)}, BatchNorm epsilon {self['epsilon']:g}>"
 
 
 def _plan(model, arrays, source, exclude):
@@ -223,7 +232,11 @@ def _initialize(keras_model, name, weight):
 
 
 def summarize(report):
-    """One line of what a report holds: the source, and how many weights met which end."""
+    """One line of what a report holds: the source, how many weights met which end, epsilon."""
     counts = [f"{len(report['loaded'])} weights loaded from {report['source']}"]
-    counts += [f"{len(report[key])} {key.replace('_', ' ')}" for key in _LISTS if report[key]]
-    return ", ".join(counts)
+    counts += [f"{len(report[key])} {_words(key)}" for key in _LISTS if report[key]]
+    return f"{', '.join(counts)}, BatchNorm epsilon {report['epsilon']:g}"
+
+
+def _words(key):
+    return key.replace("_", " ")

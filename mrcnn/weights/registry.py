@@ -6,8 +6,8 @@ Nothing here is heavy: listing needs no backend. A number that its publisher doe
 import dataclasses
 import os
 
-from mrcnn.coco import COCO_CLASSES, COCO_ID_CLASSES
 from mrcnn.files import download
+from mrcnn.weights.coco_classes import COCO_CLASSES, COCO_ID_CLASSES
 
 FAMILIES = ("matterport", "torchvision", "detectron2", "keras_applications", "efficientnet_lite")
 
@@ -30,7 +30,7 @@ class WeightFile:
         box_ap, mask_ap: float, percent on COCO val2017, as `source` states.
         source: str, URL of the publisher's page.
         licence: str, where the publisher states one for the weights.
-        batch_norm_epsilon: float, where it is not the preset's.
+        batch_norm_epsilon: float, where it is not the preset's; such a file has a size and a hash.
         notes: str.
     """
 
@@ -299,9 +299,17 @@ def resolve(text, config):
 
 
 def released_epsilon(path):
-    """BatchNorm's epsilon that a public file was trained with, by its name; None if unknown."""
-    named = (entry for entry in REGISTRY if entry.file_name == os.path.basename(path))
-    return next((entry.batch_norm_epsilon for entry in named), None)
+    """BatchNorm's epsilon that a public file was trained with, where it is not the preset's.
+
+    The bytes decide, whatever the file is called: it is hashed if its size is that of such a file.
+
+    Returns:
+        float, or None: not the file of an entry with `batch_norm_epsilon`.
+    """
+    size = os.path.getsize(path)
+    entries = [e for e in REGISTRY if e.batch_norm_epsilon is not None and e.size == size]
+    found = [e for e in entries if e.expected.fault(download.known(path)) is None]
+    return found[0].batch_norm_epsilon if found else None
 
 
 def _publisher(preset):
