@@ -80,6 +80,64 @@ def test_detection_and_a_training_step_agree(run_python, tmp_path, mode):
             np.testing.assert_allclose(array, other[name], atol=1e-4, rtol=1e-4, err_msg=name)
 
 
+THREADS = """
+import sys
+sys.path.insert(0, {tests!r})
+import threading
+import keras
+import numpy as np
+from tiny import TinyConfig
+from mrcnn.model import MaskRCNN
+
+assert keras.backend.backend() == {backend!r}
+model = MaskRCNN("inference", TinyConfig(), {folder!r})
+rng = np.random.default_rng(0)
+images = [rng.integers(0, 256, (8 * i + 30, 60, 3), np.uint8) for i in range(8)]
+alone = [model.detect([image])[0] for image in images]
+right, errors = [], []
+
+def serve(i):
+    for _ in range(3):
+        try:
+            found = model.detect([images[i]])[0]
+            right.append(all(np.array_equal(found[key], alone[i][key]) for key in found))
+        except Exception as error:
+            errors.append(repr(error))
+
+threads = [threading.Thread(target=serve, args=(i,)) for i in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(len(right), sum(right), errors, len(alone[0]["rois"]) > 0)
+"""
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_eight_threads_detect_what_one_does(run_python, tmp_path, backend):
+    tests = str(Path(__file__).parent)
+    code = THREADS.format(tests=tests, backend=backend, folder=str(tmp_path))
+    assert run_python(code, backend).splitlines()[-1] == "24 24 [] True"
+
+
+def test_every_family_builds_and_detects_on_jax(run_python, tmp_path):
+    # Adaptive samples, open sides and per-class detections, compiled by XLA.
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import keras
+import numpy as np
+from tiny import shapes, tiny_of
+from mrcnn.model import MaskRCNN
+from mrcnn.presets import PRESETS
+
+assert keras.backend.backend() == "jax"
+image = shapes(1).load_image(0)
+for preset in ("detectron2/mask_rcnn_R_50_FPN_3x", "torchvision/maskrcnn_resnet50_fpn"):
+    model = MaskRCNN("inference", tiny_of(preset), {str(tmp_path)!r})
+    print(model.settings.pooling.sampling_ratio, len(model.detect([image])[0]["rois"]) > 0)
+"""
+    assert run_python(code, "jax").splitlines()[-2:] == ["0 True", "2 True"]
+
+
 def test_torchvision_weights_give_its_numbers_on_jax(run_python):
     tests = Path(__file__).parent / "test_golden_torch.py"
     code = f"""

@@ -12,6 +12,7 @@ from tiny import TinyConfig
 from mrcnn.files import hdf5
 from mrcnn.model import MaskRCNN
 from mrcnn.network.named_weights import named_weights
+from mrcnn.network.training_model import NamedWeightsModel
 
 
 def build(**changes):
@@ -173,6 +174,21 @@ def test_file_that_anyone_may_read(saved):
     umask = os.umask(0)
     os.umask(umask)
     assert os.stat(path).st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_names_of_any_depth_come_back(tmp_path):
+    def attention():
+        tokens = keras.Input((3, 4))
+        mha = keras.layers.MultiHeadAttention(2, 2, name="mha")(tokens, tokens)
+        return NamedWeightsModel(tokens, keras.layers.Dense(2, name="last")(mha))
+
+    first, second = attention(), attention()
+    assert "mha/query/kernel" in named_weights(first)
+    first.save_weights(tmp_path / "deep.h5")
+    second.load_weights(tmp_path / "deep.h5")
+    for name, weight in named_weights(first).items():
+        np.testing.assert_array_equal(named_weights(second)[name], weight, err_msg=name)
+    assert set(hdf5.read_hdf5(str(tmp_path / "deep.h5"))) == set(named_weights(first))
 
 
 def test_two_layers_of_one_name_are_refused():

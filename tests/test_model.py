@@ -11,7 +11,7 @@ import pytest
 from tiny import TinyConfig, shapes
 
 from mrcnn.data.shapes import ShapesDataset
-from mrcnn.model import MaskRCNN, load_image_gt
+from mrcnn.model import MaskRCNN, create, load_image_gt
 from mrcnn.network.named_weights import named_weights
 
 
@@ -518,6 +518,15 @@ def test_a_second_stage_of_the_same_layers_goes_on_with_the_traced_step(tmp_path
 def test_inference_model_does_not_train(tmp_path):
     with pytest.raises(ValueError, match=r'use MaskRCNN\("training"'):
         tiny(tmp_path).train(shapes(), None, 0.01, 1, layers="all")
+
+
+def test_create_builds_the_class_of_the_architecture(tmp_path):
+    assert type(create("inference", TinyConfig(), tmp_path)) is MaskRCNN
+    unknown = type("Unknown", (TinyConfig,), {"ARCHITECTURE": "yolo"})()
+    with pytest.raises(
+        ValueError, match=r"ARCHITECTURE is 'yolo'; expected one of \['mask_rcnn'\]"
+    ):
+        create("inference", unknown, tmp_path)
 
 
 def test_unknown_mode(tmp_path):

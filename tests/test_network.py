@@ -1,10 +1,12 @@
 """The network: what its layers give, and what its graphs share; its weights are the inventory's."""
 
 import keras
+import numpy as np
 import pytest
-from tiny import TinyConfig, tiny_backbone
+from tiny import TinyConfig, shapes, tiny_backbone
 
 from mrcnn.config import Config
+from mrcnn.data import DataGenerator
 from mrcnn.layers import PureLayer
 from mrcnn.network import ResNetStyle, build_backbone, build_graphs, resnet_graph
 from mrcnn.network.named_weights import named_weights
@@ -53,6 +55,26 @@ def test_both_graphs_share_every_weight(resnet50):
 def test_mask_head_sees_bounded_positives_only(resnet50):
     pooled = resnet50["training"].get_layer("roi_align_mask").output
     assert pooled.shape == (None, 66, 14, 14, 256)  # int(200 * 0.33)
+
+
+def test_mask_head_moves_its_statistics_once_a_step():
+    # From 0, the average of one batch with momentum 0.5 is half of that with momentum 0. Two
+    # updates by the same batch would make it three quarters.
+    config = type("Moving", (TinyConfig,), {"TRAIN_BN": True, "SEED": 3})()
+    (batch,) = DataGenerator(shapes(2), config, shuffle=False)[0]
+    moved = []
+    for momentum in (0.0, 0.5):
+        network = build_graphs(Settings.from_config(config), training=True)["training"]
+        (norm,) = (x for x in network._flatten_layers() if x.name == "mrcnn_mask_bn1")
+        for weight in network.weights:  # the same values in both networks
+            size = int(np.prod(weight.shape))
+            weight.assign(np.reshape(np.sin(np.arange(size)), weight.shape))
+        norm.moving_mean.assign(np.zeros(8))
+        norm.momentum = momentum
+        network(batch, training=True)
+        moved.append(keras.ops.convert_to_numpy(norm.moving_mean))
+    assert np.abs(moved[0]).max() > 0.01
+    np.testing.assert_allclose(moved[1], moved[0] / 2, rtol=1e-3, atol=1e-5)
 
 
 def test_custom_layers_own_no_weights(resnet50):
