@@ -109,6 +109,15 @@ def test_proposals_of_each_image_come_from_its_own_anchors():
     assert_allclose(found[1, 0], [0, 0.05, 0.5, 0.55], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("key", "lacking"),
+    [("RPN_NMS_PER_LEVEL", "the levels of the anchors"), ("RPN_CLIP_TO_WINDOW", "image_meta")],
+)
+def test_proposals_refuse_what_their_inputs_cannot_tell(key, lacking):
+    with pytest.raises(ValueError, match=f"{key} is True, but .* do not have {lacking}"):
+        modellib.ProposalLayer(3, 0.7, config_of(**{key: True}))
+
+
 # ---- PyramidROIAlign
 
 
@@ -161,6 +170,13 @@ def test_detection_layer():
     assert_allclose(found, [DETECTIONS], atol=1e-6)
 
 
+def test_detection_layer_takes_the_configs_box_offset():
+    # 11 / 110 and 99 / 110 of 110 pixels are 0.1 and 0.9 where boxes have no offset.
+    layer = modellib.DetectionLayer(config_of(DETECTION_MAX_INSTANCES=3, BOX_OFFSET=0))
+    found = layer([f32([ROIS]), f32([PROBS]), deltas()[None], meta(110, 110, (11, 0, 99, 99))])
+    assert_allclose(found, [DETECTIONS], atol=1e-6)
+
+
 # ---- targets
 
 # IoU 0.4 / 0.5 with the object of class 2; the second proposal touches none; the third is padding.
@@ -210,6 +226,22 @@ def test_target_layer():
     assert masks.shape == (2, 4, 2, 2)
     assert_array_equal(masks[0, 0], [[1, 0], [1, 0]])
     assert_array_equal(ops.sum(masks), 2)
+
+
+def test_targets_take_the_configs_mask_target():
+    # An ROI as large as its object, over a mini-mask of 2 x 4 pixels whose first column is off.
+    # A target of 2 x 2 has two samples along x: 0.5 (half of pixel 0, half of 1) and 1.5 give
+    # (0.5 + 1) / 2, then 2.5 and 3.5 give 1. One sample at the corner would give 0.
+    masks = np.zeros((2, 4, 1), bool)
+    masks[:, [1, 2, 3], 0] = True
+    config = target_config()
+    config.MASK_TARGET, config.BOX_OFFSET = "roi_align", 0
+    box = [[0.0, 0.0, 0.5, 0.5]]
+    given = (f32(box), i32([1]), f32(box), ops.convert_to_tensor(masks))
+    found = modellib.detection_targets_graph(*given, config)[3]
+    assert_allclose(found[0], [[0.75, 1.0]] * 2, atol=1e-5)
+    layer = modellib.DetectionTargetLayer(config)
+    assert_allclose(layer([x[None] for x in given])[3][0, 0], [[0.75, 1.0]] * 2, atol=1e-5)
 
 
 # ---- configuration of the layers
@@ -337,6 +369,15 @@ def test_number_of_rois_must_be_fixed():
 
 def test_smooth_l1_loss():
     assert_allclose(modellib.smooth_l1_loss(f32([0, 0, 0]), f32([0.5, -2, 1])), [0.125, 1.5, 0.5])
+
+
+def test_rpn_bbox_loss_takes_the_configs_beta():
+    # One positive anchor, 2 off in one of its four deltas: 2 - beta / 2.
+    for beta, expected in ((1.0, 1.5), (0.5, 1.75)):
+        found = modellib.rpn_bbox_loss_graph(
+            config_of(SMOOTH_L1_BETA=beta), f32([[[2, 0, 0, 0]]]), i32([[[1]]]), f32([[[0] * 4]])
+        )
+        assert float(found) == pytest.approx(expected / 4)
 
 
 def test_rpn_class_loss():

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from mrcnn.inference.log import log
+from mrcnn.layers.anchors import anchors_of
 from mrcnn.layers.proposals import ProposalSteps
 from mrcnn.network.trunk import feature_shapes
 
@@ -69,13 +70,8 @@ class Inspection:
         wanted = tuple(int(side) for side in image_shape[:2])
         sides, found = self._anchors
         if sides != wanted:
-            shapes = self.feature_shapes(wanted)
-            maps = [np.empty((1, *map(int, shape), 1), "float32") for shape in shapes]
             layer = self.graphs["inference"].get_layer("anchors")
-            made = layer(np.empty((1, *wanted, 1), "float32"), maps)
-            levels = [keras.ops.convert_to_numpy(level)[0] for level in made["levels"]]
-            pixels = keras.ops.convert_to_numpy(made["pixels"])[0]
-            found = {"pixels": pixels, "normalized": np.concatenate(levels)}
+            found = anchors_of(layer, wanted, self.feature_shapes(wanted))
             self._anchors = wanted, found
         return found
 

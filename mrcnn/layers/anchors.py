@@ -4,6 +4,7 @@ Shapes: B images, H W, A anchors, M ground truths.
 """
 
 import keras
+import numpy as np
 from keras import ops
 
 from mrcnn import settings
@@ -41,6 +42,25 @@ class Anchors(PureLayer):
             "levels": [norm_boxes(level, shape, settings.box_offset) for level in pixels],
             "pixels": ops.concatenate(pixels, axis=1),
         }
+
+
+def anchors_of(layer, image_shape, feature_shapes):
+    """Anchors of images of a size, as NumPy arrays.
+
+    Args:
+        layer: `Anchors`.
+        image_shape: (H, W, ...) in pixels.
+        feature_shapes: [L, 2], height and width of each level.
+
+    Returns:
+        dict of `pixels` and `normalized`, float32 [A, 4].
+    """
+    height, width = map(int, image_shape[:2])
+    maps = [np.empty((1, *map(int, shape), 1), "float32") for shape in feature_shapes]
+    made = layer(np.empty((1, height, width, 1), "float32"), maps)
+    levels = [ops.convert_to_numpy(level)[0] for level in made["levels"]]
+    pixels = ops.convert_to_numpy(made["pixels"])[0]
+    return {"pixels": pixels, "normalized": np.concatenate(levels)}
 
 
 @keras.saving.register_keras_serializable("mrcnn")

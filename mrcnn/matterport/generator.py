@@ -20,10 +20,10 @@ from mrcnn.data.ground_truth import check_classes, image_name
 from mrcnn.image import meta as image_meta
 from mrcnn.image import molding
 from mrcnn.image.meta import compose_image_meta
+from mrcnn.layers.anchors import Anchors, anchors_of
 from mrcnn.matterport.data import load_image_gt
 from mrcnn.network.trunk import feature_shapes
 from mrcnn.ops import targets
-from mrcnn.ops.anchors import generate_pyramid_anchors
 from mrcnn.ops.boxes import norm_boxes
 from mrcnn.settings import Image, Settings
 
@@ -170,7 +170,7 @@ def _encode_masks(boxes, matches, gt_boxes, gt_masks, config):
     """`targets.encode_masks` of one image: float32 [N, *MASK_SHAPE]."""
     # Mini-masks are taken relative to their boxes, whatever the size of the image.
     shape = (2, 2) if config.USE_MINI_MASK else gt_masks.shape[:2]
-    boxes, gt_boxes = (norm_boxes(x, shape) for x in _batch(boxes, gt_boxes))
+    boxes, gt_boxes = (norm_boxes(x, shape, config.BOX_OFFSET) for x in _batch(boxes, gt_boxes))
     return ops.convert_to_numpy(
         targets.encode_masks(
             boxes,
@@ -179,6 +179,7 @@ def _encode_masks(boxes, matches, gt_boxes, gt_masks, config):
             np.asarray(gt_masks)[None],
             config.MASK_SHAPE,
             config.USE_MINI_MASK,
+            config.MASK_TARGET,
         )
     )[0]
 
@@ -260,18 +261,14 @@ def data_generator(
     """
     if not len(dataset.image_ids):
         raise ValueError("Expected at least one image, received an empty data set.")
-    check_classes(dataset, Settings.from_config(config))
+    settings = Settings.from_config(config)
+    check_classes(dataset, settings)
     excluded = set(no_augmentation_sources or ())
 
     @functools.lru_cache(maxsize=8)
     def anchors(*image_shape):
-        return generate_pyramid_anchors(
-            config.RPN_ANCHOR_SCALES,
-            config.RPN_ANCHOR_RATIOS,
-            compute_backbone_shapes(config, image_shape),
-            config.BACKBONE_STRIDES,
-            config.RPN_ANCHOR_STRIDE,
-        )
+        shapes = compute_backbone_shapes(config, image_shape)
+        return anchors_of(Anchors(settings.anchors), image_shape, shapes)["pixels"]
 
     def load(image_id):
         augmented = dataset.image_info[image_id]["source"] not in excluded

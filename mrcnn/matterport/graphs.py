@@ -116,14 +116,14 @@ def detection_targets_graph(proposals, gt_class_ids, gt_boxes, gt_masks, config)
         gt_class_ids: int [M], zero padded.
         gt_boxes: float [M, 4], normalised.
         gt_masks: bool [h, w, M].
-        config: `Config`; ground truth does not join the proposals.
+        config: `Config`.
 
     Returns:
         list: rois [T, 4], class ids [T], deltas [T, 4], masks [T, *MASK_SHAPE].
     """
     found = targets.roi_targets(
         *(ops.expand_dims(x, 0) for x in (proposals, gt_class_ids, gt_boxes, gt_masks)),
-        settings.ROITargets.from_config(config, mask_target="crop_and_resize"),
+        settings.ROITargets.from_config(config),
         seed=None,
     )
     return [x[0] for x in to_matterport_targets(found)]
@@ -253,7 +253,7 @@ def rpn_bbox_loss_graph(config, target_bbox, rpn_match, rpn_bbox):
     """Smooth L1 of the deltas of the positive anchors.
 
     Args:
-        config: not used.
+        config: `Config`: `SMOOTH_L1_BETA`, `BBOX_LOSS_NORMALIZER`.
         target_bbox: float [B, S, 4]; row i is of the i-th positive anchor, the rest is padding.
         rpn_match: int [B, A, 1]; 1 in positive anchors.
         rpn_bbox: float [B, A, 4].
@@ -263,7 +263,8 @@ def rpn_bbox_loss_graph(config, target_bbox, rpn_match, rpn_bbox):
     row = ops.cumsum(ops.cast(positive, "int32"), axis=1) - 1
     row = ops.clip(row, 0, ops.shape(target_bbox)[1] - 1)
     target = gather(target_bbox, row)  # (B, A, 4)
-    return losses.box_loss(target, rpn_bbox, positive, match != 0, 1.0, "positives")
+    box_loss = settings.Losses.from_config(config).box_loss
+    return losses.box_loss(target, rpn_bbox, positive, match != 0, **box_loss)
 
 
 def mrcnn_class_loss_graph(target_class_ids, pred_class_logits, active_class_ids):

@@ -1,9 +1,8 @@
 """matterport's layers under its signatures, for networks put together by hand.
 
 Each takes its inputs as one list and its numbers from a `Config`, and keeps the numbers: a saved
-model needs no `Config`. The numerics are matterport's whatever the config's family: one competition
-of all proposals, boxes with `BOX_OFFSET` 1, `crop_and_resize`. The maths is that of the layers and
-functions they adapt.
+model needs no `Config`. What a family of numerics asks for they do, or refuse where matterport's
+inputs do not tell enough. The maths is that of the layers and functions they adapt.
 
 Shapes: B images, H W, A anchors, N ROIs, T training ROIs, M ground truths, D detections, K classes,
 C channels.
@@ -81,13 +80,24 @@ class ProposalLayer(PureLayer):
         proposal_count: int, proposals of an image (N).
         nms_threshold: float, IoU above which the lower score goes.
         config: `Config`: `PRE_NMS_LIMIT`, `RPN_BBOX_STD_DEV`.
+
+    Raises:
+        ValueError: the config asks for what needs the levels of the anchors, or the windows.
     """
 
     def __init__(self, proposal_count, nms_threshold, config=None, name=None, **fields):
         given = {"proposal_count": proposal_count, "nms_threshold": nms_threshold}
-        super().__init__(
-            _settings(self, settings.Proposals, config, fields, box_offset=1, **given), name
-        )
+        found = _settings(self, settings.Proposals, config, fields, **given)
+        for key, asked, lacking in (
+            ("RPN_NMS_PER_LEVEL", found.per_level, "the levels of the anchors"),
+            ("RPN_CLIP_TO_WINDOW", found.clip_to_window, "image_meta"),
+        ):
+            if asked:
+                raise ValueError(
+                    f"{type(self).__name__}: {key} is True, but matterport's inputs do not have "
+                    f"{lacking}; use mrcnn.layers.ProposalLayer, or set it to False"
+                )
+        super().__init__(found, name)
         self.supports_jit = _compiles(self.settings.native)
 
     def call(self, inputs):
@@ -152,11 +162,11 @@ class DetectionTargetLayer(target_layers.DetectionTargetLayer):
 
     Args:
         config: `Config`: `TRAIN_ROIS_PER_IMAGE`, `ROI_POSITIVE_RATIO`, `BBOX_STD_DEV`,
-            `MASK_SHAPE`, `USE_MINI_MASK`, `ROI_FILL_NEGATIVES`, `ROI_ADD_GT`, `SEED`.
+            `MASK_SHAPE`, `MASK_TARGET`, `USE_MINI_MASK`, `ROI_FILL_NEGATIVES`, `ROI_ADD_GT`,
+            `SEED`.
     """
 
     def __init__(self, config=None, name=None, **fields):
-        fields = {"mask_target": "crop_and_resize", **fields} if config is not None else fields
         super().__init__(_settings(self, settings.ROITargets, config, fields), name)
 
     def call(self, inputs):
@@ -202,11 +212,10 @@ class DetectionLayer(detection_layers.DetectionLayer):
 
     Args:
         config: `Config`: `DETECTION_MAX_INSTANCES`, `DETECTION_MIN_CONFIDENCE`,
-            `DETECTION_NMS_THRESHOLD`, `BBOX_STD_DEV`.
+            `DETECTION_NMS_THRESHOLD`, `DETECTION_PER_CLASS`, `BBOX_STD_DEV`, `BOX_OFFSET`.
     """
 
     def __init__(self, config=None, name=None, **fields):
-        fields = {"box_offset": 1, **fields} if config is not None else fields
         super().__init__(_settings(self, settings.Detections, config, fields), name)
         self.supports_jit = _compiles(self.settings.native)
 
