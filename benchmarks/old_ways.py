@@ -102,7 +102,7 @@ def objects(count, side, rng):
     """Ellipses [side, side, count], and the same a few pixels off."""
     masks = np.zeros((2, side, side, count), bool)
     for i in range(count):
-        radii = rng.integers(15, 150, 2)
+        radii = rng.integers(15, min(150, side // 3), 2)
         center = rng.integers(radii, side - radii)
         for plane, shift in zip(masks, (np.zeros(2), rng.integers(-8, 9, 2)), strict=True):
             plane[(*ellipse(*(center + shift), *radii, shape=(side, side)), i)] = True
