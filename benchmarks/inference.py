@@ -16,11 +16,10 @@ import argparse
 import functools
 import json
 
-import peer  # isort: split
-
-import keras
 import machine
+import keras
 import numpy as np
+import peer
 from skimage import data
 from skimage.transform import resize
 

@@ -11,15 +11,12 @@ predictions that are a few pixels off; "noise" has masks of random pixels all ov
 import argparse
 import json
 import statistics
-import sys
 import time
-from pathlib import Path
 
+import machine
 import numpy as np
 from skimage.draw import ellipse
 from skimage.transform import resize
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mrcnn import utils
 
@@ -203,7 +200,9 @@ def main():
                 numbers = f"{before:.1f} | {after:.1f} | {before / after:.1f}"
                 print(f"| {scene.__name__} | {name} | {numbers} |", flush=True)
     if args.json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps({"machine": machine.describe(), "rows": rows}, indent=2))
+        return
+    print(f"\n{machine.describe()}")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,8 @@
-"""torchvision's Mask R-CNN at the same work, for the benchmarks' `--peer torchvision`.
-
-A benchmark imports this before Keras.
-"""
+"""torchvision's Mask R-CNN at the same work, for the benchmarks' `--peer torchvision`."""
 
 import os
-import sys
 
 import numpy as np
-
-if any(argument.startswith("--peer") for argument in sys.argv):
-    import torch  # before TensorFlow: after it, PyTorch 2.14 crashes
 
 CANDIDATES = 500  # boxes above the score threshold, as trained networks have them
 
@@ -33,6 +26,7 @@ def build(side, classes, rois, proposals=1000, detections=100):
         proposals: int, of an image.
         detections: int, of an image.
     """
+    import torch
     from torchvision.models.detection import MaskRCNN
     from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
     from torchvision.ops.misc import FrozenBatchNorm2d
@@ -63,6 +57,8 @@ def detector(side, classes, precision, images):
 
     They hold "masks", bool [N, H, W] in NumPy, and "proposals", the number of them.
     """
+    import torch
+
     model = build(side, classes, 200).eval()
     device = next(model.parameters()).device
     dtype = {"mixed_bfloat16": torch.bfloat16, "mixed_float16": torch.float16}.get(precision)
@@ -102,6 +98,8 @@ def trainer(side, classes, rois, precision, images, boxes, labels):
         boxes: float32 [B, M, 4] = y1 x1 y2 x2 in pixels.
         labels: int [B, M].
     """
+    import torch
+
     model = build(side, classes, rois).train()
     device = next(model.parameters()).device
     dtype = {"mixed_bfloat16": torch.bfloat16, "mixed_float16": torch.float16}.get(precision)

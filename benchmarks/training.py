@@ -70,8 +70,8 @@ def make_batch(config):
 
 def step_multiply_adds(model, config):
     """Of the losses and their gradients."""
-    import keras
     import machine
+    import keras
 
     losses = model.outputs[-len(model.loss_names) :]
     graph = keras.Model(model.inputs, losses)
@@ -133,8 +133,8 @@ def peer_epochs(side, precision, batch, steps):
 
 def measure(side, precision, xla, args):
     """One case, in a process of its own: a dict of numbers."""
-    import keras
     import machine
+    import keras
 
     keras.utils.set_random_seed(0)
     dtypes = machine.rate_dtypes(precision)

@@ -46,10 +46,21 @@ def test_a_case_that_fails_shows_its_own_error(training, capfd):
     assert "ValueError: no such precision" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["inference", "training"])
-def test_pytorch_is_imported_before_tensorflow(name, tmp_path, run_python):
-    (tmp_path / "torch.py").write_text("import sys\nprint('tensorflow' in sys.modules)\n")
+@pytest.mark.parametrize(
+    "code", ["import inference", "import training\ntraining.measure(64, 'float32', False, None)"]
+)
+def test_pytorch_is_imported_before_tensorflow(code, tmp_path, run_python):
+    stub = "import sys\nprint({'keras', 'tensorflow'} & set(sys.modules))\nsys.exit()\n"
+    (tmp_path / "torch.py").write_text(stub)
     path = os.pathsep.join([str(tmp_path), BENCHMARKS, *filter(None, sys.path)])
-    code = f"import sys\nsys.argv = ['x', '--peer', 'torchvision']\nimport {name}"
-    assert run_python(code, PYTHONPATH=path) == "False\n"
-    assert run_python(f"import {name}", PYTHONPATH=path) == ""
+    code = f"import sys\nsys.argv = ['x', '--peer', 'torchvision']\n{code}"
+    assert run_python(code, PYTHONPATH=path) == "set()\n"
+
+
+@pytest.mark.parametrize("path", sorted(Path(BENCHMARKS).glob("*.py")), ids=lambda path: path.stem)
+def test_benchmarks_are_quiet_before_keras_is_imported(path):
+    lines = [line.split() for line in path.read_text().splitlines()]
+    modules = [line[1] for line in lines if line[:1] in (["import"], ["from"])]
+    heavy = [name for name in modules if name.startswith(("keras", "mrcnn.model", "inference"))]
+    if heavy and path.stem != "machine":
+        assert modules.index("machine") < modules.index(heavy[0])
