@@ -93,7 +93,7 @@ def load_annotated(dataset, settings, image_id):
     name = image_name(dataset, image_id)
     with _naming(name, "load_image"):
         image = dataset.load_image(image_id)
-        image = to_model_image(image, settings.image.channels, name)
+        image = to_model_image(image, settings.image.channels, name, dataset)
     with _naming(name, "load_mask"):
         instances = dataset.load_mask(image_id)
         masks, class_ids = check_instances(instances, image.shape, settings.image.num_classes)
