@@ -9,18 +9,15 @@ same with a `savefig` of one's own at the figure's resolution, and `draw_instanc
 import argparse
 import json
 import statistics
-import sys
 import tempfile
 import time
-from pathlib import Path
 
+import machine
 import matplotlib
 import numpy as np
 from skimage import data
 from skimage.draw import ellipse
 from skimage.transform import resize
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mrcnn import utils, visualize
 
@@ -73,9 +70,11 @@ def main():
                 times.append(time.perf_counter() - start)
             seconds[name] = statistics.median(times)
     if args.json:
-        print(json.dumps(seconds))
-    else:
-        print("\n".join(f"{name:34} {value:6.2f} s" for name, value in seconds.items()))
+        print(json.dumps({"machine": machine.describe(), "seconds": seconds}, indent=2))
+        return
+    for name, value in seconds.items():
+        print(f"{name:34} {value:6.2f} s")
+    print(machine.describe())
 
 
 if __name__ == "__main__":

@@ -11,23 +11,17 @@ import sys
 import time
 from pathlib import Path
 
+import machine
 import keras
 from skimage.io import imsave
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "samples" / "nucleus")]
+sys.path.insert(0, str(machine.ROOT / "samples" / "nucleus"))
 
-from nucleus import NucleusConfig, NucleusDataset  # noqa: E402
+from nucleus import NucleusConfig, NucleusDataset
 
-from mrcnn.evaluate.coco import (  # noqa: E402
-    evaluate,
-    format_table,
-)
-from mrcnn.model import MaskRCNN  # noqa: E402
-from mrcnn.visualize import (  # noqa: E402
-    draw_instances,
-    random_colors,
-)
+from mrcnn.evaluate.coco import evaluate, format_table
+from mrcnn.model import MaskRCNN
+from mrcnn.visualize import draw_instances, random_colors
 
 
 class FitConfig(NucleusConfig):
@@ -89,8 +83,9 @@ def main():
     config.STEPS_PER_EPOCH = args.steps
     model = MaskRCNN("training", config, args.output)
     start = time.time()
+    warm_up = min(50, args.steps // 2)
     rate = keras.optimizers.schedules.CosineDecay(
-        0.0, args.steps - 50, warmup_target=config.LEARNING_RATE, warmup_steps=50
+        0.0, args.steps - warm_up, warmup_target=config.LEARNING_RATE, warmup_steps=warm_up
     )
     model.train(dataset, None, rate, epochs=1, layers="all")
     print(f"{args.steps} steps in {(time.time() - start) / 60:.1f} minutes")

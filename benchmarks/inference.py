@@ -16,19 +16,21 @@ import argparse
 import functools
 import json
 
-import keras
 import machine
+import keras
 import numpy as np
 import peer
 from skimage import data
 from skimage.transform import resize
 
-from mrcnn import network
 from mrcnn.config import Config
 from mrcnn.inference.unmold import unmold_detections
 from mrcnn.layers.detections import ClassMasks
 from mrcnn.model import MaskRCNN
+from mrcnn.network import mask_rcnn
 from mrcnn.network.folding import FoldedConv, fold_batch_norm
+from mrcnn.network.trunk import build_trunk, default_policy
+from mrcnn.settings import Settings
 
 CLASSES = 81
 # All that is neither the trunk nor a head.
@@ -55,12 +57,12 @@ def pictures(side, count):
     return [np.roll(photo, 10 * i, axis=1) for i in range(count)]
 
 
-def split(config):
+def split(settings):
     """The network's tensors by name, and its stages: (stage, names of what goes in and out)."""
-    trunk, heads = network.build_trunk(config), network.build_heads(config)
+    trunk, heads = build_trunk(settings), mask_rcnn.build_heads(settings)
     levels = trunk["anchors"]["levels"]
-    tensors = network.detection_stages(config, trunk, heads, levels)
-    logits = heads["mask"](tensors["mask_features"], logits=True)
+    tensors = mask_rcnn.detection_stages(settings, trunk, heads, levels)
+    logits = heads["mask"](tensors["mask_features"])["mrcnn_mask_logits"]
     tensors["masks"] = ClassMasks(name="class_masks")(logits, tensors["detections"])
     tensors |= {name: trunk[name] for name in ("input_image", "input_image_meta")}
     tensors |= {name: trunk[name] for name in ("rpn_class", "rpn_bbox")}
@@ -88,8 +90,8 @@ def build_stages(config):
     The folded one is None where there is nothing to fold.
     """
     stages = {}
-    with network.default_policy(config.PRECISION):  # as in `detect`: folding makes layers
-        tensors, parts = split(config)
+    with default_policy(config.PRECISION):  # as in `detect`: folding makes layers
+        tensors, parts = split(Settings.from_config(config))
         for stage, inputs, outputs in parts:
             plain = keras.Model([tensors[name] for name in inputs], [tensors[n] for n in outputs])
             folded = fold_batch_norm(plain)

@@ -1,4 +1,7 @@
-"""What the benchmarks share: the machine's own rates, a network's multiply-adds, compiled calls."""
+"""What the benchmarks share: the machine's own rates, a network's multiply-adds, compiled calls.
+
+They import this before Keras: it finds `mrcnn` in this clone and keeps the terminal quiet.
+"""
 
 import collections
 import datetime
@@ -12,12 +15,18 @@ import sys
 import time
 from pathlib import Path
 
-import keras
-import numpy as np
-from keras import layers, ops
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+from mrcnn import quiet  # noqa: E402
+
+quiet.install()
+if any(argument.startswith("--peer") for argument in sys.argv):
+    import torch  # noqa: F401  before TensorFlow: in the other order PyTorch 2.14 crashes
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from keras import layers, ops  # noqa: E402
 
 from mrcnn.network.folding import FoldedConv  # noqa: E402
 

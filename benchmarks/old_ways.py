@@ -11,15 +11,12 @@ predictions that are a few pixels off; "noise" has masks of random pixels all ov
 import argparse
 import json
 import statistics
-import sys
 import time
-from pathlib import Path
 
+import machine
 import numpy as np
 from skimage.draw import ellipse
 from skimage.transform import resize
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mrcnn import utils
 
@@ -102,7 +99,7 @@ def objects(count, side, rng):
     """Ellipses [side, side, count], and the same a few pixels off."""
     masks = np.zeros((2, side, side, count), bool)
     for i in range(count):
-        radii = rng.integers(15, 150, 2)
+        radii = rng.integers(15, min(150, side // 3), 2)
         center = rng.integers(radii, side - radii)
         for plane, shift in zip(masks, (np.zeros(2), rng.integers(-8, 9, 2)), strict=True):
             plane[(*ellipse(*(center + shift), *radii, shape=(side, side)), i)] = True
@@ -203,7 +200,9 @@ def main():
                 numbers = f"{before:.1f} | {after:.1f} | {before / after:.1f}"
                 print(f"| {scene.__name__} | {name} | {numbers} |", flush=True)
     if args.json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps({"machine": machine.describe(), "rows": rows}, indent=2))
+        return
+    print(f"\n{machine.describe()}")
 
 
 if __name__ == "__main__":

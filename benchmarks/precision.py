@@ -13,8 +13,8 @@ import json
 import sys
 import time
 
-import keras
 import machine
+import keras
 import train_nuclei
 
 from mrcnn.data.shapes import ShapesDataset

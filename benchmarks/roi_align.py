@@ -12,8 +12,8 @@ height to width from 1/3 to 3, cut at the picture's edge; 256 channels.
 import argparse
 import json
 
-import keras
 import machine
+import keras
 import numpy as np
 from keras import ops
 

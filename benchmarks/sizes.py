@@ -12,9 +12,9 @@ import json
 import math
 import time
 
+import machine
 import inference
 import keras
-import machine
 import numpy as np
 from skimage import data
 

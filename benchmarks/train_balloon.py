@@ -11,24 +11,20 @@ COCO's numbers, and leaves a checkpoint of each epoch in OUT. The weights come w
 import argparse
 import sys
 import time
-from pathlib import Path
 
+import machine
 import keras
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "samples" / "balloon")]
+sys.path.insert(0, str(machine.ROOT / "samples" / "balloon"))
 
-from balloon import BalloonDataset  # noqa: E402
-from train_nuclei import ALL_BUT_NORMS, WARM_UP, PrintLosses  # noqa: E402
+from balloon import BalloonDataset
+from train_nuclei import ALL_BUT_NORMS, WARM_UP, PrintLosses
 
-from mrcnn.evaluate.coco import (  # noqa: E402
-    evaluate,
-    format_table,
-)
-from mrcnn.model import MaskRCNN  # noqa: E402
-from mrcnn.presets import PRESETS  # noqa: E402
+from mrcnn.evaluate.coco import evaluate, format_table
+from mrcnn.model import MaskRCNN
+from mrcnn.presets import PRESETS
 
 
 class TrainBalloonConfig(PRESETS["torchvision/maskrcnn_resnet50_fpn"]):

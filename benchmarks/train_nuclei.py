@@ -12,23 +12,20 @@ import sys
 import time
 from pathlib import Path
 
+import machine
 import keras
 import numpy as np
 from skimage.io import imsave
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "samples" / "nucleus")]
+sys.path.insert(0, str(machine.ROOT / "samples" / "nucleus"))
 
-from nucleus import NucleusDataset  # noqa: E402
+from nucleus import NucleusDataset
 
-from mrcnn import visualize  # noqa: E402
-from mrcnn.evaluate.coco import (  # noqa: E402
-    evaluate,
-    format_table,
-)
-from mrcnn.image import scale_image  # noqa: E402
-from mrcnn.model import MaskRCNN  # noqa: E402
-from mrcnn.presets import PRESETS  # noqa: E402
+from mrcnn import visualize
+from mrcnn.evaluate.coco import evaluate, format_table
+from mrcnn.image import scale_image
+from mrcnn.model import MaskRCNN
+from mrcnn.presets import PRESETS
 
 SMALL = 360  # pictures whose longer side is at most this are doubled
 WARM_UP = 100  # steps

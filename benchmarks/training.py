@@ -18,6 +18,7 @@ import itertools
 import json
 import multiprocessing
 import resource
+import signal
 import statistics
 import time
 
@@ -61,8 +62,6 @@ def make_batch(config):
     return {
         "input_image": rng.normal(0, 50, (batch, *shape)).astype(np.float32),
         "input_image_meta": np.stack([meta] * batch),
-        "input_rpn_match": np.zeros((batch, 0, 1), np.int32),
-        "input_rpn_bbox": np.zeros((batch, 0, 4), np.float32),
         "input_gt_class_ids": class_ids,
         "input_gt_boxes": boxes,
         "input_gt_masks": np.ones((batch, *config.MINI_MASK_SHAPE, limit), bool),
@@ -71,8 +70,8 @@ def make_batch(config):
 
 def step_multiply_adds(model, config):
     """Of the losses and their gradients."""
-    import keras
     import machine
+    import keras
 
     losses = model.outputs[-len(model.loss_names) :]
     graph = keras.Model(model.inputs, losses)
@@ -132,11 +131,10 @@ def peer_epochs(side, precision, batch, steps):
     return train
 
 
-def measure(case):
+def measure(side, precision, xla, args):
     """One case, in a process of its own: a dict of numbers."""
-    side, precision, xla, args = case
-    import keras
     import machine
+    import keras
 
     keras.utils.set_random_seed(0)
     dtypes = machine.rate_dtypes(precision)
@@ -187,6 +185,29 @@ def measure(case):
             "torchvision_peak_memory_gb": memory and memory / 1e9,
         }
     return row
+
+
+def in_own_process(function, *args):
+    """What a function returns in a new process; exits with what became of it if it died.
+
+    Its own error is on the terminal by then.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(sender, function, args))
+    process.start()
+    sender.close()  # the process holds the only one now: without it there is an end of file
+    try:
+        return receiver.recv()
+    except EOFError:
+        process.join()
+        code = process.exitcode
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        raise SystemExit(f"The process of {args} died with {how}.") from None
+
+
+def _send(sender, function, args):
+    sender.send(function(*args))
 
 
 def peak_memory():
@@ -258,8 +279,7 @@ def main():
         print("| --- " * 8 + "|", flush=True)
     rows = []
     for case in cases:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            rows.append(pool.apply(measure, (case,)))
+        rows.append(in_own_process(measure, *case))
         if not args.json:
             show(rows[-1])
     if args.json:

@@ -18,6 +18,8 @@ import functools
 import sys
 import types
 
+from mrcnn.importing import around_import
+
 # Module of imgaug: the name in it that is replaced, and by what.
 _MENDED = {
     "imgaug.parameters": ("np", lambda: _numpy()),
@@ -29,24 +31,9 @@ _MENDED = {
 }
 
 
-class ImgaugFinder:
-    """Finds imgaug as Python does, and has it executed by `_execute`."""
-
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        if name != "imgaug":
-            return None
-        others = (finder for finder in sys.meta_path if finder is not cls)
-        spec = next(filter(None, (other.find_spec(name, path, target) for other in others)), None)
-        if spec is not None and hasattr(spec.loader, "exec_module"):
-            spec.loader.exec_module = functools.partial(_execute, spec.loader.exec_module)
-        return spec
-
-
 def install():
     """Makes every later `import imgaug` work, and mends an earlier one; imports nothing else."""
-    if ImgaugFinder not in sys.meta_path:
-        sys.meta_path.insert(0, ImgaugFinder)
+    around_import("imgaug", _execute)
     mend()
 
 

@@ -5,9 +5,10 @@ is imported; and importing this package must not load Keras. So, as soon as Kera
 name stands for a class that is imported when a saved model asks for it.
 """
 
-import functools
 import importlib
 import sys
+
+from mrcnn.importing import around_import
 
 # Registered name: module.
 CLASSES = {
@@ -47,20 +48,6 @@ class Deferred:
         return getattr(module, self.registered_name.split(">")[1]).from_config(config)
 
 
-class KerasFinder:
-    """Finds Keras as Python does, and registers the names when it has been imported."""
-
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        if name != "keras":
-            return None
-        others = (finder for finder in sys.meta_path if finder is not cls)
-        spec = next(filter(None, (other.find_spec(name, path, target) for other in others)), None)
-        if spec is not None:
-            spec.loader.exec_module = functools.partial(_execute, spec.loader.exec_module)
-        return spec
-
-
 def _execute(exec_module, module):
     exec_module(module)
     register(module)
@@ -76,5 +63,5 @@ def install():
     """Registers the names now, or as soon as Keras is imported; imports nothing."""
     if "keras" in sys.modules:
         register(sys.modules["keras"])
-    elif KerasFinder not in sys.meta_path:
-        sys.meta_path.insert(0, KerasFinder)
+    else:
+        around_import("keras", _execute)

@@ -11,7 +11,7 @@ from skimage import io
 
 from mrcnn.config import Config
 from mrcnn.data import Dataset, load_image_gt
-from mrcnn.image import minimize_mask, mold
+from mrcnn.image import minimize_mask, mold, to_model_image
 from mrcnn.model import DataGenerator
 from mrcnn.settings import Image
 
@@ -145,6 +145,34 @@ def test_load_image_names_files_that_are_no_pictures(tmp_path):
     with pytest.raises(ValueError, match=r"^Image 2 \(drawn\): .*Override load_image"):
         dataset.load_image(2)
     gc.collect()  # the reader leaves its file open: warn here, not in a later test
+
+
+def test_a_data_set_of_floats_up_to_one_warns_once():
+    class Floats(TinyDataset):
+        def load_image(self, image_id):
+            return to_model_image(np.linspace(0, 1, SIZE * SIZE).reshape(SIZE, SIZE), owner=self)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")  # as libraries do, which has Python forget what it showed
+        for _ in range(2):
+            dataset = Floats([1], [2], [1], [2])
+            for i in range(4):
+                load_image_gt(dataset, config(), i)
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(DataGenerator(dataset, config()).__getitem__, [0, 1]))
+    assert ["multiply by 255" in str(item.message) for item in caught] == [True, True]
+
+
+def test_files_of_floats_up_to_one_warn_once(monkeypatch):
+    monkeypatch.setattr(io, "imread", lambda path: np.array([[0.0, 1.0]]))
+    dataset = Dataset()
+    for i in range(3):
+        dataset.add_image("s", i, f"{i}.tif")
+    with pytest.warns(UserWarning, match=r"Image 0 .*multiply by 255") as caught:
+        warnings.simplefilter("always")
+        for i in range(3):
+            dataset.load_image(i)
+    assert len(caught) == 1
 
 
 def test_default_mask_is_empty():

@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -148,6 +149,15 @@ def test_detect_in_matterports_steps(model):
     for name, array in zip(("rois", "class_ids", "scores", "masks"), found, strict=True):
         np.testing.assert_array_equal(array, expected[name])
     assert len(found[0]) > 0
+
+
+def test_detection_in_floats_up_to_one_warns_once(tmp_path):
+    model = MaskRCNN("inference", TinyConfig(), tmp_path)
+    with pytest.warns(UserWarning, match=r"images\[1\]: .* multiply by 255") as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            model.detect([IMAGE, IMAGE / 255])
+    assert len(caught) == 1
 
 
 def test_detect_molded(model):

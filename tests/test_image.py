@@ -1,3 +1,6 @@
+import types
+import warnings
+
 import numpy as np
 import pytest
 
@@ -52,6 +55,15 @@ def test_floats_up_to_one_warn_unless_constant():
         im.to_model_image(np.array([[0.0, 1.0]]), name="cat")
     im.to_model_image(np.zeros((2, 2)))
     im.to_model_image(np.array([[0.0, 1.5]]))
+
+
+def test_floats_up_to_one_warn_once_for_each_owner():
+    first, second = types.SimpleNamespace(), types.SimpleNamespace()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for owner, name in [(first, "a"), (first, "b"), (second, "c"), (None, "d"), (None, "e")]:
+            im.to_model_image(np.array([[0.0, 1.0]]), name=name, owner=owner)
+    assert [str(item.message)[:2] for item in caught] == ["a:", "c:", "d:", "e:"]
 
 
 @pytest.mark.parametrize(

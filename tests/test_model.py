@@ -198,6 +198,13 @@ def test_log_has_the_losses_and_their_sum(trained):
     assert 0 < rest < 0.01
 
 
+def test_record_is_keras_and_not_printed_by_a_notebook(trained, capsys):
+    history = trained["history"]
+    assert isinstance(history, keras.callbacks.History) and history.epoch == [0, 1]
+    assert history is trained["model"].keras_model.history
+    assert history._ipython_display_() is None and capsys.readouterr() == ("", "")
+
+
 def test_checkpoint_per_epoch_named_as_matterports(trained):
     model = trained["model"]
     files = sorted(name for name in os.listdir(model.log_dir) if name.endswith(".h5"))
@@ -212,12 +219,12 @@ def test_no_callback_makes_the_host_wait_for_each_step_on_jax(run_python, tmp_pa
 from types import SimpleNamespace
 from keras.src.callbacks.callback_list import CallbackList
 from mrcnn.model import MaskRCNN
-from mrcnn.training import DataWait
+from mrcnn.training import DataWait, History
 model = SimpleNamespace(log_dir={str(tmp_path)!r}, save_weights=None, checkpoint_path="")
-callbacks = [DataWait(None), *MaskRCNN._callbacks(model)]
+callbacks = [DataWait(None), *MaskRCNN._callbacks(model), History()]
 print(len(callbacks), CallbackList(callbacks, add_history=True, add_progbar=True)._async_train)
 """
-    assert run_python(code, "jax").split()[-2:] == ["3", "True"]
+    assert run_python(code, "jax").split()[-2:] == ["4", "True"]
 
 
 def test_training_changes_every_trained_weight(trained):

@@ -15,7 +15,7 @@ from mrcnn.inference.inspection import Inspection
 from mrcnn.inference.log import log
 from mrcnn.network.named_weights import read_saved_model, save_weights
 from mrcnn.settings import Settings, check_config
-from mrcnn.training.callbacks import Checkpoint, DataWait
+from mrcnn.training.callbacks import Checkpoint, DataWait, History
 from mrcnn.training.freezing import LAYER_GROUPS, set_trainable
 from mrcnn.training.loop import make_deterministic, restart, to_tf_dataset
 from mrcnn.training.runs import last_checkpoint, new_run, run_of
@@ -207,6 +207,7 @@ class DetectionModel(Inspection):
                     DataWait(train_generator),  # before those that read the epoch's log
                     *self._callbacks(),
                     *(custom_callbacks or []),
+                    History(),
                 ],
             )
         except Exception:

@@ -1,10 +1,9 @@
 """The `mrcnn` command. Heavy imports wait until a command needs them."""
 
 import argparse
-import os
 import sys
 
-from mrcnn import __version__
+from mrcnn import __version__, quiet
 from mrcnn.cli import weights as weights_cli
 
 
@@ -27,6 +26,7 @@ def main(argv=None):
     weights_cli.add_parser(commands)
 
     arguments = parser.parse_args(argv)
+    quiet.install()
     return arguments.run(arguments)
 
 
@@ -41,7 +41,6 @@ def _positive(text):
 
 
 def _demo(arguments):
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from mrcnn.demo import run_demo
 
     run_demo(arguments.output, arguments.steps, arguments.seed)

@@ -34,7 +34,6 @@ def add_parser(commands):
 
 def _run(arguments):
     """Runs a handler; a wrong file or name is said in one message, without a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         arguments.handler(arguments)
     except (OSError, ValueError) as error:

@@ -132,7 +132,7 @@ class Dataset:
             ) from e
         if image.dtype == bool:  # a one-bit file
             image = image.astype(np.uint8) * 255
-        return to_model_image(image, name=name)
+        return to_model_image(image, name=name, owner=self)
 
     def load_mask(self, image_id):
         """Returns the instances of an image; override it.

@@ -183,7 +183,7 @@ class DataGenerator(keras.utils.PyDataset):
     def _warn_once(self, image_id, error):
         if image_id not in self._failed:
             self._failed.add(image_id)
-            warnings.warn(f"left out of training: {error}", stacklevel=4)
+            warnings.warn(f"left out of training: {error}", stacklevel=2)
 
     def _load_image(self, image_id, rng):
         dataset, settings = self.dataset, self.settings

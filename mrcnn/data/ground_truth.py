@@ -102,7 +102,7 @@ def load_annotated(dataset, settings, image_id):
     name = image_name(dataset, image_id)
     with _naming(name, "load_image"):
         image = dataset.load_image(image_id)
-        image = to_model_image(image, settings.image.channels, name)
+        image = to_model_image(image, settings.image.channels, name, dataset)
     masks, class_ids = load_instances(dataset, image_id, image.shape, settings.image.num_classes)
     return image, masks, class_ids
 

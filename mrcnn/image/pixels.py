@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 
-def to_model_image(image, channels=3, name="image"):
+def to_model_image(image, channels=3, name="image", owner=None):
     """Checks a picture and brings it to the form that the model takes.
 
     Values: uint8 stays; uint16 maps its full range onto 0..255 (divided by 257 and rounded to
@@ -20,6 +20,8 @@ def to_model_image(image, channels=3, name="image"):
         image: array of shape `[H, W]` or `[H, W, C]`, or what `np.asarray` turns into one.
         channels: int, channels that the model takes.
         name: str, what an error calls this picture.
+        owner: whose picture it is, a data set for example: of all its pictures only the first that
+            looks as if it were on the scale 0..1 warns. None: each does.
 
     Returns:
         Array `[H, W, channels]`, uint8 or float32. It may share memory with `image`.
@@ -46,7 +48,7 @@ def to_model_image(image, channels=3, name="image"):
             f"{name}: expected shape [H, W] or [H, W, C] with at least one pixel, received "
             f"{list(image.shape)}. Pass one picture at a time, not a batch, and no empty crop."
         )
-    return _to_value_range(_to_channels(image, channels, name), name)
+    return _to_value_range(_to_channels(image, channels, name), name, owner)
 
 
 def _to_channels(image, channels, name):
@@ -66,7 +68,7 @@ def _to_channels(image, channels, name):
     )
 
 
-def _to_value_range(image, name):
+def _to_value_range(image, name, owner):
     if image.dtype == np.uint8:
         return image
     if image.dtype == np.uint16:
@@ -84,7 +86,7 @@ def _to_value_range(image, name):
             f"{name}: expected finite pixels, received NaN or infinity. "
             "Replace them, for example with np.nan_to_num(image)."
         )
-    if low < high <= 1:
+    if low < high <= 1 and _is_first(owner):
         warnings.warn(
             f"{name}: float pixels are taken on the 0..255 scale, but the largest is {high:.3g}. "
             "If they are 0..1, multiply by 255.",
@@ -92,3 +94,9 @@ def _to_value_range(image, name):
             stacklevel=4,
         )
     return image.astype(np.float32)
+
+
+def _is_first(owner):
+    """Whether this is the first time that it is asked of an owner, in whichever thread."""
+    mark = object()
+    return owner is None or vars(owner).setdefault("_has_warned_of_floats", mark) is mark

@@ -92,10 +92,13 @@ class Detector:
         mode = self.settings.image.resize_mode
         return "pad64" if mode == "crop" else mode
 
+    def _checked(self, image, index):
+        return to_model_image(image, self.settings.image.channels, f"images[{index}]", self)
+
     def molded_shape(self, image, index):
         """Shape (H, W, C) that an image has when it is molded."""
         settings = self.settings.image
-        height, width = to_model_image(image, settings.channels, f"images[{index}]").shape[:2]
+        height, width = self._checked(image, index).shape[:2]
         sides = resized_sides(settings, height, width, self._mode)
         return *bucket_sides(sides, settings.buckets), settings.channels
 
@@ -106,7 +109,7 @@ class Detector:
             ValueError: an image that cannot be used; `index` is its place in the list.
         """
         settings, name = self.settings.image, f"images[{index}]"
-        image = to_model_image(image, settings.channels, name)
+        image = self._checked(image, index)
         resized, window, scale, _, _ = resize_by(settings, image, self._mode)
         if self._mode == "none" and (resized.shape[0] % 64 or resized.shape[1] % 64):
             raise ValueError(

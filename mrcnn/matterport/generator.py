@@ -316,7 +316,7 @@ def _usable(ids, shuffle, load):
             errors += 1
             if errors > MAX_ERRORS:
                 raise
-            warnings.warn(f"An image is left out: {e}", stacklevel=3)
+            warnings.warn(f"An image is left out: {e}", stacklevel=2)
             continue
         errors = 0
         barren = 0 if sample else barren + 1

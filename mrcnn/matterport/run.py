@@ -9,12 +9,15 @@ import os
 import runpy
 import sys
 
+from mrcnn import quiet
+
 
 def main():
     if len(sys.argv) < 2:
         sys.exit("Expected a script: python -m mrcnn.run script.py [ARGUMENT ...]")
     sys.argv = sys.argv[1:]
     sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))  # as `python script.py` has it
+    quiet.install()
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 

@@ -1,6 +1,6 @@
 """What happens around a training step: freezing, callbacks, batches, folders of runs."""
 
-from mrcnn.training.callbacks import Checkpoint, DataWait
+from mrcnn.training.callbacks import Checkpoint, DataWait, History
 from mrcnn.training.freezing import LAYER_GROUPS, set_trainable
 from mrcnn.training.loop import make_deterministic, to_tf_dataset
 
@@ -8,6 +8,7 @@ __all__ = [
     "LAYER_GROUPS",
     "Checkpoint",
     "DataWait",
+    "History",
     "make_deterministic",
     "set_trainable",
     "to_tf_dataset",

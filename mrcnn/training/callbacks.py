@@ -1,4 +1,4 @@
-"""Checkpoints and the log's `data_wait`."""
+"""Checkpoints, the log's `data_wait`, and the record of a training."""
 
 import time
 
@@ -58,3 +58,10 @@ class DataWait(keras.callbacks.Callback):
         waits = (ready[i] - start for i, start in zip(asked, self._steps, strict=True))
         share = sum(max(0.0, wait) for wait in waits)
         logs["data_wait"] = share / ((self._ended or time.perf_counter()) - self._began)
+
+
+class History(keras.callbacks.History):
+    """Keras's record of a training, which a notebook does not print as the value of a cell."""
+
+    def _ipython_display_(self):
+        """Prints nothing: IPython calls this instead of printing the value."""

@@ -23,6 +23,7 @@ from skimage.io import imsave
 ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT_DIR))  # lets the script run from a clone without installation
 
+from mrcnn import quiet  # noqa: E402
 from mrcnn.config import Config  # noqa: E402
 from mrcnn.data import Dataset  # noqa: E402
 from mrcnn.image import to_model_image  # noqa: E402
@@ -336,6 +337,7 @@ def parse_args(argv=None):
 
 def main():
     args = parse_args()
+    quiet.install()
     from mrcnn.model import MaskRCNN
 
     mode = "training" if args.command == "train" else "inference"

@@ -17,6 +17,7 @@ import numpy as np
 ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT_DIR))  # lets the script run from a clone without installation
 
+from mrcnn import quiet  # noqa: E402
 from mrcnn.augment import FlipLeftRight  # noqa: E402
 from mrcnn.config import (  # noqa: E402
     BACKBONES,
@@ -289,6 +290,7 @@ def parse_args(argv=None):
 
 def main():
     args = parse_args()
+    quiet.install()
     from mrcnn.model import MaskRCNN
 
     config = make_config(args)

@@ -18,15 +18,11 @@ from skimage.io import imread, imsave
 ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT_DIR))  # lets the script run from a clone without installation
 
-from mrcnn import visualize  # noqa: E402
+from mrcnn import quiet, visualize  # noqa: E402
 from mrcnn.config import Config  # noqa: E402
 from mrcnn.data import Dataset  # noqa: E402
 from mrcnn.evaluate.coco import coco_ground_truth, coco_results, evaluate_detections, format_table  # noqa: E402
-from mrcnn.weights import (  # noqa: E402
-    CLASS_HEADS,
-    fetch,
-    find,
-)
+from mrcnn.weights import fetch, find  # noqa: E402
 
 DEFAULT_LOGS_DIR = ROOT_DIR / "logs"
 RESULTS_DIR = ROOT_DIR / "results" / "nucleus"
@@ -266,6 +262,8 @@ def detect(model, dataset_dir, subset, limit=None, evaluate=False):
 def load_weights(model, weights):
     """Loads what `--weights` names into the model."""
     if weights == "coco":
+        from mrcnn.weights import CLASS_HEADS
+
         # matterport's file is of ResNet-101: what this ResNet-50 shares with it, but the heads.
         path = fetch(find("matterport/mask_rcnn_coco"))
         model.load_weights(path, by_name=True, exclude=CLASS_HEADS)
@@ -319,6 +317,7 @@ def parse_args(argv=None):
 
 def main():
     args = parse_args()
+    quiet.install()
     from mrcnn.model import MaskRCNN
 
     mode = "training" if args.command == "train" else "inference"

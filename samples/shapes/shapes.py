@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT_DIR))  # lets the script run from a clone without installation
 
+from mrcnn import quiet  # noqa: E402
 from mrcnn.data.shapes import (  # noqa: E402
     ShapesConfig,
     ShapesDataset,
@@ -60,6 +61,7 @@ def main():
     if args.command == "detect" and args.weights is None:
         parser.error("detect needs --weights: 'last' or the path of a checkpoint")
 
+    quiet.install()
     from mrcnn.model import MaskRCNN
 
     config = ShapesConfig()

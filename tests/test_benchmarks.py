@@ -1,0 +1,66 @@
+"""The benchmarks: a case that dies ends them, and PyTorch is there before TensorFlow."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = str(Path(__file__).resolve().parents[1] / "benchmarks")
+
+
+@pytest.fixture
+def training(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import training
+
+    return training
+
+
+def answer(value):
+    return value + 1
+
+
+def die(number):
+    os.kill(os.getpid(), number)
+
+
+def fail(text):
+    raise ValueError(text)
+
+
+def test_a_case_runs_in_a_process_of_its_own(training):
+    assert training.in_own_process(answer, 41) == 42
+    assert training.in_own_process(os.getpid) != os.getpid()
+
+
+def test_a_case_that_is_killed_ends_the_benchmark(training):
+    with pytest.raises(SystemExit, match="died with signal SIGKILL"):
+        training.in_own_process(die, signal.SIGKILL)
+
+
+def test_a_case_that_fails_shows_its_own_error(training, capfd):
+    with pytest.raises(SystemExit, match="died with exit code 1"):
+        training.in_own_process(fail, "no such precision")
+    assert "ValueError: no such precision" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "code", ["import inference", "import training\ntraining.measure(64, 'float32', False, None)"]
+)
+def test_pytorch_is_imported_before_tensorflow(code, tmp_path, run_python):
+    stub = "import sys\nprint({'keras', 'tensorflow'} & set(sys.modules))\nsys.exit()\n"
+    (tmp_path / "torch.py").write_text(stub)
+    path = os.pathsep.join([str(tmp_path), BENCHMARKS, *filter(None, sys.path)])
+    code = f"import sys\nsys.argv = ['x', '--peer', 'torchvision']\n{code}"
+    assert run_python(code, PYTHONPATH=path) == "set()\n"
+
+
+@pytest.mark.parametrize("path", sorted(Path(BENCHMARKS).glob("*.py")), ids=lambda path: path.stem)
+def test_benchmarks_are_quiet_before_keras_is_imported(path):
+    lines = [line.split() for line in path.read_text().splitlines()]
+    modules = [line[1] for line in lines if line[:1] in (["import"], ["from"])]
+    heavy = [name for name in modules if name.startswith(("keras", "mrcnn.model", "inference"))]
+    if heavy and path.stem != "machine":
+        assert modules.index("machine") < modules.index(heavy[0])
