@@ -2,6 +2,8 @@
 
 import warnings
 
+import numpy as np
+
 from mrcnn.augment.steps import Compose, FlipLeftRight
 from mrcnn.data import dataset, generator, ground_truth
 from mrcnn.data.augmentation import as_callable
@@ -47,6 +49,17 @@ class DataGenerator(generator.DataGenerator):
         if augment:
             augmentation = flip_first(augmentation)
         super().__init__(dataset, config, shuffle, augmentation, **kwargs)
+
+    def __getitem__(self, index):
+        """As its base; RPN targets of no anchors stand for those that the network computes."""
+        (inputs,) = super().__getitem__(index)
+        size = len(inputs["input_image"])
+        first = {name: inputs.pop(name) for name in ("input_image", "input_image_meta")}
+        targets = {
+            "input_rpn_match": np.zeros((size, 0, 1), np.int32),
+            "input_rpn_bbox": np.zeros((size, 0, 4), np.float32),
+        }
+        return ({**first, **targets, **inputs},)  # in the order of `keras_model.inputs`
 
 
 def load_image_gt(

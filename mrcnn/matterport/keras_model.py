@@ -60,10 +60,10 @@ def training_graph(settings, trunk, heads):
 
 @keras.saving.register_keras_serializable("mrcnn.matterport")
 class GivenAnchorTargetLayer(AnchorTargetLayer):
-    """Lays out given RPN targets, or computes them."""
+    """Lays out given RPN targets, or computes them: those of no anchors are not given either."""
 
     def call(self, anchors, gt_class_ids, gt_boxes, rpn_match=None, rpn_bbox=None):
-        if rpn_match is None:
+        if rpn_match is None or rpn_match.shape[1] == 0:
             return super().call(anchors, gt_class_ids, gt_boxes)
         return given_rpn_targets(rpn_match, rpn_bbox, self.settings.num_anchors)
 

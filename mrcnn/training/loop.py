@@ -28,7 +28,7 @@ def to_tf_dataset(generator, inputs):
 
     Args:
         generator: `DataGenerator`.
-        inputs: list of the symbolic inputs that it has data for.
+        inputs: list of the symbolic inputs whose arrays are wanted; others are left out.
     """
     import tensorflow as tf
 
@@ -37,7 +37,8 @@ def to_tf_dataset(generator, inputs):
     def batches():
         generator.epoch = next(epochs) if generator.shuffle else 0
         for index in range(len(generator)):
-            yield generator[index]
+            (batch,) = generator[index]
+            yield ({name: batch[name] for name in spec},)
 
     spec = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs}
     dataset = tf.data.Dataset.from_generator(batches, output_signature=(spec,))
