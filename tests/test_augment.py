@@ -350,6 +350,7 @@ def test_keras_layers_that_cannot_be_used(layer, words):
         as_callable(layer())
 
 
+@pytest.mark.slow
 def test_keras_layers_on_jax(run_python):
     code = (
         "import keras, numpy as np\n"
@@ -568,6 +569,7 @@ def test_the_nucleus_pipeline_in_load_image_gt():
     assert (36, 30, 86, 80) in seen and (36, 48, 86, 98) in seen and len(seen) > 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "mode"), [("imgaug", "square"), ("keras", "square"), ("keras", "shortest_edge")]
 )

@@ -9,6 +9,8 @@ from tiny import TinyConfig
 
 from mrcnn.model import MaskRCNN
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import sys
 sys.path.insert(0, {tests!r})

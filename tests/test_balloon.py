@@ -360,6 +360,7 @@ def test_weights(balloon):
     assert model.calls == ["newest.h5", "some.h5", "coco"]
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 @pytest.mark.skipif(not DATA, reason="MRCNN_DATA is not set")
 def test_real_balloons(balloon, tmp_path, monkeypatch):

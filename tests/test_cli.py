@@ -49,6 +49,7 @@ def test_help_needs_no_backend(run_python):
     assert run_python(code).endswith("loaded: []\n")
 
 
+@pytest.mark.slow
 def test_demo_trains_scores_and_draws(tmp_path, capsys):
     start = time.time()
     assert cli.main(["demo", "--output", str(tmp_path), "--steps", "5"]) == 0
@@ -61,6 +62,7 @@ def test_demo_trains_scores_and_draws(tmp_path, capsys):
     assert trained_model(tmp_path).epoch == 5  # it loads what is there
 
 
+@pytest.mark.slow
 def test_model_for_the_notebooks_is_trained_where_there_is_none(tmp_path):
     model = trained_model(tmp_path, steps=1)
     assert (model.mode, model.epoch) == ("inference", 1)

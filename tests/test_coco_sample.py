@@ -423,6 +423,7 @@ def as_detected(dataset, info, results):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 @pytest.mark.skipif(not DATA, reason="MRCNN_DATA is not set")
 def test_a_tiny_model_trains_and_is_evaluated_on_real_coco(sample, tmp_path, capsys):

@@ -98,6 +98,7 @@ def second_wait(data, step, val, as_dataset, workers):
 WAYS = [(False, 1), (False, 2), (True, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("as_dataset", "workers"), WAYS)
 def test_slow_data_are_waited_for_and_fast_ones_less(as_dataset, workers):
     # A batch takes 0.1 s and a step 0.01, or the reverse. How much either waits is the machine's.
@@ -106,6 +107,7 @@ def test_slow_data_are_waited_for_and_fast_ones_less(as_dataset, workers):
     assert 0 <= fast < slow <= 1
 
 
+@pytest.mark.slow
 def test_jax_waits_alike(run_python):
     code = f"""
 import sys

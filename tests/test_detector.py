@@ -67,6 +67,7 @@ def test_training_inputs_and_outputs(training_model):
     assert graph.outputs[6].shape == (None, 3, 28, 28, 4)  # int(12 * 0.33) may be positive
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_given_anchors_are_the_models_own(preset, tmp_path):
     config = tiny_of(preset)
@@ -331,6 +332,7 @@ def test_training_steps_with_matterports_targets(training_model):
     assert float(found["rpn_bbox_loss"]) == pytest.approx(smooth.mean(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_buckets_bound_the_number_of_shapes(tmp_path):
     config = tiny_of("matterport/mask_rcnn_coco")
     config.IMAGE_RESIZE_MODE, config.IMAGE_MIN_DIM = "pad64", 64

@@ -231,6 +231,7 @@ def test_class_ids_of_whole_floats():
     assert class_ids.tolist() == draw(0)[1].tolist() and class_ids.dtype == np.int32
 
 
+@pytest.mark.slow
 def test_keras_model_fits_from_a_generator(tmp_path):
     model = tiny(tmp_path, "training")
     model.compile(0.01, 0.9)
@@ -251,6 +252,7 @@ def test_keras_model_fits_from_a_generator(tmp_path):
     assert one_future_warning(fit_generator, "fit_generator").history["loss"][0] > 0
 
 
+@pytest.mark.slow
 def test_float_steps(tmp_path):
     model = tiny(tmp_path, "training", STEPS_PER_EPOCH=4 / 2, VALIDATION_STEPS=3 / 2)
     steps = []
@@ -307,6 +309,7 @@ def test_detect_molded_is_detect(detector):
             np.testing.assert_allclose(one[name], other[name], atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["training", "inference"])
 @pytest.mark.parametrize("name", ["mask_rcnn_shapes.h5", "mine.weights.h5"])
 def test_keras_model_saves_and_loads_files_of_any_name(tmp_path, mode, name):
@@ -436,6 +439,7 @@ def test_datasets_of_scripts_are_those_of_the_library():
     assert issubclass(utils.Dataset, data.Dataset)
 
 
+@pytest.mark.slow
 def test_version_1_imports_the_modules_without_the_package(tmp_path):
     # Scripts put the folder of the modules on the path; each file then is a module of its own.
     script = f"""

@@ -171,6 +171,7 @@ def test_what_the_backbone_does_not_take_from_the_file(name, ignored):
     assert bool(re.fullmatch(LITE0_IGNORED, name)) is ignored
 
 
+@pytest.mark.slow
 def test_jax_gives_the_same_features(run_python, tmp_path):
     found = tmp_path / "features.npz"
     code = (

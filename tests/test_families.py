@@ -11,6 +11,8 @@ from mrcnn.evaluate.coco import evaluate
 from mrcnn.model import MaskRCNN
 from mrcnn.presets import PRESETS
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import sys
 sys.path.insert(0, {tests!r})

@@ -9,6 +9,8 @@ from mrcnn.config import Config
 from mrcnn.image import compose_image_meta, mold_image
 from mrcnn.model import MaskRCNN
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=["resnet50", "resnet101"])
 def backbone(request):

@@ -12,6 +12,8 @@ from mrcnn.model import MaskRCNN
 from mrcnn.ops import apply_box_deltas
 from mrcnn.presets import PRESETS
 
+pytestmark = pytest.mark.slow
+
 # By preset: how its file is written.
 MODELS = {
     "torchvision/maskrcnn_resnet50_fpn": write_zip_pth,

@@ -14,6 +14,8 @@ from mrcnn.settings import Image
 from mrcnn.weights import load_state_dict
 from mrcnn.weights.names import source_names
 
+pytestmark = pytest.mark.slow
+
 IMAGE = data.astronaut()[:384, :512]
 LOSSES = {
     "loss_classifier": "mrcnn_class_loss",

@@ -380,6 +380,7 @@ def with_weights(model):
     return {layer.name: [tuple(w.shape) for w in layer.weights] for layer in model.layers}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_weights_of_the_backbone(backbones, architecture):
     found = with_weights(backbones[architecture])

@@ -7,6 +7,8 @@ from tiny import TinyConfig, shapes
 
 from mrcnn.model import MaskRCNN
 
+pytestmark = pytest.mark.slow
+
 HALF = ("mixed_bfloat16", "mixed_float16")
 
 

@@ -443,6 +443,7 @@ def test_gradient_of_bfloat16_is_summed_in_float32(ratio, native):
     assert_array_equal(ops.cast(found, "float32")[0, ..., 0], expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ratio", [0, 2])
 def test_portable_path_compiles(ratio):
     features, boxes, levels, shapes = odd_pyramid(8)

@@ -19,6 +19,8 @@ from mrcnn.data import DataGenerator
 from mrcnn.model import MaskRCNN
 from mrcnn.serializable import CLASSES, Deferred
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import sys
 import numpy as np

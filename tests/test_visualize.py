@@ -414,7 +414,8 @@ def test_augmentation_loads_matplotlib_only_to_draw():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_drawing_under_its_old_path():
+def test_drawing_under_its_old_path(monkeypatch):
+    monkeypatch.delitem(sys.modules, "mrcnn.draw", raising=False)
     with pytest.warns(FutureWarning, match=r"mrcnn\.draw is mrcnn\.visualize\.draw"):
         old = importlib.import_module("mrcnn.draw")
     assert old.draw_instances is visualize.draw_instances

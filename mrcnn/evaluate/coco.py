@@ -238,7 +238,8 @@ def summarize(evaluation, max_detections=100):
 
     def mean(array):
         array = array[array > -1]  # -1: no ground truth of this class and area
-        return float(array.mean()) if array.size else float("nan")
+        # COCOeval adds `np.spacing(1)` to what it divides by: rounding makes a perfect score 1.0.
+        return round(float(array.mean()), 12) if array.size else float("nan")
 
     scores = {"AP": mean(precision[:, :, :, 0, -1])}
     for name, threshold in (("AP50", 0.5), ("AP75", 0.75)):
