@@ -211,6 +211,7 @@ def test_run_graph_in_training_mode(training_model):
         training_model.run_graph([IMAGE], [("loss", loss)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", [None, "detectron2/mask_rcnn_R_50_FPN_3x"])
 def test_steps_of_the_proposals(preset, tmp_path):
     config = tiny_of(preset) if preset else TinyConfig()
@@ -404,6 +405,7 @@ def test_batches_are_filled_up_to_what_xla_has_compiled():
     assert list(_same_shapes(["b", "b"], 2, compiled)) == [[0, 1]]
 
 
+@pytest.mark.slow
 def test_xla_compiles_once_for_each_shape(tmp_path):
     config = tiny_of("matterport/mask_rcnn_coco")
     config.IMAGES_PER_GPU = 3

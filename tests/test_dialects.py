@@ -327,12 +327,14 @@ def test_keras_model_saves_and_loads_files_of_any_name(tmp_path, mode, name):
         np.testing.assert_array_equal(found["masks"], expected["masks"])
 
 
+@pytest.mark.slow
 def test_history_of_the_keras_model(trained):
     history = trained.keras_model.history.history
     for name in ("loss", "rpn_class_loss", "mrcnn_mask_loss"):
         assert len(history[name]) == len(history["val_" + name]) == 1
 
 
+@pytest.mark.slow
 def test_file_of_a_model_checkpoint_loads(trained, tmp_path):
     model = tiny(tmp_path)
     model.load_weights(os.path.join(trained.model_dir, "best.weights.h5"), by_name=True)

@@ -580,6 +580,7 @@ def check_inference_outputs(outputs, config):
     assert (outputs[0][..., 5] > 0).any()
 
 
+@pytest.mark.slow
 def test_network_by_hand_takes_a_training_step():
     import tensorflow as tf
 

@@ -39,6 +39,13 @@ def assert_same(first, second, tolerance=1e-5):
         np.testing.assert_allclose(first[name], second[name], atol=tolerance, err_msg=name)
 
 
+def in_folder(model, folder):
+    """The model with another folder of runs."""
+    model.model_dir = os.fspath(folder)
+    model.set_log_dir()
+    return model
+
+
 # ---- detection
 
 
@@ -430,6 +437,11 @@ def test_loss_weight_zero_switches_a_loss_off(tmp_path):
         np.testing.assert_array_equal(after[name], before[name], err_msg=name)
 
 
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    return tiny(tmp_path_factory.mktemp("untrained") / "logs", "training")
+
+
 class Annotated(ShapesDataset):
     """Pictures whose annotations are those of other pictures: there are none."""
 
@@ -455,12 +467,12 @@ def pictures(kind, count):
         (ShapesDataset, TypeError, "dataset is the class ShapesDataset; pass an instance of it"),
     ],
 )
-def test_validation_is_looked_at_before_the_first_step(tmp_path, validation, error, words):
-    model, steps = tiny(tmp_path / "logs", "training"), []
+def test_validation_is_looked_at_before_the_first_step(untrained, validation, error, words):
+    model, steps = untrained, []
     count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: steps.append(1))
     with pytest.raises(error, match=f"^validation: .*{words}"):
         model.train(shapes(), validation, 0.01, 1, "heads", custom_callbacks=[count])
-    assert not steps and not (tmp_path / "logs").exists()
+    assert not steps and not os.path.exists(model.model_dir)
 
 
 @pytest.mark.parametrize(
@@ -575,8 +587,8 @@ def test_nothing_is_written_before_training(tmp_path):
     assert not (tmp_path / "logs").exists()
 
 
-def test_find_last_takes_the_newest_of_this_experiment(tmp_path):
-    model = tiny(tmp_path)
+def test_find_last_takes_the_newest_of_this_experiment(detector, tmp_path):
+    model = in_folder(detector, tmp_path)
     for path in (
         "tiny20250101T0000/mask_rcnn_tiny_0009.h5",
         "tiny20260101T0000/mask_rcnn_tiny_0001.h5",
@@ -589,22 +601,22 @@ def test_find_last_takes_the_newest_of_this_experiment(tmp_path):
     assert model.find_last().endswith("tiny20260101T0000/mask_rcnn_tiny_0002.h5")
 
 
-def test_find_last_without_checkpoint(tmp_path):
+def test_find_last_without_checkpoint(detector, tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint of 'tiny' under"):
-        tiny(tmp_path / "nowhere").find_last()
+        in_folder(detector, tmp_path / "nowhere").find_last()
 
 
 @pytest.mark.parametrize("slash", ["/", "\\"])
-def test_epoch_is_read_from_the_checkpoints_name(tmp_path, slash):
-    model = tiny(tmp_path)
+def test_epoch_is_read_from_the_checkpoints_name(detector, tmp_path, slash):
+    model = in_folder(detector, tmp_path)
     folder = f"{tmp_path}{slash}tiny20261231T2359"
     model.set_log_dir(f"{folder}{slash}mask_rcnn_tiny_0042.h5")
     assert (model.epoch, model.log_dir) == (42, folder)
     assert model.checkpoint_path.format(epoch=43).endswith("mask_rcnn_tiny_0043.h5")
 
 
-def test_checkpoint_of_another_experiment_starts_at_epoch_0(tmp_path):
-    model = tiny(tmp_path)
+def test_checkpoint_of_another_experiment_starts_at_epoch_0(detector, tmp_path):
+    model = in_folder(detector, tmp_path)
     model.set_log_dir(f"{tmp_path}/coco20261231T2359/mask_rcnn_coco_0160.h5")
     assert model.epoch == 0
     assert os.path.basename(model.log_dir).startswith("tiny2")
@@ -620,8 +632,8 @@ def test_two_runs_in_one_minute_have_two_folders(tmp_path):
     assert os.path.basename(second.log_dir)[4:17] <= time.strftime("%Y%m%dT%H%M", now)
 
 
-def test_newest_run_and_checkpoint_by_number_not_by_text(tmp_path):
-    model = tiny(tmp_path)
+def test_newest_run_and_checkpoint_by_number_not_by_text(detector, tmp_path):
+    model = in_folder(detector, tmp_path)
     for path in (
         "tiny20260101T0000/mask_rcnn_tiny_0003.h5",
         "tiny20260101T0000-2/mask_rcnn_tiny_0001.h5",

@@ -57,6 +57,7 @@ def test_mask_head_sees_bounded_positives_only(resnet50):
     assert pooled.shape == (None, 66, 14, 14, 256)  # int(200 * 0.33)
 
 
+@pytest.mark.slow
 def test_mask_head_moves_its_statistics_once_a_step():
     # From 0, the average of one batch with momentum 0.5 is half of that with momentum 0. Two
     # updates by the same batch would make it three quarters.

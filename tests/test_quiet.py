@@ -91,6 +91,7 @@ def test_log_lines_of_libraries_are_left_out_and_their_errors_are_not(run):
     assert run("-c", INSTALL + log.format("error")) == "words\n"
 
 
+@pytest.mark.slow
 def test_the_real_library_says_nothing(tmp_path):
     np.savez(tmp_path / "some.npz", odd=np.zeros(2))
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
