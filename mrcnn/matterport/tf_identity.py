@@ -16,7 +16,11 @@ def accept_keras_tensors():
         return
     import tensorflow as tf
 
-    class KerasTensors(tf.__internal__.dispatch.OpDispatcher):
+    dispatch = getattr(getattr(tf, "__internal__", None), "dispatch", None)
+    if dispatch is None:  # not public: without it, TensorFlow refuses such tensors as ever
+        return
+
+    class KerasTensors(dispatch.OpDispatcher):
         def handle(self, args, kwargs):
             tensor = args[0] if args else kwargs["input"]
             return tensor if isinstance(tensor, keras.KerasTensor) else self.NOT_SUPPORTED
