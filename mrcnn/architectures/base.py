@@ -199,7 +199,7 @@ class DetectionModel(Inspection):
                 if generator.error is not None:
                     raise generator.error from generator.error.__cause__
             raise
-        self.epoch = epochs
+        self.epoch = history.epoch[-1] + 1  # a callback may have stopped it before
         return history
 
     def _batches(self, generator):
