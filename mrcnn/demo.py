@@ -2,6 +2,8 @@
 
 import math
 import os
+import signal
+import sys
 import time
 
 import keras
@@ -14,7 +16,10 @@ from mrcnn.image.masks import extract_bboxes
 from mrcnn.model import MaskRCNN
 from mrcnn.visualize.draw import draw_comparison
 
-EPOCHS = 5
+STEPS = 1600  # with the learning rate at 0 at the end
+EPOCH = 200  # steps from one look at the detections to the next
+GOOD = 0.95  # mask AP50 where training stops: another 50 pictures then have 0.90 and more
+MEASURED = 20  # steps that tell how fast the machine is
 
 
 def small_backbone(input_image, stage5=True, train_bn=None):
@@ -61,12 +66,14 @@ class DemoConfig(ShapesConfig):
     LEARNING_RATE = 0.04
 
 
-def run_demo(output, steps=2600, seed=0):
-    """Trains on shapes, scores 50 pictures it has not seen, and draws some of them.
+def run_demo(output, steps=STEPS, seed=0):
+    """Trains on shapes until detections are good, scores pictures it has not seen, draws some.
+
+    Ctrl-C ends the training early: what it has learnt until then is scored and drawn.
 
     Args:
         output: str, folder that gets `detections.png`, logs and checkpoints.
-        steps: int, training steps of 4 pictures.
+        steps: int, training steps of 4 pictures at most.
         seed: int, of the weights, the pictures and what is drawn in training. Runs still differ by
             rounding: `Config.SEED` would prevent that, at a fifth of the speed.
 
@@ -74,7 +81,7 @@ def run_demo(output, steps=2600, seed=0):
         dict of COCO scores, as `mrcnn.evaluate.coco.evaluate`.
     """
     start = time.time()
-    model, held_out = train_demo(output, steps, seed)
+    model, held_out = train_demo(output, steps, seed, good=GOOD)
     scores = evaluate(model, held_out, max_detections=model.config.DETECTION_MAX_INSTANCES)
     print(f"\nCOCO scores on {len(held_out.image_ids)} pictures it has not seen, in percent:")
     print(format_table(scores))
@@ -86,15 +93,15 @@ def run_demo(output, steps=2600, seed=0):
     return scores
 
 
-def train_demo(model_dir, steps=2600, seed=0, epochs=EPOCHS, callbacks=None, config=None):
+def train_demo(model_dir, steps=STEPS, seed=0, good=None, config=None):
     """Trains a new model on 2000 pictures of shapes.
 
     Args:
-        model_dir: str, folder that gets logs and checkpoints.
+        model_dir: str, folder that gets logs and checkpoints, one for each `EPOCH` steps.
         steps: int, training steps of 4 pictures.
         seed: int, as in `run_demo`.
-        epochs: int, parts of the training; each ends with a validation and a checkpoint.
-        callbacks: list of `keras.callbacks.Callback`, or None.
+        good: float, the mask AP50 on pictures kept for that at which training may stop; Ctrl-C
+            then stops it too, and it says how far it is. None: it takes all steps as others do.
         config: `DemoConfig`, or None for its defaults; its STEPS_PER_EPOCH is set.
 
     Returns:
@@ -102,16 +109,115 @@ def train_demo(model_dir, steps=2600, seed=0, epochs=EPOCHS, callbacks=None, con
     """
     keras.utils.set_random_seed(seed)
     config = config or DemoConfig()
+    epochs = math.ceil(steps / EPOCH)
     config.STEPS_PER_EPOCH = math.ceil(steps / epochs)
-    train_set, held_out = ShapesDataset(), ShapesDataset()
-    train_set.load_shapes(2000, *config.IMAGE_SHAPE[:2], seed=2 * seed)
-    held_out.load_shapes(50, *config.IMAGE_SHAPE[:2], seed=2 * seed + 1)
-    train_set.prepare()
-    held_out.prepare()
+    train_set, checked, held_out = (
+        shapes(count, config, 3 * seed + i) for i, count in enumerate((2000, 50, 50))
+    )
     model = MaskRCNN("training", config, model_dir)
+    callbacks = [StopWhenGood(model, checked, good), StopOnInterrupt(), Progress()]
     rate = warm_cosine(config.LEARNING_RATE, config.STEPS_PER_EPOCH * epochs)
-    model.train(train_set, held_out, rate, epochs, layers="all", custom_callbacks=callbacks)
+    model.train(
+        train_set,
+        None,
+        rate,
+        epochs,
+        layers="all",
+        custom_callbacks=None if good is None else callbacks,
+    )
     return model, held_out
+
+
+def shapes(count, config, seed):
+    """A prepared data set of so many pictures of the config's size."""
+    dataset = ShapesDataset()
+    dataset.load_shapes(count, *config.IMAGE_SHAPE[:2], seed=seed)
+    dataset.prepare()
+    return dataset
+
+
+class StopWhenGood(keras.callbacks.Callback):
+    """Ends training after an epoch whose weights detect well, and logs `mask_ap50`.
+
+    Args:
+        detector: the `MaskRCNN` that is trained.
+        dataset: `Dataset` to detect in.
+        good: float, a mask AP50.
+    """
+
+    def __init__(self, detector, dataset, good):
+        super().__init__()
+        self.detector, self.dataset, self.good = detector, dataset, good
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.model.stop_training:  # the user waits
+            return
+        limit = self.detector.config.DETECTION_MAX_INSTANCES
+        scores = evaluate(self.detector, self.dataset, max_detections=limit)
+        logs["mask_ap50"] = scores["segm"]["AP50"]
+        self.model.stop_training = logs["mask_ap50"] >= self.good
+
+
+class StopOnInterrupt(keras.callbacks.Callback):
+    """Ctrl-C ends training after the step that is running; a second one does what it always does.
+
+    So the weights are whole, and what comes after training still comes.
+    """
+
+    def on_train_begin(self, logs=None):
+        self.before = signal.signal(signal.SIGINT, self.stop)
+
+    def stop(self, number, frame):
+        print("\nThis was the last step; Ctrl-C again ends everything.", flush=True)
+        self.model.stop_training = True
+        signal.signal(signal.SIGINT, self.before)
+
+    def on_train_end(self, logs=None):
+        signal.signal(signal.SIGINT, self.before)
+
+
+class Progress(keras.callbacks.ProgbarLogger):
+    """Says how long training takes on this machine, measured on its first steps, and what is left.
+
+    Keras shows no bar of its own beside a `ProgbarLogger`.
+    """
+
+    def on_train_begin(self, logs=None):
+        self.total, self.done = self.epochs * self.target, 0
+        print(f"At most {self.total} steps. Compiling the first one ...", flush=True)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        pass
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.done += 1
+        if self.done == 1:
+            self.start = self.shown = time.perf_counter()
+        now = time.perf_counter()
+        if self.done == 1 + MEASURED:
+            step = (now - self.start) / MEASURED
+            print(
+                f"{step:.2f} seconds a step on this machine: {self.left(now)} minutes for all, "
+                "less if the detections are good before. Ctrl-C stops with what it has.",
+                flush=True,
+            )
+        if self.done > 1 + MEASURED and sys.stdout.isatty() and now - self.shown > 1:
+            self.shown = now
+            text = (
+                f"step {self.done} of {self.total}, loss {logs['loss']:.2f}, {self.left(now)} left"
+            )
+            print(f"\r{text:60}", end="", flush=True)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if "mask_ap50" in logs:
+            score = f"mask AP50 {100 * logs['mask_ap50']:.0f} %"
+            left = "good" if self.model.stop_training else f"{self.left(time.perf_counter())} left"
+            print(f"\r{f'step {self.done} of {self.total}: {score}, {left}':60}", flush=True)
+
+    def left(self, now):
+        """Minutes and seconds that the other steps take, if they are as fast as those before."""
+        seconds = (now - self.start) / max(1, self.done - 1) * (self.total - self.done)
+        return "{}:{:02}".format(*divmod(round(seconds), 60))
 
 
 def warm_cosine(peak, steps):
@@ -134,7 +240,7 @@ def trained_model(model_dir, steps=800):
     try:
         path = model.find_last()
     except FileNotFoundError:
-        train_demo(model_dir, steps, epochs=1)
+        train_demo(model_dir, steps)
         path = model.find_last()
     model.load_weights(path)
     return model

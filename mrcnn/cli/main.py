@@ -1,6 +1,7 @@
 """The `mrcnn` command. Heavy imports wait until a command needs them."""
 
 import argparse
+import signal
 import sys
 
 from mrcnn import __version__, quiet
@@ -19,7 +20,7 @@ def main(argv=None):
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     demo.add_argument("--output", default="demo", help="folder of the picture and the weights")
-    demo.add_argument("--steps", type=_positive, default=2600, help="training steps")
+    demo.add_argument("--steps", type=_positive, default=1600, help="training steps at most")
     demo.add_argument("--seed", type=int, default=0, help="of weights, pictures and sampling")
     demo.set_defaults(run=_demo)
 
@@ -27,7 +28,10 @@ def main(argv=None):
 
     arguments = parser.parse_args(argv)
     quiet.install()
-    return arguments.run(arguments)
+    try:
+        return arguments.run(arguments)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT  # as a shell says it
 
 
 def _positive(text):
