@@ -10,7 +10,7 @@ from mrcnn import demo
 
 
 @pytest.fixture
-def progress(monkeypatch):
+def progress(monkeypatch, capsys):
     """Of 4 epochs of 30 steps, on a clock that tests set."""
     clock = SimpleNamespace(now=100.0)
     monkeypatch.setattr(demo.time, "perf_counter", lambda: clock.now)
