@@ -78,7 +78,15 @@ def test_training_stops_at_a_mask_ap50(monkeypatch):
     callback.on_epoch_end(2, {})  # stopped: nothing is scored
 
 
-def test_the_second_interrupt_is_pythons_own(capsys):
+@pytest.fixture
+def interrupts():
+    """Python's own answer to Ctrl-C, which a shell's background jobs do not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_second_interrupt_is_pythons_own(interrupts, capsys):
     callback = demo.StopOnInterrupt()
     callback.set_model(SimpleNamespace(stop_training=False))
     before = signal.getsignal(signal.SIGINT)
@@ -91,6 +99,7 @@ def test_the_second_interrupt_is_pythons_own(capsys):
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.slow
 def test_an_interrupted_demo_scores_and_draws_what_it_has(tmp_path, capsys, monkeypatch):
     class Interrupted(demo.Progress):
         def on_train_batch_end(self, batch, logs=None):
@@ -107,6 +116,7 @@ def test_an_interrupted_demo_scores_and_draws_what_it_has(tmp_path, capsys, monk
     assert demo.trained_model(tmp_path).epoch == 1  # what there was after two steps
 
 
+@pytest.mark.slow
 def test_a_good_network_is_not_trained_on(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "EPOCH", 2)
     model, held_out = demo.train_demo(tmp_path, steps=5, good=0.0)
