@@ -155,7 +155,8 @@ class StopWhenGood(keras.callbacks.Callback):
         limit = self.detector.config.DETECTION_MAX_INSTANCES
         scores = evaluate(self.detector, self.dataset, max_detections=limit)
         logs["mask_ap50"] = scores["segm"]["AP50"]
-        self.model.stop_training = logs["mask_ap50"] >= self.good
+        if logs["mask_ap50"] >= self.good:
+            self.model.stop_training = True
 
 
 class StopOnInterrupt(keras.callbacks.Callback):
@@ -211,7 +212,8 @@ class Progress(keras.callbacks.ProgbarLogger):
     def on_epoch_end(self, epoch, logs=None):
         if "mask_ap50" in logs:
             score = f"mask AP50 {100 * logs['mask_ap50']:.0f} %"
-            left = "good" if self.model.stop_training else f"{self.left(time.perf_counter())} left"
+            left = f"{self.left(time.perf_counter())} left"
+            left = "the last" if self.model.stop_training else left
             print(f"\r{f'step {self.done} of {self.total}: {score}, {left}':60}", flush=True)
 
     def left(self, now):

@@ -49,7 +49,7 @@ def test_what_is_left_counts_the_looks_at_the_detections(progress, capsys):
     assert capsys.readouterr().out.strip() == "step 30 of 120: mask AP50 51 %, 1:30 left"
     progress.stopped.stop_training = True
     progress.on_epoch_end(1, {"mask_ap50": 0.961})
-    assert capsys.readouterr().out.strip() == "step 30 of 120: mask AP50 96 %, good"
+    assert capsys.readouterr().out.strip() == "step 30 of 120: mask AP50 96 %, the last"
 
 
 def test_on_a_terminal_a_line_changes_once_a_second(progress, capsys, monkeypatch):
@@ -76,6 +76,18 @@ def test_training_stops_at_a_mask_ap50(monkeypatch):
         assert logs == {"mask_ap50": expected}
         assert callback.model.stop_training == (expected == 0.95)
     callback.on_epoch_end(2, {})  # stopped: nothing is scored
+
+
+def test_an_interrupt_while_detections_are_scored_is_kept(monkeypatch):
+    def evaluate(*args, **kwargs):
+        callback.model.stop_training = True
+        return {"segm": {"AP50": 0.5}}
+
+    monkeypatch.setattr(demo, "evaluate", evaluate)
+    callback = demo.StopWhenGood(SimpleNamespace(config=demo.DemoConfig()), "pictures", 0.95)
+    callback.set_model(SimpleNamespace(stop_training=False))
+    callback.on_epoch_end(0, {})
+    assert callback.model.stop_training
 
 
 @pytest.fixture
