@@ -207,14 +207,16 @@ class Progress(keras.callbacks.ProgbarLogger):
             text = (
                 f"step {self.done} of {self.total}, loss {logs['loss']:.2f}, {self.left(now)} left"
             )
-            print(f"\r{text:60}", end="", flush=True)
+            print(f"\r{text:40}", end="", flush=True)
 
     def on_epoch_end(self, epoch, logs=None):
         if "mask_ap50" in logs:
             score = f"mask AP50 {100 * logs['mask_ap50']:.0f} %"
             left = f"{self.left(time.perf_counter())} left"
             left = "the last" if self.model.stop_training else left
-            print(f"\r{f'step {self.done} of {self.total}: {score}, {left}':60}", flush=True)
+            over = "\r" if sys.stdout.isatty() else ""
+            text = f"step {self.done} of {self.total}: {score}, {left}"
+            print(over + text, flush=True)
 
     def left(self, now):
         """Minutes and seconds that the other steps take, if they are as fast as those before."""
