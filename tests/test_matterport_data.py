@@ -167,6 +167,16 @@ def test_detection_targets_of_whole_masks():
     assert masks[0, :, :, 1].tolist() == [[0, 1], [1, 0]]
 
 
+def test_detection_targets_take_the_configs_mask_target():
+    # An ROI as large as its object, over a mini-mask whose first of four columns is off. The left
+    # target has samples at 0.5 and 1.5, of values 0.5 and 1; one sample at the corner would be 0.
+    mask = np.array([[[0], [1], [1], [1]]] * 2, bool)
+    config = detection_config(MASK_TARGET="roi_align", BOX_OFFSET=0)
+    roi = np.array([OBJECT])
+    _, _, _, masks = modellib.build_detection_targets(roi, np.array([1]), roi, mask, config)
+    assert_allclose(masks[0, :, :, 1], [[0.75, 1.0]] * 2, atol=1e-5)
+
+
 def test_detection_targets_without_a_side():
     config = detection_config()
     mask = np.ones((2, 2, 1), bool)
@@ -226,6 +236,25 @@ def batches(dataset, config=None, count=1, **options):
     config = config or HandConfig()
     generator = modellib.data_generator(dataset, config, **{"shuffle": False, **options})
     return [next(generator) for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("rounding", "first"),
+    [(True, [-23, -11, 23, 11]), (False, [-22.627417, -11.313708, 22.627417, 11.313708])],
+)
+def test_anchors_of_batches_are_rounded_as_the_config_says(monkeypatch, rounding, first):
+    # Around (0, 0): sides 32 / sqrt(0.5) = 45.254834 and 32 * sqrt(0.5) = 22.627417.
+    class Rounded(HandConfig):
+        RPN_ANCHOR_SCALES = (32, 64, 128, 256, 512)
+        RPN_ANCHOR_RATIOS = (0.5, 1, 2)
+        RPN_ANCHOR_ROUNDING = rounding
+
+    used, build = [], modellib.build_rpn_targets
+    monkeypatch.setattr(
+        modellib, "build_rpn_targets", lambda *args: used.append(args[1]) or build(*args)
+    )
+    batches(shapes(1), Rounded())
+    assert_allclose(used[0][0], first, rtol=1e-6)
 
 
 def test_batch_has_matterports_arrays():

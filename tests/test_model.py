@@ -1,8 +1,8 @@
 """`MaskRCNN` as its users see it: detect, train, go on, fail well."""
 
 import os
-import time
 import warnings
+from datetime import datetime
 from pathlib import Path
 
 import keras
@@ -13,6 +13,7 @@ from tiny import TinyConfig, shapes
 from mrcnn.data.shapes import ShapesDataset
 from mrcnn.model import MaskRCNN, create, load_image_gt
 from mrcnn.network.named_weights import named_weights
+from mrcnn.training import runs
 
 
 def tiny(tmp_path, mode="inference", **changes):
@@ -479,7 +480,10 @@ def test_validation_is_looked_at_before_the_first_step(untrained, validation, er
     ("changes", "error", "words"),
     [
         ({"epochs": 1.5}, ValueError, "epochs is 1.5; expected a whole number"),
+        ({"epochs": None}, ValueError, "epochs is None; expected a whole number"),
+        ({"epochs": "10"}, ValueError, "epochs is '10'; expected a whole number"),
         ({"layers": None}, ValueError, "layers is None; expected one of .*'heads'.* or a regular"),
+        ({"layers": "+heads"}, ValueError, "'.heads': nothing to repeat.*; expected one of"),
         ({"train_dataset": TinyConfig()}, TypeError, "^dataset is a TinyConfig; expected a mrcnn"),
         ({"train_dataset": ShapesDataset}, TypeError, "^dataset is the class ShapesDataset"),
     ],
@@ -587,17 +591,22 @@ def test_nothing_is_written_before_training(tmp_path):
     assert not (tmp_path / "logs").exists()
 
 
+def touch(folder, *paths):
+    for path in paths:
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).touch()
+
+
 def test_find_last_takes_the_newest_of_this_experiment(detector, tmp_path):
     model = in_folder(detector, tmp_path)
-    for path in (
+    touch(
+        tmp_path,
         "tiny20250101T0000/mask_rcnn_tiny_0009.h5",
         "tiny20260101T0000/mask_rcnn_tiny_0001.h5",
         "tiny20260101T0000/mask_rcnn_tiny_0002.h5",
         "tiny20260301T0000/events",  # stopped before the first checkpoint
         "tinytwo20270101T0000/mask_rcnn_tinytwo_0007.h5",
-    ):
-        (tmp_path / path).parent.mkdir(exist_ok=True)
-        (tmp_path / path).touch()
+    )
     assert model.find_last().endswith("tiny20260101T0000/mask_rcnn_tiny_0002.h5")
 
 
@@ -622,26 +631,31 @@ def test_checkpoint_of_another_experiment_starts_at_epoch_0(detector, tmp_path):
     assert os.path.basename(model.log_dir).startswith("tiny2")
 
 
-def test_two_runs_in_one_minute_have_two_folders(tmp_path):
-    first = tiny(tmp_path)
-    os.makedirs(first.log_dir)
-    second = tiny(tmp_path)
-    os.makedirs(second.log_dir)
-    assert second.log_dir in (f"{first.log_dir}-2", first.log_dir[:-4] + second.log_dir[-4:])
-    now = time.localtime()
-    assert os.path.basename(second.log_dir)[4:17] <= time.strftime("%Y%m%dT%H%M", now)
+def test_runs_of_one_minute_have_a_folder_each(detector, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "datetime", Clock)
+    folders = [f"tiny20260228T2359{more}" for more in ("", "-2", "-3")]
+    for folder in folders:
+        assert in_folder(detector, tmp_path).log_dir == str(tmp_path / folder)
+        (tmp_path / folder).mkdir()
+
+
+class Clock(datetime):
+    """One that stands still."""
+
+    @classmethod
+    def now(cls):
+        return cls(2026, 2, 28, 23, 59, 59)
 
 
 def test_newest_run_and_checkpoint_by_number_not_by_text(detector, tmp_path):
     model = in_folder(detector, tmp_path)
-    for path in (
+    touch(
+        tmp_path,
         "tiny20260101T0000/mask_rcnn_tiny_0003.h5",
         "tiny20260101T0000-2/mask_rcnn_tiny_0001.h5",
         "tiny20260101T0000-10/mask_rcnn_tiny_9999.h5",
         "tiny20260101T0000-10/mask_rcnn_tiny_10000.h5",
-    ):
-        (tmp_path / path).parent.mkdir(exist_ok=True)
-        (tmp_path / path).touch()
+    )
     last = model.find_last()
     assert last.endswith("tiny20260101T0000-10/mask_rcnn_tiny_10000.h5")
     model.set_log_dir(str(last))
@@ -650,15 +664,19 @@ def test_newest_run_and_checkpoint_by_number_not_by_text(detector, tmp_path):
     assert model.checkpoint_path.format(epoch=10001).endswith("mask_rcnn_tiny_10001.h5")
 
 
-def test_two_runs_that_start_at_once_write_to_two_folders(tmp_path):
-    first, second = tiny(tmp_path), tiny(tmp_path)
-    second.log_dir = first.log_dir
-    first._open_run()
-    second._open_run()
-    assert first.log_dir != second.log_dir and os.path.isdir(second.log_dir)
-    folder, first.epoch = first.log_dir, 1
-    first._open_run()
-    assert first.log_dir == folder
+def test_runs_that_start_at_once_write_to_a_folder_each(detector, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "datetime", Clock)
+    model = in_folder(detector, tmp_path)
+    os.makedirs(model.log_dir)  # by another process, since the model was built
+    model._open_run()
+    assert model.log_dir == str(tmp_path / "tiny20260228T2359-2")
+    model.epoch = 1
+    model._open_run()  # goes on
+    assert model.log_dir == str(tmp_path / "tiny20260228T2359-2")
+    model.epoch, model.log_dir = 0, str(tmp_path / "chosen")
+    model._open_run()
+    model._open_run()
+    assert model.log_dir == str(tmp_path / "chosen") and os.path.isdir(model.log_dir)
 
 
 def test_names_with_blanks_are_found_and_with_slashes_refused(tmp_path):

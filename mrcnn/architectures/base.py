@@ -1,6 +1,7 @@
 """`DetectionModel`: build, train, detect, load, save. What users touch; the maths is elsewhere."""
 
 import importlib.util
+import numbers
 import os
 import warnings
 
@@ -16,17 +17,13 @@ from mrcnn.inference.log import log
 from mrcnn.network.named_weights import read_saved_model, save_weights
 from mrcnn.settings import Settings, check_config
 from mrcnn.training.callbacks import Checkpoint, DataWait, History
-from mrcnn.training.freezing import LAYER_GROUPS, set_trainable
+from mrcnn.training.freezing import layer_regex_of, set_trainable
 from mrcnn.training.loop import make_deterministic, restart, to_tf_dataset
 from mrcnn.training.runs import last_checkpoint, new_run, run_of
 from mrcnn.weights.fetching import fetch
 from mrcnn.weights.loading import load_state_dict, summarize
 from mrcnn.weights.registry import released_epsilon, resolve
 from mrcnn.weights.sources import guess_source
-
-_EXPECTED_LAYERS = (
-    f"expected one of {list(LAYER_GROUPS)} or a regular expression of names such as 'mrcnn_.*'"
-)
 
 
 class DetectionModel(Inspection):
@@ -170,10 +167,9 @@ class DetectionModel(Inspection):
         if self.mode != "training":
             name = type(self).__name__
             raise ValueError(f'this model was built for inference; use {name}("training", ...)')
-        if epochs != int(epochs):
+        if not isinstance(epochs, numbers.Real) or epochs != int(epochs):
             raise ValueError(f"epochs is {epochs!r}; expected a whole number")
-        if not isinstance(layers, str):
-            raise ValueError(f"layers is {layers!r}; {_EXPECTED_LAYERS}")
+        layer_regex = layer_regex_of(layers)
         if epochs <= self.epoch:
             warnings.warn(
                 f"nothing to train: epochs={epochs} is the total and the weights have "
@@ -191,7 +187,7 @@ class DetectionModel(Inspection):
         )
         train_generator.epoch = self.epoch
         val_generator = None if val_dataset is None else self._validation(val_dataset)
-        self.set_trainable(LAYER_GROUPS.get(layers, layers), verbose=0)
+        set_trainable(self.keras_model, layer_regex)
         self.compile(learning_rate, config.LEARNING_MOMENTUM)
         self._open_run()
         log(f"\nTraining {layers!r} from epoch {self.epoch} to {epochs}: {self.checkpoint_path}")
@@ -231,12 +227,12 @@ class DetectionModel(Inspection):
 
     def _open_run(self):
         """Makes `log_dir`. Two runs that start at once, or a second from epoch 0, have two."""
-        while self.epoch == 0:
+        while self.epoch == 0 and self.log_dir == self._new_run:
             try:
                 return os.makedirs(self.log_dir)
             except FileExistsError:
                 self.set_log_dir()
-        return os.makedirs(self.log_dir, exist_ok=True)
+        return os.makedirs(self.log_dir, exist_ok=True)  # it goes on, or the user chose the folder
 
     def _count_epoch(self, epoch, logs):
         self.epoch = epoch + 1
@@ -294,8 +290,6 @@ class DetectionModel(Inspection):
             ValueError: no layer with weights matches.
         """
         matched = set_trainable(keras_model or self.keras_model, layer_regex)
-        if not matched:
-            raise ValueError(f"no layer with weights matches {layer_regex!r}; {_EXPECTED_LAYERS}")
         if verbose:
             for layer in matched:
                 log(f"{' ' * indent}{layer.name:25} ({type(layer).__name__})")
@@ -367,7 +361,8 @@ class DetectionModel(Inspection):
         """
         name = self.config.NAME.lower()
         run = run_of(model_path, name) if model_path else None
-        self.log_dir, self.epoch = run or (new_run(self.model_dir, name), 0)
+        self._new_run = None if run else new_run(self.model_dir, name)
+        self.log_dir, self.epoch = run or (self._new_run, 0)
         self.checkpoint_path = os.path.join(self.log_dir, f"mask_rcnn_{name}_{{epoch:04d}}.h5")
 
     def __reduce_ex__(self, protocol):

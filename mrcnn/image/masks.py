@@ -28,8 +28,7 @@ def resize_mask(mask, scale, padding, crop=None, size=None):
     y, x, h, w = crop or (0, 0, new_height, new_width)
     (top, bottom), (left, right), _ = np.broadcast_to(padding, (3, 2)).tolist()
     # The padding takes the pixels at the border and is emptied afterwards, so that masks are copied
-    # once. One plane an instance: 8 masks of 1024 x 1024 take 4 ms, pixel by pixel 30, and their
-    # boxes 1 ms in place of 16.
+    # once. One plane an instance: faster to write than pixel by pixel, and to read for the boxes.
     rows = np.pad(nearest(height, new_height)[y : y + h], (top, bottom), "edge")
     cols = np.pad(nearest(width, new_width)[x : x + w], (left, right), "edge")
     planes = np.empty((count, len(rows), len(cols)), mask.dtype)

@@ -85,7 +85,7 @@ def build_rpn_targets(image_shape, anchors, gt_class_ids, gt_boxes, config):
         rpn_match: int32 [A]; 1 object, -1 background, 0 does not count.
         rpn_bbox: float32 [S, 4], deltas of the positive anchors in their order, then zeros.
     """
-    labels, matches = _match(anchors, gt_class_ids, gt_boxes, 0.7, 0.3, match_best=True)
+    labels, matches = _match(anchors, gt_class_ids, gt_boxes, *targets.ANCHOR_IOU, match_best=True)
     anchors, count = np.asarray(anchors), config.RPN_TRAIN_ANCHORS_PER_IMAGE
     positive = _choose(np.flatnonzero(labels == targets.POSITIVE), count // 2)
     negative = _choose(np.flatnonzero(labels == targets.NEGATIVE), count - len(positive))
@@ -142,7 +142,7 @@ def build_detection_targets(rpn_rois, gt_class_ids, gt_boxes, gt_masks, config):
         masks: float32 [T, *MASK_SHAPE, K], 0 or 1, in the channel of the class.
     """
     rpn_rois = np.asarray(rpn_rois)
-    labels, matches = _match(rpn_rois, gt_class_ids, gt_boxes, 0.5, 0.5)
+    labels, matches = _match(rpn_rois, gt_class_ids, gt_boxes, *targets.ROI_IOU)
     count = config.TRAIN_ROIS_PER_IMAGE
     positive = np.flatnonzero(labels == targets.POSITIVE)
     positive = _choose(positive, max(1, int(count * config.ROI_POSITIVE_RATIO)))

@@ -78,6 +78,7 @@ class MatterportTrainingModel(TrainingModel):
     def __call__(self, inputs, *args, **kwargs):
         return super().__call__(self._as_list(inputs), *args, **kwargs)
 
+    # JAX's training step calls this one itself.
     def call(self, inputs, training=None, mask=None):
         return super().call(self._as_list(inputs), training, mask)
 

@@ -19,8 +19,7 @@ def nms(boxes, scores, max_output, iou_threshold, class_ids=None, native=True):
         max_output: int, boxes kept at most (S).
         iou_threshold: float; a box is dropped when its IoU with a kept one is above it.
         class_ids: int [B, N] or None; when given, only boxes of one class suppress each other.
-        native: use TensorFlow's kernel when TensorFlow runs (5 ms against 123 ms for 6000 boxes
-            on 2 cores); XLA cannot compile it.
+        native: use TensorFlow's kernel when TensorFlow runs: much faster; XLA cannot compile it.
 
     Returns:
         int32 [B, S] indices, padded with -1.

@@ -14,6 +14,8 @@ from mrcnn.ops.indexing import gather, top_k
 from mrcnn.ops.roi_align import crop_and_resize_masks, roi_align_masks
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
+# IoU with an object from which an anchor or an ROI is positive, and below which it is negative.
+ANCHOR_IOU, ROI_IOU = (0.7, 0.3), (0.5, 0.5)
 # A box that overlaps a crowd by this IoU or more is not a negative.
 CROWD_IOU = 0.001
 
@@ -163,7 +165,7 @@ def rpn_targets(anchors, gt_class_ids, gt_boxes, num_anchors, std_dev, seed):
         dict: `target_rpn_index` int32 [B, S] into the anchors, `target_rpn_class` int32 [B, S]
         (1 object, 0 background, -1 padding) and `target_rpn_deltas` float32 [B, S, 4].
     """
-    labels, matches = match(anchors, gt_boxes, gt_class_ids, 0.7, 0.3, match_best=True)
+    labels, matches = match(anchors, gt_boxes, gt_class_ids, *ANCHOR_IOU, match_best=True)
     index, labels = sample(labels, num_anchors, num_anchors // 2, seed)
     sampled = gather(ops.broadcast_to(anchors, (*ops.shape(matches), 4)), index)
     deltas = encode_boxes(sampled, gather(matches, index), gt_boxes, std_dev)
@@ -216,7 +218,7 @@ def roi_targets(proposals, gt_class_ids, gt_boxes, gt_masks, settings, seed):
     """
     num_rois, positive_ratio = settings.num_rois, settings.positive_ratio
     num_positive = max(1, int(num_rois * positive_ratio))
-    labels, matches = match(proposals, gt_boxes, gt_class_ids, 0.5, 0.5)
+    labels, matches = match(proposals, gt_boxes, gt_class_ids, *ROI_IOU)
     labels = ops.where(ops.any(proposals != 0, axis=-1), labels, IGNORED)
     ratio = None if settings.fill_negatives else 1.0 / positive_ratio - 1.0
     index, labels = sample(labels, num_rois, num_positive, seed, ratio)

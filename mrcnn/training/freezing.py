@@ -16,17 +16,45 @@ LAYER_GROUPS = {
 }
 
 
+_EXPECTED = f"expected one of {list(LAYER_GROUPS)} or a regular expression such as 'mrcnn_.*'"
+
+
+def layer_regex_of(layers):
+    """The regular expression of layer names that `train(layers=...)` means.
+
+    Raises:
+        ValueError: `layers` is not a str.
+    """
+    if not isinstance(layers, str):
+        raise ValueError(f"layers is {layers!r}; {_EXPECTED}")
+    return LAYER_GROUPS.get(layers, layers)
+
+
 def set_trainable(model, layer_regex):
     """Makes the layers of a model, and of models inside it, trainable if their whole name matches.
 
     Returns:
         list of the layers with weights that are trainable now.
+
+    Raises:
+        ValueError: no layer with weights matches, or `layer_regex` is no regular expression.
     """
+    try:
+        pattern = re.compile(layer_regex)
+    except re.error as error:
+        raise ValueError(f"layers {layer_regex!r}: {error}; {_EXPECTED}") from None
     matched = []
+    for layer in _layers_with_weights(model):
+        layer.trainable = pattern.fullmatch(layer.name) is not None
+        matched += [layer] if layer.trainable else []
+    if not matched:
+        raise ValueError(f"no layer with weights matches {layer_regex!r}; {_EXPECTED}")
+    return matched
+
+
+def _layers_with_weights(model):
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            matched += set_trainable(layer, layer_regex)
+            yield from _layers_with_weights(layer)
         elif layer.weights:
-            layer.trainable = re.fullmatch(layer_regex, layer.name) is not None
-            matched += [layer] if layer.trainable else []
-    return matched
+            yield layer

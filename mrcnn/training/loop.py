@@ -17,7 +17,8 @@ def make_deterministic(seed):
 def restart(optimizer, learning_rate):
     """Brings a Keras SGD to its state before the first step, with another constant rate."""
     for variable in optimizer.variables:
-        variable.assign(keras.ops.zeros_like(variable))
+        # Not read: an interrupted step of JAX may have given its buffer away.
+        variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
     optimizer.learning_rate = learning_rate
 
 

@@ -1,9 +1,9 @@
 """Folders and checkpoints of training runs: `<name><date>T<time>/mask_rcnn_<name>_<epoch>.h5`."""
 
-import datetime
 import itertools
 import os
 import re
+from datetime import datetime
 
 
 def last_checkpoint(model_dir, name):
@@ -41,6 +41,6 @@ def run_of(path, name):
 
 def new_run(model_dir, name):
     """A folder that no earlier run has."""
-    first = os.path.join(model_dir, f"{name}{datetime.datetime.now():%Y%m%dT%H%M}")
+    first = os.path.join(model_dir, f"{name}{datetime.now():%Y%m%dT%H%M}")
     later = (f"{first}-{number}" for number in itertools.count(2))
     return next(path for path in itertools.chain([first], later) if not os.path.exists(path))
