@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from mrcnn import quiet  # noqa: E402
+from mrcnn.startup import quiet  # noqa: E402
 
 quiet.install()
 if any(argument.startswith("--peer") for argument in sys.argv):

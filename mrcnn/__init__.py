@@ -6,7 +6,7 @@ Importing the package loads nothing heavy; import what you use, for example
 
 __version__ = "0.1.0"
 
-from mrcnn import imgaug_import, moved, serializable
+from mrcnn.startup import imgaug_import, moved, serializable
 
 # What others import works from here on; nothing is imported here.
 imgaug_import.install()

@@ -11,12 +11,13 @@ import keras
 import numpy as np
 import pytest
 from skimage.io import imread
+from tiny import TinyConfig, shapes
 
-from mrcnn import augment, imgaug_import
+from mrcnn import augment
 from mrcnn.data import Dataset, load_image_gt
 from mrcnn.data.augmentation import as_callable, takes_rng
 from mrcnn.model import DataGenerator, MaskRCNN
-from tests.tiny import TinyConfig, shapes
+from mrcnn.startup import imgaug_import
 
 imgaug = augment.load_imgaug()
 iaa = imgaug.augmenters

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mrcnn import cli, quiet
+from mrcnn import cli
+from mrcnn.startup import quiet
 
 ROOT = Path(__file__).resolve().parents[1]
 # What TensorFlow 2.21 and 2.16 write while they are imported, and what no one may miss.
@@ -42,7 +43,7 @@ def run(tmp_path):
     return run
 
 
-INSTALL = "from mrcnn import quiet\nquiet.install()\n"
+INSTALL = "from mrcnn.startup import quiet\nquiet.install()\n"
 
 
 def test_start_up_lines_are_left_out_and_other_words_are_not(run):

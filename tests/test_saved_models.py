@@ -17,7 +17,7 @@ from tiny import TinyConfig, shapes
 import mrcnn
 from mrcnn.data import DataGenerator
 from mrcnn.model import MaskRCNN
-from mrcnn.serializable import CLASSES, Deferred
+from mrcnn.startup.serializable import CLASSES, Deferred
 
 pytestmark = pytest.mark.slow
 

@@ -4,8 +4,9 @@ import argparse
 import signal
 import sys
 
-from mrcnn import __version__, quiet
+from mrcnn import __version__
 from mrcnn.cli import weights as weights_cli
+from mrcnn.startup import quiet
 
 
 def main(argv=None):

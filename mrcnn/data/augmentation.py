@@ -15,8 +15,8 @@ import threading
 
 import numpy as np
 
-from mrcnn import imgaug_import
 from mrcnn.image.masks import resize_mask
+from mrcnn.startup import imgaug_import
 
 # What pads with labels that exist; the statistics of a border ("mean", ...) are no labels.
 _LABEL_PADDING = {"constant", "edge", "reflect", "symmetric", "wrap"}
@@ -62,7 +62,7 @@ def takes_rng(augmentation):
 def load_imgaug():
     """Imports imgaug, which needs names that NumPy no longer has, and returns it.
 
-    After `import mrcnn`, `import imgaug` alone does the same; see `mrcnn.imgaug_import`.
+    After `import mrcnn`, `import imgaug` alone does the same; see `mrcnn.startup.imgaug_import`.
 
     Raises:
         ImportError: it is not installed.

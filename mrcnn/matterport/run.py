@@ -2,14 +2,15 @@
 
     python -m mrcnn.run script.py [ARGUMENT ...]
 
-Importing this module has imported `mrcnn`, which lets imgaug be imported (`mrcnn.imgaug_import`).
+Importing this module has imported `mrcnn`, which lets imgaug be imported, see
+`mrcnn.startup.imgaug_import`.
 """
 
 import os
 import runpy
 import sys
 
-from mrcnn import quiet
+from mrcnn.startup import quiet
 
 
 def main():

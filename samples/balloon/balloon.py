@@ -23,7 +23,6 @@ from skimage.io import imsave
 ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT_DIR))  # lets the script run from a clone without installation
 
-from mrcnn import quiet  # noqa: E402
 from mrcnn.config import Config  # noqa: E402
 from mrcnn.data import Dataset  # noqa: E402
 from mrcnn.image import to_model_image  # noqa: E402
@@ -31,6 +30,7 @@ from mrcnn.image.video import (  # noqa: E402
     VideoReader,
     write_video,
 )
+from mrcnn.startup import quiet  # noqa: E402
 
 DEFAULT_LOGS_DIR = ROOT_DIR / "logs"
 DEFAULT_DATASET_DIR = ROOT_DIR / "datasets" / "balloon"

@@ -17,7 +17,6 @@ import numpy as np
 ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT_DIR))  # lets the script run from a clone without installation
 
-from mrcnn import quiet  # noqa: E402
 from mrcnn.augment import FlipLeftRight  # noqa: E402
 from mrcnn.config import (  # noqa: E402
     BACKBONES,
@@ -30,6 +29,7 @@ from mrcnn.evaluate.coco import (  # noqa: E402
     coco_results,
     summarize,
 )
+from mrcnn.startup import quiet  # noqa: E402
 
 DEFAULT_LOGS_DIR = ROOT_DIR / "logs"
 DEFAULT_DATASET_YEAR = "2014"

@@ -18,10 +18,11 @@ from skimage.io import imread, imsave
 ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT_DIR))  # lets the script run from a clone without installation
 
-from mrcnn import quiet, visualize  # noqa: E402
+from mrcnn import visualize  # noqa: E402
 from mrcnn.config import Config  # noqa: E402
 from mrcnn.data import Dataset  # noqa: E402
 from mrcnn.evaluate.coco import coco_ground_truth, coco_results, evaluate_detections, format_table  # noqa: E402
+from mrcnn.startup import quiet  # noqa: E402
 from mrcnn.weights import fetch, find  # noqa: E402
 
 DEFAULT_LOGS_DIR = ROOT_DIR / "logs"

@@ -11,11 +11,11 @@ from pathlib import Path
 ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT_DIR))  # lets the script run from a clone without installation
 
-from mrcnn import quiet  # noqa: E402
 from mrcnn.data.shapes import (  # noqa: E402
     ShapesConfig,
     ShapesDataset,
 )
+from mrcnn.startup import quiet  # noqa: E402
 
 
 def load_dataset(config, count, seed):

@@ -18,7 +18,7 @@ import functools
 import sys
 import types
 
-from mrcnn.importing import around_import
+from mrcnn.startup.late_imports import around_import
 
 # Module of imgaug: the name in it that is replaced, and by what.
 _MENDED = {

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import warnings
 
-from mrcnn.importing import around_import
+from mrcnn.startup.late_imports import around_import
 
 LIBRARIES = (
     *("absl", "albumentations", "h5py", "imageio", "imgaug", "jax", "keras", "matplotlib"),

@@ -8,7 +8,7 @@ name stands for a class that is imported when a saved model asks for it.
 import importlib
 import sys
 
-from mrcnn.importing import around_import
+from mrcnn.startup.late_imports import around_import
 
 # Registered name: module.
 CLASSES = {

@@ -1,0 +1,4 @@
+"""What happens when `mrcnn` is imported, and around later imports of others. Nothing heavy is.
+
+Old paths of modules, Keras's registry of saved models, an imgaug that works, silence.
+"""
