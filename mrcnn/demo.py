@@ -178,7 +178,7 @@ class Progress(keras.callbacks.ProgbarLogger):
 
     def on_train_begin(self, logs=None):
         self.total, self.done = self.epochs * self.target, 0
-        print(f"At most {self.total} steps. Compiling the first one ...", flush=True)
+        print(f"Compiling, then timing {min(MEASURED, self.total)} steps ...", flush=True)
 
     def on_epoch_begin(self, epoch, logs=None):
         pass
@@ -191,8 +191,8 @@ class Progress(keras.callbacks.ProgbarLogger):
         if self.done == 1 + MEASURED:
             step = (now - self.start) / MEASURED
             print(
-                f"{step:.2f} seconds a step on this machine: {self.left(now)} minutes for all, "
-                "less if the detections are good before. Ctrl-C stops with what it has.",
+                f"{step:.2f} seconds a step on this machine: training takes {self.left(now)} "
+                "minutes, less if the detections are good before. Ctrl-C stops with what it has.",
                 flush=True,
             )
         if self.done > 1 + MEASURED and sys.stdout.isatty() and now - self.shown > 1:

@@ -60,14 +60,14 @@ class DetectionModel(Inspection):
         check_config(config)
         config.validate()
         self.mode, self.config, self.model_dir = mode, config, os.fspath(model_dir)
-        if config.SEED is not None:
-            make_deterministic(config.SEED)
         self.keras_model = self.build(mode, config)
         self.set_log_dir()
 
     def build(self, mode, config):
         """Builds the graphs and returns that of the mode."""
         self.settings = Settings.from_config(config)
+        if self.settings.runtime.seed is not None:
+            make_deterministic(self.settings.runtime.seed)
         self.graphs = self.build_graphs(self.settings, training=mode == "training")
         self.graphs["detection"].jit_compile = self._jit_compile
         self.detector = Detector(self.graphs["detection"], self.settings, self.unmold)

@@ -2,7 +2,7 @@
 
 from mrcnn.image.masks import extract_bboxes, minimize_mask, resize_mask
 from mrcnn.image.meta import compose_image_meta, parse_image_meta, with_image_shape
-from mrcnn.image.molding import mold, mold_image, unmold_image
+from mrcnn.image.molding import MoldedImages, mold, mold_image, unmold_image
 from mrcnn.image.pasting import PASTERS, expand_mask, paste_mask, unmold_mask
 from mrcnn.image.pixels import to_model_image
 from mrcnn.image.resizing import (
@@ -16,6 +16,7 @@ from mrcnn.image.resizing import (
 
 __all__ = [
     "PASTERS",
+    "MoldedImages",
     "bucket_sides",
     "compose_image_meta",
     "expand_mask",

@@ -3,9 +3,14 @@
 Shape legend: H, W size in pixels; C channels.
 """
 
+import collections.abc
 import math
 
 import numpy as np
+
+from mrcnn.image.meta import compose_image_meta
+from mrcnn.image.pixels import to_model_image
+from mrcnn.image.resizing import bucket_sides, pad_to, resize_by, resized_sides
 
 
 def mold_image(image, mean_pixel, std_pixel=1.0):
@@ -45,3 +50,56 @@ def mold(image, window, settings):
         outside[y1:y2, x1:x2] = False
         molded[outside] = 0
     return molded
+
+
+class MoldedImages(collections.abc.Sequence):
+    """Images of any sizes as the network takes them for detection, each molded when asked for.
+
+    An item is a dict of the molded `image` float32 `[H, W, C]`, its `meta`, and `window`, y1 x1 y2
+    x2 of the picture in it, pixels.
+
+    Args:
+        images: list of arrays, as `to_model_image` takes them.
+        settings: `mrcnn.settings.Image`.
+        owner: see `to_model_image`.
+
+    Attributes:
+        shapes: of the images, as they were given.
+        molded_shapes: (H, W, C) that they have when they are molded.
+
+    Raises:
+        ValueError: an image that cannot be used, named by its place in the list.
+    """
+
+    def __init__(self, images, settings, owner=None):
+        self.images, self.settings, self.owner = images, settings, owner
+        # Crops are for training: detection sees the whole image, at the same scale.
+        self.mode = "pad64" if settings.resize_mode == "crop" else settings.resize_mode
+        self.shapes = [np.shape(image) for image in images]
+        self.molded_shapes = [self._molded_shape(i) for i in range(len(images))]
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        settings, image = self.settings, self._checked(index)
+        resized, window, scale, _, _ = resize_by(settings, image, self.mode)
+        shape = self.molded_shapes[index]
+        active = np.zeros(settings.num_classes, np.int32)
+        meta = compose_image_meta(0, image.shape, shape, window, scale, active)
+        molded = mold(pad_to(resized, shape[:2]), window, settings)
+        return {"image": molded, "meta": meta, "window": window}
+
+    def _checked(self, index):
+        name = f"images[{index}]"
+        return to_model_image(self.images[index], self.settings.channels, name, self.owner)
+
+    def _molded_shape(self, index):
+        height, width = self._checked(index).shape[:2]
+        sides = resized_sides(self.settings, height, width, self.mode)
+        if self.mode == "none" and np.any(np.mod(sides, 64)):
+            raise ValueError(
+                f'images[{index}] has shape {self.shapes[index]}; IMAGE_RESIZE_MODE "none" takes '
+                'sides that are multiples of 64 only, use "square" or "pad64"'
+            )
+        return *bucket_sides(sides, self.settings.buckets), self.settings.channels

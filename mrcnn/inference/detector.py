@@ -8,10 +8,7 @@ import threading
 
 import numpy as np
 
-from mrcnn.image.meta import compose_image_meta
-from mrcnn.image.molding import mold
-from mrcnn.image.pixels import to_model_image
-from mrcnn.image.resizing import bucket_sides, pad_to, resize_by, resized_sides
+from mrcnn.image.molding import MoldedImages
 from mrcnn.inference.log import log
 
 
@@ -36,9 +33,8 @@ class Detector:
             log(f"Processing {len(images)} images")
             for image in images:
                 log("image", image)
-        shapes = [np.shape(image) for image in images]
-        sides = [self.molded_shape(image, i) for i, image in enumerate(images)]
-        return self._detect(lambda i: self.mold_one(images[i], i), sides, shapes, verbose)
+        molded = self.mold(images)
+        return self._detect(molded, molded.molded_shapes, molded.shapes, verbose)
 
     def stream(self, images):
         """Yields the result of each image of an iterable, in order, in flat memory."""
@@ -54,14 +50,18 @@ class Detector:
             for image, meta in zip(molded_images, image_metas, strict=True)
         ]
         shapes = [shape] * len(items)
-        return self._detect(items.__getitem__, shapes, shapes, verbose)
+        return self._detect(items, shapes, shapes, verbose)
 
-    def _detect(self, mold_at, molded_shapes, shapes, verbose):
-        """Results of images of given shapes, molded when their batch is run."""
+    def mold(self, images):
+        """Images as the network takes them; see `mrcnn.image.molding.MoldedImages`."""
+        return MoldedImages(images, self.settings.image, owner=self)
+
+    def _detect(self, items, molded_shapes, shapes, verbose):
+        """Results of molded images, each asked for when its batch is run."""
         results = [None] * len(shapes)
         batch_size = self.settings.runtime.batch_size
         for indices in _same_shapes(molded_shapes, batch_size, self._compiled):
-            molded = {i: mold_at(i) for i in dict.fromkeys(indices)}
+            molded = {i: items[i] for i in dict.fromkeys(indices)}
             outputs = self._run([molded[i] for i in indices])
             for row, i in enumerate(indices):
                 if results[i] is None:  # else the batch was filled up with it
@@ -83,45 +83,6 @@ class Detector:
         }
         with self._lock:
             return self.graph.predict_on_batch(inputs)
-
-    # Molding: images as the network takes them.
-
-    @property
-    def _mode(self):
-        # Crops are for training: detection sees the whole image, at the same scale.
-        mode = self.settings.image.resize_mode
-        return "pad64" if mode == "crop" else mode
-
-    def _checked(self, image, index):
-        return to_model_image(image, self.settings.image.channels, f"images[{index}]", self)
-
-    def molded_shape(self, image, index):
-        """Shape (H, W, C) that an image has when it is molded."""
-        settings = self.settings.image
-        height, width = self._checked(image, index).shape[:2]
-        sides = resized_sides(settings, height, width, self._mode)
-        return *bucket_sides(sides, settings.buckets), settings.channels
-
-    def mold_one(self, image, index):
-        """One image as the network takes it: dict of `image`, `meta` and `window`.
-
-        Raises:
-            ValueError: an image that cannot be used; `index` is its place in the list.
-        """
-        settings, name = self.settings.image, f"images[{index}]"
-        image = self._checked(image, index)
-        resized, window, scale, _, _ = resize_by(settings, image, self._mode)
-        if self._mode == "none" and (resized.shape[0] % 64 or resized.shape[1] % 64):
-            raise ValueError(
-                f'{name} has shape {image.shape}; IMAGE_RESIZE_MODE "none" takes sides that are '
-                'multiples of 64 only, use "square" or "pad64"'
-            )
-        sides = bucket_sides(resized.shape[:2], settings.buckets)
-        shape = (*sides, resized.shape[2])
-        active = np.zeros(settings.num_classes, "int32")
-        meta = compose_image_meta(0, image.shape, shape, window, scale, active)
-        molded = mold(pad_to(resized, sides), window, settings)
-        return {"image": molded, "meta": meta, "window": window}
 
 
 def _same_shapes(shapes, batch_size, compiled=None):

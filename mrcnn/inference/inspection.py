@@ -40,15 +40,14 @@ class Inspection:
         Raises:
             ValueError: molded images differ in shape, or an image cannot be used.
         """
-        molded = [self.detector.mold_one(image, i) for i, image in enumerate(images)]
-        if len({item["image"].shape for item in molded}) > 1:
+        molded = self.detector.mold(images)
+        if len(set(molded.molded_shapes)) > 1:
             raise ValueError(
-                "expected images of one molded shape, received "
-                f"{[item['image'].shape for item in molded]}: detect() takes them together"
+                f"expected images of one molded shape, received {molded.molded_shapes}: detect() "
+                "takes them together"
             )
-        return tuple(
-            np.stack([item[key] for item in molded]) for key in ("image", "meta", "window")
-        )
+        items = list(molded)
+        return tuple(np.stack([item[key] for item in items]) for key in ("image", "meta", "window"))
 
     def feature_shapes(self, image_shape):
         """Sizes of the feature maps of a molded image: int [L, 2]."""

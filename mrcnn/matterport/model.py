@@ -56,7 +56,7 @@ class MaskRCNN(core.MaskRCNN):
     def detect(self, images, verbose=0, stream=False):
         results = super().detect(images, verbose, stream)
         if not stream and len(images):
-            self._sides = self.detector.molded_shape(images[-1], len(images) - 1)[:2]
+            self._sides = self.detector.mold(images[-1:]).molded_shapes[0][:2]
         return results
 
     def detect_molded(self, molded_images, image_metas, verbose=0):
