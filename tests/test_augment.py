@@ -251,16 +251,6 @@ def test_imgaug_040_without_mrcnn_says_why_the_finder_exists(run_imgaug_040):
     assert "sctypes" in run_imgaug_040(code) or np.lib.NumpyVersion(np.__version__) < "2.0.0"
 
 
-def test_a_script_that_imports_imgaug_040_first_runs_through_mrcnn_run(run_imgaug_040, tmp_path):
-    script = tmp_path / "coco.py"
-    script.write_text("import imgaug, sys\nimport helper\nprint(sys.argv[1:], helper.NAME)\n")
-    (tmp_path / "helper.py").write_text("NAME = 'beside the script'\n")
-    code = (
-        f"import sys; sys.argv = ['', {str(script)!r}, 'train']\nfrom mrcnn import run; run.main()"
-    )
-    assert run_imgaug_040(code).strip() == "['train'] beside the script"
-
-
 AUGMENTS = (
     "from imgaug import augmenters as iaa\n"
     "from mrcnn.data.augmentation import as_callable\n"

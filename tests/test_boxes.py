@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 import pytest
 from keras import ops as kops
@@ -109,49 +108,6 @@ def test_both_suppressions_are_equal(threshold):
     kept = bx.non_max_suppression(boxes, scores, threshold)
     assert 1 < len(kept) < 60
     assert_array_equal(kept, expected[expected >= 0])
-
-
-# ---- refinement
-
-# From the box of 2 x 4 at (0, 0) to 4 x 4 at (1, 2): centers (1, 2) and (3, 4), so dy = 2 / 2,
-# dx = 2 / 4, dh = log(4 / 2), dw = log(4 / 4).
-BOX, TARGET, DELTAS = [[0, 0, 2, 4]], [[1, 2, 5, 6]], [[1, 0.5, np.log(2), 0]]
-
-
-@pytest.mark.parametrize("dtype", ["int32", "uint8", "float64"])
-def test_box_refinement(dtype):
-    found = bx.box_refinement(np.array(BOX, dtype), np.array(TARGET, dtype))
-    assert isinstance(found, np.ndarray) and found.dtype == np.float32
-    assert_allclose(found, DELTAS, rtol=1e-6)
-
-
-def test_apply_box_deltas():
-    found = bx.apply_box_deltas(np.array(BOX), np.array(DELTAS))
-    assert isinstance(found, np.ndarray) and found.dtype == np.float32
-    assert_allclose(found, TARGET, rtol=1e-6)
-
-
-def test_apply_box_deltas_inverts_box_refinement():
-    boxes, targets = random_boxes(10, 4), random_boxes(10, 5)
-    assert_allclose(
-        bx.apply_box_deltas(boxes, bx.box_refinement(boxes, targets)), targets, atol=1e-4
-    )
-
-
-def test_refinement_of_no_boxes():
-    assert bx.box_refinement(NONE, NONE).shape == bx.apply_box_deltas(NONE, NONE).shape == (0, 4)
-
-
-def test_box_refinement_graph_of_integers():
-    found = bx.box_refinement_graph(kops.convert_to_tensor(BOX), kops.convert_to_tensor(TARGET))
-    assert kops.is_tensor(found)
-    assert_allclose(kops.convert_to_numpy(found), DELTAS, rtol=1e-6)
-
-
-def test_box_refinement_graph_in_a_functional_model():
-    inputs = [keras.Input((4,)), keras.Input((4,))]
-    model = keras.Model(inputs, bx.box_refinement_graph(*inputs))
-    assert_allclose(kops.convert_to_numpy(model([f32(BOX), f32(TARGET)])), DELTAS, rtol=1e-6)
 
 
 # ---- conversion

@@ -10,9 +10,8 @@ import pytest
 from skimage import io
 
 from mrcnn.config import Config
-from mrcnn.data import Dataset, load_image_gt
+from mrcnn.data import DataGenerator, Dataset, load_image_gt
 from mrcnn.image import minimize_mask, mold, to_model_image
-from mrcnn.model import DataGenerator
 from mrcnn.settings import Image
 
 SIZE = 64
@@ -377,13 +376,21 @@ def test_class_count_and_source_must_fit():
 # ---- DataGenerator
 
 
+def test_image_ids_cannot_be_set_past_prepare():
+    dataset = Dataset()
+    for i in range(3):
+        dataset.add_image("a", i, f"{i}.png")
+    dataset.prepare()
+    assert dataset.image_ids.tolist() == [0, 1, 2]
+    with pytest.raises(AttributeError):
+        dataset.image_ids = [1]
+
+
 def test_batch_contents():
     (inputs,) = DataGenerator(TinyDataset([1, -2], [2]), config(), shuffle=False)[0]
     assert {name: (array.shape, array.dtype.name) for name, array in inputs.items()} == {
         "input_image": ((2, SIZE, SIZE, 3), "float32"),
         "input_image_meta": ((2, 15), "float32"),
-        "input_rpn_match": ((2, 0, 1), "int32"),
-        "input_rpn_bbox": ((2, 0, 4), "float32"),
         "input_gt_class_ids": ((2, 3), "int32"),
         "input_gt_boxes": ((2, 3, 4), "float32"),
         "input_gt_masks": ((2, 4, 5, 3), "bool"),
@@ -615,8 +622,6 @@ def consumer():
     shapes = {
         "input_image": ((SIZE, SIZE, 3), "float32"),
         "input_image_meta": ((15,), "float32"),
-        "input_rpn_match": ((0, 1), "int32"),
-        "input_rpn_bbox": ((0, 4), "float32"),
         "input_gt_class_ids": ((3,), "int32"),
         "input_gt_boxes": ((3, 4), "float32"),
         "input_gt_masks": ((4, 5, 3), "bool"),

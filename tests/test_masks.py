@@ -2,8 +2,6 @@ import numpy as np
 import pytest
 
 from mrcnn import image as mk
-from mrcnn.config import Config
-from mrcnn.utils import mold_mask
 
 
 def test_resize_mask_takes_the_pixel_under_the_centre():
@@ -96,24 +94,6 @@ def test_boxes_may_be_floats_and_have_further_columns():
     mini = mk.minimize_mask(boxes, mask, (2, 2))
     assert mini[:, :, 0].tolist() == [[True, False], [True, False]]
     np.testing.assert_array_equal(mk.expand_mask(boxes, mini, (6, 8)), mask)
-
-
-def test_mold_mask():
-    class Mini(Config):
-        MINI_MASK_SHAPE = (2, 2)
-
-    class Whole(Config):
-        USE_MINI_MASK = False
-
-    mask = np.zeros((6, 8, 1), np.uint8)
-    mask[1:5, 2:4] = 1
-    mask[1:3, 4:6] = 1  # an L in the box (1, 2, 5, 6): three of its quarters
-    assert mold_mask(mask, Mini())[:, :, 0].tolist() == [[True, True], [True, False]]
-    whole = mold_mask(mask, Whole())
-    assert whole.dtype == bool
-    np.testing.assert_array_equal(whole, mask == 1)
-    with pytest.raises(ValueError, match=r"received \[0, 0, 0, 0\] for instance 0"):
-        mold_mask(np.zeros((6, 8, 1), bool), Mini())
 
 
 def test_unmold_mask_values():

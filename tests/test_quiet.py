@@ -121,15 +121,6 @@ def test_commands_are_quiet(arguments, watched):
         cli.main(arguments)
 
 
-def test_scripts_that_we_run_are_quiet(watched, monkeypatch):
-    from mrcnn.run import main
-
-    monkeypatch.setattr(sys, "argv", ["run.py", "script.py"])
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    with pytest.raises(Called):
-        main()
-
-
 @pytest.mark.parametrize(
     "name, arguments",
     [

@@ -17,7 +17,7 @@ from tiny import TinyConfig, shapes
 
 from mrcnn.config import Config
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURES = ("resnet50", "resnet101")
 VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 

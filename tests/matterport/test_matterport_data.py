@@ -257,6 +257,16 @@ def test_anchors_of_batches_are_rounded_as_the_config_says(monkeypatch, rounding
     assert_allclose(used[0][0], first, rtol=1e-6)
 
 
+def test_data_generator_class_yields_rpn_targets_of_no_anchors():
+    (batch,) = DataGenerator(shapes(2), HandConfig())[0]
+    assert list(batch) == [
+        *("input_image", "input_image_meta", "input_rpn_match", "input_rpn_bbox"),
+        *("input_gt_class_ids", "input_gt_boxes", "input_gt_masks"),
+    ]
+    found = batch["input_rpn_match"], batch["input_rpn_bbox"]
+    assert [(x.shape, x.dtype) for x in found] == [((2, 0, 1), np.int32), ((2, 0, 4), np.float32)]
+
+
 def test_batch_has_matterports_arrays():
     data, config = shapes(3), HandConfig()
     ((inputs, outputs),) = batches(data, batch_size=2)

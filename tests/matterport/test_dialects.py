@@ -21,7 +21,7 @@ from mrcnn import model as modellib
 from mrcnn import moved
 from mrcnn.config import Config
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINT = os.path.join("tiny20260101T0000", "mask_rcnn_tiny_0002.h5")
 
 
