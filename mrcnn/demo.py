@@ -115,7 +115,9 @@ def train_demo(model_dir, steps=STEPS, seed=0, good=None, config=None):
         shapes(count, config, 3 * seed + i) for i, count in enumerate((2000, 50, 50))
     )
     model = MaskRCNN("training", config, model_dir)
-    callbacks = [StopWhenGood(model, checked, good), StopOnInterrupt(), Progress()] if good else []
+    callbacks = []
+    if good is not None:
+        callbacks = [StopWhenGood(model, checked, good), StopOnInterrupt(), Progress()]
     rate = warm_cosine(config.LEARNING_RATE, config.STEPS_PER_EPOCH * epochs)
     model.train(train_set, None, rate, epochs, layers="all", custom_callbacks=callbacks)
     return model, held_out

@@ -45,7 +45,7 @@ def golden(backbone):
 def stages(model):
     """Outputs of the layers between image and detections."""
     names = [*[f"fpn_p{i}" for i in (2, 3, 4, 5, 6)], "rpn_class", "rpn_bbox", "ROI"]
-    names += ["mrcnn_class", "mrcnn_bbox", "mrcnn_detection"]
+    names += ["mrcnn_class", "mrcnn_bbox", "mrcnn_detection", "mrcnn_mask"]
     image = data.astronaut()
     meta = compose_image_meta(0, image.shape, image.shape, (0, 0, 512, 512), 1.0, [0] * 81)
     molded = mold_image(image, model.config.MEAN_PIXEL)
@@ -89,13 +89,9 @@ def test_detections(model, golden):
     np.testing.assert_allclose(areas, golden["mask_area"], atol=2)
 
 
-def test_raw_masks(model, golden):
-    image = data.astronaut()
-    meta = compose_image_meta(0, image.shape, image.shape, (0, 0, 512, 512), 1.0, [0] * 81)
-    molded = mold_image(image, model.config.MEAN_PIXEL)
-    inputs = [molded[None], meta[None], model.get_anchors(image.shape)[None]]
-    detections, _, _, masks, _, _, _ = model.keras_model.predict_on_batch(inputs)
-    own_class = detections[0, :8, 4].astype(int)
-    found = masks[0, np.arange(8), :, :, own_class]
+def test_raw_masks(stages, golden):
+    detections = stages["mrcnn_detection"]
+    own_class = detections[:8, 4].astype(int)
+    found = stages["mrcnn_mask"][np.arange(8), :, :, own_class]
     np.testing.assert_allclose(found, golden["raw_masks"], atol=1e-3)
-    np.testing.assert_allclose(detections[0], golden["detections"], atol=1e-3)
+    np.testing.assert_allclose(detections, golden["detections"], atol=1e-3)

@@ -57,8 +57,9 @@ def stages(model, config):
     norm = "_bn" if config.FPN_NORM else ""
     names = [*(f"fpn_p{level}{norm}" for level in (2, 3, 4, 5)), "fpn_p6", "rpn_class", "ROI"]
     names += ["rpn_bbox", "roi_align_classifier", "mrcnn_class_logits", "mrcnn_bbox"]
-    found = model.run_graph([IMAGE], [*names, "mrcnn_detection", "mrcnn_mask", "input_anchors"])
+    found = model.run_graph([IMAGE], [*names, "mrcnn_detection", "mrcnn_mask"])
     found = {name.replace(norm or " ", ""): output[0] for name, output in found.items()}
+    found["anchors"] = model.get_anchors(model.mold_inputs([IMAGE])[0].shape[1:])
     class_ids = found["mrcnn_detection"][:, 4].astype(int)
     found["class_masks"] = found["mrcnn_mask"][np.arange(len(class_ids)), :, :, class_ids]
     return found
@@ -107,7 +108,7 @@ def test_objectness(run):
     stages, golden = run["stages"], run["golden"]
     probs = stages["rpn_class"].astype("float64")
     logits = np.log(probs[:, 1] / probs[:, 0])
-    boxes = apply_box_deltas(stages["input_anchors"], stages["rpn_bbox"])
+    boxes = apply_box_deltas(stages["anchors"], stages["rpn_bbox"])
     boxes = keras.ops.convert_to_numpy(keras.ops.clip(boxes, 0.0, 1.0))
     rois, expected = stages["ROI"], golden["objectness"]
     for i in np.flatnonzero(same_proposals(run)):

@@ -6,8 +6,8 @@ import pytest
 from recipes import GOLDEN, recipe_weights
 from skimage import data
 
+from mrcnn.architectures import MaskRCNN
 from mrcnn.image import compose_image_meta, mold
-from mrcnn.model import MaskRCNN
 from mrcnn.network.named_weights import named_weights
 from mrcnn.presets import TorchvisionMaskRCNNResNet50FPN
 from mrcnn.settings import Image
@@ -70,8 +70,6 @@ def step(golden, tmp_path_factory):
     inputs = {
         "input_image": mold(IMAGE, window, Image.from_config(config))[None],
         "input_image_meta": meta[None],
-        "input_rpn_match": np.zeros((1, 0, 1), "int32"),
-        "input_rpn_bbox": np.zeros((1, 0, 4), "float32"),
         "input_gt_class_ids": golden["gt_labels"][None].astype("int32"),
         "input_gt_boxes": golden["gt_boxes_yxyx"][None],
         "input_gt_masks": masks[None],

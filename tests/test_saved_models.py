@@ -8,6 +8,7 @@ import pkgutil
 import sys
 import zipfile
 from importlib import import_module
+from importlib.util import find_spec
 
 import keras
 import numpy as np
@@ -93,9 +94,11 @@ def test_every_class_that_keras_must_find_is_listed():
         if inspect.isclass(value) and issubclass(value, bases) and value.__module__ in sys.modules
         if value.__module__.startswith("mrcnn.")
     }
+    there = find_spec("mrcnn.matterport")  # it may be left out
+    listed = {k: v for k, v in CLASSES.items() if there or not k.startswith("mrcnn.matterport>")}
     # A base class, and a wrapper that the model it wraps is saved without.
-    assert set(ours) - {"PureLayer", "ParallelModel"} == set(CLASSES)
-    for name, module in CLASSES.items():
+    assert set(ours) - {"PureLayer", "ParallelModel"} == set(listed)
+    for name, module in listed.items():
         assert hasattr(import_module(module), name.split(">")[1])
         assert not isinstance(keras.saving.get_registered_object(name), Deferred)
 
