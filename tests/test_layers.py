@@ -567,14 +567,15 @@ def test_roi_align_with_offset_0(aligned, expected, ratio, native):
     assert_allclose(pooled[0, 0, ..., 0], expected, rtol=1e-6)
 
 
-# ---- ClasswiseDetectionLayer
+# ---- DetectionLayer of every class
 
 
 def detect_classes(probs, rois=ROIS, deltas=None, count=3, confidence=0.25, native=True, **options):
     """Detections of one image of 3 classes."""
     image_meta = options.pop("image_meta", meta())
     deltas = np.zeros((len(rois), 3, 4)) if deltas is None else deltas
-    layer = detection_layers.ClasswiseDetectionLayer(
+    layer = detection_layers.DetectionLayer(
+        per_class=True,
         max_instances=count,
         min_confidence=confidence,
         nms_threshold=0.3,
@@ -765,15 +766,25 @@ LAYERS = {
         ),
         (UNIT_BOXES, PROBS, f32(np.ones((1, 2, 3, 4))), meta()),
     ),
-    "ClasswiseDetectionLayer": (
-        detection_layers.ClasswiseDetectionLayer(
-            max_instances=3, min_confidence=0.1, nms_threshold=0.4, std_dev=STD_DEV, box_offset=0
+    "DetectionLayer of every class": (
+        detection_layers.DetectionLayer(
+            per_class=True,
+            max_instances=3,
+            min_confidence=0.1,
+            nms_threshold=0.4,
+            std_dev=STD_DEV,
+            box_offset=0,
         ),
         (UNIT_BOXES, PROBS, f32(np.ones((1, 2, 3, 4))), meta()),
     ),
-    "ClasswiseDetectionLayer portable": (
-        detection_layers.ClasswiseDetectionLayer(
-            max_instances=3, min_confidence=0.1, nms_threshold=0.4, std_dev=STD_DEV, native=False
+    "DetectionLayer of every class portable": (
+        detection_layers.DetectionLayer(
+            per_class=True,
+            max_instances=3,
+            min_confidence=0.1,
+            nms_threshold=0.4,
+            std_dev=STD_DEV,
+            native=False,
         ),
         (UNIT_BOXES, PROBS, f32(np.ones((1, 2, 3, 4))), meta()),
     ),

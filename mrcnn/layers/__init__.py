@@ -2,7 +2,7 @@
 
 from mrcnn.layers.anchors import Anchors, NormBoxes, SplitAnchors
 from mrcnn.layers.base import PureLayer
-from mrcnn.layers.detections import ClassMasks, ClasswiseDetectionLayer, DetectionLayer
+from mrcnn.layers.detections import ClassMasks, DetectionLayer
 from mrcnn.layers.proposals import ProposalLayer, ProposalSteps
 from mrcnn.layers.roi_align import PyramidROIAlign
 from mrcnn.layers.targets import AnchorTargetLayer, DetectionTargetLayer, Loss
@@ -11,7 +11,6 @@ __all__ = [
     "AnchorTargetLayer",
     "Anchors",
     "ClassMasks",
-    "ClasswiseDetectionLayer",
     "DetectionLayer",
     "DetectionTargetLayer",
     "Loss",

@@ -14,10 +14,11 @@ from mrcnn.ops.non_max_suppression import class_nms, nms
 
 @keras.saving.register_keras_serializable("mrcnn")
 class DetectionLayer(PureLayer):
-    """Final detections: the best class of each ROI, refined, without duplicates in a class.
+    """Final detections: ROIs refined, without duplicates in a class.
 
     Args:
-        settings: `mrcnn.settings.Detections`.
+        settings: `mrcnn.settings.Detections`; by its `per_class` any class of an ROI may become a
+            detection, else its best one alone.
     """
 
     settings_type = settings.Detections
@@ -51,6 +52,12 @@ def refine_detections(rois, probs, deltas, window, settings):
     Returns:
         float32 [B, D, 6] = y1 x1 y2 x2 (normalised), class id, score; best first, zero padded.
     """
+    refine = _of_every_class if settings.per_class else _of_the_best_class
+    return refine(rois, probs, deltas, window, settings)
+
+
+def _of_the_best_class(rois, probs, deltas, window, settings):
+    """Detections of the most likely class of each ROI, by that class's deltas, as matterport."""
     probs = ops.cast(probs, "float32")
     class_ids = ops.cast(ops.argmax(probs, axis=-1), "int32")  # (B, N)
     scores = ops.max(probs, axis=-1)
@@ -73,33 +80,26 @@ def refine_detections(rois, probs, deltas, window, settings):
     return take_kept(ops.concatenate(columns, axis=-1), keep)
 
 
-@keras.saving.register_keras_serializable("mrcnn")
-class ClasswiseDetectionLayer(DetectionLayer):
-    """As `DetectionLayer`, but every class of an ROI may become a detection, as in torchvision
-    and detectron2: each class refines the box by its own deltas."""
-
-    def call(self, rois, mrcnn_class, mrcnn_bbox, image_meta):
-        """Turns classified ROIs into detections: see `DetectionLayer.call`."""
-        settings = self.settings
-        probs = ops.cast(mrcnn_class[..., 1:], "float32")  # (B, N, K - 1)
-        deltas = ops.cast(mrcnn_bbox[..., 1:, :], "float32")
-        deltas = deltas * ops.convert_to_tensor(settings.std_dev)
-        window = normalized_window(image_meta, settings.box_offset)
-        boxes = apply_box_deltas(ops.expand_dims(rois, 2), deltas)  # (B, N, K - 1, 4)
-        boxes = clip_boxes(boxes, window[:, None, None])
-        seen = ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1)
-        is_roi = ops.any(rois != 0, axis=-1, keepdims=True)
-        wanted = seen & is_roi & (probs >= (settings.min_confidence or 0.0))
-        scores = ops.where(wanted, probs, -float("inf"))
-        boxes, scores, class_ids = class_nms(
-            boxes,
-            scores,
-            settings.max_instances,
-            settings.nms_threshold,
-            native=settings.native,
-        )
-        class_ids = ops.cast(class_ids + 1, "float32")  # background is 0, and so is padding
-        return ops.concatenate([boxes, class_ids[..., None], scores[..., None]], axis=-1)
+def _of_every_class(rois, probs, deltas, window, settings):
+    """Detections of any class of an ROI, each by its own deltas, as torchvision and detectron2."""
+    probs = ops.cast(probs[..., 1:], "float32")  # (B, N, K - 1)
+    deltas = ops.cast(deltas[..., 1:, :], "float32")
+    deltas = deltas * ops.convert_to_tensor(settings.std_dev)
+    boxes = apply_box_deltas(ops.expand_dims(rois, 2), deltas)  # (B, N, K - 1, 4)
+    boxes = clip_boxes(boxes, window[:, None, None])
+    seen = ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1)
+    is_roi = ops.any(rois != 0, axis=-1, keepdims=True)
+    wanted = seen & is_roi & (probs >= (settings.min_confidence or 0.0))
+    scores = ops.where(wanted, probs, -float("inf"))
+    boxes, scores, class_ids = class_nms(
+        boxes,
+        scores,
+        settings.max_instances,
+        settings.nms_threshold,
+        native=settings.native,
+    )
+    class_ids = ops.cast(class_ids + 1, "float32")  # background is 0, and so is padding
+    return ops.concatenate([boxes, class_ids[..., None], scores[..., None]], axis=-1)
 
 
 @keras.saving.register_keras_serializable("mrcnn")

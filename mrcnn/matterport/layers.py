@@ -208,7 +208,7 @@ def to_matterport_targets(found):
 
 @keras.saving.register_keras_serializable("mrcnn.matterport")
 class DetectionLayer(detection_layers.DetectionLayer):
-    """Final detections: the best class of each ROI, refined, without duplicates in a class.
+    """Final detections: ROIs refined, without duplicates in a class.
 
     Args:
         config: `Config`: `DETECTION_MAX_INSTANCES`, `DETECTION_MIN_CONFIDENCE`,

@@ -8,21 +8,13 @@ import keras
 
 from mrcnn.image.meta import parse_image_meta
 from mrcnn.layers.anchors import NormBoxes
-from mrcnn.layers.detections import ClassMasks, ClasswiseDetectionLayer, DetectionLayer
+from mrcnn.layers.detections import ClassMasks, DetectionLayer
 from mrcnn.layers.targets import AnchorTargetLayer, DetectionTargetLayer, Loss
 from mrcnn.network.folding import fold_batch_norm
 from mrcnn.network.heads import box_head, mask_head
 from mrcnn.network.training_model import NamedWeightsModel, TrainingModel
 from mrcnn.network.trunk import build_trunk, default_policy, pool, propose
 from mrcnn.settings import Boxes
-
-LOSSES = (
-    "rpn_class_loss",
-    "rpn_bbox_loss",
-    "mrcnn_class_loss",
-    "mrcnn_bbox_loss",
-    "mrcnn_mask_loss",
-)
 
 
 def build_graphs(settings, training=False, inference_graph=None, training_graph=None):
@@ -31,8 +23,8 @@ def build_graphs(settings, training=False, inference_graph=None, training_graph=
     Args:
         settings: `mrcnn.settings.Settings`.
         training: bool, whether to build the training graph too.
-        inference_graph, training_graph: functions to build these graphs in place of those here,
-            for who wants other inputs and outputs.
+        inference_graph, training_graph: functions that build these graphs in place of those below:
+            matterport's interface passes its own, which have other inputs and outputs.
 
     Returns:
         dict of `keras.Model`, which share every layer that has weights: `inference`, every stage's
@@ -43,7 +35,7 @@ def build_graphs(settings, training=False, inference_graph=None, training_graph=
     with default_policy(settings.trunk.precision):
         trunk = build_trunk(settings)
         heads = build_heads(settings)
-        # First: Keras answers `layer.output` with the tensor of the first graph.
+        # First: `layer.output` of a shared layer is the tensor of the graph that was built first.
         graphs = {"inference": inference_graph(settings, trunk, heads)}
         graphs["detection"] = detection_graph(settings, trunk, heads)
         if training:
@@ -64,8 +56,7 @@ def detection_stages(settings, trunk, heads, anchors):
     rois = propose(settings.proposals, trunk, anchors)
     pool_size = settings.box_head.pool_size
     boxes = heads["box"](pool(settings.pooling, trunk, rois, pool_size, "roi_align_classifier"))
-    layer = ClasswiseDetectionLayer if settings.detections.per_class else DetectionLayer
-    detections = layer(settings.detections, name="mrcnn_detection")(
+    detections = DetectionLayer(settings.detections, name="mrcnn_detection")(
         rois, boxes["mrcnn_class"], boxes["mrcnn_bbox"], trunk["input_image_meta"]
     )
     stages = {"rois": rois, **boxes, "detections": detections}

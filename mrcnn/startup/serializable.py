@@ -15,7 +15,7 @@ CLASSES = {
     **{
         f"mrcnn>{name}": "mrcnn.layers"
         for name in (
-            *("AnchorTargetLayer", "Anchors", "ClassMasks", "ClasswiseDetectionLayer"),
+            *("AnchorTargetLayer", "Anchors", "ClassMasks"),
             *("DetectionLayer", "DetectionTargetLayer", "Loss", "NormBoxes", "ProposalLayer"),
             *("ProposalSteps", "PyramidROIAlign", "SplitAnchors"),
         )

@@ -177,6 +177,20 @@ def test_detection_layer_takes_the_configs_box_offset():
     assert_allclose(found, [DETECTIONS], atol=1e-6)
 
 
+def test_detections_of_every_class_where_the_config_says_so():
+    # Class 1 stays. Class 2: center y 0.75 - 1 * 0.1 * 0.5 = 0.7, width 0.5 / 2 around 0.75.
+    config = config_of(
+        DETECTION_MAX_INSTANCES=3, DETECTION_MIN_CONFIDENCE=0.25, DETECTION_PER_CLASS=True
+    )
+    roi, probs = f32([[0.5, 0.5, 1, 1]]), f32([[0.0, 0.5, 0.375]])
+    moves = f32([[[9] * 4, [0] * 4, [-1, 0, 0, -5 * np.log(2)]]])
+    expected = [[0.5, 0.5, 1, 1, 1, 0.5], [0.45, 0.625, 0.95, 0.875, 2, 0.375], [0] * 6]
+    found = modellib.refine_detections_graph(roi, probs, moves, f32([0, 0, 1, 1]), config)
+    assert_allclose(found, expected, atol=1e-6)
+    layer = modellib.DetectionLayer(config)
+    assert_allclose(layer([roi[None], probs[None], moves[None], meta()])[0], expected, atol=1e-6)
+
+
 # ---- targets
 
 # IoU 0.4 / 0.5 with the object of class 2; the second proposal touches none; the third is padding.
