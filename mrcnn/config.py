@@ -131,8 +131,8 @@ class Config:
     STD_PIXEL = 1.0  # one value, or one for each channel
     BOX_OFFSET = 1  # normalised boxes: 1: corner pixels are 0 and 1; 0: the image's edges are
 
-    # Training samples of the heads. Negatives: two for each positive (the ratio's complement), or,
-    # with ROI_FILL_NEGATIVES or when an image has no positive, as many as fit.
+    # Training samples of the heads. Negatives: 1 / ROI_POSITIVE_RATIO - 1 (two) for each positive;
+    # as many as fit, with ROI_FILL_NEGATIVES or when an image has no positive.
     TRAIN_ROIS_PER_IMAGE = 200
     ROI_POSITIVE_RATIO = 0.33
     ROI_FILL_NEGATIVES = False
@@ -175,7 +175,7 @@ class Config:
     WEIGHT_DECAY = 0.0001
     WEIGHT_DECAY_BY_SIZE = True  # over the number of weights of a layer; False: half their sum
     GRADIENT_CLIP_NORM = 5.0
-    LOSS_WEIGHTS = {  # noqa: RUF012
+    LOSS_WEIGHTS = {  # noqa: RUF012  one that is left out keeps this weight
         "rpn_class_loss": 1.0,
         "rpn_bbox_loss": 1.0,
         "mrcnn_class_loss": 1.0,
@@ -189,7 +189,7 @@ class Config:
     WORKERS = 2
     JIT_COMPILE = False
 
-    # Of features and their products; weights, boxes, scores and losses are float32 in any.
+    # Type of feature maps and their products; weights, boxes, scores and losses are always float32.
     # "mixed_bfloat16" is faster where the machine has such instructions; "mixed_float16" is for
     # older GPUs.
     PRECISION = "float32"
@@ -207,7 +207,7 @@ class Config:
 
     @_Derived
     def IMAGE_META_SIZE(self):
-        """Length of an image's meta vector; its layout is in `mrcnn.image`."""
+        """Length of an image's meta vector; its layout is in `mrcnn.image.meta`."""
         return 1 + 3 + 3 + 4 + 1 + self.NUM_CLASSES
 
     def __init__(self):
@@ -366,6 +366,6 @@ class Config:
                 yield f"{key} is {getattr(self, key)}; expected at least 1"
         if not 0 < self.ROI_POSITIVE_RATIO <= 1:
             yield f"ROI_POSITIVE_RATIO is {self.ROI_POSITIVE_RATIO}; expected above 0, at most 1"
-        missing = set(Config.LOSS_WEIGHTS) - set(self.LOSS_WEIGHTS)
-        if missing:
-            yield f"LOSS_WEIGHTS lacks {sorted(missing)}; 0.0 switches a loss off"
+        unknown = set(self.LOSS_WEIGHTS) - set(Config.LOSS_WEIGHTS)
+        if unknown:
+            yield f"LOSS_WEIGHTS has {sorted(unknown)}; expected {list(Config.LOSS_WEIGHTS)}"

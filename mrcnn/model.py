@@ -1,4 +1,8 @@
-"""`MaskRCNN`, and under matterport's import path its functions and layers, if they are there."""
+"""`MaskRCNN` and `create`; and matterport's functions and layers, under its import path.
+
+Where `mrcnn.matterport` is there, `MaskRCNN`, `DataGenerator` and `load_image_gt` are those of its
+interface: subclasses of the core's, which take and return what matterport's scripts expect.
+"""
 
 import importlib.util
 

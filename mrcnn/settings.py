@@ -1,11 +1,11 @@
 """Settings: what each stage must know, made from a `Config` once.
 
-This is the door behind which no `Config` goes. A stage's class is a table: each field names the key
-of `Config` that it comes from, whose value there is its default too, so that every constant is
-written once. Layers and heads take their stage's settings whole.
+What comes after takes settings, never a `Config`: layers and heads take those of their stage whole.
+A stage's class is a table: each field names the key of `Config` that it comes from. Its default is
+the value of `Config`; no number is repeated here.
 
-A field made by `numerics` belongs to the family that weights were trained in: presets fix it, and
-`Settings.numerics` compares two families without a list of keys of its own.
+A field made by `numerics` is one that weights depend on, and that a preset therefore fixes: the
+threshold of torchvision's NMS, say. `Settings.numerics` lists them, to compare two families.
 """
 
 import dataclasses
@@ -38,6 +38,11 @@ def plain(value):
 
 def _floats(value):
     return tuple(float(x) for x in value)
+
+
+def _loss_weights(value):
+    """A weight for each loss; those that are not given are `Config`'s."""
+    return {**Config.LOSS_WEIGHTS, **value}
 
 
 def _sides(config_shape):
@@ -101,7 +106,7 @@ class Image(Stage):
 
 
 @stage
-class ResNetStyle(Stage):
+class ConvStyle(Stage):
     """In what the convolutions of different libraries differ; the defaults are matterport's.
 
     Attributes:
@@ -301,7 +306,7 @@ class Losses(Stage):
 
     weights: dict = dataclasses.field(
         default_factory=lambda: dict(Config.LOSS_WEIGHTS),
-        metadata={"key": "LOSS_WEIGHTS", "convert": dict, "numeric": False},
+        metadata={"key": "LOSS_WEIGHTS", "convert": _loss_weights, "numeric": False},
     )
     beta: float = key("SMOOTH_L1_BETA")
     normalizer: str = key("BBOX_LOSS_NORMALIZER")
@@ -349,7 +354,7 @@ class Settings:
 
     image: Image
     trunk: Trunk
-    style: ResNetStyle
+    style: ConvStyle
     anchors: Anchors
     proposals: Proposals
     training_proposals: Proposals

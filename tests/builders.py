@@ -38,17 +38,17 @@ def box_head(
         fc_layers=fc_layers,
         fc_norm=fc_norm,
     )
-    return heads.box_head(head, settings.ResNetStyle(use_bias=use_bias, epsilon=epsilon))
+    return heads.box_head(head, settings.ConvStyle(use_bias=use_bias, epsilon=epsilon))
 
 
 def mask_head(num_classes, channels, train_bn, norm=True, use_bias=True, epsilon=1e-3):
     head = settings.MaskHead(
         num_classes=num_classes, channels=channels, train_bn=train_bn, norm=norm
     )
-    made = heads.mask_head(head, settings.ResNetStyle(use_bias=use_bias, epsilon=epsilon))
+    made = heads.mask_head(head, settings.ConvStyle(use_bias=use_bias, epsilon=epsilon))
     return lambda pooled: made(pooled)["mrcnn_mask"]
 
 
 def fpn(features, channels, norm=False, train_bn=None, style=None):
     trunk = settings.Trunk(pyramid_channels=channels, pyramid_norm=norm, train_bn=train_bn)
-    return pyramid(features, trunk, style or settings.ResNetStyle())
+    return pyramid(features, trunk, style or settings.ConvStyle())

@@ -7,7 +7,7 @@ from builders import fpn
 from keras import layers
 from numpy.testing import assert_allclose
 
-from mrcnn.network import ResNetStyle, conv_block, identity_block, resnet_graph
+from mrcnn.network import ConvStyle, conv_block, identity_block, resnet_graph
 from mrcnn.network.named_weights import named_weights
 from mrcnn.network.norm import BatchNorm
 
@@ -21,7 +21,7 @@ def layers_of(model, kind):
 def style_of(**changes):
     """A ResNet-50 of a style, without C5."""
     images = keras.Input((64, 64, 3))
-    features = resnet_graph(images, "resnet50", style=ResNetStyle(**changes))
+    features = resnet_graph(images, "resnet50", style=ConvStyle(**changes))
     return keras.Model(images, features[:4])
 
 
@@ -32,12 +32,12 @@ def style_of(**changes):
     ("style", "rows"),
     [
         # The 1x1 convolution takes rows 0 and 2, the 3x3 the one before: none, and 0.
-        (ResNetStyle(), [None, 0]),
-        (ResNetStyle(symmetric_padding=True), [None, 0]),
+        (ConvStyle(), [None, 0]),
+        (ConvStyle(symmetric_padding=True), [None, 0]),
         # The 3x3 convolution has the stride. TensorFlow pads below only: rows 0 and 2.
-        (ResNetStyle(stride_in_1x1=False), [0, 2]),
+        (ConvStyle(stride_in_1x1=False), [0, 2]),
         # Padded on both sides it starts one row earlier: none, and 1.
-        (ResNetStyle(stride_in_1x1=False, symmetric_padding=True), [None, 1]),
+        (ConvStyle(stride_in_1x1=False, symmetric_padding=True), [None, 1]),
     ],
 )
 def test_stride_and_padding_of_a_block(style, rows):
@@ -74,8 +74,8 @@ def test_biases_of_a_block_follow_the_argument_or_the_style():
         return sum(layer.use_bias for layer in layers_of(keras.Model(image, block), layers.Conv2D))
 
     assert (biases(), biases(use_bias=False)) == (3, 0)
-    assert biases(style=ResNetStyle(use_bias=False)) == 0
-    assert biases(use_bias=False, style=ResNetStyle()) == 3
+    assert biases(style=ConvStyle(use_bias=False)) == 0
+    assert biases(use_bias=False, style=ConvStyle()) == 3
 
 
 # ---- resnet_graph
@@ -124,7 +124,7 @@ def test_detectron2s_style():
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_sides_of_a_style_are_halved(symmetric):
     images = keras.Input((64, 96, 3))
-    style = ResNetStyle(stride_in_1x1=False, symmetric_padding=symmetric)
+    style = ConvStyle(stride_in_1x1=False, symmetric_padding=symmetric)
     features = resnet_graph(images, "resnet50", style=style)
     shapes = [tuple(feature.shape[1:3]) for feature in features[:4]]
     assert shapes == [(16, 24), (16, 24), (8, 12), (4, 6)]
@@ -135,7 +135,7 @@ def test_pooling_of_both_paddings_by_one_pixel():
     # to 1 and from 1 to 3 (symmetric), or by that from 0 to 2 only.
     for symmetric, expected in ((True, [[1, 1], [1, 1]]), (False, [[1, 0], [0, 0]])):
         images = keras.Input((16, 16, 1))
-        style = ResNetStyle(use_bias=False, symmetric_padding=symmetric)
+        style = ConvStyle(use_bias=False, symmetric_padding=symmetric)
         model = keras.Model(images, resnet_graph(images, "resnet50", style=style)[0])
         kernel = np.zeros((7, 7, 1, 64))
         kernel[3, 3] = 1  # the pixel at twice the place
@@ -158,7 +158,7 @@ def test_pooling_of_both_paddings_by_one_pixel():
 )
 def test_parameters_without_biases(architecture, parameters):
     images = keras.Input((64, 64, 3))
-    style = ResNetStyle(**TORCH, stride_in_1x1=False)
+    style = ConvStyle(**TORCH, stride_in_1x1=False)
     features = resnet_graph(images, architecture, stage5=True, style=style)
     weights = named_weights(keras.Model(images, features))
     counted = [w for name, w in weights.items() if "/moving_" not in name]
@@ -185,14 +185,14 @@ CONVOLUTIONS = [f"fpn_{name}" for name in ("c2p2", "c3p3", "c4p4", "c5p5", "p2",
 
 
 def test_pyramid_without_norm_has_biases_whatever_the_style():
-    for style in (None, ResNetStyle(use_bias=False)):
+    for style in (None, ConvStyle(use_bias=False)):
         weights = named_weights(pyramid(style=style))
         assert set(weights) == {f"{name}/{v}" for name in CONVOLUTIONS for v in ("kernel", "bias")}
 
 
 @pytest.mark.parametrize("use_bias", [False, True])
 def test_pyramid_with_norm(use_bias):
-    model = pyramid(norm=True, style=ResNetStyle(use_bias=use_bias, epsilon=1e-5), train_bn=False)
+    model = pyramid(norm=True, style=ConvStyle(use_bias=use_bias, epsilon=1e-5), train_bn=False)
     weights = named_weights(model)
     variables = ("gamma", "beta", "moving_mean", "moving_variance")
     expected = {f"{name}_bn/{v}" for name in CONVOLUTIONS for v in variables}
@@ -210,7 +210,7 @@ def test_pyramid_with_norm(use_bias):
 def test_pyramid_normalises_before_it_adds():
     # Every lateral is 1 -> (1 - 3) * 2 / 1 + 10 = 6 through its norm; P5 is 6, P4 6 + 6, P3 18,
     # P2 24. The last convolutions pass it; their norm adds 1.
-    model = pyramid(norm=True, style=ResNetStyle(use_bias=False, epsilon=0.0))
+    model = pyramid(norm=True, style=ConvStyle(use_bias=False, epsilon=0.0))
     for name, weight in named_weights(model).items():
         lateral = not name.startswith("fpn_p")
         values = {"gamma": 2.0, "beta": 10.0, "moving_mean": 3.0, "moving_variance": 1.0}

@@ -70,7 +70,10 @@ def test_valid_config_passes():
         ({"ROI_ALIGN_SAMPLING_RATIO": -1}, "ROI_ALIGN_SAMPLING_RATIO is -1"),
         ({"IMAGES_PER_GPU": 0}, "IMAGES_PER_GPU is 0"),
         ({"ROI_POSITIVE_RATIO": 0}, "ROI_POSITIVE_RATIO is 0"),
-        ({"LOSS_WEIGHTS": {"rpn_class_loss": 1.0}}, "LOSS_WEIGHTS lacks .*mrcnn_mask_loss"),
+        (
+            {"LOSS_WEIGHTS": {"mask_loss": 2.0}},
+            r"LOSS_WEIGHTS has \['mask_loss'\].*mrcnn_mask_loss",
+        ),
         ({"BACKBONE_STRIDES": [4, 8, 16, 32, 32]}, "BACKBONE_STRIDES is"),
     ],
 )

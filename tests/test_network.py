@@ -8,7 +8,7 @@ from tiny import TinyConfig, shapes, tiny_backbone
 from mrcnn.config import Config
 from mrcnn.data import DataGenerator
 from mrcnn.layers import PureLayer
-from mrcnn.network import ResNetStyle, build_backbone, build_graphs, resnet_graph
+from mrcnn.network import ConvStyle, build_backbone, build_graphs, resnet_graph
 from mrcnn.network.named_weights import named_weights
 from mrcnn.settings import Settings, Trunk
 
@@ -100,7 +100,7 @@ def test_callable_backbone_of_wrong_stride_is_refused():
         return [*tiny_backbone(input_image)[1:], tiny_backbone(input_image)[4]]
 
     with pytest.raises(ValueError, match=r"C2 of shape .* expected stride 4"):
-        build_backbone(keras.Input((64, 64, 3)), Trunk(backbone=backbone), ResNetStyle())
+        build_backbone(keras.Input((64, 64, 3)), Trunk(backbone=backbone), ConvStyle())
 
 
 def test_callable_backbone_of_wrong_length_is_refused():
@@ -108,7 +108,7 @@ def test_callable_backbone_of_wrong_length_is_refused():
         return tiny_backbone(input_image)[1:]
 
     with pytest.raises(ValueError, match="returned 4 feature maps; expected"):
-        build_backbone(keras.Input((64, 64, 3)), Trunk(backbone=backbone), ResNetStyle())
+        build_backbone(keras.Input((64, 64, 3)), Trunk(backbone=backbone), ConvStyle())
 
 
 @pytest.mark.parametrize("mode", ["none", "pad64", "crop"])

@@ -1,4 +1,4 @@
-"""The total loss by hand, and the checkpoint callback."""
+"""The total loss by hand, what trains, and the checkpoint callback."""
 
 import dataclasses
 
@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from keras import ops
 
+from mrcnn.config import Config
 from mrcnn.network import BatchNorm, TrainingModel
 from mrcnn.network.training_model import decayed_weights
 from mrcnn.settings import Losses
 from mrcnn.training import Checkpoint
+from mrcnn.training.freezing import set_trainable_group
 
 
 @keras.saving.register_keras_serializable()
@@ -103,3 +105,26 @@ def test_decay_by_half_the_squares_is_a_setting():
     # 0.1 * (4 * 4) / 2 = 0.8
     outputs = [ops.convert_to_tensor(0.0), ops.convert_to_tensor(0.0)]
     assert float(model.compute_loss(y_pred=outputs)) == pytest.approx(0.8)
+
+
+def test_a_loss_weight_that_is_left_out_keeps_the_default():
+    class Heavy(Config):
+        LOSS_WEIGHTS = {"mrcnn_mask_loss": 2.0}  # noqa: RUF012
+
+    expected = dict.fromkeys(Config.LOSS_WEIGHTS, 1.0) | {"mrcnn_mask_loss": 2.0}
+    assert Losses.from_config(Heavy()).weights == expected
+
+
+@pytest.mark.parametrize(
+    ("layers", "trained"),
+    [("4+", ["rpn_conv"]), ("heads", ["rpn_conv"]), ("all", ["stem", "rpn_conv"])],
+)
+def test_a_group_that_finds_no_stage_of_the_backbone_warns(layers, trained, recwarn):
+    inputs = keras.Input((4,))
+    x = keras.layers.Dense(2, name="stem")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="rpn_conv")(x))
+    set_trainable_group(model, layers)
+    assert [layer.name for layer in model.layers if layer.trainable_weights] == trained
+    said = [str(warning.message) for warning in recwarn]
+    assert len(said) == (layers == "4+")
+    assert all(words.startswith("layers='4+' trains the heads alone") for words in said)

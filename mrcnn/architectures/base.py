@@ -17,7 +17,7 @@ from mrcnn.inference.log import log
 from mrcnn.network.named_weights import read_saved_model, save_weights
 from mrcnn.settings import Settings, check_config
 from mrcnn.training.callbacks import Checkpoint, DataWait, History
-from mrcnn.training.freezing import layer_regex_of, set_trainable
+from mrcnn.training.freezing import check_layers, set_trainable, set_trainable_group
 from mrcnn.training.loop import make_deterministic, restart, to_tf_dataset
 from mrcnn.training.runs import last_checkpoint, new_run, run_of
 from mrcnn.weights.fetching import fetch
@@ -36,6 +36,9 @@ class DetectionModel(Inspection):
 
     Attributes:
         keras_model: the `keras.Model` of the mode.
+        graphs: dict of `keras.Model` that share their weights: "inference", "detection" and, in
+            training mode, "training"; see `mrcnn.network.mask_rcnn.build_graphs`.
+        detector: `mrcnn.inference.detector.Detector`, around graphs["detection"].
         settings: `mrcnn.settings.Settings`, read from the config when the model was built.
         epoch: int, epochs that the weights were trained for.
         log_dir: str, where the next training writes.
@@ -45,12 +48,11 @@ class DetectionModel(Inspection):
         ValueError: unknown mode, or keys of the config that cannot work together.
     """
 
-    # What a subclass sets: its `mrcnn.weights.names.WeightNames`; functions (settings, training) to
-    # a dict of graphs, and as `Detector` takes it to a result; and what makes training batches.
-    weight_names = None
-    build_graphs = None
-    unmold = None
-    generator_type = DataGenerator
+    # What a subclass sets:
+    weight_names = None  # `mrcnn.weights.names.WeightNames`
+    build_graphs = None  # function (settings, training) -> `graphs`
+    unmold = None  # function of the form that `Detector` takes
+    generator_type = DataGenerator  # makes the batches of training
 
     _step = None, None  # what `compile` prepared last, and its optimizer
 
@@ -169,7 +171,7 @@ class DetectionModel(Inspection):
             raise ValueError(f'this model was built for inference; use {name}("training", ...)')
         if not isinstance(epochs, numbers.Real) or epochs != int(epochs):
             raise ValueError(f"epochs is {epochs!r}; expected a whole number")
-        layer_regex = layer_regex_of(layers)
+        check_layers(layers)
         if epochs <= self.epoch:
             warnings.warn(
                 f"nothing to train: epochs={epochs} is the total and the weights have "
@@ -187,8 +189,8 @@ class DetectionModel(Inspection):
         )
         train_generator.epoch = self.epoch
         val_generator = None if val_dataset is None else self._validation(val_dataset)
-        set_trainable(self.keras_model, layer_regex)
-        self.compile(learning_rate, config.LEARNING_MOMENTUM)
+        set_trainable_group(self.keras_model, layers)
+        self.compile(learning_rate, self.settings.runtime.momentum)
         self._open_run()
         log(f"\nTraining {layers!r} from epoch {self.epoch} to {epochs}: {self.checkpoint_path}")
         try:
@@ -260,7 +262,7 @@ class DetectionModel(Inspection):
         Called again for the same layers, momentum and clipping, it keeps the step that is traced
         or compiled already, and starts it anew.
         """
-        model, clip_norm = self.keras_model, self.config.GRADIENT_CLIP_NORM
+        model, clip_norm = self.keras_model, self.settings.runtime.clip_norm
         constant_rate = isinstance(learning_rate, (int, float))
         step = [x.path for x in model.trainable_weights], momentum, clip_norm, constant_rate
         if constant_rate and self._same_step(step):

@@ -79,10 +79,10 @@ def load_imgaug():
 class ImgaugAdapter:
     """Applies an imgaug augmenter to the image, and what moves pixels to the masks.
 
-    Matterport applies nine classes by name to masks: Sequential, SomeOf, OneOf, Sometimes, Fliplr,
-    Flipud, CropAndPad, Affine, PiecewiseAffine. imgaug itself knows how each augmenter treats a map
-    of labels: these nine move it, and so do Rot90, Crop, PerspectiveTransform, ..., which move the
-    image alone by that list; blur, noise and colour leave it as it is.
+    imgaug knows what each augmenter does to a map of labels: those that move pixels move it, blur,
+    noise and colour leave it as it is. matterport goes by a list of nine names instead (Sequential,
+    SomeOf, OneOf, Sometimes, Fliplr, Flipud, CropAndPad, Affine, PiecewiseAffine), by which Rot90,
+    Crop or PerspectiveTransform move the image and not its masks.
     """
 
     def __init__(self, augmenter):

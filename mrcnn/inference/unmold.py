@@ -26,7 +26,7 @@ def unmold_detections(
         image_shape: (H, W, ...) of the molded image.
         window: y1 x1 y2 x2 in pixels, where the molded image holds the given one.
         mask_paste: key of `mrcnn.image.pasting.PASTERS`.
-        box_offset: how the boxes are normalised, see `mrcnn.ops`.
+        box_offset: how the boxes are normalised, see `mrcnn.ops.boxes`.
 
     Returns:
         dict: `rois` int32 [n, 4], `boxes` float32 [n, 4], `class_ids` int32 [n], `scores` float32

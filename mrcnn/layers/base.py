@@ -18,9 +18,9 @@ class PureLayer(keras.layers.Layer):
     """A layer without weights, in float32: one pure function with the settings of its stage.
 
     Args:
-        settings: of the layer's `settings_type`; None: made of `values`.
+        settings: an instance of the layer's `settings_type`; None: one is made of `values`.
         name: str.
-        values: fields of the settings.
+        values: fields of the settings, as a saved model has them.
     """
 
     settings_type = None

@@ -29,8 +29,8 @@ class ProposalLayer(PureLayer):
         Args:
             rpn_class: float [B, A, 2], probabilities of background and object.
             rpn_bbox: float [B, A, 4], deltas.
-            anchors: list of float [1 or B, A_l, 4], normalised, the same for all images; each item
-                is a competition, the best of all of them are returned.
+            anchors: list of float [1 or B, A_l, 4], normalised, the same for all images. NMS runs
+                on each item of the list by itself; the best of what they keep is returned.
             image_meta: float [B, META].
 
         Returns:
@@ -47,7 +47,7 @@ class ProposalLayer(PureLayer):
         return ops.where(best[..., None] > -float("inf"), gather(boxes, index), 0.0)
 
     def compute_output_spec(self, rpn_class, *args, **kwargs):
-        # Inference by running `call` on made-up sizes would cut levels out of nothing.
+        # Given: Keras would otherwise run `call` on sizes that it makes up, too small for levels.
         return keras.KerasTensor((rpn_class.shape[0], self.settings.proposal_count, 4), "float32")
 
     def candidates(self, rpn_class, rpn_bbox, anchors, image_meta):

@@ -23,8 +23,7 @@ class DataGenerator(generator.DataGenerator):
     """`mrcnn.data.DataGenerator`, whose batches `keras_model` takes.
 
     Args:
-        random_rois, detection_targets: refused unless off: what they ask for,
-            `mrcnn.model.data_generator` yields.
+        random_rois, detection_targets: must stay off: use `mrcnn.model.data_generator` for these.
         augment: deprecated, flips images at random.
     """
 
@@ -51,7 +50,7 @@ class DataGenerator(generator.DataGenerator):
         super().__init__(dataset, config, shuffle, augmentation, **kwargs)
 
     def __getitem__(self, index):
-        """As its base; RPN targets of no anchors stand for those that the network computes."""
+        """As its base, with empty RPN targets, which tell the network to compute its own."""
         (inputs,) = super().__getitem__(index)
         size = len(inputs["input_image"])
         first = {name: inputs.pop(name) for name in ("input_image", "input_image_meta")}

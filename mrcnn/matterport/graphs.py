@@ -208,7 +208,7 @@ def fpn_classifier_graph(
     head = settings.BoxHead(
         num_classes=num_classes, pool_size=pool_size, channels=fc_layers_size, train_bn=train_bn
     )
-    found = heads.box_head(head, settings.ResNetStyle())(pooled)
+    found = heads.box_head(head, settings.ConvStyle())(pooled)
     return found["mrcnn_class_logits"], found["mrcnn_class"], found["mrcnn_bbox"]
 
 
@@ -217,7 +217,7 @@ def build_fpn_mask_graph(rois, feature_maps, image_meta, pool_size, num_classes,
     [B, N, 2 * pool_size, 2 * pool_size, K]."""
     pooled = _pool(rois, feature_maps, image_meta, pool_size, "roi_align_mask")
     head = settings.MaskHead(num_classes=num_classes, channels=_MASK_CHANNELS, train_bn=train_bn)
-    return heads.mask_head(head, settings.ResNetStyle())(pooled)["mrcnn_mask"]
+    return heads.mask_head(head, settings.ConvStyle())(pooled)["mrcnn_mask"]
 
 
 def _pool(rois, feature_maps, image_meta, pool_size, name):

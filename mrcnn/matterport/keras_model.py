@@ -60,7 +60,7 @@ def training_graph(settings, trunk, heads):
 
 @keras.saving.register_keras_serializable("mrcnn.matterport")
 class GivenAnchorTargetLayer(AnchorTargetLayer):
-    """Lays out given RPN targets, or computes them: those of no anchors are not given either."""
+    """Lays out given RPN targets. Where there are none, or of no anchors, it computes them."""
 
     def call(self, anchors, gt_class_ids, gt_boxes, rpn_match=None, rpn_bbox=None):
         if rpn_match is None or rpn_match.shape[1] == 0:

@@ -70,7 +70,7 @@ class FoldedConv(layers.Layer):
     """
 
     def __init__(self, conv, norm):
-        # Of float32 and without autocast: so kernels are scaled, whatever type features have.
+        # float32 without autocast: kernels are scaled in float32 under mixed precision too.
         super().__init__(name=f"{conv.name}_{norm.name}", dtype="float32", autocast=False)
         self.conv, self.norm = conv, norm
 

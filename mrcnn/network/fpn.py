@@ -1,45 +1,12 @@
-"""Backbones by name, and the feature pyramid on them.
+"""The feature pyramid on a backbone.
 
-Shapes: B images, H W, C channels. A backbone maps images [B, H, W, C] to C1..C5 with strides
-2, 4, 8, 16, 32; the pyramid maps C2..C5 to P2..P6 with strides 4 to 64.
+Shapes: B images, H W, C channels. The pyramid maps C2..C5 with strides 4, 8, 16, 32 to P2..P6 with
+strides 4 to 64.
 """
 
 from keras import layers
 
-from mrcnn.network.efficientnet import efficientnet_lite0_graph
 from mrcnn.network.norm import BatchNorm
-from mrcnn.network.resnet import resnet_graph
-
-
-def build_backbone(images, settings, style):
-    """Applies the backbone of a name or callable of `Config.BACKBONE` -> [C2, C3, C4, C5].
-
-    Args:
-        images: float [B, H, W, C].
-        settings: `mrcnn.settings.Trunk`.
-        style: `ResNetStyle`, of a backbone by name.
-
-    Raises:
-        ValueError: a callable returned anything but five feature maps of strides 2 to 32.
-    """
-    backbone, train_bn = settings.backbone, settings.train_bn
-    if backbone == "efficientnet_lite0":
-        return efficientnet_lite0_graph(images, train_bn=train_bn, epsilon=style.epsilon)[1:]
-    if not callable(backbone):
-        return resnet_graph(images, backbone, stage5=True, train_bn=train_bn, style=style)[1:]
-    features = list(backbone(images, stage5=True, train_bn=train_bn))
-    if len(features) != 5:
-        raise ValueError(
-            f"BACKBONE {backbone} returned {len(features)} feature maps; expected [C1, ..., C5]"
-        )
-    for level, feature in zip((2, 3, 4, 5), features[1:], strict=True):
-        for side, got in zip(images.shape[1:3], feature.shape[1:3], strict=True):
-            if None not in (side, got) and side != got * 2**level:
-                raise ValueError(
-                    f"BACKBONE {backbone} returned C{level} of shape {tuple(feature.shape)} for "
-                    f"images {tuple(images.shape)}; expected stride {2**level}"
-                )
-    return features[1:]
 
 
 def fpn(features, settings, style):
@@ -49,7 +16,7 @@ def fpn(features, settings, style):
         features: four tensors, finest first.
         settings: `mrcnn.settings.Trunk`: channels of every level, and whether a BatchNorm follows
             each convolution.
-        style: `ResNetStyle` of the normalised convolutions.
+        style: `ConvStyle` of the normalised convolutions.
     """
     norm = settings.pyramid_norm
 

@@ -61,8 +61,8 @@ def hidden_layers(specs, norm, train_bn, style):
         specs: list of (name of the convolution, name of its norm, channels, kernel, padding).
         norm: bool, BatchNorm after each.
         train_bn: see `Config.TRAIN_BN`.
-        style: `ResNetStyle`: whether a normalised convolution has a bias (one without norm has),
-            and epsilon of BatchNorm.
+        style: `ConvStyle`: whether a convolution that a norm follows has a bias (the others always
+            have one), and epsilon of BatchNorm.
 
     Returns:
         list of layers.
@@ -80,12 +80,12 @@ def hidden_layers(specs, norm, train_bn, style):
 def box_head(settings, style):
     """Classifier and box regressor of pooled ROIs.
 
-    The first fully connected layer is a convolution with a P x P kernel, which is the same on a
-    grid of P x P bins. `conv_layers` normalised 3x3 convolutions come before it.
+    The first fully connected layer is a P x P convolution without padding: on P x P bins the two
+    are the same. `conv_layers` 3x3 convolutions with BatchNorm come before it.
 
     Args:
         settings: `mrcnn.settings.BoxHead`.
-        style: `ResNetStyle` of the normalised convolutions.
+        style: `ConvStyle` of the normalised convolutions.
 
     Returns:
         function: float [B, N, P, P, C] -> dict of `mrcnn_class_logits` [B, N, K], `mrcnn_class`
@@ -131,7 +131,7 @@ def mask_head(settings, style):
 
     Args:
         settings: `mrcnn.settings.MaskHead`.
-        style: `ResNetStyle` of the normalised convolutions.
+        style: `ConvStyle` of the normalised convolutions.
 
     Returns:
         function: float [B, N, P, P, C] -> dict of `mrcnn_mask` (probabilities) and
@@ -161,7 +161,8 @@ def mask_head(settings, style):
 class MaskPredictor(layers.Conv2D):
     """1x1 convolution of a feature map for each ROI: [B, N, h, w, C] -> float [B, N, h, w, K].
 
-    One layer gives both forms of a mask: matterport's has the weights and the probabilities.
+    It returns either form of a mask, probabilities or the logits that the loss takes: in files of
+    matterport one layer, `mrcnn_mask`, has the weights and returns probabilities.
 
     Args:
         num_classes: int K.

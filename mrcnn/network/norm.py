@@ -1,4 +1,4 @@
-"""The one normalisation of all backbones and heads."""
+"""The BatchNorm of all backbones and heads that have one."""
 
 import keras
 from keras import layers
@@ -8,8 +8,8 @@ from keras import layers
 class BatchNorm(layers.BatchNormalization):
     """A BatchNormalization that can keep its statistics while gamma and beta train.
 
-    Keras freezes all four together (`trainable = False`), and a model's own `training` argument
-    overrules one that was given when its layers were called.
+    Keras can only freeze all four together (`trainable = False`). To build with `training=False`
+    does not help: a model that is called with `training=True` overrules it.
 
     Args:
         train_bn: False: always the moving averages; None or True: Keras's rule, batch statistics

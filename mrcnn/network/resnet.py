@@ -6,7 +6,7 @@ Shapes: B images, H W, C channels. C1..C5 have strides 2, 4, 8, 16, 32.
 from keras import layers
 
 from mrcnn.network.norm import BatchNorm
-from mrcnn.settings import ResNetStyle
+from mrcnn.settings import ConvStyle
 
 # Blocks of stage 4 (the other stages have 3, 4 and 3), groups of the 3x3 convolutions and their
 # channels in stage 2.
@@ -38,13 +38,13 @@ def identity_block(
         block: str, letter for the layer names.
         use_bias: bool, biases of the convolutions; unless `style` says so.
         train_bn: see `Config.TRAIN_BN`.
-        style: `ResNetStyle`, or None for matterport's.
+        style: `ConvStyle`, or None for matterport's.
         groups: int, groups of the middle convolution.
 
     Returns:
         float [B, h, w, filters[2]].
     """
-    style = style or ResNetStyle(use_bias=use_bias)
+    style = style or ConvStyle(use_bias=use_bias)
     x = _branch(input_tensor, kernel_size, filters, stage, block, 1, train_bn, style, groups)
     x = layers.Add()([x, input_tensor])
     return layers.ReLU(name=f"res{stage}{block}_out")(x)
@@ -63,7 +63,7 @@ def conv_block(
     groups=1,
 ):
     """As `identity_block`, with strides, and a strided 1x1 convolution as shortcut."""
-    style = style or ResNetStyle(use_bias=use_bias)
+    style = style or ConvStyle(use_bias=use_bias)
     x = _branch(input_tensor, kernel_size, filters, stage, block, strides, train_bn, style, groups)
     name = f"{stage}{block}_branch1"
     shortcut = layers.Conv2D(filters[2], 1, strides, use_bias=style.use_bias, name="res" + name)(
@@ -107,12 +107,12 @@ def resnet_graph(input_image, architecture, stage5=False, train_bn=True, style=N
         architecture: "resnet50", "resnet101" or "resnext101_32x8d".
         stage5: bool, whether to build C5.
         train_bn: see `Config.TRAIN_BN`.
-        style: `ResNetStyle`, or None for matterport's.
+        style: `ConvStyle`, or None for matterport's.
 
     Returns:
         list of five tensors, C1 to C5; C5 is None without `stage5`.
     """
-    style = style or ResNetStyle()
+    style = style or ConvStyle()
     stage4_blocks, groups, base = _ARCHITECTURES[architecture]
     x = layers.ZeroPadding2D(3)(input_image)
     x = layers.Conv2D(64, 7, 2, use_bias=style.use_bias, name="conv1")(x)

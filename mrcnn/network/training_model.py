@@ -104,5 +104,5 @@ class TrainingModel(NamedWeightsModel):
 
 
 def decayed_weights(model):
-    """Trainable weights of `model` that weight decay applies to: all but BatchNorm's."""
+    """Trainable weights of `model` that weight decay applies to: all but norms' gamma and beta."""
     return [weight for weight in model.trainable_weights if weight.name not in ("gamma", "beta")]

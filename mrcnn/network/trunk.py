@@ -11,7 +11,8 @@ import numpy as np
 from mrcnn.layers.anchors import Anchors
 from mrcnn.layers.proposals import ProposalLayer
 from mrcnn.layers.roi_align import PyramidROIAlign
-from mrcnn.network.fpn import build_backbone, fpn
+from mrcnn.network.backbones import build_backbone
+from mrcnn.network.fpn import fpn
 from mrcnn.network.heads import rpn_head
 
 

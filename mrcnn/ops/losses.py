@@ -1,7 +1,7 @@
 """The five losses: pure functions of targets and predictions, each a float32 scalar.
 
-Each is a mean over what counts in the whole batch, and exactly 0.0 when nothing does, so padding
-changes nothing.
+Each sums what counts in the whole batch and divides by how much that is (`box_loss` says of what),
+and is exactly 0.0 when nothing counts: padding changes nothing.
 
 Shapes: B images, A anchors, S sampled anchors, T training ROIs, P of them that may be positive,
 K classes, h w of a mask.

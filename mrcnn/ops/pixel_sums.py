@@ -37,7 +37,7 @@ def sparse_product(flat, bins, pixels, weights, count):
     shape = tf.cast(tf.stack([count, tf.shape(flat)[0]]), "int64")
 
     def product(dense, rows, transposed):
-        """[rows, C]. The kernels crash on the matrix without entries that no boxes make."""
+        """[rows, C]. Without boxes the matrix is empty, and on that TensorFlow's kernels crash."""
 
         def multiply():
             # Made again for the gradient: a matrix cannot go from one graph to another. Transposed
@@ -67,8 +67,8 @@ def sparse_product(flat, bins, pixels, weights, count):
 def sum_of_reads(flat, reads):
     """Sum of weighted pixels over [([M, P, P], [M, P, P, 1]), ...] -> float32 [M, P, P, C].
 
-    Derived, the gradient would be one sum of the size of `flat` for each read, and in its type: in
-    bfloat16 less exact, and with XLA on a CPU four times as slow.
+    Automatic differentiation would make one array of the size and type of `flat` for each read:
+    slower, and in bfloat16 less exact.
     """
 
     @ops.custom_gradient

@@ -18,8 +18,8 @@ from mrcnn.ops.pixel_sums import add_at, read_pixels, sparse_product, sum_of_rea
 
 # Pixels that the portable adaptive path reads at a time: bounds its memory.
 _BLOCK = 2**15
-# Samples of a bin that can touch one row: they lie more than 5/6 apart where a bin has more than
-# these, so three within one pixel of the row; two for rounding.
+# Most samples of a bin that can touch one row. A bin with more samples than this has them more than
+# 5/6 of a pixel apart, so three lie within a pixel of the row; two more allow for rounding.
 _NEAR = 5
 
 

@@ -84,7 +84,7 @@ def pyramid_roi_align(
         aligned: shift by half a pixel, so that pixel centres lie at 0.5; otherwise boxes are at
             least one feature pixel in size.
         native: see `mrcnn.ops.pooling.pool_grid`.
-        box_offset: how the boxes are normalised, see `mrcnn.ops`.
+        box_offset: how the boxes are normalised, see `mrcnn.ops.boxes`.
 
     Returns:
         float [B, N, P, P, C].

@@ -25,8 +25,9 @@ class DataWait(keras.callbacks.Callback):
     """Logs `data_wait`, the share of an epoch's training that its steps waited for batches.
 
     Keras fetches a batch inside the step, where no callback looks: a step has waited if its batch
-    was made after it began. Validation does not count. Steps of a GPU may be sent before earlier
-    ones end, so that some of the wait is none: there the share is an upper bound.
+    was made after it began. Validation does not count. A GPU is sent steps before it has done the
+    earlier ones, so it may still work while the next batch is waited for: there the share is an
+    upper bound.
 
     Args:
         generator: the `DataGenerator` that `fit` trains on, step by step from its first batch.

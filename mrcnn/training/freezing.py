@@ -1,6 +1,7 @@
 """Which layers train."""
 
 import re
+import warnings
 
 import keras
 
@@ -19,15 +20,25 @@ LAYER_GROUPS = {
 _EXPECTED = f"expected one of {list(LAYER_GROUPS)} or a regular expression such as 'mrcnn_.*'"
 
 
-def layer_regex_of(layers):
-    """The regular expression of layer names that `train(layers=...)` means.
-
-    Raises:
-        ValueError: `layers` is not a str.
-    """
+def check_layers(layers):
+    """Raises ValueError unless `layers` can be what `train(layers=...)` means."""
     if not isinstance(layers, str):
         raise ValueError(f"layers is {layers!r}; {_EXPECTED}")
-    return LAYER_GROUPS.get(layers, layers)
+
+
+def set_trainable_group(model, layers):
+    """Makes what `train(layers=...)` means trainable, and nothing else.
+
+    A group of stages in a backbone that has other names for them is told by a warning.
+    """
+    matched = set_trainable(model, LAYER_GROUPS.get(layers, layers))
+    heads = all(re.fullmatch(_HEADS, layer.name) for layer in matched)
+    if heads and layers in LAYER_GROUPS and layers != "heads":
+        warnings.warn(
+            f"layers={layers!r} trains the heads alone: no layer of this backbone is named as "
+            "those of ResNet or EfficientNet; pass a regular expression of layer names",
+            stacklevel=3,
+        )
 
 
 def set_trainable(model, layer_regex):

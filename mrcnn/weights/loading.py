@@ -146,7 +146,7 @@ def _plan(model, arrays, source, exclude):
 def _epsilon_factor(variance, epsilon, own_epsilon):
     """What gamma is multiplied by where another epsilon is added to the variance.
 
-    Not the variance is changed instead: in float32 that would make the smallest ones 0.
+    gamma changes and not the variance, of which small values would become 0 in float32.
     """
     variance = variance.astype("float64")
     total = np.maximum(variance + epsilon, np.finfo("float32").tiny)

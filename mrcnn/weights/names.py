@@ -279,8 +279,8 @@ class WeightNames:
         heads: prefixes of layers, those that every backbone lacks.
         class_heads: names of layers whose shape depends on the number of classes.
         normalized: pattern of the convolutions that a BatchNorm follows.
-        optional: function of settings -> pattern of the source's names that a model may do without,
-            or None.
+        optional: function of settings -> pattern of names in a file that may go unused, such as
+            those of masks in a model without; or None.
     """
 
     sources: tuple

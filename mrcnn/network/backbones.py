@@ -1,0 +1,47 @@
+"""Backbones: those with a name, and the caller's own.
+
+Shapes: B images, H W, C channels. A backbone maps images [B, H, W, C] to C1..C5 with strides
+2, 4, 8, 16, 32.
+"""
+
+from mrcnn.network.efficientnet import efficientnet_lite0_graph
+from mrcnn.network.resnet import resnet_graph
+
+
+def build_backbone(images, settings, style):
+    """Applies `Config.BACKBONE`, a name or a callable -> [C2, C3, C4, C5].
+
+    A callable is given `(images, stage5=True, train_bn=...)` and returns [C1, ..., C5]. Nothing
+    uses C1: it may be None. `mrcnn.demo.small_backbone` is a short example.
+
+    Args:
+        images: float [B, H, W, C].
+        settings: `mrcnn.settings.Trunk`.
+        style: `ConvStyle`, of a backbone by name.
+
+    Raises:
+        ValueError: a callable returned anything but five feature maps of strides 2 to 32.
+    """
+    backbone, train_bn = settings.backbone, settings.train_bn
+    if callable(backbone):
+        features = list(backbone(images, stage5=True, train_bn=train_bn))
+        _check_features(backbone, features, images)
+    elif backbone == "efficientnet_lite0":
+        features = efficientnet_lite0_graph(images, train_bn=train_bn, epsilon=style.epsilon)
+    else:
+        features = resnet_graph(images, backbone, stage5=True, train_bn=train_bn, style=style)
+    return features[1:]
+
+
+def _check_features(backbone, features, images):
+    if len(features) != 5:
+        raise ValueError(
+            f"BACKBONE {backbone} returned {len(features)} feature maps; expected [C1, ..., C5]"
+        )
+    for level, feature in zip((2, 3, 4, 5), features[1:], strict=True):
+        for side, got in zip(images.shape[1:3], feature.shape[1:3], strict=True):
+            if None not in (side, got) and side != got * 2**level:
+                raise ValueError(
+                    f"BACKBONE {backbone} returned C{level} of shape {tuple(feature.shape)} for "
+                    f"images {tuple(images.shape)}; expected stride {2**level}"
+                )
