@@ -18,7 +18,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="MRCNN_DATA names no folder of real pictures"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_python():
     """Runs code in a new process and returns what it printed; `backend` is KERAS_BACKEND."""
 

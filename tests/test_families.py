@@ -20,45 +20,45 @@ import numpy as np
 from tiny import shapes, tiny_of
 from mrcnn.model import MaskRCNN
 
-model = MaskRCNN("inference", tiny_of({preset!r}), {folder!r})
-model.load_weights({weights!r})
-found = model.detect([shapes(2).load_image(0)])[0]
-np.savez({output!r}, **found)
+for preset, folder in {folders!r}.items():
+    model = MaskRCNN("inference", tiny_of(preset), folder)
+    model.load_weights(model.find_last())
+    np.savez(folder + "/found.npz", **model.detect([shapes(2).load_image(0)])[0])
 """
 
 
-@pytest.fixture(scope="module", params=PRESETS)
-def trained(request, tmp_path_factory):
-    """Preset, folder, model after two steps of training, and its checkpoint."""
-    folder = tmp_path_factory.mktemp("family")
-    model = MaskRCNN("training", tiny_of(request.param), folder)
-    history = model.train(shapes(4), None, 0.01, epochs=1, layers="all")
-    return request.param, folder, model, history, model.find_last()
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """By preset a model after two steps of training, and its losses."""
+    found = {}
+    for preset in PRESETS:
+        model = MaskRCNN("training", tiny_of(preset), str(tmp_path_factory.mktemp("family")))
+        history = model.train(shapes(4), None, 0.01, epochs=1, layers="all")
+        found[preset] = model, history.history
+    return found
 
 
-def test_losses_are_finite(trained):
-    losses = trained[3].history
+@pytest.fixture(scope="module")
+def elsewhere(trained, run_python):
+    """By preset what the checkpoint detects in another process."""
+    folders = {preset: model.model_dir for preset, (model, _) in trained.items()}
+    run_python(PROGRAM.format(tests=str(Path(__file__).parent), folders=folders))
+    return {preset: np.load(f"{folder}/found.npz") for preset, folder in folders.items()}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_losses_are_finite(trained, preset):
+    losses = trained[preset][1]
     assert {"loss", "rpn_bbox_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss"} <= set(losses)
     assert np.isfinite([values[0] for values in losses.values()]).all()
 
 
-def test_checkpoint_detects_the_same_in_a_new_process(trained, run_python):
-    preset, folder, model, _, weights = trained
-    found = model.detect([shapes(2).load_image(0)])[0]
+@pytest.mark.parametrize("preset", PRESETS)
+def test_checkpoint_detects_the_same_in_a_new_process(trained, elsewhere, preset):
+    found = trained[preset][0].detect([shapes(2).load_image(0)])[0]
     assert len(found["rois"])
-    output = str(folder / "found.npz")
-    run_python(
-        PROGRAM.format(
-            tests=str(Path(__file__).parent),
-            preset=preset,
-            folder=str(folder),
-            weights=weights,
-            output=output,
-        )
-    )
-    again = np.load(output)
     for name, array in found.items():
-        np.testing.assert_array_equal(again[name], array, err_msg=name)
+        np.testing.assert_array_equal(elsewhere[preset][name], array, err_msg=name)
 
 
 def test_a_preset_compiles_with_xla(run_python, tmp_path):

@@ -14,6 +14,7 @@ from mrcnn.data.shapes import ShapesDataset
 from mrcnn.model import MaskRCNN, create, load_image_gt
 from mrcnn.network.named_weights import named_weights
 from mrcnn.training import runs
+from mrcnn.training.freezing import set_trainable_group
 
 
 def tiny(tmp_path, mode="inference", **changes):
@@ -281,7 +282,6 @@ def test_same_seed_ends_in_equal_bits(trained, tmp_path):
         np.testing.assert_array_equal(array, expected[name], err_msg=name)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layers", "trained_layers"),
     [
@@ -292,7 +292,24 @@ def test_same_seed_ends_in_equal_bits(trained, tmp_path):
         (r"fpn_p[23]", ("fpn_p2", "fpn_p3")),
     ],
 )
-def test_layer_groups(tmp_path, layers, trained_layers):
+def test_layer_groups(untrained, layers, trained_layers):
+    model = untrained
+    set_trainable_group(model.keras_model, layers)
+    weights = named_weights(model.keras_model)
+    chosen = {name for name, weight in weights.items() if weight.trainable}
+    expected = {name for name in arrays(model) if name.startswith(trained_layers)}
+    assert chosen == {name for name in expected if "moving_" not in name}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("layers", "trained_layers"),
+    [
+        ("5+", ("mrcnn_", "rpn_", "fpn_", "res5", "bn5")),
+        (r"fpn_p[23]", ("fpn_p2", "fpn_p3")),
+    ],
+)
+def test_what_does_not_train_keeps_its_weights(tmp_path, layers, trained_layers):
     model = tiny(tmp_path, "training")
     before = arrays(model)
     model.train(shapes(), None, 0.01, 1, layers=layers)

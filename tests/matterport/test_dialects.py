@@ -310,8 +310,9 @@ def test_detect_molded_is_detect(detector):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["training", "inference"])
-@pytest.mark.parametrize("name", ["mask_rcnn_shapes.h5", "mine.weights.h5"])
+@pytest.mark.parametrize(
+    ("mode", "name"), [("training", "mask_rcnn_shapes.h5"), ("inference", "mine.weights.h5")]
+)
 def test_keras_model_saves_and_loads_files_of_any_name(tmp_path, mode, name):
     picture = shapes().load_image(0)
     first, second = tiny(tmp_path, mode), tiny(tmp_path, mode, SEED=2)
