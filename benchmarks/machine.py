@@ -22,7 +22,10 @@ from mrcnn.startup import quiet  # noqa: E402
 
 quiet.install()
 if any(argument.startswith("--peer") for argument in sys.argv):
-    import torch  # noqa: F401  before TensorFlow: in the other order PyTorch 2.14 crashes
+    try:
+        import torch  # noqa: F401  before TensorFlow: in the other order PyTorch 2.14 crashes
+    except ModuleNotFoundError:
+        sys.exit("--peer torchvision needs it: pip install torch torchvision")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402

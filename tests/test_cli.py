@@ -75,6 +75,18 @@ def test_an_interrupted_command_ends_quietly(capsys, monkeypatch):
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_folder_that_cannot_be_written_is_told(capsys, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    assert cli.main(["demo", "--steps", "1", "--output", str(tmp_path / "file" / "demo")]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("mrcnn: [Errno") and str(tmp_path / "file") in err
+
+
+def test_the_package_runs_as_the_command(run_python):
+    code = "import runpy, sys\nsys.argv[1:] = ['--version']\nrunpy.run_module('mrcnn')"
+    assert run_python(code).startswith("mrcnn ")
+
+
 def test_weights_list_is_a_table(capsys):
     assert cli.main(["weights", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -73,7 +73,7 @@ def test_floats_up_to_one_warn_once_for_each_owner():
         (np.zeros((4, 4, 3), complex), "dtype complex"),
         (np.full((4, 4, 3), None), "dtype object"),
         (None, "dtype object"),
-        ("cat.jpg", "decoded picture"),
+        ("cat.jpg", "the path 'cat.jpg'.*imread"),
         ([[1, 2], [3]], "one array"),
         (np.zeros((0, 4, 3), "uint8"), r"received \[0, 4, 3\]"),
         (np.zeros(3, "uint8"), r"received \[3\]"),

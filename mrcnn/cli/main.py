@@ -10,7 +10,10 @@ from mrcnn.startup import quiet
 
 
 def main(argv=None):
-    """Runs the command line; `argv` defaults to the process's arguments. Returns an exit code."""
+    """Runs the command line; `argv` defaults to the process's arguments. Returns an exit code.
+
+    A wrong file or name is said in one message, without a traceback.
+    """
     parser = argparse.ArgumentParser(prog="mrcnn", description="Mask R-CNN on Keras 3.")
     parser.add_argument("--version", action="version", version=f"mrcnn {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
@@ -30,9 +33,13 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     quiet.install()
     try:
-        return arguments.run(arguments)
+        arguments.run(arguments)
+    except (OSError, ValueError) as error:
+        print(f"mrcnn: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 128 + signal.SIGINT  # as a shell says it
+    return 0
 
 
 def _positive(text):
@@ -49,7 +56,6 @@ def _demo(arguments):
     from mrcnn.demo import run_demo
 
     run_demo(arguments.output, arguments.steps, arguments.seed)
-    return 0
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import sys
 import zipfile
 
 _FIRST = 20  # arrays that `inspect` shows without --all
@@ -14,32 +13,22 @@ def add_parser(commands):
     actions = parser.add_subparsers(dest="action", metavar="action", required=True)
 
     listing = actions.add_parser("list", help="the public weights and their accuracy on COCO")
-    listing.set_defaults(run=_run, handler=_list)
+    listing.set_defaults(run=_list)
 
     fetching = actions.add_parser("fetch", help="download public weights and print where they are")
     fetching.add_argument("name", help="as `list` shows it")
-    fetching.set_defaults(run=_run, handler=_fetch)
+    fetching.set_defaults(run=_fetch)
 
     inspecting = actions.add_parser("inspect", help="say what a weight file holds")
     inspecting.add_argument("file")
     inspecting.add_argument("--all", action="store_true", help="show every array")
-    inspecting.set_defaults(run=_run, handler=_inspect)
+    inspecting.set_defaults(run=_inspect)
 
     converting = actions.add_parser("convert", help="write a weight file in this project's layout")
     converting.add_argument("input", help="a file of matterport, torchvision or detectron2")
     converting.add_argument("output", help="the .h5 file to write")
     converting.add_argument("--preset", help="numerics of the model; default: guessed")
-    converting.set_defaults(run=_run, handler=_convert)
-
-
-def _run(arguments):
-    """Runs a handler; a wrong file or name is said in one message, without a traceback."""
-    try:
-        arguments.handler(arguments)
-    except (OSError, ValueError) as error:
-        print(f"mrcnn: {error}", file=sys.stderr)
-        return 2
-    return 0
+    converting.set_defaults(run=_convert)
 
 
 def _list(arguments):

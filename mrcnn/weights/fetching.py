@@ -71,7 +71,7 @@ def _ensure(weight_file, path, progress):
         raise OSError(
             f"cannot fetch {weight_file.name}: {error}. By hand: download {weight_file.url} and "
             f"put it at {path} (expected: {expected.describe()})"
-        ) from error
+        ) from None
 
 
 def _in_package(weight_file):

@@ -293,8 +293,8 @@ def for_config(kind, config):
 
 def resolve(text, config):
     """The entry of "coco", "imagenet" or a full name of the registry; None for any other text."""
-    if text in ("coco", "imagenet"):
-        return for_config(text, config)
+    if text.lower() in ("coco", "imagenet"):
+        return for_config(text.lower(), config)
     return next((entry for entry in REGISTRY if entry.name == text), None)
 
 
