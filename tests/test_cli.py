@@ -83,7 +83,8 @@ def test_a_folder_that_cannot_be_written_is_told(capsys, tmp_path):
 
 
 def test_the_package_runs_as_the_command(run_python):
-    code = "import runpy, sys\nsys.argv[1:] = ['--version']\nrunpy.run_module('mrcnn')"
+    code = "import runpy, sys\nsys.argv[1:] = ['--version']\n"
+    code += "runpy.run_module('mrcnn', run_name='__main__')"
     assert run_python(code).startswith("mrcnn ")
 
 
