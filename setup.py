@@ -26,6 +26,7 @@ setup(
         "matplotlib>=3.8",
         "h5py>=3.10",
         "pillow>=10",
+        "tifffile>=2023.2",
         "tensorboard>=2.20",
     ],
     extras_require={

@@ -4,10 +4,10 @@ Shape legend: H, W size in pixels; N instances of an image; K classes, backgroun
 """
 
 import numpy as np
-from skimage import io
 
 from mrcnn.data.ground_truth import image_name
 from mrcnn.image.pixels import to_model_image
+from mrcnn.image.reading import read_image
 
 _SET_BY_PREPARE = {
     "num_classes", "class_ids", "class_names", "num_images", "image_ids", "sources",
@@ -111,7 +111,7 @@ class Dataset:
         return self.image_info[image_id]["path"]
 
     def load_image(self, image_id):
-        """Reads an image file.
+        """Reads an image file as a viewer shows it; see `mrcnn.image.reading`.
 
         Returns:
             `[H, W, 3]` RGB, uint8 (float32 for a float file); see `to_model_image`.
@@ -123,15 +123,9 @@ class Dataset:
         if path is None:
             raise ValueError(f"{name}: expected a path, received None. Override load_image().")
         try:
-            image = io.imread(path)
-        except Exception as e:
-            reason = str(e).strip().split("\n")[0]
-            raise ValueError(
-                f"{name}: expected an image file at {path}, but it cannot be read "
-                f"({type(e).__name__}: {reason}). Correct the path or remove the image."
-            ) from e
-        if image.dtype == bool:  # a one-bit file
-            image = image.astype(np.uint8) * 255
+            image = read_image(path, owner=self)
+        except ValueError as e:
+            raise ValueError(f"{name}: {e}. Correct the path or remove the image.") from e
         return to_model_image(image, name=name, owner=self)
 
     def load_mask(self, image_id):

@@ -5,6 +5,7 @@ from mrcnn.image.meta import compose_image_meta, parse_image_meta, with_image_sh
 from mrcnn.image.molding import MoldedImages, mold, mold_image, unmold_image
 from mrcnn.image.pasting import PASTERS, expand_mask, paste_mask, unmold_mask
 from mrcnn.image.pixels import to_model_image
+from mrcnn.image.reading import read_image
 from mrcnn.image.resizing import (
     bucket_sides,
     pad_to,
@@ -27,6 +28,7 @@ __all__ = [
     "pad_to",
     "parse_image_meta",
     "paste_mask",
+    "read_image",
     "resize",
     "resize_image",
     "resize_mask",

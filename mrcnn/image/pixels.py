@@ -13,7 +13,8 @@ def to_model_image(image, channels=3, name="image", owner=None):
     """Checks a picture and brings it to the form that the model takes.
 
     Values: uint8 stays; uint16 maps its full range onto 0..255 (divided by 257 and rounded to
-    uint8); any float is taken as values on the 0..255 scale; other integers must lie in 0..255.
+    uint8, with a warning where the picture uses a 16th of it at most); any float is taken as values
+    on the 0..255 scale; other integers must lie in 0..255.
     Channels: with `channels=3` grey is replicated and an alpha channel (the second of two, the
     fourth of four) is dropped; otherwise the count must be `channels`, `[H, W]` counting as one.
 
@@ -22,7 +23,7 @@ def to_model_image(image, channels=3, name="image", owner=None):
         channels: int, channels that the model takes.
         name: str, what an error calls this picture.
         owner: whose picture it is, a data set for example: of all its pictures only the first that
-            looks as if it were on the scale 0..1 warns. None: each does.
+            looks as if it were on another scale warns. None: each does.
 
     Returns:
         Array `[H, W, channels]`, uint8 or float32. It may share memory with `image`.
@@ -79,6 +80,7 @@ def _to_value_range(image, name, owner):
     if image.dtype == np.uint8:
         return image
     if image.dtype == np.uint16:
+        _warn_of_small_range(image, name, owner)
         return ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
     low, high = image.min(), image.max()
     if image.dtype.kind in "ui":
@@ -93,7 +95,7 @@ def _to_value_range(image, name, owner):
             f"{name}: expected finite pixels, received NaN or infinity. "
             "Replace them, for example with np.nan_to_num(image)."
         )
-    if low < high <= 1 and _is_first(owner):
+    if low < high <= 1 and is_first(owner, "floats"):
         warnings.warn(
             f"{name}: float pixels are taken on the 0..255 scale, but the largest is {high:.3g}. "
             "If they are 0..1, multiply by 255.",
@@ -103,7 +105,19 @@ def _to_value_range(image, name, owner):
     return image.astype(np.float32)
 
 
-def _is_first(owner):
+def _warn_of_small_range(image, name, owner):
+    high = int(image.max())
+    if 0 < high < 4096 and is_first(owner, "range"):
+        warnings.warn(
+            f"{name}: uint16 pixels are taken on the scale 0..65535, but the largest is {high}, "
+            f"which leaves {high // 257 + 1} grey levels. If they are values of 8 or 12 bits, "
+            "multiply them by 257 or 16.",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def is_first(owner, what):
     """Whether this is the first time that it is asked of an owner, in whichever thread."""
     mark = object()
-    return owner is None or vars(owner).setdefault("_has_warned_of_floats", mark) is mark
+    return owner is None or vars(owner).setdefault(f"_has_warned_of_{what}", mark) is mark
