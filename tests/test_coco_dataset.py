@@ -3,6 +3,7 @@ import http.server
 import os
 import shutil
 import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +125,13 @@ def test_objects_without_a_pixel_are_left_out(tmp_path):
         annotation(1, 7, 3, line, [0, 0, 3, 4]),
         annotation(2, 7, 90, [*line, *CAR], [0, 0, 3, 4]),
     ]
-    masks, class_ids = load(write_coco(tmp_path, content=truth([7], annotations))).load_mask(0)
+    with pytest.warns(UserWarning, match="fewer than three points .*: 1, 2$"):
+        dataset = load(write_coco(tmp_path, content=truth([7], annotations)))
+    with pytest.warns(UserWarning, match="image 7, annotation 0: .* no pixel") as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            masks, class_ids = dataset.load_mask(0)
+    assert sum("no pixel" in str(warning.message) for warning in caught) == 1
     assert class_ids.tolist() == [3]
     np.testing.assert_array_equal(masks[:, :, 0], CAR_MASK)
 

@@ -176,8 +176,9 @@ class DataGenerator(keras.utils.PyDataset):
                 return sample
         raise ValueError(
             f"Expected an object in at least one image, received {len(ids)} images without any "
-            "after resizing, cropping and augmentation. Check load_mask(), and that the "
-            "annotations are those of this subset; or set INCLUDE_EMPTY_IMAGES = True."
+            "after resizing, cropping and augmentation. Check load_mask(), that the annotations "
+            "are those of this subset, and that its objects are no crowds (iscrowd 1, negative "
+            "class ids); or, if there are none indeed, set INCLUDE_EMPTY_IMAGES = True."
         )
 
     def _warn_once(self, image_id, error):

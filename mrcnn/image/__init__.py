@@ -5,7 +5,7 @@ from mrcnn.image.meta import compose_image_meta, parse_image_meta, with_image_sh
 from mrcnn.image.molding import MoldedImages, mold, mold_image, unmold_image
 from mrcnn.image.pasting import PASTERS, expand_mask, paste_mask, unmold_mask
 from mrcnn.image.pixels import to_model_image
-from mrcnn.image.reading import read_image
+from mrcnn.image.reading import image_size, read_image
 from mrcnn.image.resizing import (
     bucket_sides,
     pad_to,
@@ -22,6 +22,7 @@ __all__ = [
     "compose_image_meta",
     "expand_mask",
     "extract_bboxes",
+    "image_size",
     "minimize_mask",
     "mold",
     "mold_image",

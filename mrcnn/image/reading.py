@@ -127,3 +127,18 @@ def _warn_of_pages(path, count, owner):
             "their own to use them.",
             stacklevel=4,
         )
+
+
+def image_size(path):
+    """Height and width of a picture as `read_image` returns it, without decoding most kinds.
+
+    Raises:
+        ValueError: there is no such file, or it cannot be read as a picture.
+    """
+    try:
+        with Image.open(path) as file:
+            width, height = file.size
+            turned = file.getexif().get(_ORIENTATION, 1) >= 5
+    except Exception:  # of a kind that Pillow does not know, or an error that says more
+        return read_image(path).shape[:2]
+    return (width, height) if turned else (height, width)

@@ -15,7 +15,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from skimage import draw as shapes
 from skimage.color import rgb2gray
 from skimage.io import imsave
@@ -25,7 +24,7 @@ sys.path.append(str(ROOT_DIR))  # lets the script run from a clone without insta
 
 from mrcnn.config import Config  # noqa: E402
 from mrcnn.data import Dataset  # noqa: E402
-from mrcnn.image import to_model_image  # noqa: E402
+from mrcnn.image import image_size, to_model_image  # noqa: E402
 from mrcnn.image.video import (  # noqa: E402
     VideoReader,
     write_video,
@@ -168,9 +167,8 @@ class BalloonDataset(Dataset):
     def _add_photo(self, annotations, name, regions):
         path = annotations.parent / name
         try:
-            with Image.open(path) as photo:  # the annotations do not say the size
-                width, height = photo.size
-        except OSError as error:
+            height, width = image_size(path)  # the annotations do not say it
+        except ValueError as error:
             raise ValueError(
                 f"{annotations} names {name}, but {path} cannot be read ({error}); "
                 "put the photo there, or remove it in VIA"

@@ -1,13 +1,15 @@
 """`CocoDataset`: COCO, or any data annotated in its format, as a `Dataset`."""
 
 import os
+import warnings
 
 import numpy as np
 from pycocotools import mask as mask_utils
-from pycocotools.coco import COCO
 
 from mrcnn.data.dataset import Dataset
 from mrcnn.data.formats import coco_download as coco_files
+from mrcnn.data.formats.coco_annotations import read_annotations, to_code
+from mrcnn.image.pixels import is_first
 
 
 class CocoDataset(Dataset):
@@ -53,20 +55,20 @@ class CocoDataset(Dataset):
         """
         if auto_download:
             self.auto_download(dataset_dir, subset, year)
-        coco = _read_annotations(dataset_dir, subset, year)
-        everything = class_ids is None or not len(class_ids)
-        chosen = sorted(coco.cats) if everything else _known_classes(coco, class_ids)
         image_dir = coco_files.image_folder(dataset_dir, subset, year)
+        coco = _read_annotations(dataset_dir, subset, year, image_dir)
+        everything = class_ids is None or not len(class_ids)
+        chosen = _in_order(coco.cats) if everything else _known_classes(coco, class_ids)
         if not os.path.isdir(image_dir):
             raise ValueError(_missing("pictures in the folder", image_dir, subset, year))
         for class_id in chosen:
             self.add_class("coco", class_id, coco.cats[class_id]["name"])
-        for image_id, info in sorted(coco.imgs.items()):
+        for image_id in _in_order(coco.imgs):
+            info = coco.imgs[image_id]
             annotations = [
                 a for a in coco.imgToAnns.get(image_id, []) if a["category_id"] in chosen
             ]
             if annotations or everything:
-                _check_shapes(annotations)
                 self.add_image(
                     "coco",
                     image_id,
@@ -93,8 +95,8 @@ class CocoDataset(Dataset):
     def load_mask(self, image_id):
         """Returns masks bool [H, W, N] and class ids int32 [N], negative for a crowd.
 
-        A crowd whose code has another size than the image covers all of it; an object below the
-        size of a pixel is left out.
+        A crowd whose code has another size than the image covers all of it. An object without a
+        pixel is left out; the first one of the data set warns.
         """
         info = self.image_info[image_id]
         if info["source"] != "coco":
@@ -115,6 +117,12 @@ class CocoDataset(Dataset):
             if mask_utils.area(code):
                 codes.append(code)
                 class_ids.append(-class_id if crowd else class_id)
+            elif is_first(self, "vanished"):
+                warnings.warn(
+                    f"image {info['id']}, annotation {annotation['id']}: the outline covers no "
+                    "pixel, and is left out; others like it are left out without a word",
+                    stacklevel=2,
+                )
         masks = mask_utils.decode(codes) if codes else np.zeros((*size, 0), np.uint8)
         return masks.view(bool), np.array(class_ids, np.int32)
 
@@ -133,32 +141,24 @@ class CocoDataset(Dataset):
                 object; or a code, `counts` as a list or compressed.
             height, width: of the image; a code brings its own.
         """
-        shape = ann["segmentation"]
-        if isinstance(shape, dict):
-            compressed = not isinstance(shape["counts"], list)
-            return shape if compressed else mask_utils.frPyObjects(shape, height, width)
-        # pycocotools takes four numbers for a box; two points have no area.
-        polygons = [polygon for polygon in shape if len(polygon) >= 6]
-        if not polygons:
-            return mask_utils.encode(np.zeros((height, width), np.uint8, order="F"))
-        return mask_utils.merge(mask_utils.frPyObjects(polygons, height, width))
+        name = f"Image {ann.get('image_id')}, annotation {ann.get('id')}"
+        return to_code(ann["segmentation"], height, width, name)
 
     def annToMask(self, ann, height, width):
         """Returns the mask of an annotation, uint8 [H, W]; the arguments are `annToRLE`'s."""
         return mask_utils.decode(self.annToRLE(ann, height, width))
 
 
-def _read_annotations(dataset_dir, subset, year):
+def _read_annotations(dataset_dir, subset, year, image_dir):
     path = coco_files.annotation_file(dataset_dir, subset, year)
     if not os.path.isfile(path):
         raise ValueError(_missing("annotations in the file", path, subset, year))
-    try:
-        return COCO(path)
-    except ValueError as error:
-        raise ValueError(
-            f"Expected annotations in COCO's format in {path}, but it is no JSON: {error}. Delete "
-            "the file and fetch it again."
-        ) from error
+    return read_annotations(path, image_dir)
+
+
+def _in_order(ids):
+    """Numbers first, then texts."""
+    return sorted(ids, key=lambda value: (isinstance(value, str), value))
 
 
 def _missing(what, path, subset, year):
@@ -178,13 +178,3 @@ def _known_classes(coco, class_ids):
             "ids; coco.cats has their names."
         )
     return [int(class_id) for class_id in class_ids]
-
-
-def _check_shapes(annotations):
-    for annotation in annotations:
-        if not annotation.get("segmentation"):
-            raise ValueError(
-                f"Annotation {annotation.get('id')} of image {annotation['image_id']}: expected "
-                f"polygons or a run-length code, received {annotation.get('segmentation')!r} as "
-                "its segmentation. Remove the annotation, or draw the object's outline."
-            )
