@@ -79,7 +79,7 @@ def _to_channels(image, channels, name):
 def _to_value_range(image, name, owner):
     if image.dtype == np.uint8:
         return image
-    if image.dtype == np.uint16:
+    if image.dtype.newbyteorder("=") == np.uint16:
         _warn_of_small_range(image, name, owner)
         return ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
     low, high = image.min(), image.max()

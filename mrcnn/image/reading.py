@@ -58,17 +58,19 @@ def read_image(path, owner=None):
     try:
         if "://" in path:
             return io.imread(path)
-        with open(path, "rb") as file:
-            is_tiff = file.read(4) in _TIFF
-        image = _read_tiff(path, owner) if is_tiff else None
-        image = _read_any(path, owner) if image is None else image
-        return np.ascontiguousarray(image, image.dtype.newbyteorder("="))
+        image = _read_tiff(path, owner) if _is_tiff(path) else None
+        return np.ascontiguousarray(_read_any(path, owner) if image is None else image)
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
         raise ValueError(
             f"expected an image file at {path}, but it cannot be read "
             f"({type(error).__name__}: {reason})"
         ) from error
+
+
+def _is_tiff(path):
+    with open(path, "rb") as file:
+        return file.read(4) in _TIFF
 
 
 def _read_tiff(path, owner):
@@ -136,9 +138,15 @@ def image_size(path):
         ValueError: there is no such file, or it cannot be read as a picture.
     """
     try:
-        with Image.open(path) as file:
-            width, height = file.size
-            turned = file.getexif().get(_ORIENTATION, 1) >= 5
-    except Exception:  # of a kind that Pillow does not know, or an error that says more
+        if _is_tiff(path):
+            with tifffile.TiffFile(path) as file:
+                page = file.pages[0]
+                height, width = page.imagelength, page.imagewidth
+                turned = page.tags.valueof(_ORIENTATION, 1) >= 5
+        else:
+            with Image.open(path) as file:
+                width, height = file.size
+                turned = file.getexif().get(_ORIENTATION, 1) >= 5
+    except Exception:  # of a kind that neither knows, or an error that says more
         return read_image(path).shape[:2]
     return (width, height) if turned else (height, width)
