@@ -25,7 +25,7 @@ setup(
         "pycocotools>=2.0.7",
         "matplotlib>=3.8",
         "h5py>=3.10",
-        "pillow>=10",
+        "pillow>=10.1",
         "tifffile>=2023.2",
         "tensorboard>=2.20",
     ],
@@ -38,7 +38,7 @@ setup(
         "notebooks": ["jupyterlab>=4", "ipykernel>=6.29"],
         "test": [
             "pytest>=8",
-            "pytest-xdist>=3.5",
+            "pytest-xdist>=3.8",
             "jax>=0.4.30",
             "sindre-imgaug==0.4.2",
             "albumentations>=2.0",

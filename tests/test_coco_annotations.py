@@ -41,6 +41,7 @@ def load(tmp_path):
         dataset.prepare()
         return dataset
 
+    load.folder = tmp_path
     return load
 
 
@@ -73,7 +74,9 @@ def test_outlines_in_every_form_that_can_be_meant(load, form, area):
     assert entry["area"] == area and len(entry["bbox"]) == 4
 
 
-@pytest.mark.parametrize("form", [[[2, 2, 12, 10]], [[2, 2]], [BOX, [2, 2, 12, 10]]])
+@pytest.mark.parametrize(
+    "form", [[[2, 2, 12, 10]], [[2, 2]], [[]], [BOX, []], [BOX, [2, 2, 12, 10]]]
+)
 def test_fewer_than_three_points_are_told(load, form):
     with pytest.warns(UserWarning, match=r"fewer than three points .*, of annotations: 1$"):
         dataset = load(content(segmentation=form))
@@ -92,21 +95,33 @@ def test_fewer_than_three_points_are_told(load, form):
         ({"segmentation": {"size": [20], "counts": "abc"}}, "Annotation 1 .*fill its size"),
         ({"segmentation": {"counts": [600]}}, "Annotation 1 .*fill its size None"),
         ({"segmentation": {"size": [20, 30], "counts": "o"}}, "Annotation 1 .*fill its size"),
-        ({"iscrowd": "maybe"}, "annotation 1: expected iscrowd 0 or 1, received 'maybe'"),
-        ({"iscrowd": [0]}, "annotation 1: expected iscrowd"),
-        ({"image_id": None}, "annotation 1, image_id: expected an id, received None"),
-        ({"category_id": True}, "annotation 1, category_id: expected an id, received True"),
+        ({"segmentation": {"size": ["20", "30"], "counts": [600]}}, "Annotation 1 .*fill its"),
+        ({"segmentation": {"size": [20, 30], "counts": [41.5, 8.5, 550]}}, "Annotation 1 .*fill"),
+        ({"segmentation": {"size": [20.5, 30], "counts": [600]}}, "Annotation 1 .*fill its"),
+        ({"iscrowd": "maybe"}, "Annotation 1 of image 1: expected iscrowd 0 or 1, .* 'maybe'"),
+        ({"iscrowd": [0]}, "Annotation 1 of image 1: expected iscrowd"),
+        ({"image_id": None}, "Annotation 1 of .*, image_id: expected an id, received None"),
+        ({"category_id": True}, "Annotation 1 .*, category_id: expected an id, received True"),
+        ({"id": [1]}, r"annotations\[0\]: expected an id, received \[1\]"),
     ],
 )
 def test_what_cannot_be_meant_names_the_annotation(load, changes, words):
-    with pytest.raises(ValueError, match=words):
-        load(content(**changes))
+    for facts in ({}, {"bbox": [2, 2, 10, 8], "area": 80}):
+        with pytest.raises(ValueError, match=rf"instances_train\.json.*{words}"):
+            load(content(**{**facts, **changes}))
 
 
-def test_coordinates_are_checked_when_boxes_and_areas_are_given(load):
-    data = content(segmentation=[[2, 2, None, 2, 2, 10]], bbox=[2, 2, 10, 8], area=80)
-    with pytest.raises(ValueError, match=r"Image 1, annotation 1: expected finite"):
-        load(data).load_mask(0)
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"bbox": ["2", 2, 10, 8], "area": -1},
+        {"bbox": [2, 2, float("nan"), 8], "area": True},
+        {"bbox": None, "area": "80"},
+    ],
+)
+def test_boxes_and_areas_that_are_none_are_the_outlines(load, facts):
+    (entry,) = load(content(**facts)).coco.anns.values()
+    assert (entry["bbox"], entry["area"]) == ([2, 2, 10, 8], 80)
 
 
 @pytest.mark.parametrize(
@@ -114,8 +129,6 @@ def test_coordinates_are_checked_when_boxes_and_areas_are_given(load):
     [("0", 1), ("false", 1), (False, 1), (None, 1), ("1", -1), ("True", -1), (1.0, -1)],
 )
 def test_flags_of_crowds(load, value, class_id):
-    if isinstance(value, float):
-        value = int(value)
     assert areas(load(content(iscrowd=value)))[1] == [class_id]
 
 
@@ -154,15 +167,19 @@ def test_ids_of_annotations_are_made_unique(load):
     data = content()
     data["annotations"] *= 2
     data["annotations"] += [{k: v for k, v in data["annotations"][0].items() if k != "id"}]
-    with pytest.warns(UserWarning, match="without an id of their own are given one: 1$"):
+    data["annotations"] += [{**data["annotations"][0], "id": "7"}]
+    with pytest.warns(UserWarning, match="a text or the id of another, and get one: 1$"):
         dataset = load(data)
-    assert sorted(dataset.coco.anns) == [1, 2, 3] and areas(dataset)[0] == [80] * 3
+    assert sorted(dataset.coco.anns) == [1, 7, 8, 9] and areas(dataset)[0] == [80] * 4
 
 
 def test_an_id_of_two_things_is_refused(load):
     data = content()
     data["images"].append({**data["images"][0], "file_name": "b.png"})
     with pytest.raises(ValueError, match=r"images\[1\]: id 1 is that of a\.png and of b\.png"):
+        load(data)
+    data["images"][1] = {**data["images"][0], "width": 31}
+    with pytest.raises(ValueError, match=r"images\[1\]: image 1 has .* \[20, 31\], and \[20, 30\]"):
         load(data)
     data = content()
     data["categories"].append({"id": "1", "name": "dog"})
@@ -171,7 +188,12 @@ def test_an_id_of_two_things_is_refused(load):
 
 
 def test_sizes_that_lack_are_the_pictures(load):
-    for size in ({}, {"width": None, "height": 0}, {"width": "30", "height": "20"}):
+    for size in (
+        {},
+        {"width": None, "height": 0},
+        {"width": True},
+        {"width": "30", "height": "20"},
+    ):
         data = content()
         data["images"][0] = {"id": 1, "file_name": "a.png", **size}
         assert load(data).load_mask(0)[0].shape == (20, 30, 1)
@@ -190,6 +212,28 @@ def test_paths_of_windows_are_found_by_name(load, name):
         load(data)
 
 
+def test_one_file_is_not_two_pictures(load):
+    data = content()
+    data["images"][0]["file_name"] = "cam1\\a.png"
+    data["images"].append({**data["images"][0], "id": 2, "file_name": "cam2\\a.png"})
+    with pytest.raises(
+        ValueError, match=r"images\[1\]: 'cam2.*' and 'cam1.*' would both be a\.png"
+    ):
+        load(data)
+
+
+def test_classes_are_chosen_by_ids_of_any_type(load):
+    data = content()
+    data["categories"] += [{"id": "dog", "name": "dog"}]
+    for ids in (["1", "dog"], np.array([1]), [1.0]):
+        dataset = CocoDataset()
+        load(data)
+        dataset.load_coco(load.folder, "train", year="", class_ids=ids)
+        assert [info["id"] for info in dataset.class_info[1:]] == [1, "dog"][: len(ids)]
+    with pytest.raises(ValueError, match=r"Expected class_ids of \[1, 'dog'\], received \[99\]"):
+        dataset.load_coco(load.folder, "train", year="", class_ids=[99])
+
+
 @pytest.mark.parametrize("name", [None, "", 7])
 def test_images_need_a_file_name(load, name):
     data = content()
@@ -203,9 +247,18 @@ def test_a_byte_order_mark_does_not_matter(load):
     assert areas(load(data)) == ([80], [1])
 
 
-@pytest.mark.parametrize("data", [[], {"annotations": []}, {"images": {}}, {"images": [1]}])
-def test_another_file_is_told(load, data):
-    with pytest.raises(ValueError, match=r"instances_train\.json: expected "):
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ([], "expected an object .* received list. Results of detections are no annotations"),
+        (3, r"expected an object .* received int\.$"),
+        ({"annotations": []}, r"expected an object .* one with \['annotations'\]"),
+        ({"images": {}}, "expected 'images' to be a list of objects"),
+        ({"images": [1]}, "expected 'images' to be a list of objects"),
+    ],
+)
+def test_another_file_is_told(load, data, words):
+    with pytest.raises(ValueError, match=rf"instances_train\.json: {words}"):
         load(data)
 
 
@@ -234,7 +287,7 @@ def test_runs_of_a_compressed_code():
         ends = np.flatnonzero(np.diff(flat)) + 1
         runs = np.diff([0, *ends, flat.size]).tolist()
         assert _runs(code["counts"]) == ([0, *runs] if flat[0] else runs)
-        assert to_code(code, 37, 53, "it") is code
+        assert to_code(code, 37, 53, "it") == code
 
 
 def test_parts_of_codes_must_have_one_size():

@@ -14,7 +14,7 @@ from mrcnn.data.shapes import ShapesDataset
 from mrcnn.model import MaskRCNN, create, load_image_gt
 from mrcnn.network.named_weights import named_weights
 from mrcnn.training import runs
-from mrcnn.training.freezing import set_trainable_group
+from mrcnn.training.freezing import layer_regex_of
 
 
 def tiny(tmp_path, mode="inference", **changes):
@@ -294,7 +294,7 @@ def test_same_seed_ends_in_equal_bits(trained, tmp_path):
 )
 def test_layer_groups(untrained, layers, trained_layers):
     model = untrained
-    set_trainable_group(model.keras_model, layers)
+    model.set_trainable(layer_regex_of(layers), verbose=0)
     weights = named_weights(model.keras_model)
     chosen = {name for name, weight in weights.items() if weight.trainable}
     expected = {name for name in arrays(model) if name.startswith(trained_layers)}
@@ -320,10 +320,24 @@ def test_what_does_not_train_keeps_its_weights(tmp_path, layers, trained_layers)
     assert changed == expected
 
 
+@pytest.mark.slow
+def test_training_asks_the_method_what_trains(tmp_path):
+    class Kept(MaskRCNN):
+        def set_trainable(self, layer_regex, *args, **kwargs):
+            super().set_trainable("fpn_p2", *args, **kwargs)
+
+    model = Kept("training", TinyConfig(), tmp_path)
+    before = arrays(model)
+    model.train(shapes(), None, 0.01, 1, layers="all")
+    changed = {k for k, v in arrays(model).items() if not np.array_equal(v, before[k])}
+    assert changed == {"fpn_p2/kernel", "fpn_p2/bias"}
+
+
 def test_pattern_without_layers_is_refused(tmp_path):
     model = tiny(tmp_path, "training")
     with pytest.raises(ValueError, match=r"no layer with weights matches 'head'.*'heads'"):
         model.train(shapes(), None, 0.01, 1, layers="head")
+    assert all(weight.trainable for weight in model.keras_model.get_layer("rpn_model").weights)
 
 
 @pytest.mark.slow

@@ -1,7 +1,10 @@
 """Picture files of every kind, made here, as a viewer shows them."""
 
 import io
+import struct
 import warnings
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,6 +70,9 @@ def test_cmyk_is_rgb(name):
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_white_is_zero(dtype):
+    with_alpha = np.stack([GREY, GREY], axis=-1)
+    tifffile.imwrite("b.tif", with_alpha, photometric="miniswhite", extrasamples=["unassalpha"])
+    np.testing.assert_array_equal(read_image("b.tif"), np.stack([255 - GREY, GREY], axis=-1))
     values = GREY.astype(dtype) * (257 if dtype == "uint16" else 1)
     tifffile.imwrite("a.tif", np.iinfo(dtype).max - values, photometric="miniswhite")
     np.testing.assert_array_equal(read_image("a.tif"), values)
@@ -105,6 +111,28 @@ def test_sixteen_bits_in_a_png():
     image = read_image("a.png")
     assert image.dtype == np.uint16
     np.testing.assert_array_equal(to_model_image(image), np.repeat(GREY[..., None], 3, axis=2))
+
+
+def test_files_that_are_open_and_urls():
+    Image.fromarray(GREY > 100).save("a.png")
+    expected = np.where(GREY > 100, 255, 0)
+    with open("a.png", "rb") as file:
+        np.testing.assert_array_equal(read_image(file), expected)
+        file.seek(0)
+        np.testing.assert_array_equal(read_image(io.BytesIO(file.read())), expected)
+    url = Path("a.png").absolute().as_uri()
+    np.testing.assert_array_equal(read_image(url), expected)
+    with pytest.raises(
+        ValueError, match=r"expected an image file at file://.*nowhere\.png, but it"
+    ):
+        read_image(url.replace("a.png", "nowhere.png"))
+
+
+def test_orientations_that_do_not_exist_turn_nothing():
+    exif = Image.Exif()
+    exif[274] = 9
+    Image.fromarray(UPRIGHT).save("a.png", exif=exif)
+    assert read_image("a.png").shape == (8, 6, 3) and image_size("a.png") == (8, 6)
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.tif"])
@@ -178,21 +206,19 @@ def test_few_values_of_sixteen_bits_warn(most, warned):
     assert len(caught) == warned
 
 
-def test_twelve_bits_in_the_colors_of_a_png_warn():
+@pytest.mark.parametrize(("kind", "samples"), [(2, (4095, 0, 0)), (4, (4095, 65535))])
+def test_twelve_bits_in_the_channels_of_a_png_warn(kind, samples):
     # Pillow writes no such file: its header and rows by hand.
-    import struct
-    import zlib
-
-    rows = b"".join(b"\0" + struct.pack(">3H", 4095, 0, 0) * 2 for _ in range(2))
+    row = b"\0" + struct.pack(f">{len(samples)}H", *samples) * 2
 
     def chunk(kind, data):
         crc = zlib.crc32(kind + data)
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
 
-    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
-    parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
+    header = struct.pack(">IIBBBBB", 2, 2, 16, kind, 0, 0, 0)
+    parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(row * 2)), chunk(b"IEND", b"")]
     with open("a.png", "wb") as file:
         file.write(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
     with pytest.warns(UserWarning, match="the largest is 3855"):
         image = to_model_image(read_image("a.png"))
-    np.testing.assert_array_equal(image, np.full((2, 2, 3), (15, 0, 0)))
+    np.testing.assert_array_equal(image[..., 0], [[15, 15], [15, 15]])

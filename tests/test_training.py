@@ -12,7 +12,7 @@ from mrcnn.network import BatchNorm, TrainingModel
 from mrcnn.network.training_model import decayed_weights
 from mrcnn.settings import Losses
 from mrcnn.training import Checkpoint
-from mrcnn.training.freezing import set_trainable_group
+from mrcnn.training.freezing import layer_regex_of, set_trainable, warn_of_heads_alone
 
 
 @keras.saving.register_keras_serializable()
@@ -123,7 +123,8 @@ def test_a_group_that_finds_no_stage_of_the_backbone_warns(layers, trained, recw
     inputs = keras.Input((4,))
     x = keras.layers.Dense(2, name="stem")(inputs)
     model = keras.Model(inputs, keras.layers.Dense(2, name="rpn_conv")(x))
-    set_trainable_group(model, layers)
+    set_trainable(model, layer_regex_of(layers))
+    warn_of_heads_alone(model, layers)
     assert [layer.name for layer in model.layers if layer.trainable_weights] == trained
     said = [str(warning.message) for warning in recwarn]
     assert len(said) == (layers == "4+")

@@ -17,7 +17,7 @@ from mrcnn.inference.log import log
 from mrcnn.network.named_weights import read_saved_model, save_weights
 from mrcnn.settings import Settings, check_config
 from mrcnn.training.callbacks import Checkpoint, DataWait, History
-from mrcnn.training.freezing import check_layers, set_trainable, set_trainable_group
+from mrcnn.training.freezing import layer_regex_of, set_trainable, warn_of_heads_alone
 from mrcnn.training.loop import make_deterministic, restart, to_tf_dataset
 from mrcnn.training.runs import last_checkpoint, new_run, run_of
 from mrcnn.weights.fetching import fetch
@@ -171,7 +171,7 @@ class DetectionModel(Inspection):
             raise ValueError(f'this model was built for inference; use {name}("training", ...)')
         if not isinstance(epochs, numbers.Real) or epochs != int(epochs):
             raise ValueError(f"epochs is {epochs!r}; expected a whole number")
-        check_layers(layers)
+        layer_regex = layer_regex_of(layers)
         if epochs <= self.epoch:
             warnings.warn(
                 f"nothing to train: epochs={epochs} is the total and the weights have "
@@ -189,7 +189,8 @@ class DetectionModel(Inspection):
         )
         train_generator.epoch = self.epoch
         val_generator = None if val_dataset is None else self._validation(val_dataset)
-        set_trainable_group(self.keras_model, layers)
+        self.set_trainable(layer_regex, verbose=0)
+        warn_of_heads_alone(self.keras_model, layers)
         self.compile(learning_rate, self.settings.runtime.momentum)
         self._open_run()
         log(f"\nTraining {layers!r} from epoch {self.epoch} to {epochs}: {self.checkpoint_path}")

@@ -56,7 +56,3 @@ def _demo(arguments):
     from mrcnn.demo import run_demo
 
     run_demo(arguments.output, arguments.steps, arguments.seed)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

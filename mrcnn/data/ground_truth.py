@@ -134,9 +134,12 @@ def check_instances(instances, image_shape, num_classes):
     if not masks.size and not class_ids.size:
         return np.zeros((height, width, 0), bool), np.zeros(0, np.int32)
     if masks.ndim != 3 or masks.shape[:2] != (height, width):
+        advice = "Stack one [H, W] mask an instance on the last axis."
+        if masks.ndim == 3 and masks.shape[:2] == (width, height):
+            advice = "Pictures are read upright, as their EXIF says: annotate them upright."
         raise ValueError(
             f"expected masks [{height}, {width}, N] as the image is {list(image_shape)}, "
-            f"received {list(masks.shape)}. Stack one [H, W] mask an instance on the last axis."
+            f"received {list(masks.shape)}. {advice}"
         )
     if class_ids.dtype.kind == "f" and (class_ids == class_ids.round()).all():
         class_ids = class_ids.astype(np.int32)  # np.ones(n), in many scripts

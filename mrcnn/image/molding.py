@@ -3,7 +3,6 @@
 Shape legend: H, W size in pixels; C channels.
 """
 
-import collections.abc
 import math
 
 import numpy as np
@@ -52,11 +51,11 @@ def mold(image, window, settings):
     return molded
 
 
-class MoldedImages(collections.abc.Sequence):
+class MoldedImages:
     """Images of any sizes as the network takes them for detection, each molded when asked for.
 
-    An item is a dict of the molded `image` float32 `[H, W, C]`, its `meta`, and `window`, y1 x1 y2
-    x2 of the picture in it, pixels.
+    `molded[i]`, i an int, is a dict of the molded `image` float32 `[H, W, C]`, its `meta`, and
+    `window`, y1 x1 y2 x2 of the picture in it, pixels.
 
     Args:
         images: list of arrays, as `to_model_image` takes them.
@@ -72,7 +71,7 @@ class MoldedImages(collections.abc.Sequence):
     """
 
     def __init__(self, images, settings, owner=None):
-        self.images, self.settings, self.owner = images, settings, owner
+        self.images, self.settings, self.owner = images, settings, owner or self
         # Crops are for training: detection sees the whole image, at the same scale.
         self.mode = "pad64" if settings.resize_mode == "crop" else settings.resize_mode
         self.shapes = [np.shape(image) for image in images]

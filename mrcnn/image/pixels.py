@@ -110,8 +110,8 @@ def _warn_of_small_range(image, name, owner):
     if 0 < high < 4096 and is_first(owner, "range"):
         warnings.warn(
             f"{name}: uint16 pixels are taken on the scale 0..65535, but the largest is {high}, "
-            f"which leaves {high // 257 + 1} grey levels. If they are values of 8 or 12 bits, "
-            "multiply them by 257 or 16.",
+            f"which leaves {(high + 128) // 257 + 1} grey levels. If they are values of 8 or 12 "
+            "bits, multiply them by 257 or 16.",
             UserWarning,
             stacklevel=5,
         )

@@ -3,10 +3,10 @@
 | kind | what `read_image` returns |
 | --- | --- |
 | turned by EXIF or TIFF's orientation | upright |
-| palette, CMYK, YCbCr | RGB |
+| palette, CMYK, YCbCr | RGB; colour profiles are not applied |
 | one bit | 0 and 255 |
-| white-is-zero TIFF | black-is-zero |
-| 16 bits a sample, float | as stored; of colours in a 16-bit PNG the upper 8 bits |
+| white-is-zero TIFF of unsigned samples | black-is-zero |
+| 16 bits a sample, float | as stored; of a 16-bit PNG with colours or alpha the upper 8 bits |
 | alpha | kept; `to_model_image` drops it |
 | several pages or frames | the first; a warning says how many there are |
 | truncated, empty, not a picture | ValueError |
@@ -14,13 +14,15 @@
 Shape legend: H, W size in pixels; C channels.
 """
 
-import os
+import contextlib
+import io
+import urllib.request
 import warnings
 
 import numpy as np
 import tifffile
 from PIL import Image, ImageOps, UnidentifiedImageError
-from skimage import io
+from skimage import io as skimage_io
 
 from mrcnn.image.pixels import is_first
 
@@ -40,11 +42,11 @@ _TURNS = {
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def read_image(path, owner=None):
-    """Reads a picture file, or a URL, as a viewer shows it; see the table above.
+def read_image(file, owner=None):
+    """Reads a picture as a viewer shows it; see the table above.
 
     Args:
-        path: str or path.
+        file: path, URL, or a binary file that is open.
         owner: whose picture it is, see `mrcnn.image.to_model_image`: of all its files only the
             first with several pages warns.
 
@@ -54,99 +56,122 @@ def read_image(path, owner=None):
     Raises:
         ValueError: there is no such file, or it cannot be read as a picture.
     """
-    path = os.fspath(path)
+    with _opened(file) as opened:
+        image = _read_tiff(opened, file, owner) if _is_tiff(opened) else None
+        return np.ascontiguousarray(_read_any(opened, file, owner) if image is None else image)
+
+
+@contextlib.contextmanager
+def _opened(file):
+    """The open file; what goes wrong with it is a ValueError that names it."""
     try:
-        if "://" in path:
-            return io.imread(path)
-        image = _read_tiff(path, owner) if _is_tiff(path) else None
-        return np.ascontiguousarray(_read_any(path, owner) if image is None else image)
+        if hasattr(file, "read"):
+            yield file
+        elif "://" in str(file):
+            with urllib.request.urlopen(str(file)) as answer:
+                yield io.BytesIO(answer.read())
+        else:
+            with open(file, "rb") as opened:
+                yield opened
+    except Warning:  # where warnings are errors
+        raise
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
         raise ValueError(
-            f"expected an image file at {path}, but it cannot be read "
+            f"expected an image file at {getattr(file, 'name', file)}, but it cannot be read "
             f"({type(error).__name__}: {reason})"
         ) from error
 
 
-def _is_tiff(path):
-    with open(path, "rb") as file:
-        return file.read(4) in _TIFF
+def _head(opened, size):
+    opened.seek(0)
+    head = opened.read(size)
+    opened.seek(0)
+    return head
 
 
-def _read_tiff(path, owner):
+def _is_tiff(opened):
+    return _head(opened, 4) in _TIFF
+
+
+def _read_tiff(opened, file, owner):
     """The first page, where it is grey or RGB and tifffile can decode it; else None."""
-    with tifffile.TiffFile(path) as file:
-        page = file.pages[0]
-        grey = page.photometric in (
-            tifffile.PHOTOMETRIC.MINISBLACK,
-            tifffile.PHOTOMETRIC.MINISWHITE,
-        )
-        if not grey and page.photometric != tifffile.PHOTOMETRIC.RGB:
+    with tifffile.TiffFile(opened) as tiff:
+        page, count = tiff.pages[0], len(tiff.pages)
+        white_is_zero = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+        black_is_zero = page.photometric == tifffile.PHOTOMETRIC.MINISBLACK
+        if not (white_is_zero or black_is_zero or page.photometric == tifffile.PHOTOMETRIC.RGB):
+            return None
+        if page.bitspersample not in (1, 8, 16, 32, 64):  # Pillow brings these to 8 bits
             return None
         try:
             image = page.asarray()
-        except ValueError:  # a compression that needs a package more; Pillow knows some of them
-            return None
-        _warn_of_pages(path, len(file.pages), owner)
+        except (NotImplementedError, ValueError):
+            return None  # a compression that needs a package more; Pillow knows some of them
+        _warn_of_pages(file, count, owner)
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and image.ndim == 3:
             image = np.moveaxis(image, 0, -1)
-        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and image.dtype.kind in "ub":
-            image = ~image
+        if white_is_zero and image.dtype.kind in "ub":
+            grey = image[..., :1] if page.samplesperpixel > 1 else image  # alpha stays
+            grey[...] = ~grey
         if image.dtype == bool:
             image = image.astype(np.uint8) * 255
         turn = _TURNS.get(int(page.tags.valueof(_ORIENTATION, 1)))
         return turn(image) if turn else image
 
 
-def _read_any(path, owner):
+def _read_any(opened, file, owner):
+    deep = _is_deep_png(opened)
+    opened.seek(0)
     try:
-        file = Image.open(path)
+        picture = Image.open(opened)
     except UnidentifiedImageError:
-        return io.imread(path)  # a format of another of its plugins, or an error
-    with file:
-        if file.format != "MPO":  # a phone's JPEG, with a thumbnail or a depth map inside
-            _warn_of_pages(path, getattr(file, "n_frames", 1), owner)
-        deep = _is_16_bit_color_png(path)
-        image = ImageOps.exif_transpose(file)
-        mode = _MODES.get(image.mode, image.mode)
-        if image.mode in ("P", "PA"):
-            mode = "RGBA" if image.has_transparency_data else "RGB"
-        pixels = np.array(image if image.mode == mode else image.convert(mode))
+        if opened is file or isinstance(opened, io.BytesIO):
+            raise
+        return skimage_io.imread(file)  # a format of another of its plugins, or an error
+    if picture.format != "MPO":  # a phone's JPEG, with a thumbnail or a depth map inside
+        _warn_of_pages(file, getattr(picture, "n_frames", 1), owner)
+    image = ImageOps.exif_transpose(picture)
+    mode = _MODES.get(image.mode, image.mode)
+    if image.mode in ("P", "PA"):
+        mode = "RGBA" if image.has_transparency_data else "RGB"
+    pixels = np.array(image if image.mode == mode else image.convert(mode))
     # Upper halves as 16 bits again: `to_model_image` tells whether they use their range.
     return pixels.astype(np.uint16) * 257 if deep else pixels
 
 
-def _is_16_bit_color_png(path):
-    with open(path, "rb") as file:
-        head = file.read(26)
-    return head.startswith(b"\x89PNG") and head[24] == 16 and head[25] in (2, 6)
+def _is_deep_png(opened):
+    """Whether it is a PNG of 16 bits in several channels, of which Pillow keeps 8."""
+    head = _head(opened, 26)
+    return head.startswith(b"\x89PNG") and head[24] == 16 and head[25] in (2, 4, 6)
 
 
-def _warn_of_pages(path, count, owner):
+def _warn_of_pages(file, count, owner):
     if count > 1 and is_first(owner, "pages"):
         warnings.warn(
-            f"{path} has {count} pages or frames; the first is taken. Write the others to files of "
-            "their own to use them.",
+            f"{getattr(file, 'name', file)} has {count} pages or frames; the first is taken. Write "
+            "the others to files of their own to use them.",
             stacklevel=4,
         )
 
 
 def image_size(path):
-    """Height and width of a picture as `read_image` returns it, without decoding most kinds.
+    """Height and width of a picture as `read_image` returns it, without decoding JPEG and TIFF.
 
     Raises:
         ValueError: there is no such file, or it cannot be read as a picture.
     """
     try:
-        if _is_tiff(path):
-            with tifffile.TiffFile(path) as file:
-                page = file.pages[0]
-                height, width = page.imagelength, page.imagewidth
-                turned = page.tags.valueof(_ORIENTATION, 1) >= 5
-        else:
-            with Image.open(path) as file:
+        with open(path, "rb") as opened:
+            if _is_tiff(opened):
+                with tifffile.TiffFile(opened) as file:
+                    page = file.pages[0]
+                    height, width = page.imagelength, page.imagewidth
+                    orientation = page.tags.valueof(_ORIENTATION, 1)
+            else:
+                file = Image.open(opened)
                 width, height = file.size
-                turned = file.getexif().get(_ORIENTATION, 1) >= 5
+                orientation = file.getexif().get(_ORIENTATION, 1)
     except Exception:  # of a kind that neither knows, or an error that says more
         return read_image(path).shape[:2]
-    return (width, height) if turned else (height, width)
+    return (width, height) if orientation in (5, 6, 7, 8) else (height, width)

@@ -46,7 +46,7 @@ class Inspection:
                 f"expected images of one molded shape, received {molded.molded_shapes}: detect() "
                 "takes them together"
             )
-        items = list(molded)
+        items = [molded[i] for i in range(len(molded))]
         return tuple(np.stack([item[key] for item in items]) for key in ("image", "meta", "window"))
 
     def feature_shapes(self, image_shape):

@@ -16,29 +16,18 @@ LAYER_GROUPS = {
     "all": r".*",
 }
 
-
 _EXPECTED = f"expected one of {list(LAYER_GROUPS)} or a regular expression such as 'mrcnn_.*'"
 
 
-def check_layers(layers):
-    """Raises ValueError unless `layers` can be what `train(layers=...)` means."""
+def layer_regex_of(layers):
+    """The regular expression of layer names that `train(layers=...)` means.
+
+    Raises:
+        ValueError: `layers` is not a str.
+    """
     if not isinstance(layers, str):
         raise ValueError(f"layers is {layers!r}; {_EXPECTED}")
-
-
-def set_trainable_group(model, layers):
-    """Makes what `train(layers=...)` means trainable, and nothing else.
-
-    A group of stages in a backbone that has other names for them is told by a warning.
-    """
-    matched = set_trainable(model, LAYER_GROUPS.get(layers, layers))
-    heads = all(re.fullmatch(_HEADS, layer.name) for layer in matched)
-    if heads and layers in LAYER_GROUPS and layers != "heads":
-        warnings.warn(
-            f"layers={layers!r} trains the heads alone: no layer of this backbone is named as "
-            "those of ResNet or EfficientNet; pass a regular expression of layer names",
-            stacklevel=3,
-        )
+    return LAYER_GROUPS.get(layers, layers)
 
 
 def set_trainable(model, layer_regex):
@@ -48,19 +37,31 @@ def set_trainable(model, layer_regex):
         list of the layers with weights that are trainable now.
 
     Raises:
-        ValueError: no layer with weights matches, or `layer_regex` is no regular expression.
+        ValueError: no layer with weights matches, or `layer_regex` is no regular expression; then
+            nothing changes.
     """
     try:
         pattern = re.compile(layer_regex)
     except re.error as error:
         raise ValueError(f"layers {layer_regex!r}: {error}; {_EXPECTED}") from None
-    matched = []
-    for layer in _layers_with_weights(model):
-        layer.trainable = pattern.fullmatch(layer.name) is not None
-        matched += [layer] if layer.trainable else []
+    layers = list(_layers_with_weights(model))
+    matched = [layer for layer in layers if pattern.fullmatch(layer.name)]
     if not matched:
         raise ValueError(f"no layer with weights matches {layer_regex!r}; {_EXPECTED}")
+    for layer in layers:
+        layer.trainable = pattern.fullmatch(layer.name) is not None
     return matched
+
+
+def warn_of_heads_alone(model, layers):
+    """Warns where the stages that `layers` asks for have other names in the model's backbone."""
+    trained = (layer.name for layer in _layers_with_weights(model) if layer.trainable)
+    if layers in ("3+", "4+", "5+") and all(re.fullmatch(_HEADS, name) for name in trained):
+        warnings.warn(
+            f"layers={layers!r} trains the heads alone: no layer of this backbone is named as "
+            "those of ResNet or EfficientNet; pass a regular expression of layer names",
+            stacklevel=3,
+        )
 
 
 def _layers_with_weights(model):

@@ -18,8 +18,8 @@ import pytest
 from tiny import TinyConfig, shapes
 
 from mrcnn import model as modellib
-from mrcnn import moved
 from mrcnn.config import Config
+from mrcnn.startup import moved
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINT = os.path.join("tiny20260101T0000", "mask_rcnn_tiny_0002.h5")

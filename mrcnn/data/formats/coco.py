@@ -8,7 +8,7 @@ from pycocotools import mask as mask_utils
 
 from mrcnn.data.dataset import Dataset
 from mrcnn.data.formats import coco_download as coco_files
-from mrcnn.data.formats.coco_annotations import read_annotations, to_code
+from mrcnn.data.formats.coco_annotations import read_annotations, to_code, to_id
 from mrcnn.image.pixels import is_first
 
 
@@ -141,7 +141,7 @@ class CocoDataset(Dataset):
                 object; or a code, `counts` as a list or compressed.
             height, width: of the image; a code brings its own.
         """
-        name = f"Image {ann.get('image_id')}, annotation {ann.get('id')}"
+        name = f"Annotation {ann.get('id')} of image {ann.get('image_id')}"
         return to_code(ann["segmentation"], height, width, name)
 
     def annToMask(self, ann, height, width):
@@ -171,10 +171,11 @@ def _missing(what, path, subset, year):
 
 
 def _known_classes(coco, class_ids):
+    class_ids = [to_id(class_id, "class_ids") for class_id in class_ids]
     unknown = [class_id for class_id in class_ids if class_id not in coco.cats]
     if unknown:
         raise ValueError(
-            f"Expected class_ids of {sorted(coco.cats)}, received {unknown}. They are COCO's own "
-            "ids; coco.cats has their names."
+            f"Expected class_ids of {_in_order(coco.cats)}, received {unknown}. They are COCO's "
+            "own ids; coco.cats has their names."
         )
-    return [int(class_id) for class_id in class_ids]
+    return class_ids

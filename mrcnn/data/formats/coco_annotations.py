@@ -2,14 +2,18 @@
 
 What is unambiguous is taken, whatever its form: ids as text, outlines as pairs of points, missing
 sizes, boxes and areas. What is left out is told by a warning that names the entries. What can be
-meant in several ways, or in none, is an error that names its entry.
+meant in several ways, or in none, is an error that names its entry. Outlines are checked here, so
+that none of them stops a training.
 """
 
 import collections
 import contextlib
+import functools
 import io
 import itertools
 import json
+import math
+import operator
 import os
 import re
 import warnings
@@ -41,11 +45,11 @@ def read_annotations(path, image_dir):
         ValueError: names the file and the entry.
     """
     data = _read_json(path)
-    left_out = collections.defaultdict(list)
+    told = collections.defaultdict(list)
     categories = _categories(path, data)
     images = _images(path, data, image_dir)
-    annotations = _annotations(path, data, images, categories, left_out)
-    for what, entries in left_out.items():
+    annotations = _annotations(path, data, images, categories, told)
+    for what, entries in told.items():
         more = f" and {len(entries) - NAMED} more" if len(entries) > NAMED else ""
         named = ", ".join(map(str, entries[:NAMED]))
         warnings.warn(f"{path}: {what}: {named}{more}", stacklevel=4)
@@ -70,11 +74,12 @@ def _read_json(path):
             f"Expected annotations in COCO's format in {path}, but it is no JSON: {error}. Delete "
             "the file and fetch it again."
         ) from error
-    if not isinstance(data, dict) or not isinstance(data.get("images"), list):
-        what = f"an object with {list(data)[:5]}" if isinstance(data, dict) else "a list"
+    if not isinstance(data, dict) or "images" not in data:
+        what = f"one with {list(data)[:5]}" if isinstance(data, dict) else type(data).__name__
+        hint = " Results of detections are no annotations." if isinstance(data, list) else ""
         raise ValueError(
             f"{path}: expected an object with 'images', 'annotations' and 'categories', received "
-            f"{what}. Results of detections are a list: they are no annotations."
+            f"{what}.{hint}"
         )
     for key in ("images", "annotations", "categories"):
         entries = data.get(key, [])
@@ -84,8 +89,9 @@ def _read_json(path):
     return data
 
 
-def _id(value, where):
+def to_id(value, where):
     """An id of one form: 7, 7.0 and "7" are 7."""
+    value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, str) and re.fullmatch(r"-?(0|[1-9]\d*)", value.strip()):
@@ -99,7 +105,7 @@ def _categories(path, data):
     found = {}
     for i, entry in enumerate(data.get("categories", [])):
         where = f"{path}, categories[{i}]"
-        key = _id(entry.get("id"), where)
+        key = to_id(entry.get("id"), where)
         entry = {**entry, "id": key, "name": str(entry.get("name") or key)}
         if found.setdefault(key, entry)["name"] != entry["name"]:
             raise ValueError(
@@ -109,25 +115,36 @@ def _categories(path, data):
 
 
 def _images(path, data, image_dir):
-    found = {}
+    found, written = {}, {}  # by id; by file what the entry that has it calls it
     for i, entry in enumerate(data["images"]):
         where = f"{path}, images[{i}]"
-        key, name = _id(entry.get("id"), where), entry.get("file_name")
+        key, name = to_id(entry.get("id"), where), entry.get("file_name")
         if not isinstance(name, str) or not name.strip():
             raise ValueError(f"{where}: expected a 'file_name', received {name!r}")
-        name = _file_name(image_dir, name, where)
+        as_written, name = name, _file_name(image_dir, name, where)
         if found.get(key, {}).get("file_name", name) != name:
             raise ValueError(
                 f"{where}: id {key} is that of {found[key]['file_name']} and of {name}"
             )
+        if written.setdefault(name, as_written) != as_written:
+            raise ValueError(
+                f"{where}: {as_written!r} and {written[name]!r} would both be {name} in "
+                f"{image_dir}. Write file names with / from that folder."
+            )
         sides = [_side(entry.get(side)) for side in ("height", "width")]
         if None in sides:
             try:
-                sides = image_size(os.path.join(image_dir, name))
+                sides = list(image_size(os.path.join(image_dir, name)))
             except ValueError as error:
                 raise ValueError(
                     f"{where}: it has no width and height, and the picture tells none: {error}"
                 ) from error
+        known = found.get(key)
+        if known and sides != [known["height"], known["width"]]:
+            raise ValueError(
+                f"{where}: image {key} has the height and width {sides}, and "
+                f"{[known['height'], known['width']]} before"
+            )
         found[key] = {**entry, "id": key, "file_name": name, "height": sides[0], "width": sides[1]}
     return found
 
@@ -135,17 +152,17 @@ def _images(path, data, image_dir):
 def _side(value):
     """A side in pixels, of a number or text; None for anything else."""
     try:
-        side = int(value)
+        side = None if isinstance(value, bool) else int(value)
     except (TypeError, ValueError, OverflowError):
-        return None
-    return side if side > 0 else None
+        side = None
+    return side if side and side > 0 else None
 
 
 def _file_name(image_dir, name, where):
     """The name of a file; of one with backslashes that which exists."""
     if "\\" not in name or os.path.exists(os.path.join(image_dir, name)):
         return name
-    parts = name.replace("\\", "/").lstrip("./").split("/")
+    parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")]
     for candidate in ("/".join(parts), parts[-1]):
         if os.path.exists(os.path.join(image_dir, candidate)):
             return candidate
@@ -155,51 +172,55 @@ def _file_name(image_dir, name, where):
     )
 
 
-def _annotations(path, data, images, categories, left_out):
-    found, used, entries = [], set(), data.get("annotations", [])
-    fresh = itertools.count(
-        1 + max((e["id"] for e in entries if _is_number(e.get("id"))), default=0)
-    )
-    for i, entry in enumerate(entries):
-        number = entry.get("id")
-        label = f"[{i}]" if number is None else number
-        where = f"{path}, annotation {label}"
-        image_id = _id(entry.get("image_id"), f"{where}, image_id")
-        category_id = _id(entry.get("category_id"), f"{where}, category_id")
+def _annotations(path, data, images, categories, told):
+    found = []
+    entries = data.get("annotations", [])
+    for entry, number in zip(entries, _own_ids(path, entries, told), strict=True):
+        label = entry.get("id", number)
+        name = f"{path}: Annotation {label} of image {entry.get('image_id')}"
+        image_id = to_id(entry.get("image_id"), f"{name}, image_id")
+        category_id = to_id(entry.get("category_id"), f"{name}, category_id")
         if image_id not in images:
-            left_out["annotations of images that are not listed are left out"].append(label)
-            continue
-        if category_id not in categories:
-            left_out["annotations of categories that are not listed are left out"].append(label)
-            continue
-        if not _is_number(number) or number in used:
-            if number is not None:
-                left_out["annotations without an id of their own are given one"].append(label)
-            number = next(fresh)
-        used.add(number)
-        outline = _outline(entry, image_id, label, images[image_id], left_out)
-        if outline is not None:
+            told["annotations of images that are not listed are left out"].append(label)
+        elif category_id not in categories:
+            told["annotations of categories that are not listed are left out"].append(label)
+        else:
             facts = {"id": number, "image_id": image_id, "category_id": category_id}
-            facts |= {"iscrowd": _crowd(entry.get("iscrowd"), where), "segmentation": outline}
-            found.append(_with_box({**entry, **facts}, images[image_id]))
+            facts["iscrowd"] = _crowd(entry.get("iscrowd"), name)
+            outline = _outline(entry, images[image_id], name, label, told)
+            if outline:
+                entry = {**entry, **facts, "segmentation": outline}
+                found.append(_with_box(entry, images[image_id], name))
     return found
 
 
-def _is_number(value):
-    return isinstance(value, int) and not isinstance(value, bool)
+def _own_ids(path, entries, told):
+    """A number for each annotation that no other has: that of the file where it has one."""
+    numbers = [
+        None if entry.get("id") is None else to_id(entry["id"], f"{path}, annotations[{i}]")
+        for i, entry in enumerate(entries)
+    ]
+    fresh = itertools.count(1 + max((n for n in numbers if isinstance(n, int)), default=0))
+    used = set()
+    for number in numbers:
+        if number in used or not isinstance(number, int):
+            if number is not None:
+                told["annotations have a text or the id of another, and get one"].append(number)
+            number = next(fresh)
+        used.add(number)
+        yield number
 
 
 def _crowd(value, where):
     flag = value.strip().lower() if isinstance(value, str) else value
-    if not isinstance(flag, (int, str, type(None))) or flag not in _CROWD:
+    if not isinstance(flag, (int, float, str, type(None))) or flag not in _CROWD:
         raise ValueError(f"{where}: expected iscrowd 0 or 1, received {value!r}")
     return _CROWD[flag]
 
 
-def _outline(entry, image_id, label, image, left_out):
-    """Polygons or a run-length code; None where nothing is left of them."""
+def _outline(entry, image, name, label, told):
+    """An annotation's checked outline: polygons, or a code; empty where nothing is left of it."""
     value = entry.get("segmentation")
-    name = f"Annotation {label} of image {image_id}"
     if not value:
         raise ValueError(
             f"{name}: expected polygons or a run-length code, received {value!r} as its "
@@ -208,24 +229,31 @@ def _outline(entry, image_id, label, image, left_out):
     parts = outline_parts(value, name)
     kept = [part for part in parts if isinstance(part, dict) or len(part) >= 6]
     if len(kept) < len(parts):
-        left_out["outlines of fewer than three points are left out, of annotations"].append(label)
-    if not kept:
-        return None
-    if any(isinstance(part, dict) for part in kept):
-        return to_code(kept, image["height"], image["width"], name) if len(kept) > 1 else kept[0]
-    return kept
+        told["outlines of fewer than three points are left out, of annotations"].append(label)
+    if not any(isinstance(part, dict) for part in kept):
+        for polygon in kept:
+            _check_numbers(polygon, name)
+        return kept
+    code = to_code(kept, image["height"], image["width"], name)
+    counts = code["counts"]  # as text, which JSON can hold
+    return {**code, "counts": counts if isinstance(counts, str) else counts.decode()}
 
 
-def _with_box(entry, image):
-    """With `area` and `bbox`, of the outline where the file has none."""
-    box = entry.get("bbox")
-    has_box = isinstance(box, list) and len(box) == 4 and None not in box
-    if not has_box or not isinstance(entry.get("area"), (int, float)):
-        name = f"Annotation {entry['id']} of image {entry['image_id']}"
+def _with_box(entry, image, name):
+    """With `area` and `bbox`, of the outline where the file has no usable ones."""
+    box, area = entry.get("bbox"), entry.get("area")
+    has_box = isinstance(box, list) and len(box) == 4 and all(map(_is_real, box))
+    has_area = _is_real(area) and area >= 0
+    if not (has_box and has_area):
         code = to_code(entry["segmentation"], image["height"], image["width"], name)
-        entry["area"] = float(mask_utils.area(code))
+        entry["area"] = area if has_area else float(mask_utils.area(code))
         entry["bbox"] = box if has_box else mask_utils.toBbox(code).tolist()
     return entry
+
+
+def _is_real(value):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
 
 
 def outline_parts(value, name):
@@ -245,9 +273,9 @@ def outline_parts(value, name):
             ) from None
     if isinstance(value, dict):
         return [value]
-    if not isinstance(value, list) or not value:
+    if not isinstance(value, list):
         raise ValueError(f"{name}: expected polygons, received {str(value)[:40]}")
-    if not isinstance(value[0], (list, dict, str)):
+    if not value or not isinstance(value[0], (list, dict, str)):
         if len(value) % 2:
             raise ValueError(f"{name}: expected x and y in turn, received {len(value)} numbers")
         return [value]
@@ -276,7 +304,7 @@ def to_code(segmentation, height, width, name):
         if isinstance(part, dict):
             codes.append(_checked_code(part, name))
         elif len(part) >= 6:  # pycocotools takes four numbers for a box; two points have no area
-            polygon = _checked_polygon(part, height, width, name)
+            polygon = _near(part, height, width, name)
             polygons += [polygon] if len(polygon) >= 6 else []
     codes += mask_utils.frPyObjects(polygons, height, width) if polygons else []
     if not codes:
@@ -287,18 +315,24 @@ def to_code(segmentation, height, width, name):
     return codes[0] if len(codes) == 1 else mask_utils.merge(codes)
 
 
-def _checked_polygon(part, height, width, name):
+def _check_numbers(polygon, name):
     try:
-        numbers = np.asarray(part, np.float64)
-    except (TypeError, ValueError):
-        numbers = np.array([np.nan])
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"{name}: expected finite coordinates, received {str(part)[:80]}")
+        finite = math.isfinite(sum(polygon))  # nan and inf stay so in a sum
+    except TypeError:
+        finite = False
+    if not finite:
+        raise ValueError(f"{name}: expected finite coordinates, received {str(polygon)[:80]}")
+
+
+def _near(polygon, height, width, name):
+    """The polygon without what lies far outside of the image."""
+    _check_numbers(polygon, name)
     far = 2 * max(height, width)
-    if np.abs(numbers).max() <= far:
-        return part
+    if max(polygon) <= far and min(polygon) >= -far:
+        return polygon
     # pycocotools takes memory for each pixel that an outline passes, outside the image too.
-    return _cut(numbers.reshape(-1, 2), -far, far).ravel().tolist()
+    points = np.reshape(np.asarray(polygon, np.float64), (-1, 2))
+    return _cut(points, -far, far).ravel().tolist()
 
 
 def _cut(points, low, high):
@@ -320,9 +354,11 @@ def _cut(points, low, high):
 def _checked_code(code, name):
     size, counts = code.get("size"), code.get("counts")
     try:
-        height, width = (int(side) for side in size)
-        runs = counts if isinstance(counts, list) else _runs(counts)
-        full = all(run >= 0 for run in runs) and sum(runs) == height * width
+        height, width = (operator.index(side) for side in size)
+        if isinstance(counts, list):
+            full = _fill(map(operator.index, counts), height * width)
+        else:
+            full = _compressed_fill(counts, height * width)
     except (TypeError, ValueError, IndexError):
         full = False
     if not full:
@@ -331,6 +367,16 @@ def _checked_code(code, name):
             f"{str(counts)[:60]}"
         )
     return mask_utils.frPyObjects(code, height, width) if isinstance(counts, list) else code
+
+
+def _fill(runs, pixels):
+    runs = list(runs)
+    return min(runs, default=0) >= 0 and sum(runs) == pixels
+
+
+@functools.lru_cache(maxsize=2**17)  # a code is checked when it is read, not at each epoch again
+def _compressed_fill(counts, pixels):
+    return _fill(_runs(counts), pixels)
 
 
 def _runs(counts):
