@@ -61,7 +61,8 @@ class DetectionModel(Inspection):
             raise ValueError(f'mode is {mode!r}; expected "training" or "inference"')
         check_config(config)
         config.validate()
-        self.mode, self.config, self.model_dir = mode, config, os.fspath(model_dir)
+        self.mode, self.config = mode, config
+        self.model_dir = os.fspath(model_dir)
         self.keras_model = self.build(mode, config)
         self.set_log_dir()
 

@@ -33,7 +33,7 @@ class Detector:
             log(f"Processing {len(images)} images")
             for image in images:
                 log("image", image)
-        molded = self.mold(images)
+        molded = MoldedImages(images, self.settings.image, owner=self)
         return self._detect(molded, molded.molded_shapes, molded.shapes, verbose)
 
     def stream(self, images):
@@ -51,10 +51,6 @@ class Detector:
         ]
         shapes = [shape] * len(items)
         return self._detect(items, shapes, shapes, verbose)
-
-    def mold(self, images):
-        """Images as the network takes them; see `mrcnn.image.molding.MoldedImages`."""
-        return MoldedImages(images, self.settings.image, owner=self)
 
     def _detect(self, items, molded_shapes, shapes, verbose):
         """Results of molded images, each asked for when its batch is run."""

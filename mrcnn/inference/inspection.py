@@ -8,6 +8,7 @@ import functools
 import keras
 import numpy as np
 
+from mrcnn.image.molding import MoldedImages
 from mrcnn.inference.log import log
 from mrcnn.layers.anchors import anchors_of
 from mrcnn.layers.proposals import ProposalSteps
@@ -40,7 +41,7 @@ class Inspection:
         Raises:
             ValueError: molded images differ in shape, or an image cannot be used.
         """
-        molded = self.detector.mold(images)
+        molded = MoldedImages(images, self.settings.image, owner=self.detector)
         if len(set(molded.molded_shapes)) > 1:
             raise ValueError(
                 f"expected images of one molded shape, received {molded.molded_shapes}: detect() "

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 
 from mrcnn.architectures import mask_rcnn as core
+from mrcnn.image.molding import MoldedImages
 from mrcnn.matterport.data import DataGenerator
 from mrcnn.matterport.generator import compute_backbone_shapes
 from mrcnn.matterport.keras_model import inference_graph, training_graph
@@ -56,7 +57,8 @@ class MaskRCNN(core.MaskRCNN):
     def detect(self, images, verbose=0, stream=False):
         results = super().detect(images, verbose, stream)
         if not stream and len(images):
-            self._sides = self.detector.mold(images[-1:]).molded_shapes[0][:2]
+            last = MoldedImages(images[-1:], self.settings.image, owner=self.detector)
+            self._sides = last.molded_shapes[0][:2]
         return results
 
     def detect_molded(self, molded_images, image_metas, verbose=0):
