@@ -659,6 +659,8 @@ MASKS = ops.ones((1, 2, 2, 2), "bool")
 UNIT_BOXES = f32([[[0, 0, 0.5, 0.5], [0.5, 0.25, 1, 1]]])
 PROBS = f32([[[0.1, 0.9, 0.0], [0.2, 0.1, 0.7]]])
 # Layers and inputs of each.
+EVERY_CLASS = {"per_class": True, "max_instances": 3, "min_confidence": 0.1}
+EVERY_CLASS |= {"nms_threshold": 0.4, "std_dev": STD_DEV}
 LAYERS = {
     "NormBoxes": (layers.NormBoxes(), (GT_BOXES, meta())),
     "Anchors": (
@@ -767,25 +769,11 @@ LAYERS = {
         (UNIT_BOXES, PROBS, f32(np.ones((1, 2, 3, 4))), meta()),
     ),
     "DetectionLayer of every class": (
-        detection_layers.DetectionLayer(
-            per_class=True,
-            max_instances=3,
-            min_confidence=0.1,
-            nms_threshold=0.4,
-            std_dev=STD_DEV,
-            box_offset=0,
-        ),
+        detection_layers.DetectionLayer(**EVERY_CLASS, box_offset=0),
         (UNIT_BOXES, PROBS, f32(np.ones((1, 2, 3, 4))), meta()),
     ),
     "DetectionLayer of every class portable": (
-        detection_layers.DetectionLayer(
-            per_class=True,
-            max_instances=3,
-            min_confidence=0.1,
-            nms_threshold=0.4,
-            std_dev=STD_DEV,
-            native=False,
-        ),
+        detection_layers.DetectionLayer(**EVERY_CLASS, native=False),
         (UNIT_BOXES, PROBS, f32(np.ones((1, 2, 3, 4))), meta()),
     ),
     "ClassMasks": (

@@ -36,16 +36,15 @@ def to_model_image(image, channels=3, name="image", owner=None):
     >>> to_model_image(np.zeros((4, 6), "uint16")).shape
     (4, 6, 3)
     """
-    given = image
+    if isinstance(image, (str, os.PathLike)):
+        raise ValueError(
+            f"{name}: expected pixels, received the path {str(image)!r}. Read the picture, for "
+            "example skimage.io.imread(path)."
+        )
     try:
         image = np.asarray(image)
     except ValueError as e:
         raise ValueError(f"{name}: expected one array [H, W, C], received {e}.") from e
-    if isinstance(given, (str, os.PathLike)):
-        raise ValueError(
-            f"{name}: expected pixels, received the path {str(given)!r}. Read the picture, for "
-            "example skimage.io.imread(path)."
-        )
     if image.dtype.kind not in "uif":
         raise ValueError(
             f"{name}: expected integer or float pixels, received dtype {image.dtype}. Pass the "

@@ -8,7 +8,8 @@ from pycocotools import mask as mask_utils
 
 from mrcnn.data.dataset import Dataset
 from mrcnn.data.formats import coco_download as coco_files
-from mrcnn.data.formats.coco_annotations import read_annotations, to_code, to_id
+from mrcnn.data.formats.coco_annotations import read_annotations, to_id
+from mrcnn.data.formats.outlines import to_code
 from mrcnn.image.pixels import is_first
 
 
