@@ -20,9 +20,12 @@ from coco_folder import (
 )
 from pycocotools import mask as mask_utils
 
+from mrcnn.config import Config
 from mrcnn.data.formats import coco_download as coco_files
 from mrcnn.data.formats.coco import CocoDataset
+from mrcnn.data.ground_truth import check_outlines
 from mrcnn.files import download
+from mrcnn.settings import Settings
 
 DATA = os.environ.get("MRCNN_DATA")
 PERSON_MASK = [[0, 0, 0], [1, 0, 0], [1, 0, 0], [0, 0, 0]]
@@ -112,7 +115,7 @@ def test_a_crowd_of_the_right_size_keeps_its_mask(tmp_path):
 def test_an_object_of_another_size_names_its_annotation(tmp_path):
     wrong = annotation(8, 7, 1, {"size": [2, 2], "counts": [0, 4]}, [0, 0, 2, 2])
     dataset = load(write_coco(tmp_path, content=truth([7], [wrong])))
-    with pytest.raises(ValueError, match=r"Image 7, annotation 8: .*\[4, 3\], received \[2, 2\]"):
+    with pytest.raises(ValueError, match=r"image 7, annotation 8: .*\[4, 3\], received \[2, 2\]"):
         dataset.load_mask(0)
 
 
@@ -138,9 +141,24 @@ def test_objects_without_a_pixel_are_left_out(tmp_path):
 
 @pytest.mark.parametrize("segmentation", [None, []])
 def test_an_annotation_without_an_outline_is_an_error(tmp_path, segmentation):
-    box = annotation(8, 7, 1, segmentation, [0, 0, 2, 2])
+    nothing = annotation(8, 7, 1, segmentation, [0, 0, 2, 2]) | {"bbox": None}
     with pytest.raises(ValueError, match="Annotation 8 of image 7: expected polygons"):
-        load(write_coco(tmp_path, content=truth([7], [box])))
+        load(write_coco(tmp_path, content=truth([7], [nothing])))
+
+
+@pytest.mark.parametrize("segmentation", [None, []])
+def test_a_box_alone_trains_no_masks_unless_asked(tmp_path, segmentation):
+    box = annotation(8, 7, 1, segmentation, [1, 0, 2, 3])
+    dataset = load(write_coco(tmp_path, content=truth([7], [box])))
+    # Columns 1 and 2, rows 0 to 2 of 4 x 3 pixels.
+    assert dataset.load_mask(0)[0][:, :, 0].astype(int).tolist() == [[0, 1, 1]] * 3 + [[0, 0, 0]]
+    settings = Settings.from_config(type("C", (Config,), {"NAME": "c", "NUM_CLASSES": 4})())
+    with pytest.raises(ValueError, match=r"png, annotation 8 has a box alone.*USE_MASK = False"):
+        check_outlines(dataset, settings)
+    dataset.box_masks = True
+    check_outlines(dataset, settings)
+    dataset.box_masks, boxes = False, type("C", (Config,), {"NAME": "c", "USE_MASK": False})()
+    check_outlines(dataset, Settings.from_config(boxes))
 
 
 def test_all_three_kinds_of_outline():
@@ -184,7 +202,7 @@ def test_broken_annotations_are_named(tmp_path):
     write_coco(tmp_path)
     path = tmp_path / "annotations" / "instances_val2017.json"
     path.write_text(path.read_text()[:50])
-    with pytest.raises(ValueError, match=rf"{path}, but it is no JSON"):
+    with pytest.raises(ValueError, match=rf"{path}: expected JSON, but it is none"):
         load(tmp_path)
 
 

@@ -18,6 +18,7 @@ from mrcnn.data.augmentation import as_callable, takes_rng
 from mrcnn.data.ground_truth import (
     check_classes,
     check_dataset,
+    check_outlines,
     load_annotated,
     to_ground_truth,
 )
@@ -99,6 +100,7 @@ class DataGenerator(keras.utils.PyDataset):
         if steps is not None and steps < 1:
             raise ValueError(f"Expected at least one step an epoch, received {steps}.")
         check_classes(dataset, settings)
+        check_outlines(dataset, settings)
         # NumPy's global state: keras.utils.set_random_seed reaches it.
         self.seed = np.random.randint(2**31) if runtime.seed is None else runtime.seed
         self.epoch = 0

@@ -97,6 +97,17 @@ def check_classes(dataset, settings):
         )
 
 
+def check_outlines(dataset, settings):
+    """Raises ValueError where masks are trained on objects that have boxes alone."""
+    alone = getattr(dataset, "without_outline", None) if settings.mask_head.enabled else None
+    if alone:
+        raise ValueError(
+            f"Expected an outline of each object to train masks on, but {alone} has a box alone. "
+            "Set USE_MASK = False to train boxes, or dataset.box_masks = True to take the boxes "
+            "for masks."
+        )
+
+
 def load_annotated(dataset, settings, image_id):
     """Returns the checked image, masks and class ids as the data set has them."""
     name = image_name(dataset, image_id)

@@ -1,5 +1,10 @@
-"""Annotation formats: each is a `Dataset`."""
+"""Annotation formats: each is a `Dataset` that reads it, and for some a function that writes it."""
 
 from mrcnn.data.formats.coco import CocoDataset
+from mrcnn.data.formats.via import ViaDataset, write_via
 
-__all__ = ["CocoDataset"]
+# What `mrcnn.data.load` recognises, and what `mrcnn.data.convert` writes.
+FORMATS = {kind.source: kind for kind in (CocoDataset, ViaDataset)}
+WRITERS = {"via": write_via}
+
+__all__ = ["FORMATS", "WRITERS", "CocoDataset", "ViaDataset"]

@@ -1,19 +1,19 @@
 """`CocoDataset`: COCO, or any data annotated in its format, as a `Dataset`."""
 
 import os
-import warnings
 
-import numpy as np
 from pycocotools import mask as mask_utils
 
-from mrcnn.data.dataset import Dataset
 from mrcnn.data.formats import coco_download as coco_files
+from mrcnn.data.formats.annotated import AnnotatedDataset
 from mrcnn.data.formats.coco_annotations import read_annotations, to_id
-from mrcnn.data.formats.outlines import to_code
-from mrcnn.image.pixels import is_first
+from mrcnn.data.formats.json_files import is_kind, json_files, read_json
+from mrcnn.data.formats.outlines import outline_parts, to_code
+from mrcnn.data.formats.subsets import subset_folders
+from mrcnn.data.instances import Instance, Picture
 
 
-class CocoDataset(Dataset):
+class CocoDataset(AnnotatedDataset):
     """Images with COCO's annotations: polygons or run-length codes, crowds among them.
 
     COCO numbers its 80 classes with gaps; here they are 1 to 80 in the same order.
@@ -24,6 +24,40 @@ class CocoDataset(Dataset):
     >>> dataset.load_coco("coco", "val", year=2017)
     >>> dataset.prepare()
     """
+
+    source = "coco"
+    declares_classes = True
+
+    @classmethod
+    def find(cls, path):
+        """Annotation files by subset: the file itself; in `annotations/`, those called
+        `instances_...` if there are any; in the folder, or in its folders of subsets."""
+        if path.is_file():
+            return {_subset_name(path): path} if is_kind(path, "coco") else {}
+        listed = path / "annotations"
+        if listed.is_dir():
+            files = json_files(listed, "coco")
+            files = [x for x in files if x.name.startswith("instances_")] or files
+            return {_subset_name(x): x for x in files}
+        found = {}
+        for name, folder in {"": path, **subset_folders(path)}.items():
+            files = json_files(folder, "coco")
+            alone = name and len(files) == 1
+            found |= {name if alone else _subset_name(x): x for x in files}
+        return found
+
+    def read(self, found, notes, images=None):
+        """Reads an annotation file.
+
+        Args:
+            found: `pathlib.Path` of a JSON file.
+            notes: `Notes`.
+            images: folder of its pictures; by default found by the first one's name.
+        """
+        image_dir = str(images or _image_folder(found))
+        coco = read_annotations(str(found), image_dir, notes)
+        classes = [(i, coco.cats[i]["name"]) for i in _in_order(coco.cats)]
+        return classes, [_picture(coco, i, image_dir, coco.cats) for i in _in_order(coco.imgs)]
 
     def load_coco(
         self,
@@ -65,19 +99,10 @@ class CocoDataset(Dataset):
         for class_id in chosen:
             self.add_class("coco", class_id, coco.cats[class_id]["name"])
         for image_id in _in_order(coco.imgs):
-            info = coco.imgs[image_id]
-            annotations = [
-                a for a in coco.imgToAnns.get(image_id, []) if a["category_id"] in chosen
-            ]
-            if annotations or everything:
-                self.add_image(
-                    "coco",
-                    image_id,
-                    os.path.join(image_dir, info["file_name"]),
-                    width=info["width"],
-                    height=info["height"],
-                    annotations=annotations,
-                )
+            picture = _picture(coco, image_id, image_dir, chosen)
+            if picture.instances or everything:
+                size = {"width": picture.width, "height": picture.height}
+                self.add_image("coco", image_id, picture.path, **size, **picture.extra)
         return coco if return_coco else None
 
     def auto_download(self, dataDir, dataType, dataYear):
@@ -93,39 +118,15 @@ class CocoDataset(Dataset):
         """
         coco_files.fetch_subset(dataDir, dataType, dataYear)
 
-    def load_mask(self, image_id):
-        """Returns masks bool [H, W, N] and class ids int32 [N], negative for a crowd.
+    def instances(self, image_id):
+        """Returns the `Instance`s of a picture, whose `extra` is COCO's annotation."""
+        return [_instance(each) for each in self.image_info[image_id]["annotations"]]
 
-        A crowd whose code has another size than the image covers all of it. An object without a
-        pixel is left out; the first one of the data set warns.
-        """
-        info = self.image_info[image_id]
-        if info["source"] != "coco":
-            return super().load_mask(image_id)
-        size = [info["height"], info["width"]]
-        codes, class_ids = [], []
-        for annotation in info["annotations"]:
-            class_id = self.map_source_class_id(f"coco.{annotation['category_id']}")
-            code, crowd = self.annToRLE(annotation, *size), annotation.get("iscrowd", 0)
-            if list(code["size"]) != size:
-                if not crowd:
-                    raise ValueError(
-                        f"Image {info['id']}, annotation {annotation.get('id')}: expected a mask "
-                        f"of the image's size {size}, received {list(code['size'])}. Correct the "
-                        "annotation."
-                    )
-                code = mask_utils.encode(np.ones(size, np.uint8, order="F"))
-            if mask_utils.area(code):
-                codes.append(code)
-                class_ids.append(-class_id if crowd else class_id)
-            elif is_first(self, "vanished"):
-                warnings.warn(
-                    f"image {info['id']}, annotation {annotation['id']}: the outline covers no "
-                    "pixel, and is left out; others like it are left out without a word",
-                    stacklevel=2,
-                )
-        masks = mask_utils.decode(codes) if codes else np.zeros((*size, 0), np.uint8)
-        return masks.view(bool), np.array(class_ids, np.int32)
+    def _add_pictures(self, pictures, notes):
+        super()._add_pictures(pictures, notes)
+        for info in self.image_info:
+            if "instances" in info:
+                info["annotations"] = [each.extra for each in info.pop("instances")]
 
     def image_reference(self, image_id):
         """Returns the link of an image in COCO's explorer."""
@@ -148,6 +149,54 @@ class CocoDataset(Dataset):
     def annToMask(self, ann, height, width):
         """Returns the mask of an annotation, uint8 [H, W]; the arguments are `annToRLE`'s."""
         return mask_utils.decode(self.annToRLE(ann, height, width))
+
+
+def _subset_name(path):
+    """The subset of an annotation file: "val2017" of "instances_val2017.json"."""
+    return path.stem.removeprefix("instances_").removesuffix(".coco").removeprefix("_annotations")
+
+
+def _image_folder(path):
+    """Where the pictures of an annotation file lie: where the first of them is."""
+    content = read_json(path)
+    names = [x.get("file_name") for x in content["images"] if isinstance(x, dict)]
+    first = next((x for x in names if isinstance(x, str)), "").replace("\\", "/")
+    subset = _subset_name(path)
+    for base in (path.parent, path.parent.parent):
+        for folder in (base, base / subset, base / "images", base / "images" / subset):
+            if first and (folder / first).is_file():
+                return folder
+    near = path.parent.parent if path.parent.name == "annotations" else path.parent
+    return near / subset if (near / subset).is_dir() else near
+
+
+def _picture(coco, image_id, image_dir, chosen):
+    info = coco.imgs[image_id]
+    annotations = [a for a in coco.imgToAnns.get(image_id, []) if a["category_id"] in chosen]
+    return Picture(
+        image_id,
+        os.path.join(image_dir, info["file_name"]),
+        info["height"],
+        info["width"],
+        [_instance(each) for each in annotations],
+        {"annotations": annotations},
+    )
+
+
+def _instance(annotation):
+    box, name = None, f"annotation {annotation.get('id')}"
+    parts = outline_parts(annotation["segmentation"], name) if annotation["segmentation"] else []
+    if not parts:
+        x, y, width, height = annotation["bbox"]
+        box = y, x, y + height, x + width
+    return Instance(
+        annotation["category_id"],
+        [part if isinstance(part, dict) else [part] for part in parts],
+        box,
+        bool(annotation.get("iscrowd", 0)),
+        name,
+        annotation,
+    )
 
 
 def _read_annotations(dataset_dir, subset, year, image_dir):

@@ -6,52 +6,49 @@ meant in several ways, or in none, is an error that names its entry. Outlines ar
 that none of them stops a training.
 """
 
-import collections
 import contextlib
 import io
 import itertools
-import json
 import math
 import os
 import re
-import warnings
 
 import numpy as np
 from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 
+from mrcnn.data.formats.json_files import read_json
+from mrcnn.data.formats.notes import Notes
 from mrcnn.data.formats.outlines import check_numbers, outline_parts, to_code
 from mrcnn.image.reading import image_size
 
-NAMED = 5  # entries that a warning names
 _CROWD = {0: 0, 1: 1, None: 0, "0": 0, "1": 1, "false": 0, "true": 1, "": 0}
 
 
-def read_annotations(path, image_dir):
+def read_annotations(path, image_dir, notes=None):
     """Reads and checks an annotation file.
 
     Args:
         path: str, a JSON file.
         image_dir: str, folder of its pictures: for sizes that the file lacks, and for file names
             with backslashes.
+        notes: `Notes`; by default one that raises errors, and warns of what is left out.
 
     Returns:
         `pycocotools.coco.COCO` with ids as the file has them (whole numbers as int), `width`,
         `height`, `iscrowd`, `area` and `bbox` of each entry, and outlines as polygons
-        [x, y, x, y, ...] or run-length codes.
+        [x, y, x, y, ...] or run-length codes; an empty list where there is a box alone.
 
     Raises:
         ValueError: names the file and the entry.
     """
-    data = _read_json(path)
-    told = collections.defaultdict(list)
-    categories = _categories(path, data)
-    images = _images(path, data, image_dir)
-    annotations = _annotations(path, data, images, categories, told)
-    for what, entries in told.items():
-        more = f" and {len(entries) - NAMED} more" if len(entries) > NAMED else ""
-        named = ", ".join(map(str, entries[:NAMED]))
-        warnings.warn(f"{path}: {what}: {named}{more}", stacklevel=4)
+    warns, notes = notes is None, notes or Notes()
+    data = _read(path)
+    categories = _categories(path, data, notes)
+    images = _images(path, data, image_dir, notes)
+    annotations = _annotations(path, data, images, categories, notes)
+    if warns:
+        notes.warn(path)
     coco = COCO()
     coco.dataset = {
         **data,
@@ -64,15 +61,8 @@ def read_annotations(path, image_dir):
     return coco
 
 
-def _read_json(path):
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            data = json.load(file)
-    except ValueError as error:
-        raise ValueError(
-            f"Expected annotations in COCO's format in {path}, but it is no JSON: {error}. Delete "
-            "the file and fetch it again."
-        ) from error
+def _read(path):
+    data = read_json(path)
     if not isinstance(data, dict) or "images" not in data:
         what = f"one with {list(data)[:5]}" if isinstance(data, dict) else type(data).__name__
         hint = " Results of detections are no annotations." if isinstance(data, list) else ""
@@ -100,52 +90,57 @@ def to_id(value, where):
     return value
 
 
-def _categories(path, data):
+def _categories(path, data, notes):
     found = {}
     for i, entry in enumerate(data.get("categories", [])):
-        where = f"{path}, categories[{i}]"
-        key = to_id(entry.get("id"), where)
-        entry = {**entry, "id": key, "name": str(entry.get("name") or key)}
-        if found.setdefault(key, entry)["name"] != entry["name"]:
-            raise ValueError(
-                f"{where}: id {key} is that of {found[key]['name']!r} and of {entry['name']!r}"
-            )
+        with notes.entry():
+            where = f"{path}, categories[{i}]"
+            key = to_id(entry.get("id"), where)
+            entry = {**entry, "id": key, "name": str(entry.get("name") or key)}
+            if found.setdefault(key, entry)["name"] != entry["name"]:
+                raise ValueError(
+                    f"{where}: id {key} is that of {found[key]['name']!r} and of {entry['name']!r}"
+                )
     return found
 
 
-def _images(path, data, image_dir):
+def _images(path, data, image_dir, notes):
     found, written = {}, {}  # by id; by file what the entry that has it calls it
     for i, entry in enumerate(data["images"]):
-        where = f"{path}, images[{i}]"
-        key, name = to_id(entry.get("id"), where), entry.get("file_name")
-        if not isinstance(name, str) or not name.strip():
-            raise ValueError(f"{where}: expected a 'file_name', received {name!r}")
-        as_written, name = name, _file_name(image_dir, name, where)
-        if found.get(key, {}).get("file_name", name) != name:
-            raise ValueError(
-                f"{where}: id {key} is that of {found[key]['file_name']} and of {name}"
-            )
-        if written.setdefault(name, as_written) != as_written:
-            raise ValueError(
-                f"{where}: {as_written!r} and {written[name]!r} would both be {name} in "
-                f"{image_dir}. Write file names with / from that folder."
-            )
-        sides = [_side(entry.get(side)) for side in ("height", "width")]
-        if None in sides:
-            try:
-                sides = list(image_size(os.path.join(image_dir, name)))
-            except ValueError as error:
-                raise ValueError(
-                    f"{where}: it has no width and height, and the picture tells none: {error}"
-                ) from error
-        known = found.get(key)
-        if known and sides != [known["height"], known["width"]]:
-            raise ValueError(
-                f"{where}: image {key} has the height and width {sides}, and "
-                f"{[known['height'], known['width']]} before"
-            )
-        found[key] = {**entry, "id": key, "file_name": name, "height": sides[0], "width": sides[1]}
+        with notes.entry():
+            image = _image(entry, image_dir, f"{path}, images[{i}]", found, written)
+            found[image["id"]] = image
     return found
+
+
+def _image(entry, image_dir, where, found, written):
+    """An image's entry with its id, file name and size, which agree with those before it."""
+    key, name = to_id(entry.get("id"), where), entry.get("file_name")
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"{where}: expected a 'file_name', received {name!r}")
+    as_written, name = name, _file_name(image_dir, name, where)
+    if found.get(key, {}).get("file_name", name) != name:
+        raise ValueError(f"{where}: id {key} is that of {found[key]['file_name']} and of {name}")
+    if written.setdefault(name, as_written) != as_written:
+        raise ValueError(
+            f"{where}: {as_written!r} and {written[name]!r} would both be {name} in "
+            f"{image_dir}. Write file names with / from that folder."
+        )
+    sides = [_side(entry.get(side)) for side in ("height", "width")]
+    if None in sides:
+        try:
+            sides = list(image_size(os.path.join(image_dir, name)))
+        except ValueError as error:
+            raise ValueError(
+                f"{where}: it has no width and height, and the picture tells none: {error}"
+            ) from error
+    known = found.get(key)
+    if known and sides != [known["height"], known["width"]]:
+        raise ValueError(
+            f"{where}: image {key} has the height and width {sides}, and "
+            f"{[known['height'], known['width']]} before"
+        )
+    return {**entry, "id": key, "file_name": name, "height": sides[0], "width": sides[1]}
 
 
 def _side(value):
@@ -171,40 +166,42 @@ def _file_name(image_dir, name, where):
     )
 
 
-def _annotations(path, data, images, categories, told):
+def _annotations(path, data, images, categories, notes):
     found = []
     entries = data.get("annotations", [])
-    for entry, number in zip(entries, _own_ids(path, entries, told), strict=True):
-        label = number if entry.get("id") is None else entry["id"]
-        name = f"{path}: Annotation {label} of image {entry.get('image_id')}"
-        image_id = to_id(entry.get("image_id"), f"{name}, image_id")
-        category_id = to_id(entry.get("category_id"), f"{name}, category_id")
-        if image_id not in images:
-            told["annotations of images that are not listed are left out"].append(label)
-        elif category_id not in categories:
-            told["annotations of categories that are not listed are left out"].append(label)
-        else:
-            facts = {"id": number, "image_id": image_id, "category_id": category_id}
-            facts["iscrowd"] = _crowd(entry.get("iscrowd"), name)
-            outline = _outline(entry, images[image_id], name, label, told)
-            if outline:
-                entry = {**entry, **facts, "segmentation": outline}
-                found.append(_with_box(entry, images[image_id], name))
+    for entry, number in zip(entries, _own_ids(path, entries, notes), strict=True):
+        with notes.entry():
+            label = number if entry.get("id") is None else entry["id"]
+            name = f"{path}: Annotation {label} of image {entry.get('image_id')}"
+            image_id = to_id(entry.get("image_id"), f"{name}, image_id")
+            category_id = to_id(entry.get("category_id"), f"{name}, category_id")
+            if image_id not in images:
+                notes.leave_out("annotations of images that are not listed are left out", label)
+            elif category_id not in categories:
+                notes.leave_out("annotations of categories that are not listed are left out", label)
+            else:
+                facts = {"id": number, "image_id": image_id, "category_id": category_id}
+                facts["iscrowd"] = _crowd(entry.get("iscrowd"), name)
+                outline = _outline(entry, images[image_id], name, label, notes)
+                if outline is not None:
+                    entry = {**entry, **facts, "segmentation": outline}
+                    found.append(_with_box(entry, images[image_id], name))
     return found
 
 
-def _own_ids(path, entries, told):
+def _own_ids(path, entries, notes):
     """A number for each annotation that no other has: that of the file where it has one."""
-    numbers = [
-        None if entry.get("id") is None else to_id(entry["id"], f"{path}, annotations[{i}]")
-        for i, entry in enumerate(entries)
-    ]
+    numbers = [None] * len(entries)
+    for i, entry in enumerate(entries):
+        with notes.entry():
+            if entry.get("id") is not None:
+                numbers[i] = to_id(entry["id"], f"{path}, annotations[{i}]")
     fresh = itertools.count(1 + max((n for n in numbers if isinstance(n, int)), default=0))
     used = set()
     for number in numbers:
         if number in used or not isinstance(number, int):
             if number is not None:
-                told["annotations have a text or the id of another, and get one"].append(number)
+                notes.leave_out("annotations have a text or the id of another, and get one", number)
             number = next(fresh)
         used.add(number)
         yield number
@@ -217,10 +214,13 @@ def _crowd(value, where):
     return _CROWD[flag]
 
 
-def _outline(entry, image, name, label, told):
-    """An annotation's checked outline: polygons, or a code; empty where nothing is left of it."""
+def _outline(entry, image, name, label, notes):
+    """An annotation's checked outline: polygons, a code, or [] of one that has a box alone; None
+    where nothing is left of it."""
     value = entry.get("segmentation")
     if not value:
+        if _is_box(entry.get("bbox")):
+            return []
         raise ValueError(
             f"{name}: expected polygons or a run-length code, received {value!r} as its "
             "segmentation. Remove the annotation, or draw the object's outline."
@@ -228,11 +228,11 @@ def _outline(entry, image, name, label, told):
     parts = outline_parts(value, name)
     kept = [part for part in parts if isinstance(part, dict) or len(part) >= 6]
     if len(kept) < len(parts):
-        told["outlines of fewer than three points are left out, of annotations"].append(label)
+        notes.leave_out("outlines of fewer than three points are left out, of annotations", label)
     if not any(isinstance(part, dict) for part in kept):
         for polygon in kept:
             check_numbers(polygon, name)
-        return kept
+        return kept or None
     code = to_code(kept, image["height"], image["width"], name)
     counts = code["counts"]  # as text, which JSON can hold
     return {**code, "counts": counts if isinstance(counts, str) else counts.decode()}
@@ -240,14 +240,19 @@ def _outline(entry, image, name, label, told):
 
 def _with_box(entry, image, name):
     """With `area` and `bbox`, of the outline where the file has no usable ones."""
-    box, area = entry.get("bbox"), entry.get("area")
-    has_box = isinstance(box, list) and len(box) == 4 and all(map(_is_real, box))
+    box, area, outline = entry.get("bbox"), entry.get("area"), entry["segmentation"]
     has_area = _is_real(area) and area >= 0
-    if not (has_box and has_area):
-        code = to_code(entry["segmentation"], image["height"], image["width"], name)
+    if not outline:
+        entry["area"] = area if has_area else float(box[2] * box[3])
+    elif not (_is_box(box) and has_area):
+        code = to_code(outline, image["height"], image["width"], name)
         entry["area"] = area if has_area else float(mask_utils.area(code))
-        entry["bbox"] = box if has_box else mask_utils.toBbox(code).tolist()
+        entry["bbox"] = box if _is_box(box) else mask_utils.toBbox(code).tolist()
     return entry
+
+
+def _is_box(value):
+    return isinstance(value, list) and len(value) == 4 and all(map(_is_real, value))
 
 
 def _is_real(value):

@@ -8,6 +8,8 @@ import operator
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from mrcnn.data.formats.tracing import bridge
+
 
 def outline_parts(value, name):
     """The parts of an outline: list of polygons [x, y, x, y, ...] and of run-length codes (dict).
@@ -52,13 +54,27 @@ def to_code(segmentation, height, width, name):
     Raises:
         ValueError: a coordinate is no finite number, or a code does not fill its size.
     """
+    parts = outline_parts(segmentation, name) if segmentation else []
+    return parts_code([x if isinstance(x, dict) else [x] for x in parts], height, width, name)
+
+
+def parts_code(parts, height, width, name):
+    """The run-length code of the union of an instance's parts; a code brings its own size.
+
+    Args:
+        parts: list of rings and of codes, see `mrcnn.data.instances.Instance`.
+        height, width, name: as of `to_code`.
+
+    Returns, Raises: as `to_code`.
+    """
     codes, polygons = [], []
-    for part in outline_parts(segmentation, name) if segmentation else ():
+    for part in parts:
         if isinstance(part, dict):
             codes.append(_checked_code(part, name))
-        elif len(part) >= 6:  # pycocotools takes four numbers for a box; two points have no area
-            polygon = _near(part, height, width, name)
-            polygons += [polygon] if len(polygon) >= 6 else []
+            continue
+        near = [_near(ring, height, width, name) for ring in part if len(ring) >= 6]
+        near = [ring for ring in near if len(ring) >= 6]  # two points have no area
+        polygons += [bridge(near)] if near else []
     codes += mask_utils.frPyObjects(polygons, height, width) if polygons else []
     if not codes:
         return mask_utils.encode(np.zeros((height, width), np.uint8, order="F"))

@@ -1,0 +1,228 @@
+"""`AnnotatedDataset`: pictures and instances of any annotation format, as a `Dataset`."""
+
+import functools
+import warnings
+from pathlib import Path
+
+import numpy as np
+from pycocotools import mask as mask_utils
+
+from mrcnn.data.dataset import Dataset
+from mrcnn.data.formats.label_files import read_labels
+from mrcnn.data.formats.notes import Notes
+from mrcnn.data.formats.outlines import parts_code
+from mrcnn.data.formats.subsets import choose
+from mrcnn.data.instances import MaskFile
+from mrcnn.image.pixels import is_first
+
+
+class AnnotatedDataset(Dataset):
+    """A data set whose annotations lie in files; a subclass reads one format.
+
+    Masks are drawn when they are asked for. A subclass sets `source`, and says where its files are
+    (`find`) and what is in them (`read`).
+
+    Attributes:
+        source: str, the name of the format, and the source of its classes and images.
+        declares_classes: bool, whether the files list their classes. If not, they are those of all
+            subsets, sorted by name, so that the subsets of a data set agree.
+        box_masks: bool, whether an object without an outline has its box for a mask. By default
+            such objects train only networks without masks.
+    """
+
+    source = None
+    declares_classes = False
+    box_masks = False
+
+    @classmethod
+    def find(cls, path):
+        """Where the annotations of each subset are.
+
+        Args:
+            path: `pathlib.Path` of a file or folder that exists.
+
+        Returns:
+            dict: by the name of a subset, "" where there are none, what `read` takes; empty
+            where the path holds nothing of this format.
+        """
+        raise NotImplementedError
+
+    def read(self, found, notes, **options):
+        """Reads the annotations of a subset.
+
+        Args:
+            found: a value of what `find` returned.
+            notes: `Notes`, told of what is left out.
+            **options: what a user may choose of this format.
+
+        Returns:
+            classes: list of names, or of (id, name); None where the files do not list them.
+            pictures: iterable of `Picture`.
+
+        Raises:
+            ValueError: names the file and the entry.
+        """
+        raise NotImplementedError
+
+    def load(self, path, subset=None, classes=None, notes=None, **options):
+        """Adds the classes and pictures of a data set.
+
+        Args:
+            path: of its file or folder.
+            subset: str, "train" or "val" for example; None for all that there are.
+            classes: list of class names: these, in this order, and no others. By default all.
+            notes: `Notes`; by default one that raises errors, and warns of what is left out.
+            **options: of the format, see `read` of the class.
+
+        Raises:
+            ValueError: names the file and the entry that cannot be used.
+        """
+        warns, notes = notes is None, notes or Notes()
+        found = self.find(_existing(path))
+        if not found:
+            raise ValueError(f"{path}: expected annotations of {self.source}, found none")
+        chosen = choose(found, subset, path)
+        names, pictures = [], []
+        for name, place in found.items():
+            if name in chosen or (classes is None and not self.declares_classes):
+                declared, read = self.read(place, notes, **options)
+                read = list(read)
+                names += declared or sorted({i.category for p in read for i in p.instances})
+                if name in chosen:
+                    pictures += [(name, picture) for picture in read]
+        if not self.declares_classes:
+            names = sorted(set(names))
+        self._add_classes(names, classes, path)
+        self._add_pictures(pictures, notes)
+        if warns:
+            notes.warn(path)
+
+    def _add_classes(self, names, chosen, path):
+        pairs = [name if isinstance(name, tuple) else (name, name) for name in names]
+        if chosen is not None:
+            by_name = {name: (key, name) for key, name in pairs}
+            unknown = [name for name in chosen if name not in by_name]
+            if unknown and self.declares_classes:
+                raise ValueError(f"{path}: expected classes of {list(by_name)}, received {unknown}")
+            pairs = [by_name.get(name, (name, name)) for name in chosen]
+        for key, name in pairs:
+            self.add_class(self.source, key, name)
+
+    def _add_pictures(self, pictures, notes):
+        known = {info["id"] for info in self.class_info if info["source"] == self.source}
+        names = {info["id"] for info in self.image_info if info["source"] == self.source}
+        for subset, picture in pictures:
+            name = picture.name if picture.name not in names else f"{subset}/{picture.name}"
+            names.add(name)
+            instances = [each for each in picture.instances if each.category in known]
+            if len(instances) < len(picture.instances):
+                others = {x.category for x in picture.instances if x.category not in known}
+                notes.leave_out(
+                    "pictures with objects of classes that were not asked for, which are left out",
+                    f"{picture.path} ({', '.join(map(str, sorted(others)))})",
+                )
+            self.add_image(
+                self.source,
+                name,
+                picture.path,
+                width=picture.width,
+                height=picture.height,
+                subset=subset,
+                instances=instances,
+                **picture.extra,
+            )
+
+    def instances(self, image_id):
+        """Returns the `Instance`s of a picture as its file has them, none drawn."""
+        return self.image_info[image_id]["instances"]
+
+    def class_id_of(self, instance):
+        """Returns the network's id of the class of an instance."""
+        return self.map_source_class_id(f"{self.source}.{instance.category}")
+
+    @property
+    def without_outline(self):
+        """What a message calls the first object that has a box alone, or None."""
+        for image_id, info in enumerate(self.image_info):
+            if info["source"] == self.source and not self.box_masks:
+                for instance in self.instances(image_id):
+                    if not instance.parts:
+                        return f"{info['path']}, {instance.name}"
+        return None
+
+    def load_mask(self, image_id):
+        """Returns masks bool [H, W, N] and class ids int32 [N], negative for a crowd.
+
+        An object without an outline has its box for a mask. A crowd whose code has another size
+        than the image covers all of it. An object without a pixel is left out; the first one of
+        the data set warns.
+        """
+        info = self.image_info[image_id]
+        if info["source"] != self.source:
+            return super().load_mask(image_id)
+        size = [info["height"], info["width"]]
+        labels = functools.cache(read_labels)  # a label image is read once for all that it holds
+        codes, class_ids = [], []
+        for instance in self.instances(image_id):
+            name = f"image {info['id']}, {instance.name}"
+            class_id = self.class_id_of(instance)
+            code = instance_code(instance, size, name, labels)
+            if mask_utils.area(code):
+                codes.append(code)
+                class_ids.append(-class_id if instance.crowd else class_id)
+            elif is_first(self, "vanished"):
+                warnings.warn(
+                    f"{name}: the outline covers no pixel, and is left out; others like it are "
+                    "left out without a word",
+                    stacklevel=2,
+                )
+        masks = mask_utils.decode(codes) if codes else np.zeros((*size, 0), np.uint8)
+        return masks.view(bool), np.array(class_ids, np.int32)
+
+    def image_reference(self, image_id):
+        """Returns the path of the picture."""
+        info = self.image_info[image_id]
+        if info["source"] != self.source:
+            return super().image_reference(image_id)
+        return info["path"]
+
+
+def _existing(path):
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"{path}: expected annotations or the folder of a data set, found nothing")
+    return path
+
+
+def instance_code(instance, size, name, labels=read_labels):
+    """The compressed run-length code of an instance; one without an outline has its box.
+
+    Args:
+        instance: `Instance`.
+        size: list, height and width of its picture.
+        name: str, what an error calls it.
+        labels: function of a path that reads a `MaskFile`.
+
+    Raises:
+        ValueError: its code or mask file has another size, or is none.
+    """
+    parts = instance.parts
+    if not parts:
+        y1, x1, y2, x2 = instance.box
+        parts = [[[x1, y1, x2, y1, x2, y2, x1, y2]]]
+    drawn = [_file_code(x, labels) if isinstance(x, MaskFile) else x for x in parts]
+    code = parts_code(drawn, *size, name)
+    if list(code["size"]) != list(size):
+        if not instance.crowd:
+            raise ValueError(
+                f"{name}: expected a mask of the image's size {size}, received "
+                f"{list(code['size'])}. Correct the annotation."
+            )
+        code = mask_utils.encode(np.ones(size, np.uint8, order="F"))
+    return code
+
+
+def _file_code(part, labels):
+    values = labels(part.path)
+    mask = values != 0 if part.value is None else values == part.value
+    return mask_utils.encode(np.asfortranarray(mask, np.uint8))

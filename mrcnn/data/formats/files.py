@@ -1,0 +1,43 @@
+"""The pictures that annotations name."""
+
+import re
+from pathlib import Path
+
+from mrcnn.image.reading import image_size
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".ppm"}
+SUFFIXES |= {".pgm", ".jpe", ".jfif"}
+
+
+def picture_at(folder, name, where):
+    """The file that annotations call `name`, and its size.
+
+    Args:
+        folder: path of the folder of the pictures.
+        name: str, as written: also with the backslashes of Windows, or another machine's folders,
+            which are left out where there is no such file.
+        where: str, what a message calls the entry.
+
+    Returns:
+        `pathlib.Path`, and (height, width).
+
+    Raises:
+        ValueError: there is no such picture, or it cannot be read.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"{where}: expected the name of a picture, received {name!r}")
+    parts = [part for part in re.split(r"[/\\]", name.strip()) if part not in ("", ".")]
+    candidates = [Path(folder, name), Path(folder, *parts), Path(folder, parts[-1])]
+    path = next((path for path in candidates if path.is_file()), candidates[1])
+    try:
+        return path, image_size(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{where}: names {name}, but {path} cannot be read ({error}); put the picture there, "
+            "or remove the entry"
+        ) from None
+
+
+def pictures_in(folder):
+    """The picture files of a folder, sorted, those of its folders left out."""
+    return sorted(x for x in Path(folder).iterdir() if x.suffix.lower() in SUFFIXES)

@@ -1,0 +1,90 @@
+"""JSON files of annotations, and whose they are."""
+
+import functools
+import json
+import os
+
+FEW = 8  # JSON files of a folder that are all looked into; of more, the first tells for all
+
+
+def read_json(path):
+    """The content of a JSON file; do not change it: it is kept for who asks again.
+
+    Raises:
+        ValueError: names the file.
+    """
+    state = os.stat(path)
+    return _read(str(path), state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=FEW)
+def _read(path, changed, size):
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: expected JSON, but it is none: {error}. Export the annotations anew"
+        ) from error
+
+
+forget = _read.cache_clear
+
+
+def json_kind(content):
+    """The format that the content of a JSON file is of, or None."""
+    if isinstance(content, dict):
+        keys = content.keys()
+        if {"images", "annotations"} <= keys:
+            listed = content["annotations"]
+            first = listed[0] if isinstance(listed, list) and listed else {}
+            panoptic = isinstance(first, dict) and "segments_info" in first
+            return None if panoptic or not content.get("categories") else "coco"
+        if "shapes" in keys and keys & {"imagePath", "imageData", "imageHeight"}:
+            return "labelme"
+        if {"_via_img_metadata"} & keys or {"file", "metadata", "view"} <= keys:
+            return "via"
+        entries = list(content.values())
+        if entries and all(isinstance(x, dict) and "filename" in x for x in entries[:5]):
+            return "via"
+    first = content[0] if isinstance(content, list) and content else None
+    is_task = isinstance(first, dict) and "data" in first
+    return "label_studio" if is_task and first.keys() & {"annotations", "completions"} else None
+
+
+def json_files(folder, kind):
+    """The JSON files of a folder that are of a format, sorted; see `FEW`.
+
+    Beside such a file one that is no JSON counts too: whoever reads it says what is wrong.
+    """
+    paths = sorted(x for x in folder.iterdir() if x.suffix.lower() == ".json" and x.is_file())
+    if len(paths) > FEW:
+        return paths if _kind_of(paths[0]) == kind else []
+    kinds = {path: _kind_of(path) for path in paths}
+    return [x for x in paths if kinds[x] in (kind, "broken")] if kind in kinds.values() else []
+
+
+def is_kind(path, kind):
+    """Whether a `pathlib.Path` is a JSON file of a format."""
+    return path.suffix.lower() == ".json" and path.is_file() and _kind_of(path) == kind
+
+
+def _kind_of(path):
+    try:
+        return json_kind(read_json(path))
+    except ValueError:
+        return "broken"
+
+
+def broken_json(path):
+    """What is wrong with a JSON file, or with the first of a folder that is none; or None."""
+    if path.is_dir():
+        paths = sorted(x for x in path.rglob("*.json") if x.is_file())[:FEW]
+    else:
+        paths = [path] if path.suffix.lower() == ".json" else []
+    for each in paths:
+        try:
+            read_json(each)
+        except ValueError as error:
+            return str(error)
+    return None

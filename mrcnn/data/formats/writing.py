@@ -1,0 +1,147 @@
+"""What all writers of annotation formats share: pictures and instances of any data set.
+
+Shape legend: H, W size in pixels.
+"""
+
+import collections.abc
+import dataclasses
+import functools
+import shutil
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from pycocotools import mask as mask_utils
+from skimage.io import imsave
+
+from mrcnn.data.formats.annotated import AnnotatedDataset, instance_code
+from mrcnn.data.formats.tracing import bridge, trace
+from mrcnn.data.ground_truth import load_instances
+from mrcnn.data.instances import Instance, MaskFile, Picture
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """A picture to write.
+
+    Args:
+        picture: `Picture` whose name is a relative path with a suffix and no "..", and whose
+            instances have names of classes for categories.
+        subset: str, "" where there are none.
+        save: function of a path that puts the picture's file there.
+    """
+
+    picture: Picture
+    subset: str
+    save: collections.abc.Callable
+
+
+def items_of(dataset, image_ids=None):
+    """Yields an `Item` for each picture of a prepared `Dataset` of any kind.
+
+    Outlines stay as their files have them; of a data set that has masks alone, they are codes.
+    A picture without a file is saved as PNG.
+    """
+    taken = set()
+    for image_id in dataset.image_ids if image_ids is None else image_ids:
+        info = dataset.image_info[image_id]
+        path = info.get("path")
+        has_file = bool(path) and Path(path).is_file()
+        name = _free_name(Path(path).name if has_file else f"{info['id']}.png", info, taken)
+        if isinstance(dataset, AnnotatedDataset) and info["source"] == dataset.source:
+            size = info["height"], info["width"]
+            instances = [_by_name(dataset, each) for each in dataset.instances(image_id)]
+        else:
+            image = dataset.load_image(image_id)
+            size, instances = image.shape[:2], _drawn(dataset, image_id, image.shape)
+        save = (
+            functools.partial(shutil.copyfile, path)
+            if has_file
+            else functools.partial(_save_pixels, dataset, image_id)
+        )
+        yield Item(Picture(name, path, *size, instances), info.get("subset") or "", save)
+
+
+def _free_name(name, info, taken):
+    """A file name that no other picture of the subset has."""
+    safe = "".join("_" if c in '/\\:*?"<>|' else c for c in str(name))
+    stem, suffix = PurePosixPath(safe).stem, PurePosixPath(safe).suffix
+    number, key = 1, stem
+    while (info.get("subset"), key.lower()) in taken:
+        number += 1
+        key = f"{stem}_{number}"
+    taken.add((info.get("subset"), key.lower()))
+    return key + suffix
+
+
+def _by_name(dataset, instance):
+    name = dataset.class_names[dataset.class_id_of(instance)]
+    return dataclasses.replace(instance, category=name)
+
+
+def _drawn(dataset, image_id, shape):
+    masks, class_ids = load_instances(dataset, image_id, shape, dataset.num_classes)
+    codes = mask_utils.encode(np.asfortranarray(masks, np.uint8))
+    names = dataset.class_names
+    return [
+        Instance(names[abs(i)], [code], crowd=bool(i < 0), name=f"instance {k}")
+        for k, (i, code) in enumerate(zip(class_ids, codes, strict=True))
+    ]
+
+
+def _save_pixels(dataset, image_id, path):
+    imsave(path, dataset.load_image(image_id), check_contrast=False)
+
+
+def code_of(instance, picture):
+    """The compressed run-length code of an instance; see `mrcnn.data.formats.outlines`."""
+    name = f"{picture.name}, {instance.name}"
+    return instance_code(instance, [picture.height, picture.width], name)
+
+
+def mask_of(instance, picture):
+    """The mask of an instance, bool [H, W]."""
+    return mask_utils.decode(code_of(instance, picture)).view(bool)
+
+
+def parts_of(instance, picture):
+    """The parts of an instance as lists of rings; codes and mask files are traced.
+
+    Drawn as a union of parts, each filled by the even-odd rule, they give the same mask.
+    """
+    if any(isinstance(part, (dict, MaskFile)) for part in instance.parts):
+        return trace(mask_of(instance, picture))
+    return instance.parts
+
+
+def ring_of(instance, picture):
+    """One ring that fills the whole instance by the even-odd rule: holes and parts are joined by
+    lines that go forth and back. Parts that overlap are traced. None of an instance without a
+    pixel."""
+    parts = parts_of(instance, picture)
+    if len(parts) > 1:
+        name, size = f"{picture.name}, {instance.name}", [picture.height, picture.width]
+        alone = (dataclasses.replace(instance, parts=[part]) for part in parts)
+        areas = [int(mask_utils.area(instance_code(each, size, name))) for each in alone]
+        if sum(areas) != int(mask_utils.area(code_of(instance, picture))):
+            parts = trace(mask_of(instance, picture))
+    rings = [ring for part in parts for ring in part]
+    return bridge(rings) if rings else None
+
+
+def new_folder(folder):
+    """Makes a folder, or takes one that is empty.
+
+    Raises:
+        ValueError: there are files in it.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder}: expected a new or empty folder to write to")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def save_picture(item, path):
+    """Puts the file of a picture at a path, whose folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    item.save(path)

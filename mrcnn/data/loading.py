@@ -1,0 +1,120 @@
+"""`load`: a data set of whatever format a file or folder is."""
+
+from pathlib import Path
+
+import numpy as np
+
+from mrcnn.data.formats import FORMATS
+from mrcnn.data.formats.json_files import broken_json, forget
+from mrcnn.data.formats.notes import Notes
+
+
+def load(
+    path,
+    subset=None,
+    format=None,
+    classes=None,
+    box_masks=False,
+    notes=None,
+    verbose=1,
+    **options,
+):
+    """Loads a data set, and says what it found and what it left out.
+
+    Args:
+        path: of an annotation file, or of the folder of a data set.
+        subset: str, "train" or "val" for example; None for all that there are.
+        format: str, a key of `mrcnn.data.formats.FORMATS`; by default recognised by the files.
+        classes: list of class names: these, in this order, and no others. A validation set takes
+            those of its training set: `classes=train.class_names[1:]`.
+        box_masks: bool, whether an object without an outline has its box for a mask. By default
+            such objects train only networks with `USE_MASK = False`.
+        notes: `mrcnn.data.formats.notes.Notes`; by default one that raises errors, and warns of
+            what is left out.
+        verbose: 0 prints nothing.
+        **options: of the format, such as `label` of VIA: see `read` of its class.
+
+    Returns:
+        A prepared `Dataset`.
+
+    Raises:
+        ValueError: no format or several fit; or names the file and the entry that is wrong.
+
+    Example:
+
+    >>> train = mrcnn.data.load("balloon", subset="train")  # doctest: +SKIP
+    """
+    warns, notes = notes is None, notes or Notes()
+    path = Path(path)
+    dataset = FORMATS[recognize(path, format)]()
+    dataset.box_masks = box_masks
+    dataset.load(path, subset, classes, notes, **options)
+    dataset.prepare()
+    forget()
+    if warns:
+        notes.warn(path)
+    if not dataset.num_images:
+        raise ValueError(f"{path}: expected pictures with annotations, found none")
+    if verbose:
+        print(describe(dataset, path))
+    return dataset
+
+
+def recognize(path, format=None):
+    """The key of `FORMATS` that a path is of.
+
+    Raises:
+        ValueError: there is no such path or format, or several formats fit, or none.
+    """
+    path, known = Path(path), ", ".join(FORMATS)
+    if not path.exists():
+        raise ValueError(f"{path}: expected an annotation file or the folder of a data set")
+    if format is not None:
+        if format not in FORMATS:
+            raise ValueError(f"expected a format of {known}, received {format!r}")
+        return format
+    fitting = [name for name, kind in FORMATS.items() if kind.find(path)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise ValueError(
+            f"{path}: expected annotations of one format, found those of {', '.join(fitting)}; say "
+            f"which, for example format={fitting[0]!r}"
+        )
+    broken = broken_json(path)
+    if broken:
+        raise ValueError(broken)
+    raise ValueError(
+        f"{path}: expected annotations of {known}, found none. docs/data.md shows what the files "
+        "of each look like, and where they lie"
+    )
+
+
+def subsets(path, format=None):
+    """Names of the subsets of a data set; [""] where it has none."""
+    path = Path(path)
+    return list(FORMATS[recognize(path, format)].find(path))
+
+
+def describe(dataset, path):
+    """What was found, as a text of a few lines."""
+    infos = dataset.image_info
+    counts = np.zeros(dataset.num_classes, int)
+    crowds = boxes = empty = 0
+    for image_id in range(dataset.num_images):
+        instances = dataset.instances(image_id)
+        empty += not instances
+        for instance in instances:
+            counts[dataset.class_id_of(instance)] += 1
+            crowds += instance.crowd
+            boxes += not instance.parts
+    names = list(dict.fromkeys(info["subset"] for info in infos))
+    parts = [f"{name} {sum(x['subset'] == name for x in infos)}" for name in names if name]
+    text = f"{path}: {dataset.source}, {len(infos)} pictures"
+    text += f" ({', '.join(parts)})" if parts else ""
+    text += f", {counts.sum()} objects of {dataset.num_classes - 1} classes"
+    facts = {"crowds": crowds, "without an outline": boxes, "pictures without objects": empty}
+    told = [f"{count} {what}" for what, count in facts.items() if count]
+    text += f"; {', '.join(told)}" if told else ""
+    by_class = zip(dataset.class_names[1:], counts[1:], strict=True)
+    return text + "\n  " + ", ".join(f"{name} {count}" for name, count in by_class)
