@@ -28,6 +28,7 @@ setup(
         "pillow>=10.1",
         "tifffile>=2023.2",
         "tensorboard>=2.20",
+        "pyyaml>=6",  # data.yaml of YOLO, configs of the command line
     ],
     extras_require={
         "jax": ["jax>=0.4.30"],

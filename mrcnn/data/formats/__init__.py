@@ -2,9 +2,10 @@
 
 from mrcnn.data.formats.coco import CocoDataset
 from mrcnn.data.formats.via import ViaDataset, write_via
+from mrcnn.data.formats.yolo import YoloDataset, write_yolo
 
 # What `mrcnn.data.load` recognises, and what `mrcnn.data.convert` writes.
-FORMATS = {kind.source: kind for kind in (CocoDataset, ViaDataset)}
-WRITERS = {"via": write_via}
+FORMATS = {kind.source: kind for kind in (CocoDataset, ViaDataset, YoloDataset)}
+WRITERS = {"via": write_via, "yolo": write_yolo}
 
-__all__ = ["FORMATS", "WRITERS", "CocoDataset", "ViaDataset"]
+__all__ = ["FORMATS", "WRITERS", "CocoDataset", "ViaDataset", "YoloDataset"]

@@ -1,5 +1,6 @@
 """The pictures that annotations name."""
 
+import os
 import re
 from pathlib import Path
 
@@ -24,11 +25,12 @@ def picture_at(folder, name, where):
     Raises:
         ValueError: there is no such picture, or it cannot be read.
     """
-    if not isinstance(name, str) or not name.strip():
+    split = re.split(r"[/\\]", name.strip()) if isinstance(name, str) else []
+    parts = [part for part in split if part not in ("", ".")]
+    if not parts:
         raise ValueError(f"{where}: expected the name of a picture, received {name!r}")
-    parts = [part for part in re.split(r"[/\\]", name.strip()) if part not in ("", ".")]
     candidates = [Path(folder, name), Path(folder, *parts), Path(folder, parts[-1])]
-    path = next((path for path in candidates if path.is_file()), candidates[1])
+    path = next((path for path in candidates if os.path.isfile(path)), candidates[1])
     try:
         return path, image_size(path)
     except ValueError as error:

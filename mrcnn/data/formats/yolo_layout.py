@@ -1,0 +1,295 @@
+"""Where the pictures, labels and class names of YOLO's data sets are.
+
+A label file has the name of its picture and the suffix .txt. It lies beside the picture, or where
+the folder `images` of the picture's path is called `labels`.
+"""
+
+import collections.abc
+import dataclasses
+import os
+import reprlib
+from pathlib import Path
+
+from mrcnn.data.formats.files import SUFFIXES
+from mrcnn.data.formats.subsets import subset_folders, subset_of
+from mrcnn.data.formats.text_files import read_text, read_yaml
+
+FEW = 20  # pictures of a folder whose label files are looked into
+_NAMES_FILES = ("classes.txt", "obj.names")
+_NO_LABELS = {*_NAMES_FILES, "train.txt", "val.txt", "valid.txt", "test.txt"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a subset is.
+
+    Args:
+        root: `pathlib.Path`, the folder of the data set.
+        entries: what the description says of the pictures of this subset, or paths of folders and
+            pictures.
+        others: list of the same of all subsets.
+        description: `pathlib.Path` of the YAML file, or None.
+        subset: str, its key there.
+    """
+
+    root: Path
+    entries: object
+    others: list = dataclasses.field(default_factory=list)
+    description: Path | None = None
+    subset: str = ""
+
+
+def find_places(path):
+    """`Place`s by subset: those that a YAML file lists, else those of the folders `images` and
+    `labels`, else those of pictures with label files beside them."""
+    if path.is_file():
+        return _described(path) if _is_description(path) else {}
+    files = [x for x in sorted(path.iterdir()) if _is_description(x)]
+    if files:
+        return _described(next((x for x in files if x.stem == "data"), files[0]))
+    entries = _folders(path) or _side_by_side(path)
+    listed = list(entries.values())
+    return {name: Place(path, value, listed, subset=name) for name, value in entries.items()}
+
+
+def _is_description(path):
+    if path.suffix.lower() not in (".yaml", ".yml") or not path.is_file():
+        return False
+    try:
+        content = read_yaml(path)
+    except ValueError:  # whoever reads it says what is wrong
+        return path.stem == "data"
+    return isinstance(content, dict) and bool(content.keys() & {"names", "nc"} and _keys(content))
+
+
+def _keys(content):
+    return [x for x in content if isinstance(x, str) and (subset_of(x) or x == "minival")]
+
+
+def _described(path):
+    try:
+        content = read_yaml(path)
+    except ValueError:
+        return {"": Place(path.parent, None, description=path)}
+    content = content if isinstance(content, dict) else {}
+    others = [x for x in content if isinstance(x, str) and x not in ("path", *_keys(content))]
+    named = [x for x in others if _locate(path.parent, content, content[x])]
+    entries = {x: content[x] for x in _keys(content) + named if content[x]}
+    listed = list(entries.values())
+    places = {name: Place(path.parent, x, listed, path, name) for name, x in entries.items()}
+    return places or {"": Place(path.parent, None, description=path)}
+
+
+def _folders(path):
+    """Of `images/train` or `train/images`, or of `images`, each with its like of `labels`."""
+    images, found = path / "images", {}
+    if images.is_dir():
+        subsets = [x for x in sorted(images.iterdir()) if x.is_dir() and subset_of(x.name)]
+        alone = [x for x in sorted(images.iterdir()) if x.suffix.lower() in SUFFIXES]
+        found = {x.name: [x] for x in subsets}
+        found |= {"": alone if subsets else [images]} if alone or not subsets else {}
+    else:
+        folders = subset_folders(path).items()
+        found = {name: [x / "images"] for name, x in folders if (x / "images").is_dir()}
+    return found if any(map(_have_labels, found.values())) else {}
+
+
+def _have_labels(entries):
+    """Whether any picture has a label file below `labels`, where others keep label images."""
+    folders = {_labels_folder(x if x.is_dir() else x.parent) for x in entries}
+    stems = {x.stem for folder in folders for x in folder.rglob("*.txt")}
+    return bool(stems) and any(x.stem in stems for x in pictures_under(entries))
+
+
+def _labels_folder(folder):
+    """The folder with `labels` for the last `images` of its path; itself where there is none."""
+    parts = list(folder.parts)
+    if "images" in parts:
+        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
+    return Path(*parts)
+
+
+def _side_by_side(path):
+    folders = {"": path, **{k: v for k, v in subset_folders(path).items() if k}}
+    for each in sorted(path.glob("obj_*_data")):  # as CVAT writes them for Darknet
+        folders[each.name[4:-5]] = each
+    found = {}
+    for name, folder in folders.items():
+        pictures = [x for x in sorted(folder.iterdir()) if x.suffix.lower() in SUFFIXES]
+        labels = [x.with_suffix(".txt") for x in pictures[:FEW]]
+        if any(map(_looks_like_labels, labels)):
+            found[name] = [folder] if name else pictures
+    return found
+
+
+def _looks_like_labels(path):
+    try:
+        first = read_text(path).split("\n", 1)[0].split()
+        return len(first) >= 5 and bool([float(x) for x in first])
+    except ValueError:
+        return False
+
+
+def pictures_under(entries):
+    """Yields the picture files of a list of folders and pictures."""
+    for entry in entries:
+        if entry.is_dir():
+            yield from sorted(x for x in entry.rglob("*") if x.suffix.lower() in SUFFIXES)
+        else:
+            yield entry
+
+
+def label_of(picture):
+    """The label file of a picture, or None where there is none."""
+    beside = picture.with_suffix(".txt")
+    there = _labels_folder(picture.parent) / beside.name
+    return next((x for x in (there, beside) if x.is_file()), None)
+
+
+def content_of(place):
+    """What the YAML file of a data set says, a dict; empty where there is none.
+
+    Raises:
+        ValueError: it is no YAML, or none of a data set.
+    """
+    if place.description is None:
+        return {}
+    content = read_yaml(place.description)
+    if not isinstance(content, dict) or place.entries is None:
+        raise ValueError(
+            f"{place.description}: expected the keys train, val and names, received "
+            f"{reprlib.repr(content)}"
+        )
+    return content
+
+
+def pictures_of(place, entries, notes):
+    """The pictures of a subset: list of paths, each once.
+
+    Args:
+        place: `Place`.
+        entries: its own, or one of `others`.
+        notes: `Notes`, told of subsets and pictures that are left out.
+    """
+    found = {}
+    for entry in entries if isinstance(entries, list) else [entries]:
+        with notes.entry():
+            for path in _pictures_of_entry(place, entry, notes):
+                if path in found:
+                    notes.leave_out("pictures that are listed twice are taken once", path)
+                found[path] = None
+    return list(found)
+
+
+def _pictures_of_entry(place, entry, notes):
+    if isinstance(entry, Path):
+        return pictures_under([entry])
+    where = f"{place.description}, {place.subset}"
+    if not isinstance(entry, str):
+        raise ValueError(
+            f"{where}: expected a folder or a .txt list of pictures, received "
+            f"{reprlib.repr(entry)}"
+        )
+    path = _locate(place.root, content_of(place), entry)
+    if path is None and subset_of(place.subset) == "test":
+        notes.leave_out("the subset test is left out, its folder is missing", entry)
+        return []
+    if path is None:
+        raise ValueError(
+            f"{where}: expected a folder or a .txt list of pictures, but there is no {entry} at "
+            f"{place.root}; correct the path, it counts from the folder of the YAML file"
+        )
+    return pictures_under([path]) if path.is_dir() else _listed(path)
+
+
+def _listed(path):
+    """The pictures of a list, one a line, whose paths count from it, or from where it was made."""
+    folder = path.parent
+    for line in read_text(path).splitlines():
+        name = line.strip().replace("\\", "/")
+        if name:
+            parts = [x for x in name.split("/") if x not in ("", ".", "..")]
+            tails = ("/".join(parts[i:]) for i in range(len(parts)))
+            candidates = [os.path.join(folder, x) for x in (name, *tails)]
+            yield Path(next(filter(os.path.isfile, candidates), candidates[0]))
+
+
+def _locate(root, content, entry):
+    """The folder or list that an entry means, or None.
+
+    Paths count from `path` of the YAML file, or from its folder. Roboflow's begin with one `..`
+    too many, and those of other machines are found by their last names.
+    """
+    if not isinstance(entry, str) or not entry.strip():
+        return None
+    bases, base = [root], content.get("path")
+    if isinstance(base, str):
+        bases = [Path(root, base), root]
+    parts = [x for x in entry.strip().replace("\\", "/").split("/") if x not in ("", ".", "..")]
+    tails = [parts[i:] for i in range(len(parts)) if i == 0 or i < len(parts) - 1]
+    tails += [parts[-1:]] if parts and subset_of(parts[-1]) else []
+    candidates = [Path(x, entry) for x in bases] + [Path(x, *y) for x in bases for y in tails if y]
+    for path in candidates:
+        if os.path.isdir(path) or (os.path.isfile(path) and path.suffix.lower() == ".txt"):
+            return Path(os.path.normpath(path))
+    return None
+
+
+def class_names(place):
+    """The names of the classes in the order of their numbers, or None where no file has them.
+
+    Raises:
+        ValueError: names the file.
+    """
+    if place.description is not None:
+        return _names_of(place.description, content_of(place))
+    folders = [x for x in place.entries if x.is_dir()] or [place.root]
+    labels = map(_labels_folder, folders)
+    for folder in (*folders, *labels, place.root, place.root / "labels", place.root.parent):
+        for path in (*(folder / x for x in _NAMES_FILES), *sorted(folder.glob("*.names"))):
+            if path.is_file():
+                lines = [line.strip() for line in read_text(path).splitlines()]
+                return _texts(path, [line for line in lines if line])
+    above = place.root.parent / "data.yaml"
+    return _names_of(above, read_yaml(above)) if _is_description(above) else None
+
+
+def _names_of(path, content):
+    names, count = content.get("names"), content.get("nc")
+    if names is None:
+        return None
+    if isinstance(names, dict):
+        keys = {str(key): value for key, value in names.items()}
+        names = [keys.get(str(i)) for i in range(len(keys))]
+    if not isinstance(names, list) or not names:
+        raise ValueError(
+            f"{path}: expected 'names' as a list, or by numbers from 0 on, received "
+            f"{reprlib.repr(content['names'])}"
+        )
+    if count is not None and count != len(names):
+        raise ValueError(
+            f"{path}: expected as many names as nc says, received {len(names)} and nc "
+            f"{reprlib.repr(count)}"
+        )
+    return _texts(path, names)
+
+
+def _texts(path, names):
+    for i, name in enumerate(names):
+        is_text = isinstance(name, (str, int, float)) and not isinstance(name, bool)
+        if not is_text or not str(name).strip():
+            raise ValueError(
+                f"{path}: expected a name for class {i}, received {reprlib.repr(name)}; write it "
+                "as a text in quotes"
+            )
+    return [str(name).strip() for name in names]
+
+
+def lone_labels(labels):
+    """The files beside some label files that would be such, but no picture has them.
+
+    Args:
+        labels: set of the label files that pictures have.
+    """
+    beside = {path for folder in {x.parent for x in labels} for path in folder.glob("*.txt")}
+    return sorted(x for x in beside - labels if x.name not in _NO_LABELS)
