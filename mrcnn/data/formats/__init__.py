@@ -1,10 +1,20 @@
 """Annotation formats: each is a `Dataset` that reads it, and for some a function that writes it."""
 
 from mrcnn.data.formats.coco import CocoDataset
+from mrcnn.data.formats.coco_writing import write_coco
 from mrcnn.data.formats.via import ViaDataset, write_via
 
 # What `mrcnn.data.load` recognises, and what `mrcnn.data.convert` writes.
-FORMATS = {kind.source: kind for kind in (CocoDataset, ViaDataset)}
-WRITERS = {"via": write_via}
+FORMATS = {
+    kind.source: kind
+    for kind in (
+        CocoDataset,
+        ViaDataset,
+    )
+}
+WRITERS = {
+    "coco": write_coco,
+    "via": write_via,
+}
 
 __all__ = ["FORMATS", "WRITERS", "CocoDataset", "ViaDataset"]
