@@ -81,7 +81,7 @@ class AnnotatedDataset(Dataset):
         warns, notes = notes is None, notes or Notes()
         found = self.find(_existing(path))
         if not found:
-            raise ValueError(f"{path}: expected annotations of {self.source}, found none")
+            raise ValueError(f"{path}: expected annotations for {type(self).__name__}, found none")
         known = list(inspect.signature(self.read).parameters)[2:]
         if options.keys() - set(known):
             raise ValueError(
