@@ -5,6 +5,7 @@ import signal
 import sys
 
 from mrcnn import __version__
+from mrcnn.cli import convert
 from mrcnn.cli import weights as weights_cli
 from mrcnn.startup import quiet
 
@@ -28,6 +29,7 @@ def main(argv=None):
     demo.add_argument("--seed", type=int, default=0, help="of weights, pictures and sampling")
     demo.set_defaults(run=_demo)
 
+    convert.add_parser(commands)
     weights_cli.add_parser(commands)
 
     arguments = parser.parse_args(argv)

@@ -1,17 +1,23 @@
-"""Data sets and their ground truth; `DataGenerator` makes batches of them.
+"""Data sets and their ground truth: `load` reads annotations, `DataGenerator` makes batches.
 
-Only `DataGenerator` needs Keras, which is loaded when it is asked for.
+What needs Keras or pycocotools is loaded when it is asked for.
 """
+
+import importlib
 
 from mrcnn.data.dataset import Dataset, NotPreparedError
 from mrcnn.data.ground_truth import load_image_gt
 
-__all__ = ["DataGenerator", "Dataset", "NotPreparedError", "load_image_gt"]
+__all__ = ["DataGenerator", "Dataset", "NotPreparedError", "convert", "load", "load_image_gt"]
+
+_LATE = {
+    "DataGenerator": "mrcnn.data.generator",
+    "convert": "mrcnn.data.converting",
+    "load": "mrcnn.data.loading",
+}
 
 
 def __getattr__(name):
-    if name != "DataGenerator":
+    if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from mrcnn.data.generator import DataGenerator
-
-    return DataGenerator
+    return getattr(importlib.import_module(_LATE[name]), name)

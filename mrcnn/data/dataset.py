@@ -72,7 +72,7 @@ class Dataset:
         """Numbers classes and images; call it after the last `add_class` and `add_image`."""
         self.num_classes = len(self.class_info)
         self.class_ids = np.arange(self.num_classes)
-        self.class_names = [info["name"].split(",")[0].strip() for info in self.class_info]
+        self.class_names = [short_name(info["name"]) for info in self.class_info]
         self.num_images = len(self.image_info)
         self._image_ids = np.arange(self.num_images)
         self.class_from_source_map = _source_map(self.class_info)
@@ -136,6 +136,11 @@ class Dataset:
             class_ids: int `[N]`, 1 to K - 1; negative for a crowd of that class.
         """
         return np.zeros((0, 0, 0), bool), np.zeros(0, np.int32)
+
+
+def short_name(name):
+    """The name of a class in `class_names`: ImageNet, for example, has "tench, Tinca tinca"."""
+    return name.split(",")[0].strip()
 
 
 def _source_map(infos):

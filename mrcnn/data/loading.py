@@ -116,5 +116,11 @@ def describe(dataset, path):
     facts = {"crowds": crowds, "without an outline": boxes, "pictures without objects": empty}
     told = [f"{count} {what}" for what, count in facts.items() if count]
     text += f"; {', '.join(told)}" if told else ""
-    by_class = zip(dataset.class_names[1:], counts[1:], strict=True)
-    return text + "\n  " + ", ".join(f"{name} {count}" for name, count in by_class)
+    present = sorted(np.flatnonzero(counts), key=lambda i: -counts[i])
+    lines = [text, "  " + ", ".join(f"{dataset.class_names[i]} {counts[i]}" for i in present)]
+    absent = [
+        name for name, count in zip(dataset.class_names[1:], counts[1:], strict=True) if not count
+    ]
+    if absent:
+        lines.append(f"  classes without an object: {', '.join(absent)}")
+    return "\n".join(lines)

@@ -10,12 +10,10 @@ Annotator; https://github.com/matterport/Mask_RCNN/releases has one as balloon_d
 
 import argparse
 import datetime
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
-from skimage import draw as shapes
 from skimage.color import rgb2gray
 from skimage.io import imsave
 
@@ -24,7 +22,8 @@ sys.path.append(str(ROOT_DIR))  # lets the script run from a clone without insta
 
 from mrcnn.config import Config  # noqa: E402
 from mrcnn.data import Dataset  # noqa: E402
-from mrcnn.image import image_size, to_model_image  # noqa: E402
+from mrcnn.data.formats import ViaDataset  # noqa: E402
+from mrcnn.image import to_model_image  # noqa: E402
 from mrcnn.image.video import (  # noqa: E402
     VideoReader,
     write_video,
@@ -53,83 +52,11 @@ class BalloonInferenceConfig(BalloonConfig):
     IMAGES_PER_GPU = 1
 
 
-def read_via(path):
-    """Reads what the VGG Image Annotator exports as JSON, versions 1 and 2, or a project of it.
-
-    Args:
-        path: the file.
-
-    Returns:
-        list of (file name, list of regions); a region is VIA's `shape_attributes`.
-
-    Raises:
-        ValueError: names the file, and the image that is at fault.
-    """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise ValueError(f"{path}: expected JSON, {error}; export the annotations anew") from None
-    if isinstance(content, dict):
-        content = content.get("_via_img_metadata", content)
-    entries = content.values() if isinstance(content, dict) else [content]
-    images = []
-    for entry in entries:
-        if not isinstance(entry, dict) or not {"filename", "regions"} <= entry.keys():
-            raise ValueError(
-                f"{path}: expected images with 'filename' and 'regions', got {str(entry)[:80]}; "
-                "in VIA 1 or 2 choose Annotation, Export Annotations (as json)"
-            )
-        name, regions = entry["filename"], entry["regions"]
-        regions = list(regions.values()) if isinstance(regions, dict) else regions
-        try:
-            images.append((name, [dict(region["shape_attributes"]) for region in regions]))
-        except (KeyError, TypeError, ValueError):
-            raise ValueError(
-                f"{path}, {name}: expected regions with 'shape_attributes', got "
-                f"{str(regions)[:80]}; export the annotations anew"
-            ) from None
-    return images
-
-
-def region_pixels(region, size):
-    """Returns the rows and the columns of the pixels of a region, cut at the image's border.
-
-    Args:
-        region: VIA's `shape_attributes` of a polygon, polyline (closed to a polygon), rect, circle
-            or ellipse.
-        size: height and width of the image.
-
-    Raises:
-        ValueError: another shape, or one without the numbers that it needs.
-    """
-    kind = region.get("name")
-    try:
-        if kind in ("polygon", "polyline"):
-            xs, ys = region["all_points_x"], region["all_points_y"]
-            if len(xs) != len(ys) or len(xs) < 3:
-                raise ValueError(f"{len(xs)} x and {len(ys)} y")
-            return shapes.polygon(ys, xs, size)
-        if kind == "rect":
-            corner, extent = (region["y"], region["x"]), (region["height"], region["width"])
-            return shapes.rectangle(corner, extent=extent, shape=size)
-        if kind == "circle":
-            return shapes.disk((region["cy"], region["cx"]), region["r"], shape=size)
-        if kind == "ellipse":
-            center, radii = (region["cy"], region["cx"]), (region["ry"], region["rx"])
-            # VIA turns clockwise, scikit-image the other way.
-            return shapes.ellipse(*center, *radii, size, -region.get("theta", 0))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"expected the numbers of a {kind}, at least three points of a polygon, got {region} "
-            f"({type(error).__name__}: {error}); draw it anew in VIA"
-        ) from None
-    raise ValueError(
-        f"expected a polygon, polyline, rect, circle or ellipse, got {kind!r}; draw one of these"
-    )
-
-
-class BalloonDataset(Dataset):
+class BalloonDataset(ViaDataset):
     """Photos with the outlines of balloons."""
+
+    source = "balloon"
+    box_masks = True  # a rectangle stands for a balloon too, as in matterport's
 
     def load_balloon(self, dataset_dir, subset):
         """Adds the photos of a subset; those without a region are left out, as in matterport's.
@@ -143,53 +70,18 @@ class BalloonDataset(Dataset):
         """
         if subset not in ("train", "val"):
             raise ValueError(f"Expected the subset 'train' or 'val', got {subset!r}")
-        folder = Path(dataset_dir) / subset
-        annotations = folder / ANNOTATIONS
+        annotations = Path(dataset_dir) / subset / ANNOTATIONS
         if not annotations.is_file():
             raise ValueError(
                 f"Expected the file {annotations}; unpack balloon_dataset.zip and pass the folder "
                 "that holds train and val, or export your own annotations from VIA to this name"
             )
-        self.add_class("balloon", 1, "balloon")
-        images = read_via(annotations)
-        for name, regions in images:
-            for i, region in enumerate(regions):
-                try:
-                    region_pixels(region, (1, 1))  # cut to a pixel: checks it at no cost
-                except ValueError as error:
-                    raise ValueError(f"{annotations}, {name}, region {i}: {error}") from None
-            if regions:
-                self._add_photo(annotations, name, regions)
-        skipped = sum(not regions for _, regions in images)
+        self.load(annotations, class_name="balloon")
+        annotated = [info for info in self.image_info if info.get("instances", True)]
+        skipped = len(self.image_info) - len(annotated)
+        self.image_info = annotated
         if skipped:
             print(f"Skipped {skipped} photos without regions in {annotations}")
-
-    def _add_photo(self, annotations, name, regions):
-        path = annotations.parent / name
-        try:
-            height, width = image_size(path)  # the annotations do not say it
-        except ValueError as error:
-            raise ValueError(
-                f"{annotations} names {name}, but {path} cannot be read ({error}); "
-                "put the photo there, or remove it in VIA"
-            ) from None
-        self.add_image("balloon", name, str(path), width=width, height=height, polygons=regions)
-
-    def load_mask(self, image_id):
-        """Returns masks [H, W, N] bool and class ids [N] of the regions in their order."""
-        info = self.image_info[image_id]
-        if info["source"] != "balloon":
-            return super().load_mask(image_id)
-        masks = np.zeros((info["height"], info["width"], len(info["polygons"])), bool)
-        for i, region in enumerate(info["polygons"]):
-            rows, columns = region_pixels(region, masks.shape[:2])
-            masks[rows, columns, i] = True
-        return masks, np.ones(masks.shape[-1], np.int32)
-
-    def image_reference(self, image_id):
-        """Returns the path of the photo."""
-        info = self.image_info[image_id]
-        return info["path"] if info["source"] == "balloon" else super().image_reference(image_id)
 
 
 def train(model, dataset_dir=DEFAULT_DATASET_DIR, epochs=30, layers="heads"):

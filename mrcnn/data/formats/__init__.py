@@ -1,11 +1,23 @@
 """Annotation formats: each is a `Dataset` that reads it, and for some a function that writes it."""
 
 from mrcnn.data.formats.coco import CocoDataset
+from mrcnn.data.formats.coco_writing import write_coco
 from mrcnn.data.formats.via import ViaDataset, write_via
 from mrcnn.data.formats.yolo import YoloDataset, write_yolo
 
 # What `mrcnn.data.load` recognises, and what `mrcnn.data.convert` writes.
-FORMATS = {kind.source: kind for kind in (CocoDataset, ViaDataset, YoloDataset)}
-WRITERS = {"via": write_via, "yolo": write_yolo}
+FORMATS = {
+    kind.source: kind
+    for kind in (
+        CocoDataset,
+        ViaDataset,
+        YoloDataset,
+    )
+}
+WRITERS = {
+    "coco": write_coco,
+    "via": write_via,
+    "yolo": write_yolo,
+}
 
 __all__ = ["FORMATS", "WRITERS", "CocoDataset", "ViaDataset", "YoloDataset"]

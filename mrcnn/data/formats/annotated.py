@@ -1,13 +1,14 @@
 """`AnnotatedDataset`: pictures and instances of any annotation format, as a `Dataset`."""
 
 import functools
+import inspect
 import warnings
 from pathlib import Path
 
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from mrcnn.data.dataset import Dataset
+from mrcnn.data.dataset import Dataset, short_name
 from mrcnn.data.formats.label_files import read_labels
 from mrcnn.data.formats.notes import Notes
 from mrcnn.data.formats.outlines import parts_code
@@ -80,7 +81,13 @@ class AnnotatedDataset(Dataset):
         warns, notes = notes is None, notes or Notes()
         found = self.find(_existing(path))
         if not found:
-            raise ValueError(f"{path}: expected annotations of {self.source}, found none")
+            raise ValueError(f"{path}: expected annotations for {type(self).__name__}, found none")
+        known = list(inspect.signature(self.read).parameters)[2:]
+        if options.keys() - set(known):
+            raise ValueError(
+                f"{path}: expected for {self.source} options of {', '.join(known) or 'none'}, "
+                f"received {', '.join(options)}"
+            )
         chosen = choose(found, subset, path)
         names, pictures = [], []
         for name, place in found.items():
@@ -100,7 +107,7 @@ class AnnotatedDataset(Dataset):
     def _add_classes(self, names, chosen, path):
         pairs = [name if isinstance(name, tuple) else (name, name) for name in names]
         if chosen is not None:
-            by_name = {name: (key, name) for key, name in pairs}
+            by_name = {short_name(name): (key, name) for key, name in pairs}
             unknown = [name for name in chosen if name not in by_name]
             if unknown and self.declares_classes:
                 raise ValueError(f"{path}: expected classes of {list(by_name)}, received {unknown}")

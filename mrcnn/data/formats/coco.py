@@ -42,8 +42,7 @@ class CocoDataset(AnnotatedDataset):
         found = {}
         for name, folder in {"": path, **subset_folders(path)}.items():
             files = json_files(folder, "coco")
-            alone = name and len(files) == 1
-            found |= {name if alone else _subset_name(x): x for x in files}
+            found |= {name if name and len(files) == 1 else _subset_name(x): x for x in files}
         return found
 
     def read(self, found, notes, images=None):
@@ -152,8 +151,10 @@ class CocoDataset(AnnotatedDataset):
 
 
 def _subset_name(path):
-    """The subset of an annotation file: "val2017" of "instances_val2017.json"."""
-    return path.stem.removeprefix("instances_").removesuffix(".coco").removeprefix("_annotations")
+    """The subset of an annotation file: "val2017" of "instances_val2017.json", "" of
+    "instances.json"."""
+    name = path.stem.removesuffix(".coco").removeprefix("_")
+    return "" if name in ("instances", "annotations") else name.removeprefix("instances_")
 
 
 def _image_folder(path):

@@ -128,19 +128,6 @@ def ring_of(instance, picture):
     return bridge(rings) if rings else None
 
 
-def new_folder(folder):
-    """Makes a folder, or takes one that is empty.
-
-    Raises:
-        ValueError: there are files in it.
-    """
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder}: expected a new or empty folder to write to")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def save_picture(item, path):
     """Puts the file of a picture at a path, whose folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)

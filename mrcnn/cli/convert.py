@@ -1,0 +1,20 @@
+"""`mrcnn convert`: a data set in another annotation format."""
+
+from mrcnn.cli.data_arguments import add_data_arguments, load_data
+
+
+def add_parser(commands):
+    """Adds the command to the subparsers of `mrcnn`."""
+    parser = commands.add_parser("convert", help="write a data set in another annotation format")
+    add_data_arguments(parser)
+    parser.add_argument("output", metavar="OUT", help="new or empty folder to write to")
+    parser.add_argument("--to", required=True, metavar="FORMAT", help="coco, via, ...")
+    parser.add_argument("--subset", help="this subset only, train or val for example")
+    parser.set_defaults(run=_convert)
+
+
+def _convert(arguments):
+    from mrcnn.data.converting import convert
+
+    dataset = load_data(arguments, arguments.data, arguments.subset)
+    print(convert(dataset, arguments.output, arguments.to))

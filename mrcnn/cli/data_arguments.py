@@ -1,0 +1,27 @@
+"""What commands that take a data set have in common: where it is, and how it is read."""
+
+_OPTIONS = ("images", "label", "class_name", "line_width")
+
+
+def add_data_arguments(parser):
+    """Adds DATA and the options of the formats."""
+    parser.add_argument("data", metavar="DATA", help="annotation file, or folder of a data set")
+    group = parser.add_argument_group("data", "recognised by the files unless said")
+    group.add_argument("--format", help="of the annotations: coco, via, ...")
+    group.add_argument("--images", metavar="DIR", help="folder of the pictures")
+    group.add_argument("--label", help="the attribute that names the class (VIA)")
+    group.add_argument("--class-name", help="one class for all objects, with this name")
+    group.add_argument("--line-width", type=float, help="of polylines, in pixels")
+    group.add_argument(
+        "--box-masks", action="store_true", help="objects without an outline have boxes for masks"
+    )
+
+
+def load_data(arguments, path, subset=None, classes=None, **changes):
+    """The data set that the arguments name; `mrcnn.data.load` says what it takes and raises."""
+    from mrcnn.data.loading import load
+
+    given = {key: getattr(arguments, key) for key in _OPTIONS}
+    options = {key: value for key, value in given.items() if value is not None}
+    keys = {"format": arguments.format, "box_masks": arguments.box_masks} | changes
+    return load(path, subset, classes=classes, **keys, **options)

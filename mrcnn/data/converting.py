@@ -1,0 +1,60 @@
+"""`convert`: a data set in another format."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from mrcnn.data.formats import WRITERS
+from mrcnn.data.formats.notes import Notes
+from mrcnn.data.formats.writing import items_of
+
+
+def convert(dataset, folder, format, notes=None):
+    """Writes a data set, pictures and annotations, in a format; whole or not at all.
+
+    Masks read back are the same pixel by pixel. What the format cannot hold, such as crowds or
+    objects one over another, is told.
+
+    Args:
+        dataset: a prepared `Dataset` of any kind: what `mrcnn.data.load` returned, or your own.
+        folder: path, new or empty.
+        format: key of `mrcnn.data.formats.WRITERS`.
+        notes: `mrcnn.data.formats.notes.Notes`; by default one that warns.
+
+    Returns:
+        `pathlib.Path` of the folder.
+
+    Raises:
+        ValueError: an unknown format, a folder with files in it, an annotation that cannot be used.
+
+    Example:
+
+    >>> mrcnn.data.convert(mrcnn.data.load("balloon"), "balloon_coco", "coco")  # doctest: +SKIP
+    """
+    if format not in WRITERS:
+        raise ValueError(f"expected a format of {', '.join(WRITERS)}, received {format!r}")
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder}: expected a new or empty folder to write to")
+    warns, notes = notes is None, notes or Notes()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        WRITERS[format](items_of(dataset), unfinished, dataset.class_names[1:], notes)
+        if folder.exists():
+            folder.rmdir()
+        unfinished.chmod(0o777 & ~_umask())
+        os.replace(unfinished, folder)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    if warns:
+        notes.warn(folder)
+    return folder
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
