@@ -1,5 +1,7 @@
 """Texts and YAML files of annotations."""
 
+import reprlib
+
 import yaml
 
 
@@ -33,3 +35,8 @@ def read_yaml(path):
         raise ValueError(
             f"{path}: expected YAML, but it is none ({type(error).__name__}: {reason}); correct it"
         ) from error
+
+
+def shown(value):
+    """A value of any size and depth in few characters, for a message."""
+    return reprlib.repr(value)[:100]

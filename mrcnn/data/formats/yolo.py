@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import reprlib
 
 import yaml
 
@@ -10,7 +9,7 @@ from mrcnn.data.formats.annotated import AnnotatedDataset
 from mrcnn.data.formats.files import picture_at
 from mrcnn.data.formats.notes import Notes
 from mrcnn.data.formats.subsets import subset_of
-from mrcnn.data.formats.text_files import read_text
+from mrcnn.data.formats.text_files import read_text, shown
 from mrcnn.data.formats.tracing import trace
 from mrcnn.data.formats.writing import mask_of, ring_of, save_picture
 from mrcnn.data.formats.yolo_labels import read_line, share_of, span_shares
@@ -86,7 +85,7 @@ def _keypoints(place, content):
     if not is_shape or not all(type(x) is int and 0 < x < 1000 for x in shape):
         raise ValueError(
             f"{place.description}: expected kpt_shape [points, numbers of each], received "
-            f"{reprlib.repr(shape)}"
+            f"{shown(shape)}"
         )
     return shape[0] * shape[1]
 
@@ -164,7 +163,7 @@ def write_yolo(items, folder, class_names, notes):
                 lines.append(" ".join([str(number), *(repr(float(x)) for x in numbers)]))
             else:
                 what = "crowds, which YOLO does not know," if instance.crowd else _NOTHING
-                notes.leave_out(f"{what} are left out", f"{path}, {instance.name}")
+                notes.leave_out(f"{what} are left out", f"{item.picture.name}, {instance.name}")
         label = folder / "labels" / subset / f"{item.picture.name.rpartition('.')[0]}.txt"
         label.parent.mkdir(parents=True, exist_ok=True)
         label.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -4,15 +4,13 @@ A label file has the name of its picture and the suffix .txt. It lies beside the
 the folder `images` of the picture's path is called `labels`.
 """
 
-import collections.abc
 import dataclasses
 import os
-import reprlib
 from pathlib import Path
 
 from mrcnn.data.formats.files import SUFFIXES
 from mrcnn.data.formats.subsets import subset_folders, subset_of
-from mrcnn.data.formats.text_files import read_text, read_yaml
+from mrcnn.data.formats.text_files import read_text, read_yaml, shown
 
 FEW = 20  # pictures of a folder whose label files are looked into
 _NAMES_FILES = ("classes.txt", "obj.names")
@@ -59,25 +57,27 @@ def _is_description(path):
         content = read_yaml(path)
     except ValueError:  # whoever reads it says what is wrong
         return path.stem == "data"
-    return isinstance(content, dict) and bool(content.keys() & {"names", "nc"} and _keys(content))
+    is_dict = isinstance(content, dict) and content.keys() & {"names", "nc"}
+    return bool(is_dict and _keys(path.parent, content))
 
 
-def _keys(content):
-    return [x for x in content if isinstance(x, str) and (subset_of(x) or x == "minival")]
+def _keys(root, content):
+    """The keys of the subsets: those that are named as one, and those of folders that exist."""
+    texts = [key for key in content if isinstance(key, str) and key != "path"]
+    named = [key for key in texts if subset_of(key) or key == "minival"]
+    return named + [x for x in texts if x not in named and _locate(root, content, content[x])]
 
 
 def _described(path):
     try:
         content = read_yaml(path)
-    except ValueError:
+        keys = [key for key in _keys(path.parent, content) if content[key]]
+    except ValueError:  # `content_of` raises it again
+        keys = []
+    if not keys:
         return {"": Place(path.parent, None, description=path)}
-    content = content if isinstance(content, dict) else {}
-    others = [x for x in content if isinstance(x, str) and x not in ("path", *_keys(content))]
-    named = [x for x in others if _locate(path.parent, content, content[x])]
-    entries = {x: content[x] for x in _keys(content) + named if content[x]}
-    listed = list(entries.values())
-    places = {name: Place(path.parent, x, listed, path, name) for name, x in entries.items()}
-    return places or {"": Place(path.parent, None, description=path)}
+    listed = [content[key] for key in keys]
+    return {key: Place(path.parent, content[key], listed, path, key) for key in keys}
 
 
 def _folders(path):
@@ -143,7 +143,7 @@ def label_of(picture):
     """The label file of a picture, or None where there is none."""
     beside = picture.with_suffix(".txt")
     there = _labels_folder(picture.parent) / beside.name
-    return next((x for x in (there, beside) if x.is_file()), None)
+    return next((x for x in (there, beside) if os.path.isfile(x)), None)
 
 
 def content_of(place):
@@ -158,7 +158,7 @@ def content_of(place):
     if not isinstance(content, dict) or place.entries is None:
         raise ValueError(
             f"{place.description}: expected the keys train, val and names, received "
-            f"{reprlib.repr(content)}"
+            f"{shown(content)}"
         )
     return content
 
@@ -187,8 +187,7 @@ def _pictures_of_entry(place, entry, notes):
     where = f"{place.description}, {place.subset}"
     if not isinstance(entry, str):
         raise ValueError(
-            f"{where}: expected a folder or a .txt list of pictures, received "
-            f"{reprlib.repr(entry)}"
+            f"{where}: expected a folder or a .txt list of pictures, received {shown(entry)}"
         )
     path = _locate(place.root, content_of(place), entry)
     if path is None and subset_of(place.subset) == "test":
@@ -199,19 +198,26 @@ def _pictures_of_entry(place, entry, notes):
             f"{where}: expected a folder or a .txt list of pictures, but there is no {entry} at "
             f"{place.root}; correct the path, it counts from the folder of the YAML file"
         )
-    return pictures_under([path]) if path.is_dir() else _listed(path)
+    return pictures_under([path]) if path.is_dir() else _listed(path, notes)
 
 
-def _listed(path):
+def _listed(path, notes):
     """The pictures of a list, one a line, whose paths count from it, or from where it was made."""
     folder = path.parent
-    for line in read_text(path).splitlines():
+    for i, line in enumerate(read_text(path).splitlines(), 1):
         name = line.strip().replace("\\", "/")
-        if name:
-            parts = [x for x in name.split("/") if x not in ("", ".", "..")]
-            tails = ("/".join(parts[i:]) for i in range(len(parts)))
-            candidates = [os.path.join(folder, x) for x in (name, *tails)]
-            yield Path(next(filter(os.path.isfile, candidates), candidates[0]))
+        parts = [x for x in name.split("/") if x not in ("", ".", "..")]
+        tails = ("/".join(parts[i:]) for i in range(len(parts)))
+        candidates = [os.path.join(folder, x) for x in (name, *tails)]
+        found = next(filter(os.path.isfile, candidates), None)
+        with notes.entry():
+            if name and not found:
+                raise ValueError(
+                    f"{path}, line {i}: expected the path of a picture, but there is no {name} at "
+                    f"{folder}; put it there, or remove the line"
+                )
+        if found:
+            yield Path(found)
 
 
 def _locate(root, content, entry):
@@ -264,12 +270,12 @@ def _names_of(path, content):
     if not isinstance(names, list) or not names:
         raise ValueError(
             f"{path}: expected 'names' as a list, or by numbers from 0 on, received "
-            f"{reprlib.repr(content['names'])}"
+            f"{shown(content['names'])}"
         )
     if count is not None and count != len(names):
         raise ValueError(
             f"{path}: expected as many names as nc says, received {len(names)} and nc "
-            f"{reprlib.repr(count)}"
+            f"{shown(count)}"
         )
     return _texts(path, names)
 
@@ -279,7 +285,7 @@ def _texts(path, names):
         is_text = isinstance(name, (str, int, float)) and not isinstance(name, bool)
         if not is_text or not str(name).strip():
             raise ValueError(
-                f"{path}: expected a name for class {i}, received {reprlib.repr(name)}; write it "
+                f"{path}: expected a name for class {i}, received {shown(name)}; write it "
                 "as a text in quotes"
             )
     return [str(name).strip() for name in names]
