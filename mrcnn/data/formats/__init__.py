@@ -3,6 +3,7 @@
 from mrcnn.data.formats.coco import CocoDataset
 from mrcnn.data.formats.coco_writing import write_coco
 from mrcnn.data.formats.via import ViaDataset, write_via
+from mrcnn.data.formats.voc import VocDataset
 from mrcnn.data.formats.yolo import YoloDataset, write_yolo
 
 # What `mrcnn.data.load` recognises, and what `mrcnn.data.convert` writes.
@@ -11,6 +12,7 @@ FORMATS = {
     for kind in (
         CocoDataset,
         ViaDataset,
+        VocDataset,
         YoloDataset,
     )
 }
@@ -20,4 +22,4 @@ WRITERS = {
     "yolo": write_yolo,
 }
 
-__all__ = ["FORMATS", "WRITERS", "CocoDataset", "ViaDataset", "YoloDataset"]
+__all__ = ["FORMATS", "WRITERS", "CocoDataset", "ViaDataset", "VocDataset", "YoloDataset"]

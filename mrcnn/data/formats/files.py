@@ -25,11 +25,9 @@ def picture_at(folder, name, where):
     Raises:
         ValueError: there is no such picture, or it cannot be read.
     """
-    split = re.split(r"[/\\]", name.strip()) if isinstance(name, str) else []
-    parts = [part for part in split if part not in ("", ".")]
-    if not parts:
+    if not isinstance(name, str) or not name.strip():
         raise ValueError(f"{where}: expected the name of a picture, received {name!r}")
-    candidates = [Path(folder, name), Path(folder, *parts), Path(folder, parts[-1])]
+    candidates = _places(folder, name)
     path = next((path for path in candidates if os.path.isfile(path)), candidates[1])
     try:
         return path, image_size(path)
@@ -38,6 +36,32 @@ def picture_at(folder, name, where):
             f"{where}: names {name}, but {path} cannot be read ({error}); put the picture there, "
             "or remove the entry"
         ) from None
+
+
+def has_picture(folder, name):
+    """Whether `picture_at` finds a file."""
+    return any(os.path.isfile(path) for path in _places(folder, name))
+
+
+def _places(folder, name):
+    """Where a picture may lie: as written, with this machine's separators, without folders."""
+    parts = [part for part in re.split(r"[/\\]", name.strip()) if part not in ("", ".")]
+    return [Path(folder, name), Path(folder, *parts), Path(folder, *parts[-1:])]
+
+
+def annotated_size(height, width, size):
+    """The size (height, width) that annotations give, where they give one that can be meant.
+
+    Args:
+        height, width: as written: a number, a text, or anything.
+        size: (height, width) of the picture, which is taken for what is missing, no whole number
+            above 0, or more than four times as long.
+    """
+    try:
+        sides = int(height), int(width)
+    except (TypeError, ValueError, OverflowError):
+        return size
+    return sides if min(sides) > 0 and max(sides) <= 4 * max(size) else size
 
 
 def pictures_in(folder):

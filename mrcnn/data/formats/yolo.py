@@ -14,13 +14,13 @@ from mrcnn.data.formats.tracing import trace
 from mrcnn.data.formats.writing import mask_of, ring_of, save_picture
 from mrcnn.data.formats.yolo_labels import read_line, share_of, span_shares
 from mrcnn.data.formats.yolo_layout import (
-    class_names,
     content_of,
     find_places,
     label_of,
     lone_labels,
     pictures_of,
 )
+from mrcnn.data.formats.yolo_names import class_names
 from mrcnn.data.instances import Picture
 
 

@@ -1,4 +1,4 @@
-"""Where the pictures, labels and class names of YOLO's data sets are.
+"""Where the pictures and labels of YOLO's data sets are.
 
 A label file has the name of its picture and the suffix .txt. It lies beside the picture, or where
 the folder `images` of the picture's path is called `labels`.
@@ -13,8 +13,8 @@ from mrcnn.data.formats.subsets import subset_folders, subset_of
 from mrcnn.data.formats.text_files import read_text, read_yaml, shown
 
 FEW = 20  # pictures of a folder whose label files are looked into
-_NAMES_FILES = ("classes.txt", "obj.names")
-_NO_LABELS = {*_NAMES_FILES, "train.txt", "val.txt", "valid.txt", "test.txt"}
+NAMES_FILES = ("classes.txt", "obj.names")
+_NO_LABELS = {*NAMES_FILES, "train.txt", "val.txt", "valid.txt", "test.txt"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +41,8 @@ def find_places(path):
     """`Place`s by subset: those that a YAML file lists, else those of the folders `images` and
     `labels`, else those of pictures with label files beside them."""
     if path.is_file():
-        return _described(path) if _is_description(path) else {}
-    files = [x for x in sorted(path.iterdir()) if _is_description(x)]
+        return _described(path) if is_description(path) else {}
+    files = [x for x in sorted(path.iterdir()) if is_description(x)]
     if files:
         return _described(next((x for x in files if x.stem == "data"), files[0]))
     entries = _folders(path) or _side_by_side(path)
@@ -50,7 +50,7 @@ def find_places(path):
     return {name: Place(path, value, listed, subset=name) for name, value in entries.items()}
 
 
-def _is_description(path):
+def is_description(path):
     if path.suffix.lower() not in (".yaml", ".yml") or not path.is_file():
         return False
     try:
@@ -96,12 +96,12 @@ def _folders(path):
 
 def _have_labels(entries):
     """Whether any picture has a label file below `labels`, where others keep label images."""
-    folders = {_labels_folder(x if x.is_dir() else x.parent) for x in entries}
+    folders = {labels_folder(x if x.is_dir() else x.parent) for x in entries}
     stems = {x.stem for folder in folders for x in folder.rglob("*.txt")}
     return bool(stems) and any(x.stem in stems for x in pictures_under(entries))
 
 
-def _labels_folder(folder):
+def labels_folder(folder):
     """The folder with `labels` for the last `images` of its path; itself where there is none."""
     parts = list(folder.parts)
     if "images" in parts:
@@ -142,7 +142,7 @@ def pictures_under(entries):
 def label_of(picture):
     """The label file of a picture, or None where there is none."""
     beside = picture.with_suffix(".txt")
-    there = _labels_folder(picture.parent) / beside.name
+    there = labels_folder(picture.parent) / beside.name
     return next((x for x in (there, beside) if os.path.isfile(x)), None)
 
 
@@ -239,56 +239,6 @@ def _locate(root, content, entry):
         if os.path.isdir(path) or (os.path.isfile(path) and path.suffix.lower() == ".txt"):
             return Path(os.path.normpath(path))
     return None
-
-
-def class_names(place):
-    """The names of the classes in the order of their numbers, or None where no file has them.
-
-    Raises:
-        ValueError: names the file.
-    """
-    if place.description is not None:
-        return _names_of(place.description, content_of(place))
-    folders = [x for x in place.entries if x.is_dir()] or [place.root]
-    labels = map(_labels_folder, folders)
-    for folder in (*folders, *labels, place.root, place.root / "labels", place.root.parent):
-        for path in (*(folder / x for x in _NAMES_FILES), *sorted(folder.glob("*.names"))):
-            if path.is_file():
-                lines = [line.strip() for line in read_text(path).splitlines()]
-                return _texts(path, [line for line in lines if line])
-    above = place.root.parent / "data.yaml"
-    return _names_of(above, read_yaml(above)) if _is_description(above) else None
-
-
-def _names_of(path, content):
-    names, count = content.get("names"), content.get("nc")
-    if names is None:
-        return None
-    if isinstance(names, dict):
-        keys = {str(key): value for key, value in names.items()}
-        names = [keys.get(str(i)) for i in range(len(keys))]
-    if not isinstance(names, list) or not names:
-        raise ValueError(
-            f"{path}: expected 'names' as a list, or by numbers from 0 on, received "
-            f"{shown(content['names'])}"
-        )
-    if count is not None and count != len(names):
-        raise ValueError(
-            f"{path}: expected as many names as nc says, received {len(names)} and nc "
-            f"{shown(count)}"
-        )
-    return _texts(path, names)
-
-
-def _texts(path, names):
-    for i, name in enumerate(names):
-        is_text = isinstance(name, (str, int, float)) and not isinstance(name, bool)
-        if not is_text or not str(name).strip():
-            raise ValueError(
-                f"{path}: expected a name for class {i}, received {shown(name)}; write it "
-                "as a text in quotes"
-            )
-    return [str(name).strip() for name in names]
 
 
 def lone_labels(labels):
