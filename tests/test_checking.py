@@ -1,10 +1,12 @@
 """`mrcnn check`, `Dataset.check` and the cleaned copy."""
 
 import json
+import random
 import shutil
 
 import numpy as np
 import pytest
+from mutations import mutate
 from PIL import Image
 
 from mrcnn.cli import main
@@ -303,3 +305,17 @@ def test_names_that_are_nearly_the_same(name):
 
     assert (plain(name) == plain("cat")) == (name != "c at")
     assert plain("traffic_light") == plain("Traffic-Light") == plain("traffic  light")
+
+
+def test_whatever_is_in_the_file_there_is_a_report(tmp_path):
+    write(tmp_path, "train", {"a.png": [("cat", square(5, 5))], "b.png": [("dog", square(9, 9))]})
+    path = tmp_path / "annotations" / "instances_train.json"
+    text, rng, wrong = path.read_text(), random.Random(1), 0
+    for _ in range(150):
+        content = json.loads(text)
+        mutate(content, rng, rng.choice([1, 2, 4]))
+        path.write_text(json.dumps(content))
+        _, report = check_path(tmp_path)
+        assert json.dumps(report.to_dict()) and str(report)
+        wrong += not report.ok
+    assert 50 < wrong < 150
