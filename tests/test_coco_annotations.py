@@ -1,9 +1,12 @@
 """COCO's format as other tools write it: taken, told, or refused by name."""
 
 import json
+import random
+import warnings
 
 import numpy as np
 import pytest
+from mutations import mutate
 from PIL import Image
 from pycocotools import mask as mask_utils
 
@@ -294,3 +297,29 @@ def test_parts_of_codes_must_have_one_size():
     other = {"size": [2, 2], "counts": [4]}
     with pytest.raises(ValueError, match=r"it: expected parts of one size, .*\[2, 2\]"):
         to_code([BOX, other], 20, 30, "it")
+
+
+def test_whatever_is_in_the_file_it_loads_or_is_named(load):
+    entry = content()["annotations"][0]
+    shapes = [[BOX], CODE, [BOX, [15, 2, 23, 2, 23, 10]], to_code(CODE, HEIGHT, WIDTH, "it")]
+    shapes[3] = {**shapes[3], "counts": shapes[3]["counts"].decode()}
+    whole = content()
+    whole["annotations"] = [
+        {**entry, "id": i, "segmentation": shape, "bbox": [2, 2, 10, 8], "area": 80}
+        for i, shape in enumerate(shapes)
+    ]
+    text, rng, refused = json.dumps(whole), random.Random(0), 0
+    path = str(load.folder / "annotations" / "instances_train.json")
+    for _ in range(600):
+        changed = json.loads(text)
+        mutate(changed, rng, rng.choice([1, 1, 2, 4]))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                dataset = load(changed)
+                if dataset.num_images:
+                    dataset.load_mask(0)
+        except ValueError as error:
+            refused += 1
+            assert path in str(error) or "annotation" in str(error)
+    assert 200 < refused < 600

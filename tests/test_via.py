@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from mutations import mutate
 from PIL import Image
 
 from mrcnn.data.formats.notes import Notes
@@ -190,29 +191,13 @@ def test_paths_of_windows_and_byte_order_marks(tmp_path):
     assert load(tmp_path, verbose=0).load_mask(0)[0].sum() == 12
 
 
-def mutate(value, rng):
-    """Changes one place of nested lists and dicts."""
-    garbage = [None, "text", -1, 1e9, float("nan"), [], {}, [[]], True]
-    while isinstance(value, (list, dict)) and value:
-        key = rng.choice(list(value) if isinstance(value, dict) else range(len(value)))
-        inner = value[key]
-        if not isinstance(inner, (list, dict)) or not inner or rng.random() < 0.2:
-            if rng.random() < 0.2:
-                del value[key]
-            else:
-                value[key] = rng.choice(garbage)
-            return
-        value = inner
-
-
 def test_whatever_is_in_the_file_it_loads_or_is_named(tmp_path):
     shapes = [POLYGON, TRIANGLE, RECT, CIRCLE, ELLIPSE]
     path = write(tmp_path, [(shape, {"kind": "cat"}) for shape in shapes])
     text, rng, refused = path.read_text(), random.Random(0), 0
     for _ in range(400):
         content = json.loads(text)
-        for _ in range(rng.choice([1, 1, 2, 4])):
-            mutate(content, rng)
+        mutate(content, rng, rng.choice([1, 1, 2, 4]))
         path.write_text(json.dumps(content))
         try:
             with warnings.catch_warnings():

@@ -14,7 +14,8 @@ def add_parser(commands):
 
 
 def _convert(arguments):
-    from mrcnn.data.converting import convert
+    from mrcnn.data.converting import convert, new_folder
 
+    new_folder(arguments.output)  # said before the data are read
     dataset = load_data(arguments, arguments.data, arguments.subset)
     print(convert(dataset, arguments.output, arguments.to))

@@ -17,11 +17,15 @@ def add_data_arguments(parser):
     )
 
 
-def load_data(arguments, path, subset=None, classes=None, **changes):
-    """The data set that the arguments name; `mrcnn.data.load` says what it takes and raises."""
-    from mrcnn.data.loading import load
-
+def data_options(arguments):
+    """What `mrcnn.data.load` takes beside a path, as the arguments say."""
     given = {key: getattr(arguments, key) for key in _OPTIONS}
     options = {key: value for key, value in given.items() if value is not None}
-    keys = {"format": arguments.format, "box_masks": arguments.box_masks} | changes
-    return load(path, subset, classes=classes, **keys, **options)
+    return {"format": arguments.format, "box_masks": arguments.box_masks} | options
+
+
+def load_data(arguments, path, subset=None, classes=None):
+    """The data set at a path, read as the arguments say."""
+    from mrcnn.data.loading import load
+
+    return load(path, subset, classes=classes, **data_options(arguments))

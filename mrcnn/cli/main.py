@@ -5,7 +5,7 @@ import signal
 import sys
 
 from mrcnn import __version__
-from mrcnn.cli import convert
+from mrcnn.cli import check, convert
 from mrcnn.cli import weights as weights_cli
 from mrcnn.startup import quiet
 
@@ -29,19 +29,20 @@ def main(argv=None):
     demo.add_argument("--seed", type=int, default=0, help="of weights, pictures and sampling")
     demo.set_defaults(run=_demo)
 
+    check.add_parser(commands)
     convert.add_parser(commands)
     weights_cli.add_parser(commands)
 
     arguments = parser.parse_args(argv)
     quiet.install()
     try:
-        arguments.run(arguments)
+        code = arguments.run(arguments)
     except (OSError, ValueError) as error:
         print(f"mrcnn: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 128 + signal.SIGINT  # as a shell says it
-    return 0
+    return code or 0
 
 
 def _positive(text):

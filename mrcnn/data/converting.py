@@ -32,16 +32,28 @@ def convert(dataset, folder, format, notes=None):
 
     >>> mrcnn.data.convert(mrcnn.data.load("balloon"), "balloon_coco", "coco")  # doctest: +SKIP
     """
+    warns, notes = notes is None, notes or Notes()
+    folder = write(items_of(dataset), folder, dataset.class_names[1:], format, notes)
+    if warns:
+        notes.warn(folder)
+    return folder
+
+
+def write(items, folder, class_names, format, notes):
+    """Writes pictures in a format, whole or not at all; returns the folder.
+
+    Args:
+        items: iterable of `mrcnn.data.formats.writing.Item`.
+        class_names: list of str, without the background.
+        folder, format, notes: as of `convert`.
+    """
     if format not in WRITERS:
         raise ValueError(f"expected a format of {', '.join(WRITERS)}, received {format!r}")
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder}: expected a new or empty folder to write to")
-    warns, notes = notes is None, notes or Notes()
+    folder = new_folder(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        WRITERS[format](items_of(dataset), unfinished, dataset.class_names[1:], notes)
+        WRITERS[format](items, unfinished, class_names, notes)
         if folder.exists():
             folder.rmdir()
         unfinished.chmod(0o777 & ~_umask())
@@ -49,9 +61,19 @@ def convert(dataset, folder, format, notes=None):
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
-    if warns:
-        notes.warn(folder)
     return folder
+
+
+def new_folder(path):
+    """A path as `pathlib.Path`, at which there is nothing yet, or an empty folder.
+
+    Raises:
+        ValueError: there is something.
+    """
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(f"{path}: expected a new or empty folder to write to")
+    return path
 
 
 def _umask():

@@ -110,6 +110,17 @@ class Dataset:
         """Returns the path or URL of the image."""
         return self.image_info[image_id]["path"]
 
+    def check(self, config=None, progress=None):
+        """Reads all pictures and masks; returns a `mrcnn.data.checking.Report` of what is wrong.
+
+        Args:
+            config: the `Config` that it is to be trained with; by default matterport's.
+            progress: function of how many pictures are done, and of how many there are; or None.
+        """
+        from mrcnn.data.checking import check
+
+        return check(self, config, progress)
+
     def load_image(self, image_id):
         """Reads an image file as a viewer shows it; see `mrcnn.image.reading`.
 

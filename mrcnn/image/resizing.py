@@ -130,6 +130,21 @@ def resize_by(settings, image, mode, rng=None):
     )
 
 
+def resized_scale(settings, height, width):
+    """How much larger `resize_by` makes an image of a height and width, by `settings.resize_mode`.
+
+    Of mode "crop" it is the scale before the crop.
+    """
+    mode = settings.resize_mode
+    if mode == "none":
+        return 1.0
+    if mode == "shortest_edge":
+        return _shortest_edge(
+            height, width, settings.min_dim, settings.max_dim, settings.interpolation
+        )[0]
+    return _scale(height, width, settings.min_dim, settings.max_dim, settings.min_scale, mode)
+
+
 def resized_sides(settings, height, width, mode):
     """Height and width that `resize_by` makes of an image, padding included.
 

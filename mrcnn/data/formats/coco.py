@@ -159,8 +159,9 @@ def _subset_name(path):
 
 def _image_folder(path):
     """Where the pictures of an annotation file lie: where the first of them is."""
-    content = read_json(path)
-    names = [x.get("file_name") for x in content["images"] if isinstance(x, dict)]
+    images = read_json(path)["images"]
+    entries = images if isinstance(images, list) else []
+    names = [x.get("file_name") for x in entries if isinstance(x, dict)]
     first = next((x for x in names if isinstance(x, str)), "").replace("\\", "/")
     subset = _subset_name(path)
     for base in (path.parent, path.parent.parent):

@@ -17,6 +17,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 
+from mrcnn.data.formats.files import side_of
 from mrcnn.data.formats.json_files import read_json
 from mrcnn.data.formats.notes import Notes
 from mrcnn.data.formats.outlines import check_numbers, outline_parts, to_code
@@ -126,7 +127,7 @@ def _image(entry, image_dir, where, found, written):
             f"{where}: {as_written!r} and {written[name]!r} would both be {name} in "
             f"{image_dir}. Write file names with / from that folder."
         )
-    sides = [_side(entry.get(side)) for side in ("height", "width")]
+    sides = [side_of(entry.get(side)) for side in ("height", "width")]
     if None in sides:
         try:
             sides = list(image_size(os.path.join(image_dir, name)))
@@ -141,15 +142,6 @@ def _image(entry, image_dir, where, found, written):
             f"{[known['height'], known['width']]} before"
         )
     return {**entry, "id": key, "file_name": name, "height": sides[0], "width": sides[1]}
-
-
-def _side(value):
-    """A side in pixels, of a number or text; None for anything else."""
-    try:
-        side = None if isinstance(value, bool) else int(value)
-    except (TypeError, ValueError, OverflowError):
-        side = None
-    return side if side and side > 0 else None
 
 
 def _file_name(image_dir, name, where):

@@ -10,6 +10,18 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", "
 SUFFIXES |= {".pgm", ".jpe", ".jfif"}
 
 
+LONGEST = 2**16  # pixels; a longer side is a slip, and masks of it take all memory
+
+
+def side_of(value):
+    """A side in pixels, of a number or text; None for anything else, or longer than `LONGEST`."""
+    try:
+        side = None if isinstance(value, bool) else int(value)
+    except (TypeError, ValueError, OverflowError):
+        side = None
+    return side if side and 0 < side <= LONGEST else None
+
+
 def picture_at(folder, name, where):
     """The file that annotations call `name`, and its size.
 

@@ -1,0 +1,51 @@
+"""`mrcnn check`: what is wrong with a data set, before it is trained on."""
+
+import json
+import sys
+from pathlib import Path
+
+from mrcnn.cli.data_arguments import add_data_arguments, data_options
+
+
+def add_parser(commands):
+    """Adds the command to the subparsers of `mrcnn`."""
+    parser = commands.add_parser(
+        "check",
+        help="look for what is wrong with a data set",
+        description="Reads all pictures and annotations. The exit code is 1 where something would "
+        "break a training.",
+    )
+    add_data_arguments(parser)
+    parser.add_argument("--json", metavar="FILE", help="write the report as JSON too")
+    parser.add_argument("--fix", metavar="OUT", help="write a cleaned copy to a new folder")
+    parser.add_argument("--to", metavar="FORMAT", help="of the cleaned copy; default: as it is")
+    parser.set_defaults(run=_check)
+
+
+def _check(arguments):
+    from mrcnn.data.checking import check_path, fix
+    from mrcnn.data.converting import new_folder
+
+    if arguments.fix:
+        new_folder(arguments.fix)  # said before the data are read
+    dataset, report = check_path(arguments.data, None, _progress(), **data_options(arguments))
+    print(report)
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
+    if arguments.fix and dataset is not None:
+        for change in fix(dataset, report, arguments.fix, arguments.to):
+            print(change)
+        print(arguments.fix)
+    return 0 if report.ok else 1
+
+
+def _progress():
+    """Prints how far a check has come, on a terminal."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done, count):
+        end = "\n" if done == count else ""
+        print(f"\r{done}/{count} pictures", end=end, file=sys.stderr, flush=True)
+
+    return show

@@ -1,0 +1,100 @@
+"""`fix`: a cleaned copy of a data set."""
+
+import collections
+import dataclasses
+from pathlib import PurePosixPath
+
+from mrcnn.data.checking.pictures import true_suffix
+from mrcnn.data.checking.statistics import plain
+from mrcnn.data.converting import write
+from mrcnn.data.formats import WRITERS
+from mrcnn.data.formats.notes import Notes
+from mrcnn.data.formats.writing import items_of
+
+# Kinds of findings, and what is left out for them.
+_UNREAD = {"entry that cannot be used", "left out"}
+_PICTURES = {
+    "picture that cannot be read",
+    "size that differs from the annotation",
+    "masks that cannot be used",
+    "same picture in two subsets",
+    "same picture twice",
+}
+_OBJECTS = {
+    "outline that cannot be used",
+    "object without a pixel",
+    "object annotated twice",
+    "box under one pixel",
+}
+
+
+def fix(dataset, report, folder, format=None):
+    """Writes a copy without what a check found fault with.
+
+    Left out are pictures that cannot be used or are there twice (of two subsets, that to train on),
+    and objects that cannot be used, have no pixel or are there twice. Class names that differ by
+    case, blanks or dashes become the most frequent of them, file names get their true suffix.
+
+    Args:
+        dataset: the checked `Dataset`, as `check_path` returned it.
+        report: its `Report`.
+        folder: path, new or empty.
+        format: key of `mrcnn.data.formats.WRITERS`; by default that of the data set, or COCO's.
+
+    Returns:
+        list of str, what was changed.
+
+    Raises:
+        ValueError: as `mrcnn.data.convert`.
+    """
+    format = format or (dataset.source if getattr(dataset, "source", None) in WRITERS else "coco")
+    pictures = collections.defaultdict(list)
+    for finding in report.findings:
+        pictures[finding.image_id].append(finding)
+    unread = [str(x) for x in pictures[None] if x.kind in _UNREAD]
+    changes = [f"left out when read: {text}" for text in unread]
+    gone = {
+        image_id: next((x for x in findings if x.kind in _PICTURES), None)
+        for image_id, findings in pictures.items()
+    }
+    changes += [f"left out the picture {finding}" for finding in gone.values() if finding]
+    kept = [i for i in range(dataset.num_images) if not gone.get(i)]
+    names = _one_name_each(report.facts["objects of each class"], changes)
+
+    def items():
+        for image_id, item in zip(kept, items_of(dataset, kept), strict=True):
+            yield _cleaned(item, pictures[image_id], names, changes)
+
+    notes = Notes()
+    write(items(), folder, list(dict.fromkeys(names.values())), format, notes)
+    return changes + list(notes.messages())
+
+
+def _one_name_each(counts, changes):
+    """By a class name the one that it becomes."""
+    alike = collections.defaultdict(list)
+    for name in counts:
+        alike[plain(name)].append(name)
+    names = {}
+    for group in alike.values():
+        best = max(group, key=counts.get)
+        names |= dict.fromkeys(group, best)
+        changes += [f"class {name!r} becomes {best!r}" for name in group if name != best]
+    return names
+
+
+def _cleaned(item, findings, names, changes):
+    faulty = {x.instance: x for x in findings if x.kind in _OBJECTS and x.instance is not None}
+    changes += [f"left out the object {finding}" for finding in faulty.values()]
+    instances = [
+        dataclasses.replace(each, category=names[each.category])
+        for place, each in enumerate(item.picture.instances)
+        if place not in faulty
+    ]
+    picture = dataclasses.replace(item.picture, instances=instances)
+    suffix = true_suffix(picture.path) if picture.path else None
+    if suffix:
+        name = PurePosixPath(picture.name).stem + suffix
+        changes.append(f"{picture.path} is called {name}")
+        picture = dataclasses.replace(picture, name=name)
+    return dataclasses.replace(item, picture=picture)
