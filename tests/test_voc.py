@@ -5,9 +5,9 @@ import warnings
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-import mutated
 import numpy as np
 import pytest
+import text_mutations
 from PIL import Image
 
 from mrcnn.data.formats import FORMATS
@@ -385,7 +385,7 @@ def test_whatever_is_in_a_file_it_loads_or_is_named(tmp_path, name):
     text = "".join(f"{x}:{color}::\n" for x, color in zip(CLASSES, colors, strict=False))
     (tmp_path / "labelmap.txt").write_text(f"# label:color_rgb:parts:actions\n{text}")
     data, refused = (tmp_path / name).read_bytes(), 0
-    for changed in mutated.mutations(data, 250):
+    for changed in text_mutations.mutations(data, 250):
         (tmp_path / name).write_bytes(changed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

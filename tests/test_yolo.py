@@ -6,9 +6,9 @@ import random
 import warnings
 from pathlib import Path
 
-import mutated
 import numpy as np
 import pytest
+import text_mutations
 import yaml
 from PIL import Image
 from pycocotools import mask as mask_utils
@@ -345,7 +345,7 @@ def test_whatever_is_in_a_file_it_loads_or_is_named(tmp_path, name):
     if name == "classes.txt":
         (tmp_path / "data.yaml").unlink()
     data, refused = (tmp_path / name).read_bytes(), 0
-    for changed in mutated.mutations(data, 150):
+    for changed in text_mutations.mutations(data, 150):
         (tmp_path / name).write_bytes(changed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

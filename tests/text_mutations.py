@@ -1,4 +1,4 @@
-"""Files that went wrong on the way: what a reader must name, or read."""
+"""Text files that went wrong on the way: what a reader must name, or read. JSON: `mutations`."""
 
 import random
 import re
