@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
+from mrcnn import evaluate
 from mrcnn.data import Dataset
-from mrcnn.evaluate import coco as evaluate
 
 DATA = os.environ.get("MRCNN_DATA")
 
