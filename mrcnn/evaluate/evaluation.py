@@ -3,7 +3,7 @@
 import numpy as np
 
 from mrcnn.evaluate import coco, contest, pictures, resampling, saved, score_thresholds
-from mrcnn.evaluate.annotations import complete
+from mrcnn.evaluate.annotations import complete, to_instances
 from mrcnn.evaluate.detecting import detect_dataset, detection_limit
 from mrcnn.evaluate.matches import match_classes
 
@@ -140,14 +140,19 @@ class Evaluation:
         Returns:
             dict: `key`, the `Config` key that `score` belongs in (it takes one number: those of
             classes are for scripts of one's own); `score`, `f1`, `precision`, `recall`;
-            `classes`, {name: the same four}.
+            `classes`, for each class a dict of `id`, `name` and the same four.
         """
         t, classes = self._threshold(iou), self._matches(iou_type)
-        each = [score_thresholds.best_threshold([matches], t) for matches in classes]
+        each = [
+            {"id": category_id, "name": name, **score_thresholds.best_threshold([matches], t)}
+            for category_id, name, matches in zip(
+                self._category_ids, self.class_names, classes, strict=True
+            )
+        ]
         return {
             "key": score_thresholds.KEY,
             **score_thresholds.best_threshold(classes, t),
-            "classes": dict(zip(self.class_names, each, strict=True)),
+            "classes": each,
         }
 
     def score_curves(self, iou=0.5, iou_type=None, steps=1001):
@@ -191,6 +196,25 @@ class Evaluation:
     def contest(self, score=0.0, iou_type=None):
         """The 2018 Data Science Bowl's score of what scores at least `score`, see `contest`."""
         return contest.contest_score(self._pictures(iou_type), score)
+
+    def instances(self, image_id, score=None):
+        """The truth of an image, and its detections from a score on, for drawing.
+
+        Args:
+            image_id: id in the ground truth.
+            score: float, least score of a detection.
+
+        Returns:
+            Two dicts as of `mrcnn.evaluate.to_instances`.
+        """
+        picture = next(each for each in self._pictures(None) if each.image_id == image_id)
+        image = next(each for each in self.ground_truth["images"] if each["id"] == image_id)
+        shown = picture.results[picture.scores >= self._score(score, None)]
+        groups = (
+            [self.ground_truth["annotations"][i] for i in picture.annotations],
+            [self.results[i] for i in shown],
+        )
+        return [to_instances(group, image["height"], image["width"]) for group in groups]
 
     # Certainty.
 

@@ -88,7 +88,9 @@ def weighted_scores(classes, weights):
     """COCO's means for each sample of the images, where an image may be drawn several times.
 
     Equal to COCOeval on a data set that holds an image as often as its weight says: of copies of a
-    hit, the last has the best precision, and copies of a false detection add no recall.
+    hit, the last has the best precision, and copies of a false detection add no recall. Only where
+    a hit and a false detection of one image have the same score does COCOeval take their copies in
+    turn; here copies of a detection stand together.
 
     Args:
         classes: list of `ClassMatches`.

@@ -27,9 +27,12 @@ def resampled_scores(groups, image_count, n, seed):
     largest = max((len(each.images) for group in groups for each in group), default=0)
     rows = max(1, CHUNK // max(largest, 1))
     parts = [[] for _ in groups]
+    share = np.full(image_count, 1 / max(image_count, 1))
     for start in range(0, n, rows):
-        share = np.full(image_count, 1 / image_count)
-        weights = rng.multinomial(image_count, share, size=min(rows, n - start))
+        size = min(rows, n - start)
+        weights = np.zeros((size, 0), int)
+        if image_count:
+            weights = rng.multinomial(image_count, share, size)
         for part, classes in zip(parts, groups, strict=True):
             part.append(weighted_scores(classes, weights))
     return [
