@@ -11,7 +11,7 @@ import numpy as np
 from keras import layers
 
 from mrcnn.data.shapes import ShapesConfig, ShapesDataset
-from mrcnn.evaluate.coco import evaluate, format_table
+from mrcnn.evaluate import evaluate, format_table
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.model import MaskRCNN
 from mrcnn.visualize.draw import draw_comparison

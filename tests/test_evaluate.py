@@ -1,69 +1,27 @@
+import importlib.util
+import itertools
 import json
 import os
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
+from scenes import A, B, Oracle, Pictures, detection, square
+from tiny import TinyConfig, shapes
 
-from mrcnn.data import Dataset
-from mrcnn.evaluate import coco as evaluate
+from mrcnn import evaluate
+from mrcnn.evaluate.detecting import detect_dataset
+from mrcnn.model import MaskRCNN
 
 DATA = os.environ.get("MRCNN_DATA")
-
-
-def square(y1, x1, y2, x2, size=20):
-    mask = np.zeros((size, size), bool)
-    mask[y1:y2, x1:x2] = True
-    return mask
-
-
-def detection(*found, size=20):
-    """A result of `detect` from (box, class_id, score) whose masks fill their boxes."""
-    masks = [square(*box, size=size) for box, _, _ in found]
-    return {
-        "rois": np.array([box for box, _, _ in found], np.int32).reshape(-1, 4),
-        "class_ids": np.array([class_id for _, class_id, _ in found], np.int32),
-        "scores": np.array([score for _, _, score in found], np.float32),
-        "masks": np.stack(masks, -1) if masks else np.zeros((size, size, 0), bool),
-    }
-
-
-class Pictures(Dataset):
-    """Cats and dogs; an image is a list of (box, class_id)."""
-
-    def __init__(self, *images, size=20):
-        super().__init__()
-        self.images, self.size = images, size
-        self.add_class("test", 1, "cat")
-        self.add_class("test", 2, "dog")
-        for number in range(len(images)):
-            self.add_image("test", number, f"{number}.png")
-        self.prepare()
-
-    def load_image(self, image_id):
-        return np.zeros((self.size, self.size, 3), np.uint8)
-
-    def load_mask(self, image_id):
-        found = detection(*((box, k, 1) for box, k in self.images[image_id]), size=self.size)
-        return found["masks"], found["class_ids"]
-
-
-class Oracle:
-    """Detects what it was told, image after image."""
-
-    def __init__(self, *detections):
-        self.detections = iter(detections)
-
-    def detect(self, images, verbose=0):
-        return [next(self.detections) for _ in images]
 
 
 # Rows 2 to 5 and columns 3 to 9 of 20 x 20, column by column: 3 * 20 + 2 = 62 off, 4 on, then six
 # times 16 off and 4 on; 400 - 62 - 7 * 4 - 6 * 16 = 214 remain.
 CODE = mask_utils.frPyObjects({"size": [20, 20], "counts": [62, 4] + [16, 4] * 6 + [214]}, 20, 20)
 CODE = {"size": [20, 20], "counts": CODE["counts"].decode()}
-A, B = (0, 0, 10, 10), (10, 10, 20, 20)
 
 
 def test_two_pictures_by_hand():
@@ -274,3 +232,196 @@ def test_published_results(kind, expected):
     results = json.loads((folder / f"instances_val2014_fake{kind}100_results.json").read_text())
     scores = evaluate.evaluate_detections(truth, results, iou_types=[kind])[kind]
     assert " ".join(f"{value:.3f}" for value in scores.values()) == expected
+
+
+# ---- detection of a whole data set
+
+
+class Streaming:
+    """Takes images one by one, two a batch, and notes what was asked for when."""
+
+    def __init__(self, dataset, *detections):
+        self.found, self.happened, self.load = list(detections), [], dataset.load_image
+        dataset.load_image = self.load_image
+
+    def load_image(self, image_id):
+        self.happened.append(f"load {image_id}")
+        return self.load(image_id)
+
+    def detect(self, images, verbose=0, stream=False):
+        assert stream
+        images = iter(images)
+        while batch := list(itertools.islice(images, 2)):
+            self.happened.append(f"detect {len(batch)}")
+            for _ in batch:
+                yield self.found.pop(0)
+
+
+def test_images_stream_through_detect_in_batches():
+    found = detection((A, 1, 0.9)), detection((B, 1, 0.8)), detection((A, 1, 0.7))
+    truths = [(A, 1)], [(A, 1)], [(A, 1)]
+    dataset = Pictures(*truths)
+    model = Streaming(dataset, *found)
+    scores = evaluate.evaluate(model, dataset)
+    assert model.happened == ["load 0", "load 1", "detect 2", "load 2", "detect 1"]
+    assert scores == nan_equal(evaluate.evaluate(Oracle(*found), Pictures(*truths)))
+
+
+def nan_equal(scores):
+    return {kind: pytest.approx(values, nan_ok=True) for kind, values in scores.items()}
+
+
+def test_a_model_that_streams_finds_what_it_finds_in_one_image(tmp_path):
+    model, dataset = MaskRCNN("inference", TinyConfig(), tmp_path), shapes(5)
+    truth, results = detect_dataset(model, dataset)
+    assert truth == evaluate.coco_ground_truth(dataset)
+    alone = []
+    for i in dataset.image_ids:
+        alone += evaluate.coco_results(i, model.detect([dataset.load_image(i)])[0])
+    assert len(results) == len(alone) > 5
+    for found, expected in zip(results, alone, strict=True):
+        for key in ("image_id", "category_id"):
+            assert found[key] == expected[key]
+        assert found["score"] == pytest.approx(expected["score"], abs=1e-5)
+        assert found["bbox"] == pytest.approx(expected["bbox"], abs=1e-3)
+
+
+@pytest.mark.parametrize(("instances", "limit"), [(None, 100), (50, 100), (400, 400)])
+def test_the_config_says_how_many_detections_count(instances, limit):
+    model = Oracle(detection((A, 1, 0.9)))
+    if instances:
+        model.config = types.SimpleNamespace(DETECTION_MAX_INSTANCES=instances)
+    assert f"AR{limit}" in evaluate.evaluate(model, Pictures([(A, 1)]))["segm"]
+
+
+def test_what_is_asked_for_comes_before_the_config():
+    model = Oracle(detection((A, 1, 0.9)))
+    model.config = types.SimpleNamespace(DETECTION_MAX_INSTANCES=400)
+    assert "AR7" in evaluate.evaluate(model, Pictures([(A, 1)]), max_detections=7)["segm"]
+
+
+# ---- backends
+
+
+def crowded_scene():
+    """Squares that overlap, crowds, ties, a class without an object and an empty picture."""
+    rng = np.random.default_rng(0)
+    truths, found = [], []
+    for i in range(12):
+        boxes = [(y, x, y + 8, x + 7) for y, x in rng.integers(0, 12, (4 * (i > 0), 2)).tolist()]
+        truths.append([(box, -1 if j == 3 else 1) for j, box in enumerate(boxes)])
+        scores = rng.integers(1, 9, 4) / 8
+        found.append(
+            [((y + 1, *rest), 1 + j // 3, scores[j]) for j, (y, *rest) in enumerate(boxes)]
+        )
+    return Pictures(*truths), [detection(*each) for each in found]
+
+
+@pytest.mark.parametrize("limit", [2, 100, 400])
+def test_faster_coco_eval_gives_equal_numbers(limit):
+    pytest.importorskip("faster_coco_eval", reason="pip install faster-coco-eval")
+    dataset, found = crowded_scene()
+    ours, faster = (
+        evaluate.evaluate(Oracle(*found), dataset, max_detections=limit, backend=backend)
+        for backend in ("pycocotools", "faster")
+    )
+    assert 0.1 < ours["segm"]["AP"] < 0.9
+    for kind in ours:
+        assert faster[kind] == pytest.approx(ours[kind], abs=1e-12, nan_ok=True)
+
+
+def test_boundary_average_precision_is_that_of_faster_coco_eval():
+    faster = pytest.importorskip("faster_coco_eval", reason="pip install faster-coco-eval")
+    pytest.importorskip("cv2")
+    dataset, found = crowded_scene()
+    truth = evaluate.coco_ground_truth(dataset)
+    results = [each for i, one in enumerate(found) for each in evaluate.coco_results(i, one)]
+    given = [faster.COCO(), faster.COCO()]
+    for coco, annotations in zip(given, (truth["annotations"], results), strict=True):
+        rows = [
+            {"iscrowd": 0, "area": mask_utils.area(each["segmentation"]), **each, "id": i + 1}
+            for i, each in enumerate(annotations)
+        ]
+        coco.dataset = {**truth, "annotations": rows}
+        coco.createIndex()
+    theirs = faster.COCOeval_faster(*given, "boundary")
+    theirs.evaluate()
+    theirs.accumulate()
+    ours = evaluate.accumulate(truth, results, "boundary")
+    assert 0.05 < ours.eval["precision"].max() <= 1
+    np.testing.assert_allclose(ours.eval["precision"], theirs.eval["precision"], atol=1e-12)
+
+
+def test_a_backend_that_is_missing_says_how_to_get_it(monkeypatch):
+    arguments = Oracle(detection()), Pictures([(A, 1)])
+    with pytest.raises(ValueError, match='backend is \'c\'; expected "pycocotools" or "faster"'):
+        evaluate.evaluate(*arguments, backend="c")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for run in (evaluate.evaluate, evaluate.Evaluation.of):
+        with pytest.raises(ImportError, match="pip install faster-coco-eval"):
+            run(*arguments, backend="faster")
+
+
+# ---- ground truth of other tools
+
+
+OUTLINE = [[0, 0, 10, 0, 10, 10, 0, 10]]
+
+
+def written(**annotation):
+    """A ground truth of one cat in one picture, as a tool may write it."""
+    return {
+        "images": [{"id": 5, "height": 20, "width": 20}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"id": 0, "image_id": 5, "category_id": 1, **annotation}],
+    }
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"segmentation": OUTLINE},
+        {"segmentation": OUTLINE, "area": 100, "iscrowd": 0},
+        {"segmentation": [0, 0, 10, 0, 10, 10, 0, 10], "bbox": [0, 0, 10, 10]},
+        {"segmentation": {"size": [20, 20], "counts": [0] + [10, 10] * 9 + [10, 210]}},
+    ],
+)
+def test_what_annotations_leave_out_follows_from_the_outline(facts):
+    results = evaluate.coco_results(5, detection((A, 1, 0.5)))
+    scores = evaluate.evaluate_detections(written(**facts), results)
+    for kind in ("bbox", "segm"):
+        # 10 x 10 are small: neither a medium nor a large object.
+        assert scores[kind]["AP"] == scores[kind]["APs"] == pytest.approx(1)
+        assert np.isnan(scores[kind]["APl"])
+
+
+def test_boxes_without_outlines_score_boxes():
+    truth = written(bbox=[0, 0, 10, 10], segmentation=[])
+    results = evaluate.coco_results(5, detection((A, 1, 0.5)))
+    scores = evaluate.evaluate_detections(truth, results, iou_types=["bbox"])
+    assert scores["bbox"]["APs"] == pytest.approx(1)
+    with pytest.raises(ValueError, match="annotation 0 of image 5: expected a `segmentation`"):
+        evaluate.evaluate_detections(truth, results)
+
+
+def test_an_annotation_that_says_nothing_is_named():
+    with pytest.raises(ValueError, match=r"annotation 0: expected an outline .* received \['cat"):
+        evaluate.evaluate_detections(written(), [])
+    truth = written(segmentation=OUTLINE, image_id=6)
+    with pytest.raises(
+        ValueError, match=r"annotation 0: expected an image of the file, received .* 6"
+    ):
+        evaluate.evaluate_detections(truth, [])
+
+
+def test_the_table_of_classes():
+    rows = [
+        {"id": 1, "name": "cat", "AP": 0.1234, "objects": 7},
+        {"id": 2, "name": "hippopotamus", "AP": float("nan"), "objects": 0},
+    ]
+    assert evaluate.format_class_table(rows).splitlines() == [
+        "class              AP  objects",
+        "cat              12.3        7",
+        "hippopotamus        -        0",
+    ]
+    assert evaluate.format_class_table([]) == "class"

@@ -1,15 +1,17 @@
-"""Scores: COCO's numbers of a data set, and matterport's of one image."""
+"""Scores: COCO's numbers of a data set, all that follows from them, and matterport's of one image.
 
-from mrcnn.evaluate.coco import (
-    IOU_TYPES,
-    accumulate,
-    coco_ground_truth,
-    coco_results,
-    evaluate,
-    evaluate_detections,
-    format_table,
-    summarize,
-)
+- `coco`: the 12 numbers by COCOeval. `annotations`: its format. `detecting`: a model's results.
+- `evaluation`: `Evaluation`, the object that has every score. `saved`: its files.
+- `matches`, `score_thresholds`, `resampling`: which detections are right; thresholds; certainty.
+- `pictures`, `contest`: what is wrong in each picture; the 2018 Data Science Bowl's score.
+- `boundary`: boundary IoU. `tables`: scores as text.
+- `per_image`: matterport's `compute_ap` family.
+"""
+
+from mrcnn.evaluate.annotations import coco_ground_truth, coco_results, to_instances
+from mrcnn.evaluate.boundary import boundary_band, boundary_overlaps
+from mrcnn.evaluate.coco import IOU_TYPES, accumulate, evaluate, evaluate_detections, summarize
+from mrcnn.evaluate.evaluation import Evaluation
 from mrcnn.evaluate.per_image import (
     compute_ap,
     compute_ap_range,
@@ -17,10 +19,14 @@ from mrcnn.evaluate.per_image import (
     compute_overlaps_masks,
     compute_recall,
 )
+from mrcnn.evaluate.tables import format_class_table, format_table
 
 __all__ = [
     "IOU_TYPES",
+    "Evaluation",
     "accumulate",
+    "boundary_band",
+    "boundary_overlaps",
     "coco_ground_truth",
     "coco_results",
     "compute_ap",
@@ -30,6 +36,8 @@ __all__ = [
     "compute_recall",
     "evaluate",
     "evaluate_detections",
+    "format_class_table",
     "format_table",
     "summarize",
+    "to_instances",
 ]

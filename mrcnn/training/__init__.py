@@ -1,6 +1,7 @@
-"""What happens around a training step: freezing, callbacks, batches, folders of runs."""
+"""What surrounds a training step: freezing, callbacks, evaluation, batches, folders of runs."""
 
 from mrcnn.training.callbacks import Checkpoint, DataWait, History
+from mrcnn.training.evaluation import EvaluateCallback
 from mrcnn.training.freezing import LAYER_GROUPS, set_trainable
 from mrcnn.training.loop import make_deterministic, to_tf_dataset
 
@@ -8,6 +9,7 @@ __all__ = [
     "LAYER_GROUPS",
     "Checkpoint",
     "DataWait",
+    "EvaluateCallback",
     "History",
     "make_deterministic",
     "set_trainable",

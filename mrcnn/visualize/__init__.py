@@ -2,6 +2,7 @@
 
 - `instances`: `display_instances` and its relatives, which draw into Matplotlib figures.
 - `boxes`: boxes before and after refinement, and regions of interest, in figures.
+- `curves`: precision and recall of classes, scores over a threshold, confusion.
 - `plots`: precision and recall, overlaps, tables, statistics of weights.
 - `draw`: the same instances drawn into arrays of pixels, without a figure.
 - `augmentations`: what an augmentation does to an image, `mrcnn.augment.preview`.
@@ -14,6 +15,11 @@ is given and the backend can show it. Importing this package loads Matplotlib, b
 
 from mrcnn.visualize.boxes import draw_boxes, draw_rois
 from mrcnn.visualize.captions import class_colors, instance_colors, random_colors
+from mrcnn.visualize.curves import (
+    plot_class_precision_recall,
+    plot_confusion,
+    plot_over_score,
+)
 from mrcnn.visualize.draw import (
     apply_mask,
     draw_box,
@@ -54,6 +60,9 @@ __all__ = [
     "draw_instances",
     "draw_rois",
     "instance_colors",
+    "plot_class_precision_recall",
+    "plot_confusion",
+    "plot_over_score",
     "plot_overlaps",
     "plot_precision_recall",
     "random_colors",

@@ -23,7 +23,7 @@ from mrcnn.config import (  # noqa: E402
     Config,
 )
 from mrcnn.data.formats.coco import CocoDataset  # noqa: E402
-from mrcnn.evaluate.coco import (  # noqa: E402
+from mrcnn.evaluate import (  # noqa: E402
     IOU_TYPES,
     accumulate,
     coco_results,

@@ -21,7 +21,7 @@ sys.path.append(str(ROOT_DIR))  # lets the script run from a clone without insta
 from mrcnn import visualize  # noqa: E402
 from mrcnn.config import Config  # noqa: E402
 from mrcnn.data import Dataset  # noqa: E402
-from mrcnn.evaluate.coco import coco_ground_truth, coco_results, evaluate_detections, format_table  # noqa: E402
+from mrcnn.evaluate import coco_ground_truth, coco_results, evaluate_detections, format_table  # noqa: E402
 from mrcnn.startup import quiet  # noqa: E402
 from mrcnn.weights import fetch, find  # noqa: E402
 

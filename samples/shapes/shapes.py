@@ -35,8 +35,7 @@ def train(model, epochs):
 
 def detect(model, path):
     """Prints COCO's numbers for 50 pictures and writes 8 of them beside their ground truth."""
-    from mrcnn import visualize
-    from mrcnn.evaluate import coco as evaluate
+    from mrcnn import evaluate, visualize
     from mrcnn.image import extract_bboxes
 
     dataset = load_dataset(model.config, 50, 2)

@@ -1,0 +1,159 @@
+"""COCO's format as dicts: a data set's ground truth and a model's detections, and back to arrays.
+
+Only run-length codes are kept, so that memory holds the masks of one image at a time.
+"""
+
+import numpy as np
+from pycocotools import mask as mask_utils
+
+from mrcnn.data.formats.outlines import to_code
+from mrcnn.data.ground_truth import load_instances
+
+
+def coco_ground_truth(dataset, image_ids=None):
+    """Returns a dataset in COCO's format: `images`, `annotations` and `categories`.
+
+    Boxes and areas come from the masks, negative class ids become `iscrowd`, and masks without a
+    pixel are left out. Image and category ids are the dataset's internal ones.
+
+    Args:
+        dataset: a prepared `Dataset`.
+        image_ids: which of its images; all by default.
+    """
+    truth = empty_ground_truth(dataset)
+    for image_id in dataset.image_ids if image_ids is None else image_ids:
+        add_image(truth, dataset, image_id, dataset.load_image(image_id).shape)
+    return truth
+
+
+def empty_ground_truth(dataset):
+    """Returns a dataset's classes in COCO's format, and no image yet, see `add_image`."""
+    categories = [{"id": i, "name": name} for i, name in enumerate(dataset.class_names) if i > 0]
+    return {"images": [], "annotations": [], "categories": categories}
+
+
+def add_image(truth, dataset, image_id, shape):
+    """Appends one image of `shape` and its annotations to a ground truth in COCO's format."""
+    height, width = shape[:2]
+    masks, class_ids = load_instances(dataset, image_id, shape, dataset.num_classes)
+    truth["images"].append({"id": int(image_id), "height": int(height), "width": int(width)})
+    for i, class_id in enumerate(class_ids):
+        code = encode(masks[:, :, i])
+        area = int(mask_utils.area(code))
+        if area == 0:
+            continue
+        truth["annotations"].append(
+            {
+                "id": len(truth["annotations"]) + 1,
+                "image_id": int(image_id),
+                "category_id": abs(int(class_id)),
+                "iscrowd": int(class_id < 0),
+                "area": area,
+                "bbox": mask_utils.toBbox(code).tolist(),
+                "segmentation": code,
+            }
+        )
+
+
+def coco_results(image_id, detection):
+    """Returns what was detected in one image as a list of COCO results.
+
+    Args:
+        image_id: id of the image in the ground truth.
+        detection: dict with `boxes` (or `rois`) [N, (y1, x1, y2, x2)] in pixels, `class_ids` [N],
+            `scores` [N] and, from a model with masks, `masks` [H, W, N] bool.
+    """
+    boxes = np.asarray(detection.get("boxes", detection["rois"]), float).reshape(-1, 4)
+    rows = zip(boxes.tolist(), detection["class_ids"], detection["scores"], strict=True)
+    results = [
+        {
+            "image_id": int(image_id),
+            "category_id": int(class_id),
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "score": float(score),
+        }
+        for (y1, x1, y2, x2), class_id, score in rows
+    ]
+    if "masks" in detection:
+        for i, result in enumerate(results):
+            result["segmentation"] = encode(detection["masks"][:, :, i])
+    return results
+
+
+def to_instances(annotations, height, width):
+    """Returns annotations or results of one image as matterport's dict, for drawing.
+
+    Args:
+        annotations: list of dicts with `category_id` and `bbox` or `segmentation`.
+        height, width: of the image.
+
+    Returns:
+        dict: `rois` float [N, (y1, x1, y2, x2)] in pixels; `class_ids` int [N], the category ids,
+        negative for crowds; `masks` bool [H, W, N] if every one has an outline; `scores` [N] if
+        every one has a score.
+    """
+    boxes = np.array([each["bbox"] for each in annotations], float).reshape(-1, 4)[:, [1, 0, 3, 2]]
+    boxes[:, 2:] += boxes[:, :2]  # height and width -> y2 x2
+    signs = [-1 if each.get("iscrowd") else 1 for each in annotations]
+    ids = [each["category_id"] for each in annotations]
+    instances = {"rois": boxes, "class_ids": np.multiply(ids, signs).astype(int)}
+    if all("segmentation" in each for each in annotations):
+        masks = [mask_utils.decode(each["segmentation"]) for each in annotations]
+        masks = np.stack(masks, axis=-1) if masks else np.zeros((height, width, 0))
+        instances["masks"] = masks.astype(bool)
+    if all("score" in each for each in annotations):
+        instances["scores"] = np.array([each["score"] for each in annotations])
+    return instances
+
+
+def encode(mask):
+    """Returns the compressed run-length code of a [H, W] mask, ready for JSON."""
+    code = mask_utils.encode(np.asfortranarray(mask, np.uint8))
+    return {"size": code["size"], "counts": code["counts"].decode("ascii")}
+
+
+def complete(ground_truth):
+    """Returns a ground truth with what scoring reads and tools leave out.
+
+    Outlines become run-length codes; `bbox` and `area` follow from them, `area` without an outline
+    from the box; `iscrowd` is 0. What is there stays as it is: COCO counts the areas of the file.
+
+    Raises:
+        ValueError: an annotation has neither outline nor box, or its image is not listed; the
+            message names it.
+    """
+    images = {image["id"]: image for image in ground_truth["images"]}
+    annotations = [_complete(each, images) for each in ground_truth.get("annotations", ())]
+    return {**ground_truth, "annotations": annotations}
+
+
+def _complete(annotation, images):
+    name = f"annotation {annotation.get('id')}"
+    if annotation["image_id"] not in images:
+        raise ValueError(
+            f"{name}: expected an image of the file, received image_id "
+            f"{annotation['image_id']!r}. List the image under `images`, or remove the annotation."
+        )
+    found = {"iscrowd": 0, **annotation}
+    if found.get("segmentation"):
+        code = found["segmentation"]
+        if not (isinstance(code, dict) and isinstance(code["counts"], str)):
+            image = images[found["image_id"]]
+            code = to_code(code, image["height"], image["width"], name)
+            code = {"size": list(code["size"]), "counts": _text(code["counts"])}
+        if "bbox" not in found:
+            found["bbox"] = mask_utils.toBbox(code).tolist()
+        if "area" not in found:
+            found["area"] = float(mask_utils.area(code))
+        return {**found, "segmentation": code}
+    found.pop("segmentation", None)
+    if "bbox" not in found:
+        raise ValueError(
+            f"{name}: expected an outline in `segmentation` or a box in `bbox`, received "
+            f"{sorted(annotation)}. Draw the object, or remove the annotation."
+        )
+    return {"area": found["bbox"][2] * found["bbox"][3], **found}
+
+
+def _text(counts):
+    return counts.decode("ascii") if isinstance(counts, bytes) else counts

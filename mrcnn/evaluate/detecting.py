@@ -1,0 +1,66 @@
+"""A model run over a data set, in batches and in flat memory, for scoring."""
+
+import inspect
+
+from mrcnn.data.ground_truth import check_dataset
+from mrcnn.evaluate.annotations import add_image, coco_results, empty_ground_truth
+
+
+def detect_dataset(model, dataset, image_ids=None, verbose=0):
+    """Detects in images of a dataset.
+
+    A model whose `detect` has an argument `stream` gets all images in one call and is handed one
+    after the other, so that it fills its batches; any other gets one image a call.
+
+    Args:
+        model: has `detect(images)` -> list of dicts as `coco_results` takes them.
+        dataset: a prepared `Dataset`.
+        image_ids: which of its images; all by default.
+        verbose: 1 prints progress.
+
+    Returns:
+        ground_truth: in COCO's format, see `coco_ground_truth`.
+        results: list of COCO results, in the order of the images.
+
+    Raises:
+        TypeError: no model, or no dataset.
+        ValueError: masks or class ids that training refuses too; the message names the image.
+    """
+    if not hasattr(model, "detect"):
+        order = " in this order" if hasattr(dataset, "detect") else ""
+        raise TypeError(
+            f"model is a {type(model).__name__}, without detect(); expected (model, dataset){order}"
+        )
+    check_dataset(dataset, "dataset")
+    image_ids = dataset.image_ids if image_ids is None else image_ids
+    truth, results = empty_ground_truth(dataset), []
+
+    def images():
+        for image_id in image_ids:
+            image = dataset.load_image(image_id)
+            add_image(truth, dataset, image_id, image.shape)
+            yield image
+
+    for i, (image_id, found) in enumerate(zip(image_ids, _detect(model, images()), strict=True)):
+        results += coco_results(image_id, found)
+        if verbose:
+            end = "\n" if i + 1 == len(image_ids) else ""
+            print(f"\rEvaluated {i + 1}/{len(image_ids)} images", end=end, flush=True)
+    return truth, results
+
+
+def _detect(model, images):
+    """Results one by one of images that come one by one."""
+    if "stream" in inspect.signature(model.detect).parameters:
+        return model.detect(images, stream=True)
+    return (model.detect([image])[0] for image in images)
+
+
+def detection_limit(model, max_detections=None):
+    """How many detections of a class in an image count: what is asked for, or the model's own.
+
+    COCO's 100, and more where the model's DETECTION_MAX_INSTANCES lets it find more.
+    """
+    if max_detections is not None:
+        return max_detections
+    return max(100, int(getattr(getattr(model, "config", None), "DETECTION_MAX_INSTANCES", 100)))

@@ -1,0 +1,80 @@
+"""Files of an evaluation, in COCO's formats; detections of another data set are refused."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from mrcnn.evaluate.annotations import coco_ground_truth
+
+TRUTH, FOUND, SCORES = "ground_truth.json", "detections.json", "scores.json"
+
+
+def write(folder, ground_truth, results, max_detections, scores):
+    """Writes the three files; `scores.json` says which ground truth the detections are of."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "ground_truth_sha256": digest(ground_truth),
+        "max_detections": max_detections,
+        "scores": {
+            kind: {name: None if np.isnan(x) else x for name, x in values.items()}
+            for kind, values in scores.items()
+        },
+    }
+    for name, content in ((TRUTH, ground_truth), (FOUND, results), (SCORES, facts)):
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+
+
+def read(folder, dataset=None):
+    """Returns ground truth, results and max_detections; see `Evaluation.load`."""
+    folder = Path(folder)
+    truth, results, facts = (
+        json.loads((folder / name).read_text(encoding="utf-8")) for name in (TRUTH, FOUND, SCORES)
+    )
+    advice = f"Detect again: Evaluation.of(model, dataset).save({str(folder)!r})."
+    if digest(truth) != facts["ground_truth_sha256"]:
+        raise ValueError(
+            f"{folder / FOUND}: expected detections for {TRUTH} beside it, received those of "
+            f"another data set or of another state of it. {advice}"
+        )
+    if dataset is not None and digest(_same_images(dataset, truth)) != digest(truth):
+        raise ValueError(
+            f"{folder / FOUND}: expected detections for images of this data set of "
+            f"{len(dataset.image_ids)}, received those of another, with {len(truth['images'])} "
+            f"images, or of another state of its annotations. {advice}"
+        )
+    return truth, results, facts["max_detections"]
+
+
+def digest(ground_truth):
+    """Returns a text that is another for another ground truth."""
+    return hashlib.sha256(json.dumps(ground_truth, sort_keys=True).encode()).hexdigest()
+
+
+def _same_images(dataset, truth):
+    """The ground truth of a dataset's images of the ids that another one has."""
+    known, wanted = set(map(int, dataset.image_ids)), [image["id"] for image in truth["images"]]
+    return coco_ground_truth(dataset, [image_id for image_id in wanted if image_id in known])
+
+
+def check_results(ground_truth, results):
+    """Raises a ValueError unless each result can be of this ground truth."""
+    sizes = {each["id"]: [each.get("height"), each.get("width")] for each in ground_truth["images"]}
+    categories = {each["id"] for each in ground_truth["categories"]}
+    for i, result in enumerate(results):
+        image_id, category_id = result["image_id"], result["category_id"]
+        wrong = None
+        if image_id not in sizes:
+            wrong = f"an image of the ground truth, received image_id {image_id!r}"
+        elif category_id not in categories:
+            wrong = f"a class of the ground truth, received category_id {category_id!r}"
+        elif list(result.get("segmentation", {}).get("size", sizes[image_id])) != sizes[image_id]:
+            size = list(result["segmentation"]["size"])
+            wrong = f"a mask of {sizes[image_id]} as image {image_id!r}, received {size}"
+        if wrong:
+            raise ValueError(
+                f"detection {i}: expected {wrong}. The detections are of another data set: detect "
+                "again, or load the ground truth that they were made for."
+            )

@@ -1,0 +1,41 @@
+"""Scores as text."""
+
+import numpy as np
+
+
+def format_table(scores):
+    """Returns the result of `evaluate` as a small table, in percent; "-" where it is nan."""
+    names = list(next(iter(scores.values())))
+    lines = ["      " + "".join(f"{name:>7}" for name in names)]
+    for iou_type, values in scores.items():
+        lines.append(f"{iou_type:<6}" + "".join(f"{percent(values[name]):>7}" for name in names))
+    return "\n".join(lines)
+
+
+def format_class_table(rows):
+    """Returns the result of `Evaluation.per_class` as a table, scores in percent.
+
+    Example:
+
+    >>> print(format_class_table([{"name": "cat", "AP": 0.5, "objects": 7}]))
+    class       AP  objects
+    cat       50.0        7
+    """
+    names = [name for name in rows[0] if name not in ("id", "name")] if rows else []
+    width = max([len("class"), *(len(str(row["name"])) for row in rows)])
+    widths = [max(7, len(name)) for name in names]
+    lines = [f"{'class':<{width}}" + _cells(names, widths)]
+    for row in rows:
+        values = [row[name] for name in names]
+        cells = [percent(value) if isinstance(value, float) else str(value) for value in values]
+        lines.append(f"{row['name']:<{width}}" + _cells(cells, widths))
+    return "\n".join(lines)
+
+
+def percent(value):
+    """Returns a share in percent with one decimal; "-" for nan."""
+    return "-" if np.isnan(value) else f"{100 * value:.1f}"
+
+
+def _cells(cells, widths):
+    return "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths, strict=True))

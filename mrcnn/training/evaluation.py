@@ -1,0 +1,106 @@
+"""Evaluation while a model trains: numbers that other callbacks can monitor, and TensorBoard's."""
+
+import importlib.util
+import os
+
+import keras
+import numpy as np
+
+from mrcnn.evaluate.evaluation import Evaluation
+
+
+class EvaluateCallback(keras.callbacks.Callback):
+    """Evaluates after every n-th epoch, and the last, with the weights that it ends with.
+
+    The epoch's log gets `val_bbox_AP`, `val_bbox_AP50` and, from a model with masks,
+    `val_segm_AP` and `val_segm_AP50`, for callbacks that come later in the list to monitor;
+    an epoch without evaluation has none of them, so with `every` above 1 their patience counts
+    evaluations. TensorBoard gets COCO's 12 numbers of each kind and pictures of the truth beside
+    the detections, where TensorFlow is installed, in the folder `evaluation` of the run.
+
+    Args:
+        model: `DetectionModel` in training mode.
+        dataset: prepared `Dataset` to evaluate on.
+        every: int, epochs from one evaluation to the next.
+        image_ids: which of its images; all by default.
+        max_detections: as in `mrcnn.evaluate.evaluate`.
+        pictures: int, how many of the images TensorBoard shows, the first ones.
+        log_dir: folder of TensorBoard's files; by default that of the run. `""` writes none.
+
+    Attributes:
+        evaluation: the last `mrcnn.evaluate.Evaluation`, None before the first.
+
+    Raises:
+        ValueError: `every` below 1.
+
+    Example:
+
+    >>> best = keras.callbacks.ModelCheckpoint(
+    ...     "best.keras", "val_segm_AP", mode="max", save_best_only=True
+    ... )
+    >>> callbacks = [EvaluateCallback(model, val_dataset), best]
+    >>> model.train(train_dataset, val_dataset, 0.001, 10, "all", custom_callbacks=callbacks)
+    """
+
+    def __init__(
+        self,
+        model,
+        dataset,
+        every=1,
+        image_ids=None,
+        max_detections=None,
+        pictures=4,
+        log_dir=None,
+    ):
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"every is {every!r}; expected a number of epochs, 1 or more")
+        self.detector, self.dataset, self.every = model, dataset, every
+        self.image_ids, self.max_detections = image_ids, max_detections
+        self.pictures, self.log_dir = pictures, log_dir
+        self.evaluation = self._writer = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        last = epoch + 1 == self.params.get("epochs")
+        if (epoch + 1) % self.every and not last:
+            return
+        self.evaluation = Evaluation.of(
+            self.detector, self.dataset, self.image_ids, self.max_detections
+        )
+        for kind, scores in self.evaluation.scores.items():
+            for name in ("AP", "AP50"):
+                logs[f"val_{kind}_{name}"] = scores[name]
+        self._write(epoch)
+
+    def on_train_end(self, logs=None):
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _write(self, epoch):
+        """Hands the scores and pictures to TensorBoard."""
+        missing = not all(map(importlib.util.find_spec, ("tensorflow", "tensorboard")))
+        if self.log_dir == "" or missing:
+            return
+        import tensorflow as tf
+
+        if self._writer is None:
+            folder = self.detector.log_dir if self.log_dir is None else self.log_dir
+            self._writer = tf.summary.create_file_writer(os.path.join(folder, "evaluation"))
+        with self._writer.as_default(step=epoch):
+            for kind, scores in self.evaluation.scores.items():
+                for name, value in scores.items():
+                    if not np.isnan(value):
+                        tf.summary.scalar(f"{kind}/{name}", value)
+            if self.pictures and self.evaluation.ground_truth["images"]:
+                tf.summary.image("truth and detections", self._draw()[None])
+        self._writer.flush()
+
+    def _draw(self):
+        """The truth beside the detections of the first images, as one picture."""
+        from mrcnn.visualize.draw import draw_comparison  # here: training needs no Matplotlib
+
+        ids = [each["id"] for each in self.evaluation.ground_truth["images"][: self.pictures]]
+        images = [self.dataset.load_image(image_id) for image_id in ids]
+        pairs = [self.evaluation.instances(image_id) for image_id in ids]
+        return draw_comparison(images, *zip(*pairs, strict=True), self.dataset.class_names)

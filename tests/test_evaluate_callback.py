@@ -1,0 +1,112 @@
+"""Evaluation while a tiny model trains."""
+
+import importlib.util
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from scenes import FOUND, TRUTHS, Oracle, Pictures, detection
+from tiny import TinyConfig, shapes
+
+from mrcnn.evaluate import Evaluation
+from mrcnn.model import MaskRCNN
+from mrcnn.training import EvaluateCallback
+
+
+class Trained:
+    """What the callback wants of a model: what it detects, here the same each time."""
+
+    def __init__(self, log_dir):
+        self.log_dir = str(log_dir)
+
+    def detect(self, images, verbose=0, stream=False):
+        return Oracle(*(detection(*each) for each in FOUND)).detect(list(images))
+
+
+def callback_of(folder, epochs=5, **arguments):
+    callback = EvaluateCallback(Trained(folder), Pictures(*TRUTHS), **arguments)
+    callback.set_params({"epochs": epochs})
+    return callback
+
+
+def test_the_log_has_the_scores(tmp_path):
+    callback, logs = callback_of(tmp_path, log_dir=""), {"loss": 1.0}
+    assert callback.evaluation is None
+    callback.on_epoch_end(0, logs)
+    # As in test_evaluation: cats 51/101, dogs 0.
+    names = ["val_bbox_AP", "val_bbox_AP50", "val_segm_AP", "val_segm_AP50"]
+    assert logs == {"loss": 1.0, **dict.fromkeys(names, pytest.approx(51 / 202))}
+    assert isinstance(callback.evaluation, Evaluation)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_second_epoch_and_the_last(tmp_path):
+    callback = callback_of(tmp_path, every=2, log_dir="", max_detections=1)
+    evaluated = []
+    for epoch in range(5):
+        logs = {}
+        callback.on_epoch_end(epoch, logs)
+        evaluated.append("val_segm_AP" in logs)
+    assert evaluated == [False, True, False, True, True]
+    assert callback.evaluation.max_detections == 1
+    with pytest.raises(ValueError, match="every is 0; expected a number of epochs"):
+        callback_of(tmp_path, every=0)
+
+
+def events(folder):
+    """Tags of what TensorBoard's files in a folder hold, with the epochs."""
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+    from tensorboard.util.tensor_util import make_ndarray
+
+    found = {}
+    for path in Path(folder).glob("events*"):
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                found.setdefault(value.tag, []).append((event.step, make_ndarray(value.tensor)))
+    return found
+
+
+def test_tensorboard_has_numbers_and_pictures(tmp_path):
+    callback = callback_of(tmp_path, pictures=2)
+    for epoch in (0, 1):
+        callback.on_epoch_end(epoch, {})
+    callback.on_train_end()
+    found = events(tmp_path / "evaluation")
+    assert [step for step, _ in found["segm/AP"]] == [0, 1]
+    assert found["segm/AP"][0][1] == pytest.approx(51 / 202)
+    assert "bbox/AR100" in found and "segm/APl" not in found  # nan: no object is large
+    (step, picture), _ = found["truth and detections"]
+    assert step == 0
+    width, height, png = picture
+    assert png[1:4] == b"PNG" and int(width) > int(height) > 300
+
+
+def test_no_tensorflow_no_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    callback, logs = callback_of(tmp_path), {}
+    callback.on_epoch_end(0, logs)
+    assert "val_segm_AP" in logs and not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_other_callbacks_monitor_it_while_a_model_trains(tmp_path):
+    model, held_out = MaskRCNN("training", TinyConfig(), tmp_path), shapes(3, seed=1)
+    evaluate = EvaluateCallback(model, held_out, pictures=1)
+    best = keras.callbacks.ModelCheckpoint(
+        tmp_path / "best.keras", "val_segm_AP", mode="max", save_best_only=True
+    )
+    weights = []
+    after = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: weights.append(model.detect([held_out.load_image(0)])[0])
+    )
+    history = model.train(shapes(4), None, 0.01, 2, "all", custom_callbacks=[evaluate, best, after])
+    assert len(history.history["val_segm_AP"]) == len(history.history["val_bbox_AP50"]) == 2
+    assert (tmp_path / "best.keras").exists()
+    assert "segm/AP50" in events(Path(model.log_dir) / "evaluation")
+    # The last evaluation is of the weights that the model has now.
+    results = [each for each in evaluate.evaluation.results if each["image_id"] == 0]
+    now = model.detect([held_out.load_image(0)])[0]
+    scores = np.array([each["score"] for each in results])
+    np.testing.assert_allclose(scores, now["scores"], atol=1e-5)
+    assert not np.allclose(weights[0]["scores"], now["scores"], atol=1e-7)
