@@ -17,6 +17,7 @@ def add_parser(commands):
     )
     add_data_arguments(parser)
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON too")
+    parser.add_argument("--html", metavar="DIR", help="write check.html with pictures there")
     parser.add_argument("--fix", metavar="OUT", help="write a cleaned copy to a new folder")
     parser.add_argument("--to", metavar="FORMAT", help="of the cleaned copy; default: as it is")
     parser.set_defaults(run=_check)
@@ -32,6 +33,10 @@ def _check(arguments):
     print(report)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
+    if arguments.html:
+        from mrcnn.reports.check_page import write_check_page
+
+        print(write_check_page(report, dataset, arguments.html))
     if arguments.fix and dataset is not None:
         for change in fix(dataset, report, arguments.fix, arguments.to):
             print(change)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from mrcnn.evaluate.pictures import KINDS
 from mrcnn.evaluate.tables import percent
+from mrcnn.reports.html_page import document, table
 from mrcnn.visualize.curves import plot_class_precision_recall, plot_confusion, plot_over_score
 from mrcnn.visualize.draw import draw_comparison
 
@@ -19,18 +20,6 @@ CURVES = {
     "confusion_matrix.png": "what objects were taken for",
 }
 WORDS = {"missed": "missed", "false": "false", "wrong_class": "wrong class", "poor_mask": "poor"}
-STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 76em; padding: 0 1em;
-  color: #1b1b22; background: #fff; }
-h1, h2 { line-height: 1.2; } p.note { color: #555; max-width: 52em; }
-table { border-collapse: collapse; margin: 1em 0; }
-th, td { padding: 0.25em 0.7em; text-align: right; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child { text-align: left; }
-.curves { display: flex; flex-wrap: wrap; gap: 1em; } .curves img { width: 36em; max-width: 100%; }
-figure { margin: 1.2em 0; } figcaption { margin-bottom: 0.3em; }
-figure img { max-width: 100%; display: block; }
-.legend b, figcaption b { font-weight: 600; }
-"""
 
 
 def write_curves(evaluation, folder, iou=0.5):
@@ -96,7 +85,7 @@ def write_evaluation_page(evaluation, dataset, folder, count=50, score=None, iou
         figures.append(_figure(name, row, dataset))
     body = [*_score_tables(evaluation, best, score, iou), *_curve_figures(), *figures]
     page = folder / "evaluation.html"
-    page.write_text(_document("Evaluation", body), encoding="utf-8")
+    page.write_text(document("Evaluation", body), encoding="utf-8")
     return page
 
 
@@ -126,7 +115,7 @@ def _score_tables(evaluation, best, score, iou):
     names = list(next(iter(kinds.values())))
     rows = [[kind, *(percent(values[name]) for name in names)] for kind, values in kinds.items()]
     yield f"<h1>Evaluation</h1><p>{len(evaluation.ground_truth['images'])} pictures.</p>"
-    yield "<h2>COCO's numbers, in percent</h2>" + _table(["", *names], rows)
+    yield "<h2>COCO's numbers, in percent</h2>" + table(["", *names], rows)
     if not np.isnan(best["score"]):
         yield (
             f"<p>The best F1 of all classes at IoU {iou:g} is {best['f1']:.3f} (precision "
@@ -140,7 +129,7 @@ def _score_tables(evaluation, best, score, iou):
         threshold = "-" if np.isnan(own["score"]) else f"{own['score']:.3f}"
         rows.append([row["name"], *scores, *numbers, threshold])
     heads = ["class", "AP", "AP50", "AR", "objects", "detections", "best F1", "at score"]
-    yield "<h2>Classes</h2>" + _table(heads, rows)
+    yield "<h2>Classes</h2>" + table(heads, rows)
     counts, contest = evaluation.count_errors(score), evaluation.contest(score)
     bias = counts["mean_error"]
     yield (
@@ -163,23 +152,4 @@ def _curve_figures():
         '<p class="note">Truth on the left, detections on the right. Missed: an object that '
         "nothing matches. False: a detection of nothing. Wrong class: it lies on an object of "
         "another class. Poor: the right class, but too little overlap.</p>"
-    )
-
-
-def _table(heads, rows):
-    head = "".join(f"<th>{html.escape(str(cell))}</th>" for cell in heads)
-    lines = [
-        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>"
-        for row in rows
-    ]
-    return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
-
-
-def _document(title, body):
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{STYLE}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
     )
