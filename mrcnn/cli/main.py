@@ -1,6 +1,7 @@
 """The `mrcnn` command. Heavy imports wait until a command needs them."""
 
 import argparse
+import os
 import signal
 import sys
 
@@ -37,6 +38,9 @@ def main(argv=None):
     quiet.install()
     try:
         code = arguments.run(arguments)
+    except BrokenPipeError:  # who reads the output wants no more of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13  # SIGPIPE, as a shell says it
     except (OSError, ValueError) as error:
         print(f"mrcnn: {error}", file=sys.stderr)
         return 2
