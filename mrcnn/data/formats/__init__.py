@@ -1,10 +1,29 @@
 """Annotation formats: each is a `Dataset` that reads it, and for some a function that writes it."""
 
 from mrcnn.data.formats.coco import CocoDataset
+from mrcnn.data.formats.label_images import LabelImageDataset, write_labels
+from mrcnn.data.formats.mask_folders import MaskFolderDataset, write_masks
 from mrcnn.data.formats.via import ViaDataset, write_via
 
 # What `mrcnn.data.load` recognises, and what `mrcnn.data.convert` writes.
-FORMATS = {kind.source: kind for kind in (CocoDataset, ViaDataset)}
-WRITERS = {"via": write_via}
+_KINDS = (
+    CocoDataset,
+    ViaDataset,
+    MaskFolderDataset,
+    LabelImageDataset,
+)
+FORMATS = {kind.source: kind for kind in _KINDS}
+WRITERS = {
+    "via": write_via,
+    "masks": write_masks,
+    "labels": write_labels,
+}
 
-__all__ = ["FORMATS", "WRITERS", "CocoDataset", "ViaDataset"]
+__all__ = [
+    "FORMATS",
+    "WRITERS",
+    "CocoDataset",
+    "LabelImageDataset",
+    "MaskFolderDataset",
+    "ViaDataset",
+]
