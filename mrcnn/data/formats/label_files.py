@@ -26,6 +26,7 @@ from mrcnn.image.reading import image_size, read_image
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_JPEG = (6, 7)  # TIFF's numbers of its compressions
 _SCALES = {2: 85, 4: 17}  # what Pillow multiplies grey of so many bits by
 _LARGEST = 2**53  # up to which floats hold each whole number
 
@@ -50,6 +51,7 @@ def read_labels(path):
     if labels.ndim != 2 or labels.dtype.kind not in "biuf":
         raise ValueError(f"{path}: expected labels [H, W], received {labels.dtype} {labels.shape}")
     if labels.dtype.kind == "f":
+        labels = labels.astype(np.float64)
         if not (np.isfinite(labels).all() and (labels == labels.round()).all()):
             raise ValueError(f"{path}: expected whole numbers as labels, received fractions")
         if np.abs(labels).max(initial=0) > _LARGEST:
@@ -72,9 +74,8 @@ def check_size(path, size, picture):
     if str(path).lower().endswith(".npy"):
         found = _open_npy(path).shape[:2]
     else:
-        found = _png_size(path)
-        # A PNG that is not upright has another size than its header says.
-        found = found if found == tuple(size) else image_size(path)
+        found = _stored_size(path)
+        found = found if found == tuple(size) else image_size(path)  # which turns it upright
     if tuple(found) != tuple(size):
         raise ValueError(
             f"{path}: expected the size of {picture}, {list(size)} (height, width), received "
@@ -82,13 +83,15 @@ def check_size(path, size, picture):
         )
 
 
-def _png_size(path):
-    """Height and width that the header of a PNG says; None of another file."""
+def _stored_size(path):
+    """Height and width that the header of a picture says, upright or not."""
     with _named(path), open(path, "rb") as opened:
         head = opened.read(24)
-    if not head.startswith(_PNG) or len(head) < 24:
-        return None
-    return struct.unpack(">II", head[16:])[::-1]
+        if head.startswith(_PNG):
+            return struct.unpack(">II", head[16:])[::-1]
+        if head[:4] in _TIFF:
+            return image_size(path)
+        return Image.open(opened).size[::-1]
 
 
 def _open_npy(path):
@@ -126,68 +129,57 @@ def _named(path):
 def _read_picture(path):
     with _named(path), open(path, "rb") as opened:
         head = opened.read(26)
-        fault = _tiff_fault(opened) if head[:4] in _TIFF else _fault(opened, head)
-        labels = None if fault else _palette_labels(opened)
+        opened.seek(0)
+        fault, has_palette = _tiff_facts(opened) if head[:4] in _TIFF else _facts(opened, head)
+        labels = _palette_labels(opened) if has_palette and not fault else None
     if fault:
         raise ValueError(f"{path}: {fault}")
     if labels is not None:
         return labels
-    grey_png = head.startswith(_PNG) and head[25] == 0
-    return read_image(path) // (_SCALES.get(head[24], 1) if grey_png else 1)
+    labels = read_image(path)
+    few_bits = head.startswith(_PNG) and head[25] == 0 and head[24] in _SCALES
+    return labels // _SCALES[head[24]] if few_bits else labels
 
 
-def _tiff_fault(opened):
-    """Why the numbers of a TIFF are no labels, or None."""
-    opened.seek(0)
+def _tiff_facts(opened):
+    """Why the numbers of a TIFF are no labels, or None; and whether it has a palette."""
     with tifffile.TiffFile(opened) as file:
         page, count = file.pages[0], len(file.pages)
+        bits, kind = page.bitspersample, page.photometric
+        has_palette, fault = kind == tifffile.PHOTOMETRIC.PALETTE, None
         if count > 1:
-            return f"expected one page, received {count}; write each to a file of its own"
-        if page.compression in (6, 7):
-            return "expected labels, received JPEG inside a TIFF, which changes numbers"
-        palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
-        if page.bitspersample not in (1, 8, 16, 32, 64) and not palette:
-            return f"expected 8, 16 or 32 bits a pixel, received {page.bitspersample}"
-        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and page.bitspersample > 1:
-            return (
+            fault = f"expected one page, received {count}; write each to a file of its own"
+        elif page.compression in _JPEG:
+            fault = "expected labels, received JPEG inside a TIFF, which changes numbers"
+        elif bits not in (1, 8, 16, 32, 64) and not has_palette:
+            fault = f"expected 8, 16 or 32 bits a pixel, received {bits}; save it as one of these"
+        elif kind == tifffile.PHOTOMETRIC.MINISWHITE and bits > 1:
+            fault = (
                 "expected a TIFF whose 0 is black, received one whose 0 is white: its numbers can "
                 "be meant as stored or inverted; save it with black as 0"
             )
-    return None
+    return fault, has_palette
 
 
-def _fault(opened, head):
-    """Why the numbers of a picture are no labels, or None."""
-    picture = _known(opened)
-    if picture is None:
-        return None
+def _facts(opened, head):
+    """Why the numbers of a picture are no labels, or None; and whether it has a palette."""
+    picture, fault = Image.open(opened), None
     if picture.format in ("JPEG", "MPO"):
-        return "expected labels, received a JPEG, which changes numbers; save labels as PNG"
-    if getattr(picture, "n_frames", 1) > 1:
-        return f"expected one frame, received {picture.n_frames}; write each to its own file"
-    if head.startswith(_PNG) and head[24] == 16 and head[25] != 0:
-        return (
+        fault = "expected labels, received a JPEG, which changes numbers; save labels as PNG"
+    elif getattr(picture, "n_frames", 1) > 1:
+        fault = f"expected one frame, received {picture.n_frames}; write each to a file of its own"
+    elif head.startswith(_PNG) and head[24] == 16 and head[25] != 0:
+        fault = (
             "expected one number for each pixel, received a PNG of 16 bits with colours or alpha; "
             "save it as grey of 16 bits without alpha"
         )
-    return None
-
-
-def _known(opened):
-    """The picture, not decoded; None of a kind that Pillow does not know."""
-    opened.seek(0)
-    try:
-        return Image.open(opened)
-    except OSError:  # `read_image` says what is wrong
-        return None
+    return fault, picture.mode == "P"
 
 
 def _palette_labels(opened):
-    """The numbers of a picture with a palette; None of another."""
-    picture = _known(opened)
-    if picture is None or picture.mode != "P":
-        return None
-    upright = ImageOps.exif_transpose(picture)
+    """The numbers of a picture with a palette."""
+    opened.seek(0)
+    upright = ImageOps.exif_transpose(Image.open(opened))
     indices = np.array(upright)
     colors = np.array(upright.getpalette("RGB")).reshape(-1, 3)
     used = np.unique(indices)
