@@ -196,8 +196,10 @@ def test_another_size_names_both(pair):
 
 def test_classes_by_number(pair):
     path = pair / "masks" / "classes.json"
-    path.write_text(json.dumps({"a": {"1": "cat", "300": " dog "}}))
+    path.write_text(json.dumps({"a": {"1": "cat", "300": "dog"}}))
     assert sizes(load(pair, verbose=0)) == [(16, "cat"), (8, "dog")]
+    path.write_text(json.dumps({"a": {"1": "cat", "300": " cat "}}))
+    assert load(pair, verbose=0).class_names == ["BG", "cat"]
     path.write_text(json.dumps({"a": {"1": "cat", "300": "dog", "7": "cat"}, "b": {}}))
     with pytest.warns(UserWarning, match=r"no pixel has .*a\.png, 7|without a label image .*: b"):
         load(pair, verbose=0)

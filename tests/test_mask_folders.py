@@ -155,9 +155,8 @@ def test_masks_that_are_none_are_named(bowl):
 
 def test_pictures_that_are_several(bowl, flat):
     folder = bowl / "stage1_train" / "cd" / "images"
-    (folder / "cd.png").rename(folder / "x.png")
     picture(folder / "y.png")
-    with pytest.raises(ValueError, match=r"cd.images: expected one picture, or one called cd"):
+    with pytest.raises(ValueError, match=r"cd.images: expected one picture, received \['cd"):
         load(bowl / "stage1_train", verbose=0)
     shutil.rmtree(bowl / "stage1_train")
     picture(flat / "images" / "a.png")

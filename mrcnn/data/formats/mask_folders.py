@@ -79,12 +79,9 @@ class MaskFolderDataset(AnnotatedDataset):
 
 
 def _only_picture(folder):
-    """The picture in `images` of a folder: the one of its name, or the only one; else None."""
-    if not (folder / "images").is_dir():
-        return None
-    pictures = visible_pictures(folder / "images")
-    chosen = [x for x in pictures if x.stem == folder.name] or pictures
-    return chosen[0] if len(chosen) == 1 else None
+    """The picture in `images` of a folder; None where there is none, or several."""
+    pictures = visible_pictures(folder / "images") if (folder / "images").is_dir() else []
+    return pictures[0] if len(pictures) == 1 else None
 
 
 def _is_entry(folder):
@@ -114,8 +111,8 @@ def _picture_of(folder):
     if picture is None:
         names = [x.name for x in visible_pictures(folder / "images")]
         raise ValueError(
-            f"{folder / 'images'}: expected one picture, or one called {folder.name}, received "
-            f"{names[:5]}; give each picture a folder, or remove {folder}"
+            f"{folder / 'images'}: expected one picture, received {names[:5]}; give each "
+            f"picture a folder, or remove {folder}"
         )
     return picture
 
