@@ -70,11 +70,8 @@ class MaskFolderDataset(AnnotatedDataset):
         for name, path, masks in entries:
             with notes.entry():
                 size = image_size(path)
-                pictures.append(
-                    Picture(
-                        name, str(path), *size, _instances(path, size, masks, class_name, notes)
-                    )
-                )
+                instances = _instances(path, size, masks, class_name, notes)
+                pictures.append(Picture(name, str(path), *size, instances))
         return None, pictures
 
 
