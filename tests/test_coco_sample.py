@@ -380,6 +380,25 @@ def test_main_runs_the_commands(sample, tmp_path, monkeypatch, capsys):
     assert "Detected in 2/2 images" in out
 
 
+@pytest.mark.parametrize(
+    ("command", "year", "lacks"),
+    [
+        ("train", "2017", "instances_val2017.json"),
+        ("train", "2014", "instances_train2014.json"),
+        ("evaluate", "2017", "instances_val2017.json"),
+    ],
+)
+def test_a_wrong_folder_is_told_before_a_model_is_built(
+    sample, tmp_path, monkeypatch, capsys, command, year, lacks
+):
+    write_coco(tmp_path, "train2017")
+    line = f"coco.py {command} --dataset {tmp_path} --year {year} --model none"
+    monkeypatch.setattr(sys, "argv", line.split())
+    with pytest.raises(SystemExit):
+        sample.main()
+    assert f"{lacks} does not exist; --download it" in capsys.readouterr().err.splitlines()[-1]
+
+
 # Real data.
 
 

@@ -262,6 +262,19 @@ def test_command_line(nucleus):
         nucleus.parse_args(["train", "--dataset", "d", "--subset", "train"])
 
 
+def test_a_wrong_folder_is_told_before_a_model_is_built(nucleus, data_dir, monkeypatch, capsys):
+    empty = data_dir / "stage1_train" / "a"
+    for folder, message in [
+        (data_dir / "none", "none: Expected the images of subset 'train' in the folder"),
+        (empty, "Expected the images of subset 'train' in the folder"),
+    ]:
+        line = f"nucleus.py train --dataset {folder} --subset train --weights none"
+        monkeypatch.setattr("sys.argv", line.split())
+        with pytest.raises(SystemExit):
+            nucleus.main()
+        assert message in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_weights(nucleus):
     model = Model(nucleus.NucleusConfig())
     for name in ("none", "last", "some.h5", "imagenet"):

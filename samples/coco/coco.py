@@ -22,6 +22,7 @@ from mrcnn.config import (  # noqa: E402
     BACKBONES,
     Config,
 )
+from mrcnn.data.formats import coco_download  # noqa: E402
 from mrcnn.data.formats.coco import CocoDataset  # noqa: E402
 from mrcnn.evaluate import (  # noqa: E402
     IOU_TYPES,
@@ -151,6 +152,24 @@ def _ground_truth(dataset, coco, image_ids):
     }
 
 
+def subsets_of(command, year):
+    """Returns what a command loads: subsets to train on, and the one to validate or evaluate."""
+    old = str(year) == "2014"
+    training = ("train", "valminusminival") if old else ("train",)
+    return training if command == "train" else (), "minival" if old else "val"
+
+
+def missing_file(dataset_dir, command, year):
+    """Returns the first file or folder that a command needs and that is not there, or None."""
+    training, validation = subsets_of(command, year)
+    for subset in (*training, validation):
+        for place in (coco_download.annotation_file, coco_download.image_folder):
+            path = Path(place(dataset_dir, subset, year))
+            if not path.exists():
+                return path
+    return None
+
+
 def load_subsets(dataset_dir, subsets, year, download=False):
     """Returns a prepared `CocoDataset` of some subsets and the annotations of the last."""
     dataset = CocoDataset()
@@ -173,10 +192,9 @@ def train(model, dataset_dir, year=DEFAULT_DATASET_YEAR, download=False, epochs=
         epochs: int, the total.
         layers: train these from the first epoch to the last instead, at the full rate.
     """
-    old = str(year) == "2014"
-    subsets = ("train", "valminusminival") if old else ("train",)
+    subsets, held_out = subsets_of("train", year)
     training, _ = load_subsets(dataset_dir, subsets, year, download)
-    validation, _ = load_subsets(dataset_dir, ["minival" if old else "val"], year, download)
+    validation, _ = load_subsets(dataset_dir, [held_out], year, download)
     rate = model.config.LEARNING_RATE
     schedule = [
         (max(1, epochs // 4), "heads", rate),
@@ -200,7 +218,7 @@ def train(model, dataset_dir, year=DEFAULT_DATASET_YEAR, download=False, epochs=
 
 def evaluate(model, dataset_dir, year=DEFAULT_DATASET_YEAR, download=False, limit=500):
     """Evaluates boxes and, of a model that has them, masks; returns as `evaluate_coco`."""
-    subset = "minival" if str(year) == "2014" else "val"
+    _, subset = subsets_of("evaluate", year)
     dataset, coco = load_subsets(dataset_dir, [subset], year, download)
     count = min(limit or dataset.num_images, dataset.num_images)
     print(f"Running COCO evaluation on {count} images of {subset}{year}.")
@@ -247,7 +265,7 @@ def parse_bool(text):
     return values[text.lower()]
 
 
-def parse_args(argv=None):
+def make_parser():
     parser = argparse.ArgumentParser(description="Train and evaluate Mask R-CNN on COCO.")
     parser.add_argument("command", choices=["train", "evaluate"])
     parser.add_argument("--dataset", required=True, metavar="DIR", help="folder of the data set")
@@ -285,11 +303,18 @@ def parse_args(argv=None):
     training.add_argument("--train-bn", action="store_true", help="train batch normalization")
     detection = parser.add_argument_group("evaluation")
     detection.add_argument("--min-confidence", type=float, help="default 0")
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse_args(argv=None):
+    return make_parser().parse_args(argv)
 
 
 def main():
     args = parse_args()
+    missing = None if args.download else missing_file(args.dataset, args.command, args.year)
+    if missing:
+        make_parser().error(f"--dataset {args.dataset}: {missing} does not exist; --download it")
     quiet.install()
     from mrcnn.model import MaskRCNN
 

@@ -95,6 +95,22 @@ class NucleusInferenceConfig(NucleusConfig):
     RPN_NMS_THRESHOLD = 0.7
 
 
+def find_images(dataset_dir, subset):
+    """Returns the folder and the ids of the images of a subset, see `NucleusDataset`."""
+    if subset not in SUBSETS:
+        raise ValueError(f"Expected a subset of {', '.join(SUBSETS)}, got {subset!r}")
+    folder = Path(dataset_dir) / ("stage1_train" if subset in ("train", "val") else subset)
+    if not folder.is_dir():
+        raise ValueError(f"Expected the images of subset {subset!r} in the folder {folder}")
+    found = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    image_ids = [name for name in found if subset != "train" or name not in VAL_IMAGE_IDS]
+    if subset == "val":
+        image_ids = [name for name in VAL_IMAGE_IDS if name in found]
+    if not image_ids:
+        raise ValueError(f"Expected images of subset {subset!r} in {folder}, found none")
+    return folder, image_ids
+
+
 class NucleusDataset(Dataset):
     """Images with one PNG file for the mask of each nucleus."""
 
@@ -107,20 +123,10 @@ class NucleusDataset(Dataset):
                 images), or the name of a folder.
             limit: take the first `limit` images only.
         """
-        if subset not in SUBSETS:
-            raise ValueError(f"Expected a subset of {', '.join(SUBSETS)}, got {subset!r}")
-        folder = Path(dataset_dir) / ("stage1_train" if subset in ("train", "val") else subset)
-        if not folder.is_dir():
-            raise ValueError(f"Expected the images of subset {subset!r} in the folder {folder}")
-        found = sorted(path.name for path in folder.iterdir() if path.is_dir())
-        image_ids = [name for name in found if subset != "train" or name not in VAL_IMAGE_IDS]
-        if subset == "val":
-            image_ids = [name for name in VAL_IMAGE_IDS if name in found]
-            if len(image_ids) < len(VAL_IMAGE_IDS):
-                missing = len(VAL_IMAGE_IDS) - len(image_ids)
-                print(f"Skipped {missing} validation images that {folder} does not have")
-        if not image_ids:
-            raise ValueError(f"Expected images of subset {subset!r} in {folder}, found none")
+        folder, image_ids = find_images(dataset_dir, subset)
+        if subset == "val" and len(image_ids) < len(VAL_IMAGE_IDS):
+            missing = len(VAL_IMAGE_IDS) - len(image_ids)
+            print(f"Skipped {missing} validation images that {folder} does not have")
         self.add_class("nucleus", 1, "nucleus")
         for name in image_ids[:limit]:
             self.add_image("nucleus", name, path=str(folder / name / "images" / f"{name}.png"))
@@ -291,7 +297,7 @@ def make_config(args):
     return config
 
 
-def parse_args(argv=None):
+def make_parser():
     parser = argparse.ArgumentParser(description="Find nuclei in microscopy images.")
     parser.add_argument("command", choices=["train", "detect"])
     parser.add_argument("--dataset", required=True, metavar="DIR", help="folder of the data set")
@@ -313,11 +319,20 @@ def parse_args(argv=None):
     detection = parser.add_argument_group("detection")
     detection.add_argument("--min-confidence", type=float)
     detection.add_argument("--evaluate", action="store_true", help="print COCO's numbers")
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse_args(argv=None):
+    return make_parser().parse_args(argv)
 
 
 def main():
     args = parse_args()
+    try:
+        for subset in [args.subset, "val"] if args.command == "train" else [args.subset]:
+            find_images(args.dataset, subset)
+    except ValueError as error:
+        make_parser().error(f"--dataset {args.dataset}: {error}")
     quiet.install()
     from mrcnn.model import MaskRCNN
 

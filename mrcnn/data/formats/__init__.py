@@ -2,24 +2,37 @@
 
 from mrcnn.data.formats.coco import CocoDataset
 from mrcnn.data.formats.coco_writing import write_coco
+from mrcnn.data.formats.label_images import LabelImageDataset, write_labels
+from mrcnn.data.formats.mask_folders import MaskFolderDataset, write_masks
 from mrcnn.data.formats.via import ViaDataset, write_via
 from mrcnn.data.formats.voc import VocDataset
 from mrcnn.data.formats.yolo import YoloDataset, write_yolo
 
 # What `mrcnn.data.load` recognises, and what `mrcnn.data.convert` writes.
-FORMATS = {
-    kind.source: kind
-    for kind in (
-        CocoDataset,
-        ViaDataset,
-        VocDataset,
-        YoloDataset,
-    )
-}
+_KINDS = (
+    CocoDataset,
+    ViaDataset,
+    VocDataset,
+    YoloDataset,
+    MaskFolderDataset,
+    LabelImageDataset,
+)
+FORMATS = {kind.source: kind for kind in _KINDS}
 WRITERS = {
     "coco": write_coco,
     "via": write_via,
     "yolo": write_yolo,
+    "masks": write_masks,
+    "labels": write_labels,
 }
 
-__all__ = ["FORMATS", "WRITERS", "CocoDataset", "ViaDataset", "VocDataset", "YoloDataset"]
+__all__ = [
+    "FORMATS",
+    "WRITERS",
+    "CocoDataset",
+    "LabelImageDataset",
+    "MaskFolderDataset",
+    "ViaDataset",
+    "VocDataset",
+    "YoloDataset",
+]

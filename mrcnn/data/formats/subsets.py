@@ -14,8 +14,9 @@ _NAMES = {
 
 
 def subset_of(name):
-    """The subset that a file or folder name tells of: "val2017" is "val"; None for other names."""
-    return _NAMES.get(re.sub(r"[\W_]*\d*$", "", name.lower()))
+    """The subset that a file or folder name tells of: "val2017" is "val", "stage1_train" of a
+    contest "train"; None for other names."""
+    return _NAMES.get(re.sub(r"^stage\d+_|[\W_]*\d*$", "", name.lower()))
 
 
 def choose(found, subset, path):

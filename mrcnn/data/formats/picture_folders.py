@@ -1,0 +1,60 @@
+"""Folders of pictures beside folders of what is drawn on them, by subset."""
+
+from mrcnn.data.formats.files import SUFFIXES, pictures_in
+from mrcnn.data.formats.subsets import subset_of
+
+
+def beside_images(path, names, fit):
+    """Where `images` lies beside folders that belong to it, by subset.
+
+    Looks for `images` and one of the names in the folder; for folders of the same name in both,
+    which are subsets; and for both in the folders of subsets.
+
+    Args:
+        path: `pathlib.Path` of a folder.
+        names: names of the folders that may lie beside `images`.
+        fit: function of a folder of pictures and such a folder: whether they belong together.
+
+    Returns:
+        dict: by subset the folder of the pictures, and the list of those that fit it.
+    """
+    return _below(path, names, fit) or named_subsets(
+        {x.name: _below(x, names, fit).get("") for x in folders_in(path)}
+    )
+
+
+def _below(path, names, fit):
+    images, found = path / "images", {}
+    if not images.is_dir():
+        return found
+    for subset in ("", *(x.name for x in folders_in(images))):
+        beside = [path / name / subset for name in names]
+        fitting = [x for x in beside if x.is_dir() and fit(images / subset, x)]
+        if fitting:
+            found[subset] = images / subset, fitting
+    return found
+
+
+def named_subsets(found):
+    """The entries that are not None; a folder alone is a subset only if it is named as one."""
+    found = {name: place for name, place in found.items() if place}
+    if len(found) == 1 and not subset_of(*found):
+        return dict(zip([""], found.values(), strict=True))
+    return found
+
+
+def folders_in(path):
+    """The folders of a folder, sorted, without hidden ones."""
+    return sorted(x for x in path.iterdir() if not x.name.startswith(".") and x.is_dir())
+
+
+def visible_pictures(path):
+    """The picture files of a folder, sorted, without hidden ones, as macOS leaves in archives."""
+    return [x for x in pictures_in(path) if not x.name.startswith(".")]
+
+
+def visible_labels(path):
+    """The files of a folder that `read_labels` may read, sorted, without hidden ones."""
+    kinds = SUFFIXES | {".npy"}
+    files = (x for x in path.iterdir() if x.suffix.lower() in kinds and x.is_file())
+    return sorted(x for x in files if not x.name.startswith("."))
