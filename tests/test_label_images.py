@@ -11,10 +11,11 @@ import tifffile
 from odd_outlines import OUTLINES, SIZE, instances, item, masks_of, save, square
 from PIL import Image
 
+from mrcnn.data import converting
 from mrcnn.data.formats import label_images
-from mrcnn.data.formats.label_images import LabelImageDataset, write_labels
+from mrcnn.data.formats.label_images import LabelImageDataset
 from mrcnn.data.formats.notes import Notes
-from mrcnn.data.formats.writing import items_of, new_folder
+from mrcnn.data.formats.writing import items_of
 from mrcnn.data.instances import Instance
 from mrcnn.data.loading import load, recognize, subsets
 
@@ -224,7 +225,7 @@ def test_classes_that_are_wrong_are_named(pair, content, words):
 
 def write(items, folder, class_names=("cat", "dog")):
     notes = Notes()
-    write_labels(items, new_folder(folder), list(class_names), notes)
+    converting.write(items, folder, list(class_names), "labels", notes)
     return list(notes.messages())
 
 
@@ -320,7 +321,7 @@ def test_real_data_and_back(tmp_path, name):
     """What no other object touches is the same; of the others the smallest is."""
     before = load(Path(DATA) / name, verbose=0)
     chosen = before.image_ids[:: 20 if name == "nuclei" else 1]
-    write_labels(items_of(before, chosen), new_folder(tmp_path), before.class_names[1:], Notes())
+    converting.write(items_of(before, chosen), tmp_path, before.class_names[1:], "labels", Notes())
     after = load(tmp_path, classes=before.class_names[1:], verbose=0)
     places = {Path(x["path"]).stem: i for i, x in enumerate(after.image_info)}
     assert len(places) == after.num_images == len(chosen)

@@ -11,9 +11,10 @@ import pytest
 from odd_outlines import HEIGHT, OUTLINES, SIZE, WIDTH, instances, item, masks_of, save
 from PIL import Image
 
-from mrcnn.data.formats.mask_folders import MaskFolderDataset, write_masks
+from mrcnn.data import converting
+from mrcnn.data.formats.mask_folders import MaskFolderDataset
 from mrcnn.data.formats.notes import Notes
-from mrcnn.data.formats.writing import items_of, new_folder
+from mrcnn.data.formats.writing import items_of
 from mrcnn.data.instances import Instance
 from mrcnn.data.loading import load, recognize, subsets
 
@@ -187,7 +188,7 @@ def test_other_formats_are_not_claimed(tmp_path, files):
 
 def write(items, folder, class_names=("cat", "dog")):
     notes = Notes()
-    write_masks(items, new_folder(folder), list(class_names), notes)
+    converting.write(items, folder, list(class_names), "masks", notes)
     return list(notes.messages())
 
 
@@ -275,7 +276,7 @@ def test_real_nuclei_are_those_of_the_sample():
 def test_real_data_and_back(tmp_path, name):
     before = load(Path(DATA) / name, verbose=0)
     chosen = before.image_ids[:: 20 if name == "nuclei" else 1]
-    write_masks(items_of(before, chosen), new_folder(tmp_path), before.class_names[1:], Notes())
+    converting.write(items_of(before, chosen), tmp_path, before.class_names[1:], "masks", Notes())
     after = load(tmp_path, classes=before.class_names[1:], verbose=0)
     places = {Path(x["path"]).stem: i for i, x in enumerate(after.image_info)}
     assert len(places) == after.num_images == len(chosen)
