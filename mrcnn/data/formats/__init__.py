@@ -2,6 +2,7 @@
 
 from mrcnn.data.formats.coco import CocoDataset
 from mrcnn.data.formats.coco_writing import write_coco
+from mrcnn.data.formats.labelme import LabelMeDataset, write_labelme
 from mrcnn.data.formats.via import ViaDataset, write_via
 
 # What `mrcnn.data.load` recognises, and what `mrcnn.data.convert` writes.
@@ -9,12 +10,14 @@ FORMATS = {
     kind.source: kind
     for kind in (
         CocoDataset,
+        LabelMeDataset,
         ViaDataset,
     )
 }
 WRITERS = {
     "coco": write_coco,
+    "labelme": write_labelme,
     "via": write_via,
 }
 
-__all__ = ["FORMATS", "WRITERS", "CocoDataset", "ViaDataset"]
+__all__ = ["FORMATS", "WRITERS", "CocoDataset", "LabelMeDataset", "ViaDataset"]

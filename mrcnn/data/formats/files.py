@@ -1,5 +1,6 @@
 """The pictures that annotations name."""
 
+import os
 import re
 from pathlib import Path
 
@@ -26,9 +27,8 @@ def picture_at(folder, name, where):
     """
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"{where}: expected the name of a picture, received {name!r}")
-    parts = [part for part in re.split(r"[/\\]", name.strip()) if part not in ("", ".")]
-    candidates = [Path(folder, name), Path(folder, *parts), Path(folder, parts[-1])]
-    path = next((path for path in candidates if path.is_file()), candidates[1])
+    candidates = _places(folder, name)
+    path = next((path for path in candidates if os.path.isfile(path)), candidates[1])
     try:
         return path, image_size(path)
     except ValueError as error:
@@ -36,6 +36,32 @@ def picture_at(folder, name, where):
             f"{where}: names {name}, but {path} cannot be read ({error}); put the picture there, "
             "or remove the entry"
         ) from None
+
+
+def has_picture(folder, name):
+    """Whether `picture_at` finds a file."""
+    return any(os.path.isfile(path) for path in _places(folder, name))
+
+
+def _places(folder, name):
+    """Where a picture may lie: as written, with this machine's separators, without folders."""
+    parts = [part for part in re.split(r"[/\\]", name.strip()) if part not in ("", ".")]
+    return [Path(folder, name), Path(folder, *parts), Path(folder, *parts[-1:])]
+
+
+def annotated_size(height, width, size):
+    """The size (height, width) that annotations give, where they give one that can be meant.
+
+    Args:
+        height, width: as written: a number, a text, or anything.
+        size: (height, width) of the picture, which is taken for what is missing, no whole number
+            above 0, or more than four times as long.
+    """
+    try:
+        sides = int(height), int(width)
+    except (TypeError, ValueError, OverflowError):
+        return size
+    return sides if min(sides) > 0 and max(sides) <= 4 * max(size) else size
 
 
 def pictures_in(folder):
