@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from mutations import mutate
 from PIL import Image
 
 from mrcnn.data.formats.notes import Notes
@@ -188,21 +189,6 @@ def test_paths_of_windows_and_byte_order_marks(tmp_path):
     text = path.read_text().replace('"filename": "a.png"', '"filename": "C:\\\\pets\\\\a.png"')
     path.write_bytes(b"\xef\xbb\xbf" + text.encode())
     assert load(tmp_path, verbose=0).load_mask(0)[0].sum() == 12
-
-
-def mutate(value, rng):
-    """Changes one place of nested lists and dicts."""
-    garbage = [None, "text", -1, 1e9, float("nan"), [], {}, [[]], True]
-    while isinstance(value, (list, dict)) and value:
-        key = rng.choice(list(value) if isinstance(value, dict) else range(len(value)))
-        inner = value[key]
-        if not isinstance(inner, (list, dict)) or not inner or rng.random() < 0.2:
-            if rng.random() < 0.2:
-                del value[key]
-            else:
-                value[key] = rng.choice(garbage)
-            return
-        value = inner
 
 
 def test_whatever_is_in_the_file_it_loads_or_is_named(tmp_path):

@@ -2,6 +2,8 @@
 
 from mrcnn.data.formats.coco import CocoDataset
 from mrcnn.data.formats.coco_writing import write_coco
+from mrcnn.data.formats.cvat import CvatDataset
+from mrcnn.data.formats.label_studio import LabelStudioDataset
 from mrcnn.data.formats.labelme import LabelMeDataset, write_labelme
 from mrcnn.data.formats.via import ViaDataset, write_via
 
@@ -10,7 +12,9 @@ FORMATS = {
     kind.source: kind
     for kind in (
         CocoDataset,
+        CvatDataset,
         LabelMeDataset,
+        LabelStudioDataset,
         ViaDataset,
     )
 }
@@ -20,4 +24,12 @@ WRITERS = {
     "via": write_via,
 }
 
-__all__ = ["FORMATS", "WRITERS", "CocoDataset", "LabelMeDataset", "ViaDataset"]
+__all__ = [
+    "FORMATS",
+    "WRITERS",
+    "CocoDataset",
+    "CvatDataset",
+    "LabelMeDataset",
+    "LabelStudioDataset",
+    "ViaDataset",
+]

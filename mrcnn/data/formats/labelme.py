@@ -80,12 +80,12 @@ class LabelMeDataset(AnnotatedDataset):
                     notes.leave_out("JSON files that are not LabelMe's are left out", path)
                     continue
                 picture = _picture(path, content, images, line_width, notes)
-                other = taken.setdefault(picture.path, path)
-                if other is not path:
+                if picture.path in taken:
                     raise ValueError(
-                        f"{path}: expected one file for a picture, but {other} is of "
+                        f"{path}: expected one file for a picture, but {taken[picture.path]} is of "
                         f"{picture.path} too; join their shapes in one, and remove the other"
                     )
+                taken[picture.path] = path
                 pictures.append(picture)
         if found.is_dir():
             names = {path.stem for path in files} | {Path(path).stem for path in taken}
@@ -156,7 +156,7 @@ def _drawn(shape, size, line_width, name, path, notes):
         )
     label = shape.get("label")
     if not isinstance(label, str) or not label.strip():
-        raise ValueError(f"{where}: expected a label, received {str(label)[:80]!r}; set it")
+        raise ValueError(f"{where}: expected a label, received {str(label)[:80]}; set it")
     try:
         parts, box = _parts_and_box(kind, shape, size, line_width)
         group, crowd = _group(shape.get("group_id")), _is_crowd(shape.get("flags"))
