@@ -48,6 +48,10 @@ class _Sketch(_Strict):
     def __init__(self):
         self.root, self.is_cvat, self.subsets = None, False, {}
 
+    def doctype(self, name, public, system):
+        self.root, self.is_cvat = name, True  # `parse` says what is wrong
+        super().doctype(name, public, system)
+
     def start(self, tag, attributes):
         self.root = self.root or tag
         self.is_cvat |= tag in ("meta", "image", "track")

@@ -36,7 +36,7 @@ def trace(mask):
     parts = {}
     while sides:
         part, ring = _walk(sides)
-        ring = np.array(ring) + (left - 1, top - 1)  # less the padding
+        ring = np.add(ring, (left - 1, top - 1))  # less the padding
         along = np.roll(ring, -1, axis=0) - ring
         corners = ring[(along != np.roll(along, 1, axis=0)).any(axis=1)]
         parts.setdefault(part, []).append(corners)
