@@ -94,7 +94,7 @@ def test_a_code_by_hand():
     code = bits(
         (8, 32), (7, 5), (2, 4), (3, 4), (7, 4), (15, 4),
         (1, 1), (0, 2), (3, 3), (0, 8),
-        (0, 1), (1, 2), (3, 4), (1, 8), (2, 8), (3, 8), (255, 8),
+        (0, 1), (1, 2), (3, 4), (0, 8), (2, 8), (3, 8), (255, 8),
     )  # fmt: skip
     assert decode_brush(code, 1, 2).tolist() == [[False, True]]
     assert decode_brush(code, 2, 1).tolist() == [[False], [True]]

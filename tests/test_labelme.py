@@ -18,6 +18,7 @@ from pycocotools import mask as mask_utils
 from mrcnn.data.converting import convert
 from mrcnn.data.formats.labelme import LabelMeDataset, write_labelme
 from mrcnn.data.formats.notes import Notes
+from mrcnn.data.formats.shapes import circle
 from mrcnn.data.formats.writing import Item
 from mrcnn.data.instances import Instance, Picture
 from mrcnn.data.loading import load, recognize
@@ -89,12 +90,10 @@ def test_every_shape(tmp_path):
 def test_the_smallest_file(tmp_path):
     # Version 3 knew polygons only, and wrote colours.
     old = {"label": " cat ", "points": POLYGON["points"], "line_color": None, "fill_color": None}
-    write(
-        tmp_path, [old], version="none", imageHeight="none", imageWidth="none", flags="none",
-        lineColor=[0, 255, 0, 128],
-    )  # fmt: skip
+    lacking = dict.fromkeys(("version", "imageHeight", "imageWidth", "flags"), "none")
+    write(tmp_path, [old, POLYGON], lineColor=[0, 255, 0, 128], **lacking)
     dataset = load(tmp_path, verbose=0)
-    assert dataset.class_names == ["BG", "cat"] and areas(dataset) == [12]
+    assert dataset.class_names == ["BG", "cat"] and areas(dataset) == [12, 12]
 
 
 def test_rectangles_of_four_corners(tmp_path):
@@ -145,14 +144,19 @@ def test_a_group_of_rectangles(tmp_path):
 
 
 def test_crowds(tmp_path):
-    write(tmp_path, [POLYGON | {"flags": {"iscrowd": True}}, POLYGON | {"flags": None}])
-    assert load(tmp_path, verbose=0).load_mask(0)[1].tolist() == [-1, 1]
+    crowd = POLYGON | {"flags": {"iscrowd": True}}
+    grouped = [each | {"group_id": 2} for each in (CIRCLE, crowd)]
+    write(tmp_path, [crowd, POLYGON | {"flags": None}, *grouped])
+    assert load(tmp_path, verbose=0).load_mask(0)[1].tolist() == [-1, 1, -1]
 
 
 def test_masks_are_cut_at_the_border_and_have_the_size_of_their_points(tmp_path):
     write(tmp_path, [MASK | {"points": [[28, 19], [30, 20]]}])
     masks = load(tmp_path, verbose=0).load_mask(0)[0]
     assert masks[19, 28, 0] and masks.sum() == 1  # [1, 0] of the first row are inside
+    write(tmp_path, [MASK | {"points": [[-1, -1], [1, 0]]}])
+    masks = load(tmp_path, verbose=0).load_mask(0)[0]
+    assert masks[0, :2, 0].all() and masks.sum() == 2  # of the second row the last two
     write(tmp_path, [MASK | {"points": [[5, 4], [8, 5]]}])
     with pytest.raises(ValueError, match=r"shape 0, a mask: .*size \[2, 4\], received \[2, 3\]"):
         load(tmp_path)
@@ -192,6 +196,7 @@ def test_a_picture_inside_of_its_file(tmp_path):
         (0, 30, (20, 30)),
         (1e9, 30, (20, 30)),
         ("wide", [], (20, 30)),
+        (float("inf"), 30, (20, 30)),
         (30, 20, (30, 20)),  # turned: training says so
     ],
 )
@@ -241,6 +246,7 @@ def test_two_files_of_a_picture(tmp_path):
         ({"points": [[1, 2], [3, 4], [5]]}, "expected a list of points"),
         ({"points": [[1, 2], [3, "4"], [5, 6]]}, "a finite number, received 4"),
         ({"points": [[1, 2], [3, float("nan")], [5, 6]]}, "a finite number, received nan"),
+        ({"points": [[1, 2], [3, 10**400], [5, 6]]}, "a finite number, received 1000"),
         ({"shape_type": "cuboid"}, "expected a shape of polygon, .* received 'cuboid'"),
         ({"shape_type": ["polygon"]}, "expected a shape of polygon"),
         ({"shape_type": "circle"}, "a circle: expected 2 points, received 4"),
@@ -272,6 +278,7 @@ def test_an_outline_that_ends_far_away(tmp_path):
     wide = shape("circle", [[0, 0], [1e9, 0]])
     write(tmp_path, [far, wide])
     assert areas(load(tmp_path, verbose=0)) == [28 * 18, HEIGHT * WIDTH]
+    assert len(circle(0, 0, 1e300)) < 20000
 
 
 def test_whatever_is_in_the_file_it_loads_or_is_named(tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import os
 import re
 from pathlib import Path
 
@@ -161,7 +162,7 @@ class _Reader:
         return self._pictures_of(frames, root)
 
     def _pictures_of(self, frames, root):
-        folder = next((x for x in self.folders if x.is_dir()), self.folders[-1])
+        folder = next((x for x in self.folders if os.path.isdir(x)), self.folders[-1])
         files = _frame_files(folder) if frames else {}
         original = root.find("meta/*/original_size")
         sides = [original.findtext(x) if original is not None else None for x in _SIDES]
@@ -233,7 +234,7 @@ def _gaps(frames):
 
 def _frame_files(folder):
     """By the number of a frame its file: `frame_000012.png`, or the pictures in their order."""
-    files = [x.name for x in pictures_in(folder)] if folder.is_dir() else []
+    files = [x.name for x in pictures_in(folder)] if os.path.isdir(folder) else []
     numbered = {int(x[6:].split(".")[0]): x for x in files if re.fullmatch(r"frame_\d+\.\w+", x)}
     in_order = sorted(files, key=_natural)
     return numbered or dict(enumerate(in_order))
