@@ -2,7 +2,10 @@
 
 from mrcnn.data.formats.coco import CocoDataset
 from mrcnn.data.formats.coco_writing import write_coco
+from mrcnn.data.formats.cvat import CvatDataset
 from mrcnn.data.formats.label_images import LabelImageDataset, write_labels
+from mrcnn.data.formats.label_studio import LabelStudioDataset
+from mrcnn.data.formats.labelme import LabelMeDataset, write_labelme
 from mrcnn.data.formats.mask_folders import MaskFolderDataset, write_masks
 from mrcnn.data.formats.via import ViaDataset, write_via
 from mrcnn.data.formats.voc import VocDataset
@@ -12,14 +15,18 @@ from mrcnn.data.formats.yolo import YoloDataset, write_yolo
 _KINDS = (
     CocoDataset,
     ViaDataset,
+    LabelMeDataset,
     VocDataset,
     YoloDataset,
+    CvatDataset,
+    LabelStudioDataset,
     MaskFolderDataset,
     LabelImageDataset,
 )
 FORMATS = {kind.source: kind for kind in _KINDS}
 WRITERS = {
     "coco": write_coco,
+    "labelme": write_labelme,
     "via": write_via,
     "yolo": write_yolo,
     "masks": write_masks,
@@ -30,7 +37,10 @@ __all__ = [
     "FORMATS",
     "WRITERS",
     "CocoDataset",
+    "CvatDataset",
     "LabelImageDataset",
+    "LabelMeDataset",
+    "LabelStudioDataset",
     "MaskFolderDataset",
     "ViaDataset",
     "VocDataset",

@@ -42,6 +42,8 @@ def json_kind(content):
             return None if panoptic or not content.get("categories") else "coco"
         if "shapes" in keys and keys & {"imagePath", "imageData", "imageHeight"}:
             return "labelme"
+        if "data" in keys and keys & {"annotations", "completions"}:
+            return "label_studio"  # one task alone
         if {"_via_img_metadata"} & keys or {"file", "metadata", "view"} <= keys:
             return "via"
         entries = list(content.values())

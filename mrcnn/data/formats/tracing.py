@@ -26,12 +26,17 @@ def trace(mask):
         list of parts, one for each group of pixels that share sides; the first ring of a part is
         its outer border, the others are its holes.
     """
-    labels = np.pad(label(mask, connectivity=1), 1)
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return []
+    top, left = rows[0], columns[0]
+    inside = mask[top : rows[-1] + 1, left : columns[-1] + 1]  # a small object of a large picture
+    labels = np.pad(label(inside, connectivity=1), 1)
     sides = _sides(labels)
     parts = {}
     while sides:
         part, ring = _walk(sides)
-        ring = np.array(ring) - 1  # the padding
+        ring = np.add(ring, (left - 1, top - 1))  # less the padding
         along = np.roll(ring, -1, axis=0) - ring
         corners = ring[(along != np.roll(along, 1, axis=0)).any(axis=1)]
         parts.setdefault(part, []).append(corners)
