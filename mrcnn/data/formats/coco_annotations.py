@@ -248,5 +248,7 @@ def _is_box(value):
 
 
 def _is_real(value):
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
+    try:
+        return not isinstance(value, bool) and math.isfinite(value)
+    except (TypeError, OverflowError):  # text; a whole number beyond all floats
+        return False

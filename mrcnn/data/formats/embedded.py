@@ -28,6 +28,7 @@ def read_embedded(text, size=None):
     """
     if not isinstance(text, str):
         raise ValueError(f"expected a picture in base64, received {str(text)[:40]}")
+    file = io.BytesIO()
     try:
         file = io.BytesIO(base64.b64decode(text.rpartition(",")[2]))
         with Image.open(file) as opened:
