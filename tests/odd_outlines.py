@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as mask_utils
 
-from mrcnn.data.formats.writing import Item, code_of
-from mrcnn.data.instances import Instance, Picture
+from mrcnn.data.annotations.instances import Instance, Picture
+from mrcnn.data.annotations.writing import Item, code_of
 
 SIZE = HEIGHT, WIDTH = 20, 30
 

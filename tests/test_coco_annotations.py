@@ -10,8 +10,8 @@ from mutations import mutate
 from PIL import Image
 from pycocotools import mask as mask_utils
 
+from mrcnn.data.annotations.outlines import _cut, _runs, to_code
 from mrcnn.data.formats.coco import CocoDataset
-from mrcnn.data.formats.outlines import _cut, _runs, to_code
 
 HEIGHT, WIDTH = 20, 30
 BOX = [2, 2, 12, 2, 12, 10, 2, 10]  # 10 x 8 pixels

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.formats.cvat import CvatDataset
-from mrcnn.data.formats.notes import Notes
 from mrcnn.data.loading import load, recognize, subsets
 
 HEIGHT, WIDTH = 20, 30

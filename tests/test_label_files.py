@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 from skimage.io import imsave
 
-from mrcnn.data.formats.label_files import check_size, read_labels
+from mrcnn.data.annotations.label_files import check_size, read_labels
 
 # Two numbers that 8 bits cannot tell apart (258 = 256 + 2), and two that differ by one.
 DEEP = np.array([[0, 2, 258], [65535, 65534, 7]], np.uint16)

@@ -12,11 +12,11 @@ from odd_outlines import OUTLINES, SIZE, instances, item, masks_of, save, square
 from PIL import Image
 
 from mrcnn.data import converting
-from mrcnn.data.formats import label_images
+from mrcnn.data.annotations.instances import Instance
+from mrcnn.data.annotations.notes import Notes
+from mrcnn.data.annotations.writing import items_of
+from mrcnn.data.formats.label_images import dataset as label_images
 from mrcnn.data.formats.label_images import LabelImageDataset
-from mrcnn.data.formats.notes import Notes
-from mrcnn.data.formats.writing import items_of
-from mrcnn.data.instances import Instance
 from mrcnn.data.loading import load, recognize, subsets
 
 DATA = os.environ.get("MRCNN_DATA")

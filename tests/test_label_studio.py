@@ -11,9 +11,9 @@ import pytest
 from mutations import mutated
 from PIL import Image
 
-from mrcnn.data.formats.brush_codes import decode_brush
+from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.formats.label_studio import LabelStudioDataset
-from mrcnn.data.formats.notes import Notes
+from mrcnn.data.formats.label_studio.brush_codes import decode_brush
 from mrcnn.data.loading import load, recognize
 
 HEIGHT, WIDTH = 20, 30

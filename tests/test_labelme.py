@@ -15,12 +15,12 @@ from mutations import mutated
 from PIL import Image
 from pycocotools import mask as mask_utils
 
+from mrcnn.data.annotations.instances import Instance, Picture
+from mrcnn.data.annotations.notes import Notes
+from mrcnn.data.annotations.shapes import circle
+from mrcnn.data.annotations.writing import Item
 from mrcnn.data.converting import convert
 from mrcnn.data.formats.labelme import LabelMeDataset, write_labelme
-from mrcnn.data.formats.notes import Notes
-from mrcnn.data.formats.shapes import circle
-from mrcnn.data.formats.writing import Item
-from mrcnn.data.instances import Instance, Picture
 from mrcnn.data.loading import load, recognize
 
 DATA = os.environ.get("MRCNN_DATA")

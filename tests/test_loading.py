@@ -10,9 +10,9 @@ from pycocotools import mask as mask_utils
 
 import mrcnn.data
 from mrcnn.cli import main
+from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.converting import convert
 from mrcnn.data.formats import FORMATS, WRITERS
-from mrcnn.data.formats.notes import Notes
 from mrcnn.data.loading import load, recognize, subsets
 from mrcnn.data.shapes import ShapesDataset
 

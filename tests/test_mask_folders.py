@@ -12,10 +12,10 @@ from odd_outlines import HEIGHT, OUTLINES, SIZE, WIDTH, instances, item, masks_o
 from PIL import Image
 
 from mrcnn.data import converting
+from mrcnn.data.annotations.instances import Instance
+from mrcnn.data.annotations.notes import Notes
+from mrcnn.data.annotations.writing import items_of
 from mrcnn.data.formats.mask_folders import MaskFolderDataset
-from mrcnn.data.formats.notes import Notes
-from mrcnn.data.formats.writing import items_of
-from mrcnn.data.instances import Instance
 from mrcnn.data.loading import load, recognize, subsets
 
 DATA = os.environ.get("MRCNN_DATA")

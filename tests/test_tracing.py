@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
-from mrcnn.data.formats.outlines import parts_code
-from mrcnn.data.formats.tracing import bridge, trace
+from mrcnn.data.annotations.outlines import parts_code
+from mrcnn.data.annotations.tracing import bridge, trace
 
 
 def draw(parts, shape):

@@ -9,7 +9,7 @@ import pytest
 from mutations import mutate
 from PIL import Image
 
-from mrcnn.data.formats.notes import Notes
+from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.formats.via import ViaDataset
 from mrcnn.data.loading import load
 

@@ -10,10 +10,10 @@ import pytest
 import text_mutations
 from PIL import Image
 
+from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.formats import FORMATS
-from mrcnn.data.formats.notes import Notes
 from mrcnn.data.formats.voc import VocDataset
-from mrcnn.data.formats.voc_pixels import CLASSES, _palette
+from mrcnn.data.formats.voc.pixels import CLASSES, _palette
 from mrcnn.data.loading import load, recognize, subsets
 
 HEIGHT, WIDTH = 20, 40

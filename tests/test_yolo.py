@@ -13,14 +13,14 @@ import yaml
 from PIL import Image
 from pycocotools import mask as mask_utils
 
+from mrcnn.data.annotations.instances import Instance, Picture
+from mrcnn.data.annotations.notes import Notes
+from mrcnn.data.annotations.outlines import parts_code
+from mrcnn.data.annotations.writing import Item
 from mrcnn.data.converting import convert
 from mrcnn.data.formats import FORMATS
-from mrcnn.data.formats.notes import Notes
-from mrcnn.data.formats.outlines import parts_code
-from mrcnn.data.formats.writing import Item
 from mrcnn.data.formats.yolo import YoloDataset, write_yolo
-from mrcnn.data.formats.yolo_labels import pixels, share_of, span_pixels, span_shares
-from mrcnn.data.instances import Instance, Picture
+from mrcnn.data.formats.yolo.labels import pixels, share_of, span_pixels, span_shares
 from mrcnn.data.loading import load, recognize, subsets
 
 HEIGHT, WIDTH = 20, 40

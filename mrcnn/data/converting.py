@@ -5,9 +5,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from mrcnn.data.annotations.notes import Notes
+from mrcnn.data.annotations.writing import items_of
 from mrcnn.data.formats import WRITERS
-from mrcnn.data.formats.notes import Notes
-from mrcnn.data.formats.writing import items_of
 
 
 def convert(dataset, folder, format, notes=None):
@@ -20,7 +20,7 @@ def convert(dataset, folder, format, notes=None):
         dataset: a prepared `Dataset` of any kind: what `mrcnn.data.load` returned, or your own.
         folder: path, new or empty.
         format: key of `mrcnn.data.formats.WRITERS`.
-        notes: `mrcnn.data.formats.notes.Notes`; by default one that warns.
+        notes: `mrcnn.data.annotations.notes.Notes`; by default one that warns.
 
     Returns:
         `pathlib.Path` of the folder.
@@ -43,7 +43,7 @@ def write(items, folder, class_names, format, notes):
     """Writes pictures in a format, whole or not at all; returns the folder.
 
     Args:
-        items: iterable of `mrcnn.data.formats.writing.Item`.
+        items: iterable of `mrcnn.data.annotations.writing.Item`.
         class_names: list of str, without the background.
         folder, format, notes: as of `convert`.
     """

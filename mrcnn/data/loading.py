@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mrcnn.data.annotations.json_files import broken_json, forget
+from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.formats import FORMATS
-from mrcnn.data.formats.json_files import broken_json, forget
-from mrcnn.data.formats.notes import Notes
 
 
 def load(
@@ -29,7 +29,7 @@ def load(
             those of its training set: `classes=train.class_names[1:]`.
         box_masks: bool, whether an object without an outline has its box for a mask. By default
             such objects train only networks with `USE_MASK = False`.
-        notes: `mrcnn.data.formats.notes.Notes`; by default one that raises errors, and warns of
+        notes: `mrcnn.data.annotations.notes.Notes`; by default one that raises errors, and warns of
             what is left out.
         verbose: 0 prints nothing.
         **options: of the format, such as `label` of VIA: see `read` of its class.

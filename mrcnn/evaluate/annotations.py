@@ -6,7 +6,7 @@ Only run-length codes are kept, so that memory holds the masks of one image at a
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from mrcnn.data.formats.outlines import to_code
+from mrcnn.data.annotations.outlines import to_code
 from mrcnn.data.ground_truth import load_instances
 
 

@@ -22,8 +22,8 @@ from mrcnn.config import (  # noqa: E402
     BACKBONES,
     Config,
 )
-from mrcnn.data.formats import coco_download  # noqa: E402
 from mrcnn.data.formats.coco import CocoDataset  # noqa: E402
+from mrcnn.data.formats.coco import download as coco_download  # noqa: E402
 from mrcnn.evaluate import (  # noqa: E402
     IOU_TYPES,
     accumulate,

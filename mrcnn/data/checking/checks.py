@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from mrcnn.config import Config
+from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.checking import statistics
 from mrcnn.data.checking.findings import Finding, Report
 from mrcnn.data.checking.pictures import check_picture
-from mrcnn.data.formats.notes import Notes
 from mrcnn.data.loading import load
 from mrcnn.settings import Settings
 

@@ -4,12 +4,12 @@ import collections
 import dataclasses
 from pathlib import PurePosixPath
 
+from mrcnn.data.annotations.notes import Notes
+from mrcnn.data.annotations.writing import items_of
 from mrcnn.data.checking.pictures import true_suffix
 from mrcnn.data.checking.statistics import plain
 from mrcnn.data.converting import write
 from mrcnn.data.formats import WRITERS
-from mrcnn.data.formats.notes import Notes
-from mrcnn.data.formats.writing import items_of
 
 # Kinds of findings, and what is left out for them.
 _UNREAD = {"entry that cannot be used", "left out"}

@@ -15,11 +15,11 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as mask_utils
 
+from mrcnn.data.annotations.annotated import AnnotatedDataset, instance_code
+from mrcnn.data.annotations.instances import MaskFile
+from mrcnn.data.annotations.label_files import read_labels
 from mrcnn.data.checking.findings import Finding
-from mrcnn.data.formats.annotated import AnnotatedDataset, instance_code
-from mrcnn.data.formats.label_files import read_labels
 from mrcnn.data.ground_truth import image_name, load_instances
-from mrcnn.data.instances import MaskFile
 
 SAME = 0.95  # IoU from which two objects are one
 BORDER = 1.0  # pixels that an outline may lie outside of its picture

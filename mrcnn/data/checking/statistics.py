@@ -9,8 +9,8 @@ import re
 
 import numpy as np
 
+from mrcnn.data.annotations.subsets import subset_of
 from mrcnn.data.checking.findings import Finding
-from mrcnn.data.formats.subsets import subset_of
 from mrcnn.image.resizing import resized_scale
 
 TINY = 4  # pixels in the network: an object of a shorter side is hardly seen

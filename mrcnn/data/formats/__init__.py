@@ -1,7 +1,6 @@
 """Annotation formats: each is a `Dataset` that reads it, and for some a function that writes it."""
 
-from mrcnn.data.formats.coco import CocoDataset
-from mrcnn.data.formats.coco_writing import write_coco
+from mrcnn.data.formats.coco import CocoDataset, write_coco
 from mrcnn.data.formats.cvat import CvatDataset
 from mrcnn.data.formats.label_images import LabelImageDataset, write_labels
 from mrcnn.data.formats.label_studio import LabelStudioDataset

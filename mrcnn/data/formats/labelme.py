@@ -5,17 +5,17 @@ import json
 import math
 from pathlib import Path
 
-from mrcnn.data.formats.annotated import AnnotatedDataset
-from mrcnn.data.formats.embedded import placed_code, read_embedded
-from mrcnn.data.formats.files import annotated_size, has_picture, picture_at, pictures_in
-from mrcnn.data.formats.groups import join
-from mrcnn.data.formats.json_files import FEW, is_kind, json_kind, read_json
-from mrcnn.data.formats.shapes import box_between, circle, points_of, ring, stroke
-from mrcnn.data.formats.subsets import subset_folders
-from mrcnn.data.formats.tracing import bridge
-from mrcnn.data.formats.writing import parts_of, save_picture
+from mrcnn.data.annotations.annotated import AnnotatedDataset
+from mrcnn.data.annotations.embedded import placed_code, read_embedded
+from mrcnn.data.annotations.files import annotated_size, has_picture, picture_at, pictures_in
+from mrcnn.data.annotations.groups import join
+from mrcnn.data.annotations.instances import Instance, Picture
+from mrcnn.data.annotations.json_files import FEW, is_kind, json_kind, read_json
+from mrcnn.data.annotations.shapes import box_between, circle, points_of, ring, stroke
+from mrcnn.data.annotations.subsets import subset_folders
+from mrcnn.data.annotations.tracing import bridge
+from mrcnn.data.annotations.writing import parts_of, save_picture
 from mrcnn.data.ground_truth import image_name
-from mrcnn.data.instances import Instance, Picture
 from mrcnn.image.pixels import to_model_image
 
 CROWD = "iscrowd"  # a flag of a shape
@@ -220,7 +220,7 @@ def write_labelme(items, folder, class_names, notes):
     polygon, whose rings are joined by lines that go forth and back.
 
     Args:
-        items: iterable of `mrcnn.data.formats.writing.Item`.
+        items: iterable of `mrcnn.data.annotations.writing.Item`.
         folder: `pathlib.Path`, new or empty.
         class_names: list of str, without the background.
         notes: `Notes`, told of what the format cannot hold.

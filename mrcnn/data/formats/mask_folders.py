@@ -8,17 +8,17 @@ has them.
 import numpy as np
 from PIL import Image
 
-from mrcnn.data.formats.annotated import AnnotatedDataset
-from mrcnn.data.formats.label_files import check_size
-from mrcnn.data.formats.picture_folders import (
+from mrcnn.data.annotations.annotated import AnnotatedDataset
+from mrcnn.data.annotations.instances import Instance, MaskFile, Picture
+from mrcnn.data.annotations.label_files import check_size
+from mrcnn.data.annotations.picture_folders import (
     beside_images,
     folders_in,
     named_subsets,
     visible_labels,
     visible_pictures,
 )
-from mrcnn.data.formats.writing import mask_of, save_picture
-from mrcnn.data.instances import Instance, MaskFile, Picture
+from mrcnn.data.annotations.writing import mask_of, save_picture
 from mrcnn.image.reading import image_size
 
 CLASS = "object"  # where no folder names one
@@ -162,7 +162,7 @@ def write_masks(items, folder, class_names, notes):
     `masks` itself.
 
     Args:
-        items: iterable of `mrcnn.data.formats.writing.Item`.
+        items: iterable of `mrcnn.data.annotations.writing.Item`.
         folder: `pathlib.Path`, new or empty.
         class_names: list of str, without the background.
         notes: `Notes`, told of what the format cannot hold.

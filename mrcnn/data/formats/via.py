@@ -4,13 +4,13 @@ import csv
 import json
 import math
 
-from mrcnn.data.formats.annotated import AnnotatedDataset
-from mrcnn.data.formats.files import picture_at
-from mrcnn.data.formats.json_files import is_kind, json_files, read_json
-from mrcnn.data.formats.shapes import box_of, circle, ellipse, ring, stroke
-from mrcnn.data.formats.subsets import subset_folders
-from mrcnn.data.formats.writing import ring_of, save_picture
-from mrcnn.data.instances import Instance, Picture
+from mrcnn.data.annotations.annotated import AnnotatedDataset
+from mrcnn.data.annotations.files import picture_at
+from mrcnn.data.annotations.instances import Instance, Picture
+from mrcnn.data.annotations.json_files import is_kind, json_files, read_json
+from mrcnn.data.annotations.shapes import box_of, circle, ellipse, ring, stroke
+from mrcnn.data.annotations.subsets import subset_folders
+from mrcnn.data.annotations.writing import ring_of, save_picture
 
 CROWD = "iscrowd"  # an attribute: "1" for a crowd
 _EXPORT = "in VIA choose Annotation, Export Annotations (as json)"
@@ -254,7 +254,7 @@ def write_via(items, folder, class_names, notes):
     whose parts are joined by lines that go forth and back.
 
     Args:
-        items: iterable of `mrcnn.data.formats.writing.Item`.
+        items: iterable of `mrcnn.data.annotations.writing.Item`.
         folder: `pathlib.Path`, new or empty.
         class_names: list of str, without the background.
         notes: `Notes`, told of what the format cannot hold.

@@ -5,8 +5,8 @@ import os
 
 from pycocotools import mask as mask_utils
 
-from mrcnn.data.formats.writing import code_of, save_picture
-from mrcnn.data.instances import MaskFile
+from mrcnn.data.annotations.instances import MaskFile
+from mrcnn.data.annotations.writing import code_of, save_picture
 
 _KEPT = ("score", "keypoints", "num_keypoints", "attributes")  # of what a file said beside
 
@@ -18,7 +18,7 @@ def write_coco(items, folder, class_names, notes):
     An instance with holes, or of pixels, is a run-length code; others are polygons, as they were.
 
     Args:
-        items: iterable of `mrcnn.data.formats.writing.Item`.
+        items: iterable of `mrcnn.data.annotations.writing.Item`.
         folder: `pathlib.Path`, new or empty.
         class_names: list of str, without the background; their ids are 1, 2, ...
         notes: `Notes`, told of what the format cannot hold.

@@ -1,7 +1,7 @@
 """The names of the classes of YOLO's data sets."""
 
-from mrcnn.data.formats.text_files import read_text, read_yaml, shown
-from mrcnn.data.formats.yolo_layout import (
+from mrcnn.data.annotations.text_files import read_text, read_yaml, shown
+from mrcnn.data.formats.yolo.layout import (
     NAMES_FILES,
     content_of,
     is_description,

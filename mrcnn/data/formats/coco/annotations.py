@@ -17,10 +17,10 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 
-from mrcnn.data.formats.files import side_of
-from mrcnn.data.formats.json_files import read_json
-from mrcnn.data.formats.notes import Notes
-from mrcnn.data.formats.outlines import check_numbers, outline_parts, to_code
+from mrcnn.data.annotations.files import side_of
+from mrcnn.data.annotations.json_files import read_json
+from mrcnn.data.annotations.notes import Notes
+from mrcnn.data.annotations.outlines import check_numbers, outline_parts, to_code
 from mrcnn.image.reading import image_size
 
 _CROWD = {0: 0, 1: 1, None: 0, "0": 0, "1": 1, "false": 0, "true": 1, "": 0}

@@ -3,8 +3,8 @@
 import math
 import re
 
-from mrcnn.data.formats.shapes import ring
-from mrcnn.data.instances import Instance
+from mrcnn.data.annotations.instances import Instance
+from mrcnn.data.annotations.shapes import ring
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from mrcnn.data.annotations.instances import MaskFile
+from mrcnn.data.annotations.label_files import read_labels
+from mrcnn.data.annotations.notes import Notes
+from mrcnn.data.annotations.outlines import parts_code
+from mrcnn.data.annotations.subsets import choose
 from mrcnn.data.dataset import Dataset, short_name
-from mrcnn.data.formats.label_files import read_labels
-from mrcnn.data.formats.notes import Notes
-from mrcnn.data.formats.outlines import parts_code
-from mrcnn.data.formats.subsets import choose
-from mrcnn.data.instances import MaskFile
 from mrcnn.image.pixels import is_first
 
 

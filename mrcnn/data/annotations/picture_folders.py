@@ -1,7 +1,7 @@
 """Folders of pictures beside folders of what is drawn on them, by subset."""
 
-from mrcnn.data.formats.files import SUFFIXES, pictures_in
-from mrcnn.data.formats.subsets import subset_of
+from mrcnn.data.annotations.files import SUFFIXES, pictures_in
+from mrcnn.data.annotations.subsets import subset_of
 
 
 def beside_images(path, names, fit):

@@ -8,9 +8,9 @@ import dataclasses
 import os
 from pathlib import Path
 
-from mrcnn.data.formats.files import SUFFIXES
-from mrcnn.data.formats.subsets import subset_folders, subset_of
-from mrcnn.data.formats.text_files import read_text, read_yaml, shown
+from mrcnn.data.annotations.files import SUFFIXES
+from mrcnn.data.annotations.subsets import subset_folders, subset_of
+from mrcnn.data.annotations.text_files import read_text, read_yaml, shown
 
 FEW = 20  # pictures of a folder whose label files are looked into
 NAMES_FILES = ("classes.txt", "obj.names")

@@ -8,7 +8,7 @@ import operator
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from mrcnn.data.formats.tracing import bridge
+from mrcnn.data.annotations.tracing import bridge
 
 
 def outline_parts(value, name):
@@ -62,7 +62,7 @@ def parts_code(parts, height, width, name):
     """The run-length code of the union of an instance's parts; a code brings its own size.
 
     Args:
-        parts: list of rings and of codes, see `mrcnn.data.instances.Instance`.
+        parts: list of rings and of codes, see `mrcnn.data.annotations.instances.Instance`.
         height, width, name: as of `to_code`.
 
     Returns, Raises: as `to_code`.

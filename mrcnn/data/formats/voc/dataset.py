@@ -2,13 +2,13 @@
 
 import os
 
-from mrcnn.data.formats.annotated import AnnotatedDataset
-from mrcnn.data.formats.files import annotated_size
-from mrcnn.data.formats.voc_layout import find_places, picture_of, stems_of, xml_of
-from mrcnn.data.formats.voc_objects import read_objects
-from mrcnn.data.formats.voc_pixels import class_map, segmented
-from mrcnn.data.formats.xml_files import read_xml
-from mrcnn.data.instances import Picture
+from mrcnn.data.annotations.annotated import AnnotatedDataset
+from mrcnn.data.annotations.files import annotated_size
+from mrcnn.data.annotations.instances import Picture
+from mrcnn.data.annotations.xml_files import read_xml
+from mrcnn.data.formats.voc.layout import find_places, picture_of, stems_of, xml_of
+from mrcnn.data.formats.voc.objects import read_objects
+from mrcnn.data.formats.voc.pixels import class_map, segmented
 
 
 class VocDataset(AnnotatedDataset):
@@ -41,7 +41,7 @@ class VocDataset(AnnotatedDataset):
         """Reads XML files and pictures of instances.
 
         Args:
-            found: list of `mrcnn.data.formats.voc_layout.Place`.
+            found: list of `mrcnn.data.formats.voc.layout.Place`.
             notes: `Notes`.
             images: folder of the pictures; by default `JPEGImages` or `images`, or beside the XML.
             one_based: bool, whether the first pixel is 1 and `xmax` the last one of a box, as VOC

@@ -4,13 +4,13 @@ import os
 
 from pycocotools import mask as mask_utils
 
-from mrcnn.data.formats import coco_download as coco_files
-from mrcnn.data.formats.annotated import AnnotatedDataset
-from mrcnn.data.formats.coco_annotations import read_annotations, to_id
-from mrcnn.data.formats.json_files import is_kind, json_files, read_json
-from mrcnn.data.formats.outlines import outline_parts, to_code
-from mrcnn.data.formats.subsets import subset_folders
-from mrcnn.data.instances import Instance, Picture
+from mrcnn.data.annotations.annotated import AnnotatedDataset
+from mrcnn.data.annotations.instances import Instance, Picture
+from mrcnn.data.annotations.json_files import is_kind, json_files, read_json
+from mrcnn.data.annotations.outlines import outline_parts, to_code
+from mrcnn.data.annotations.subsets import subset_folders
+from mrcnn.data.formats.coco import download as coco_files
+from mrcnn.data.formats.coco.annotations import read_annotations, to_id
 
 
 class CocoDataset(AnnotatedDataset):
@@ -113,7 +113,7 @@ class CocoDataset(AnnotatedDataset):
             dataYear: 2014 or 2017; 2014 only for the last two.
 
         Raises:
-            ValueError, OSError: as `mrcnn.data.formats.coco_download.fetch_subset`.
+            ValueError, OSError: as `mrcnn.data.formats.coco.download.fetch_subset`.
         """
         coco_files.fetch_subset(dataDir, dataType, dataYear)
 

@@ -1,6 +1,6 @@
 """Which label image belongs to which picture: by their names."""
 
-from mrcnn.data.formats.picture_folders import visible_labels, visible_pictures
+from mrcnn.data.annotations.picture_folders import visible_labels, visible_pictures
 
 LABELS = ("masks", "labels", "label", "annotations", "instances")  # folders beside `images`
 # What the names of label images end in, where they are not those of the pictures: Cellpose's too.

@@ -6,15 +6,15 @@ import os
 import re
 from pathlib import Path
 
-from mrcnn.data.formats.annotated import AnnotatedDataset
-from mrcnn.data.formats.cvat_files import parse, subsets_in
-from mrcnn.data.formats.cvat_shapes import DRAWN, parts_and_box
-from mrcnn.data.formats.files import annotated_size, has_picture, picture_at, pictures_in
-from mrcnn.data.formats.groups import join
-from mrcnn.data.formats.json_files import FEW
-from mrcnn.data.formats.notes import Notes
-from mrcnn.data.formats.subsets import subset_folders
-from mrcnn.data.instances import Instance, Picture
+from mrcnn.data.annotations.annotated import AnnotatedDataset
+from mrcnn.data.annotations.files import annotated_size, has_picture, picture_at, pictures_in
+from mrcnn.data.annotations.groups import join
+from mrcnn.data.annotations.instances import Instance, Picture
+from mrcnn.data.annotations.json_files import FEW
+from mrcnn.data.annotations.notes import Notes
+from mrcnn.data.annotations.subsets import subset_folders
+from mrcnn.data.formats.cvat.files import parse, subsets_in
+from mrcnn.data.formats.cvat.shapes import DRAWN, parts_and_box
 
 CROWDS = ("iscrowd", "is_crowd")  # attributes: "1" or "true" for a crowd
 _SIDES = ("height", "width")

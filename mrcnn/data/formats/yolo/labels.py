@@ -8,7 +8,7 @@ the places that pycocotools tells apart, the middle of its place is written.
 
 import math
 
-from mrcnn.data.instances import Instance
+from mrcnn.data.annotations.instances import Instance
 
 DIGITS = 6  # of pixels
 _PLACES = 5  # of a pixel along a side, between which pycocotools' outlines tell

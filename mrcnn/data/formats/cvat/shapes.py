@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 
-from mrcnn.data.formats.embedded import placed_code
-from mrcnn.data.formats.shapes import box_between, ellipse, number, rectangle, ring, stroke
+from mrcnn.data.annotations.embedded import placed_code
+from mrcnn.data.annotations.shapes import box_between, ellipse, number, rectangle, ring, stroke
 
 DRAWN = ("box", "polygon", "polyline", "ellipse", "mask")
 
 
 def parts_and_box(element, size, line_width):
-    """The parts of a shape, or of an upright box the box, as of `mrcnn.data.instances.Instance`.
+    """The parts of a shape, or of an upright box the box, as `Instance` has them.
 
     Args:
         element: of XML, with a tag of `DRAWN`.

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as mask_utils
 
-from mrcnn.data.formats.label_files import read_labels
-from mrcnn.data.formats.text_files import read_text
-from mrcnn.data.instances import Instance, MaskFile
+from mrcnn.data.annotations.instances import Instance, MaskFile
+from mrcnn.data.annotations.label_files import read_labels
+from mrcnn.data.annotations.text_files import read_text
 
 VOID = 255
 OVERLAP = 0.5  # of a box and of the pixels of an instance, over their union, for them to be one
@@ -128,7 +128,7 @@ def segmented(place, stem, objects, size, classes, notes):
     it is; a difficult one is void there, and told.
 
     Args:
-        place: `mrcnn.data.formats.voc_layout.Place`.
+        place: `mrcnn.data.formats.voc.layout.Place`.
         stem: str, the name of the picture without suffix.
         objects: list of `Instance`s of the XML file; None without one.
         size: (height, width) of the picture.

@@ -14,13 +14,13 @@ from PIL import Image
 from pycocotools import mask as mask_utils
 from skimage.measure import label
 
-from mrcnn.data.formats.annotated import AnnotatedDataset
-from mrcnn.data.formats.label_classes import FILE, read_classes, write_classes
-from mrcnn.data.formats.label_files import check_size, read_labels
-from mrcnn.data.formats.label_pairs import LABELS, is_pair, pairs
-from mrcnn.data.formats.picture_folders import beside_images, folders_in, named_subsets
-from mrcnn.data.formats.writing import code_of, save_picture
-from mrcnn.data.instances import Instance, MaskFile, Picture
+from mrcnn.data.annotations.annotated import AnnotatedDataset
+from mrcnn.data.annotations.instances import Instance, MaskFile, Picture
+from mrcnn.data.annotations.label_files import check_size, read_labels
+from mrcnn.data.annotations.picture_folders import beside_images, folders_in, named_subsets
+from mrcnn.data.annotations.writing import code_of, save_picture
+from mrcnn.data.formats.label_images.classes import FILE, read_classes, write_classes
+from mrcnn.data.formats.label_images.pairs import LABELS, is_pair, pairs
 from mrcnn.image.reading import image_size
 
 CLASS = "object"  # where no file names one
@@ -61,7 +61,7 @@ class LabelImageDataset(AnnotatedDataset):
             found: `pathlib.Path` of the folder of the pictures, and a list of those of the labels.
             notes: `Notes`.
             class_name: str, the class of what `classes.json` beside the label images does not
-                name, see `mrcnn.data.formats.label_classes`.
+                name, see `mrcnn.data.formats.label_images.classes`.
             components: bool. True: each group of pixels of one number that touch by side or corner
                 is an object. False: all pixels of a number are. None: False, but label images of
                 one number alone, with several groups, are refused: they are often masks of all
@@ -186,7 +186,7 @@ def write_labels(items, folder, class_names, notes):
     A pixel belongs to one object only: to the smallest that covers it, so that few vanish.
 
     Args:
-        items: iterable of `mrcnn.data.formats.writing.Item`.
+        items: iterable of `mrcnn.data.annotations.writing.Item`.
         folder: `pathlib.Path`, new or empty.
         class_names: list of str, without the background.
         notes: `Notes`, told of what the format cannot hold.

@@ -3,15 +3,15 @@
 import collections
 import dataclasses
 
-from mrcnn.data.formats.annotated import AnnotatedDataset
-from mrcnn.data.formats.brush_codes import decode_brush
-from mrcnn.data.formats.embedded import placed_code, read_embedded
-from mrcnn.data.formats.files import annotated_size
-from mrcnn.data.formats.json_files import is_kind, json_files, read_json
-from mrcnn.data.formats.label_studio_files import find_picture, reference_of
-from mrcnn.data.formats.shapes import box_of, ellipse, number, points_of, rectangle, ring
-from mrcnn.data.formats.subsets import subset_folders
-from mrcnn.data.instances import Instance, Picture
+from mrcnn.data.annotations.annotated import AnnotatedDataset
+from mrcnn.data.annotations.embedded import placed_code, read_embedded
+from mrcnn.data.annotations.files import annotated_size
+from mrcnn.data.annotations.instances import Instance, Picture
+from mrcnn.data.annotations.json_files import is_kind, json_files, read_json
+from mrcnn.data.annotations.shapes import box_of, ellipse, number, points_of, rectangle, ring
+from mrcnn.data.annotations.subsets import subset_folders
+from mrcnn.data.formats.label_studio.brush_codes import decode_brush
+from mrcnn.data.formats.label_studio.files import find_picture, reference_of
 
 # What a region is drawn with, by a key that only it has.
 _SHAPES = {

@@ -13,10 +13,10 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from skimage.io import imsave
 
-from mrcnn.data.formats.annotated import AnnotatedDataset, instance_code
-from mrcnn.data.formats.tracing import bridge, trace
+from mrcnn.data.annotations.annotated import AnnotatedDataset, instance_code
+from mrcnn.data.annotations.instances import Instance, MaskFile, Picture
+from mrcnn.data.annotations.tracing import bridge, trace
 from mrcnn.data.ground_truth import load_instances
-from mrcnn.data.instances import Instance, MaskFile, Picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _save_pixels(dataset, image_id, path):
 
 
 def code_of(instance, picture):
-    """The compressed run-length code of an instance; see `mrcnn.data.formats.outlines`."""
+    """The compressed run-length code of an instance; see `mrcnn.data.annotations.outlines`."""
     name = f"{picture.name}, {instance.name}"
     return instance_code(instance, [picture.height, picture.width], name)
 

@@ -4,7 +4,7 @@ import re
 from pathlib import PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from mrcnn.data.formats.files import SUFFIXES, has_picture, picture_at
+from mrcnn.data.annotations.files import SUFFIXES, has_picture, picture_at
 
 _PREFIX = re.compile(r"^[0-9a-f]{4,}-")  # what Label Studio puts before the name of an upload
 
@@ -56,7 +56,7 @@ def find_picture(reference, folders, where):
         folders: list of paths that are searched, in this order.
         where: str, what a message calls the task.
 
-    Returns, Raises: as `mrcnn.data.formats.files.picture_at`.
+    Returns, Raises: as `mrcnn.data.annotations.files.picture_at`.
     """
     name = name_of(reference)
     names = [name]

@@ -5,23 +5,23 @@ import os
 
 import yaml
 
-from mrcnn.data.formats.annotated import AnnotatedDataset
-from mrcnn.data.formats.files import picture_at
-from mrcnn.data.formats.notes import Notes
-from mrcnn.data.formats.subsets import subset_of
-from mrcnn.data.formats.text_files import read_text, shown
-from mrcnn.data.formats.tracing import trace
-from mrcnn.data.formats.writing import mask_of, ring_of, save_picture
-from mrcnn.data.formats.yolo_labels import read_line, share_of, span_shares
-from mrcnn.data.formats.yolo_layout import (
+from mrcnn.data.annotations.annotated import AnnotatedDataset
+from mrcnn.data.annotations.files import picture_at
+from mrcnn.data.annotations.instances import Picture
+from mrcnn.data.annotations.notes import Notes
+from mrcnn.data.annotations.subsets import subset_of
+from mrcnn.data.annotations.text_files import read_text, shown
+from mrcnn.data.annotations.tracing import trace
+from mrcnn.data.annotations.writing import mask_of, ring_of, save_picture
+from mrcnn.data.formats.yolo.labels import read_line, share_of, span_shares
+from mrcnn.data.formats.yolo.layout import (
     content_of,
     find_places,
     label_of,
     lone_labels,
     pictures_of,
 )
-from mrcnn.data.formats.yolo_names import class_names
-from mrcnn.data.instances import Picture
+from mrcnn.data.formats.yolo.names import class_names
 
 
 class YoloDataset(AnnotatedDataset):
@@ -50,7 +50,7 @@ class YoloDataset(AnnotatedDataset):
         """Reads label files.
 
         Args:
-            found: `mrcnn.data.formats.yolo_layout.Place`.
+            found: `mrcnn.data.formats.yolo.layout.Place`.
             notes: `Notes`.
         """
         content, names = content_of(found), class_names(found)
@@ -142,7 +142,7 @@ def write_yolo(items, folder, class_names, notes):
     subset are those of `train`.
 
     Args:
-        items: iterable of `mrcnn.data.formats.writing.Item`.
+        items: iterable of `mrcnn.data.annotations.writing.Item`.
         folder: `pathlib.Path`, new or empty.
         class_names: list of str, without the background.
         notes: `Notes`, told of what the format cannot hold.

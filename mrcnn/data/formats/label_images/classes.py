@@ -7,7 +7,7 @@ A file that has an entry has one for each of its numbers.
 
 import json
 
-from mrcnn.data.formats.json_files import read_json
+from mrcnn.data.annotations.json_files import read_json
 
 FILE = "classes.json"
 

@@ -12,7 +12,7 @@ class MaskFile:
     """A part of an instance that is a picture: the pixels of a value, or all that are not 0.
 
     Args:
-        path: str, as `mrcnn.data.formats.label_files.read_labels` takes it.
+        path: str, as `mrcnn.data.annotations.label_files.read_labels` takes it.
         value: int, or None for every value but 0.
     """
 
