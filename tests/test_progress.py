@@ -33,11 +33,15 @@ def test_lines_in_a_log_say_the_time_left(clock):
         progress.grow(200)
         clock[0] += 11
         progress.advance()  # 3 took 75 s, 200 are left: 5000 s = 83 min 20 s
+        progress.grow(-48)
+        clock[0] += 25
+        progress.advance()  # 4 took 100 s, 151 are left: 3775 s = 62 min 55 s
     assert lines_of(console) == [
         "skipped [bold]a_long_name_that_needs_more_than_a_line.jpg",
         "detect: 3 of 4, 32 s left",
         "detect: 4 of 204, 1 h 23 min left",
-        "detect: 4 of 204, 1 min 15 s",
+        "detect: 5 of 156, 1 h 02 min left",
+        "detect: 5 of 156, 1 min 40 s",
     ]
 
 

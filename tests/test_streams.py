@@ -338,11 +338,11 @@ def test_a_line_cut_short_is_done_again():
 
 
 def test_a_file_that_has_changed_is_done_again():
-    write("pics/a.png")
-    write("pics/b.png")
+    write("pics/a.bmp")
+    write("pics/b.bmp")
     run()
-    write("pics/a.png", picture(green=None))
-    os.utime("pics/a.png", ns=(1, 1))
+    write("pics/a.bmp", picture(green=None))
+    os.utime("pics/a.bmp", ns=(1, 1))  # of the same size, but of another time
     assert run().done == 1
     assert [each["image_id"] for each in coco()["annotations"]] == [1, 2, 2]
     # One instance less: what was written for it is gone, and of the others nothing is.
