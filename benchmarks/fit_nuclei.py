@@ -19,7 +19,7 @@ sys.path.insert(0, str(machine.ROOT / "samples" / "nucleus"))
 
 from nucleus import NucleusConfig, NucleusDataset
 
-from mrcnn.evaluate.coco import evaluate, format_table
+from mrcnn.evaluate import evaluate, format_table
 from mrcnn.model import MaskRCNN
 from mrcnn.visualize import draw_instances, random_colors
 

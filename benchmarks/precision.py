@@ -19,7 +19,7 @@ import train_nuclei
 
 from mrcnn.data.shapes import ShapesDataset
 from mrcnn.demo import DemoConfig, train_demo
-from mrcnn.evaluate.coco import evaluate
+from mrcnn.evaluate import evaluate
 from mrcnn.model import MaskRCNN
 
 PRECISIONS = ("float32", "mixed_bfloat16")

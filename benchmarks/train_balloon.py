@@ -22,7 +22,7 @@ sys.path.insert(0, str(machine.ROOT / "samples" / "balloon"))
 from balloon import BalloonDataset
 from train_nuclei import ALL_BUT_NORMS, WARM_UP, PrintLosses
 
-from mrcnn.evaluate.coco import evaluate, format_table
+from mrcnn.evaluate import evaluate, format_table
 from mrcnn.model import MaskRCNN
 from mrcnn.presets import PRESETS
 

@@ -22,7 +22,7 @@ sys.path.insert(0, str(machine.ROOT / "samples" / "nucleus"))
 from nucleus import NucleusDataset
 
 from mrcnn import visualize
-from mrcnn.evaluate.coco import evaluate, format_table
+from mrcnn.evaluate import evaluate, format_table
 from mrcnn.image import scale_image
 from mrcnn.model import MaskRCNN
 from mrcnn.presets import PRESETS

@@ -7,7 +7,7 @@ import pytest
 from tiny import shapes, tiny_of
 
 from mrcnn.data.shapes import ShapesDataset
-from mrcnn.evaluate.coco import evaluate
+from mrcnn.evaluate import evaluate
 from mrcnn.model import MaskRCNN
 from mrcnn.presets import PRESETS
 

@@ -15,8 +15,8 @@ from mrcnn.data import converting
 from mrcnn.data.annotations.instances import Instance
 from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.annotations.writing import items_of
-from mrcnn.data.formats.label_images import dataset as label_images
 from mrcnn.data.formats.label_images import LabelImageDataset
+from mrcnn.data.formats.label_images import dataset as label_images
 from mrcnn.data.loading import load, recognize, subsets
 
 DATA = os.environ.get("MRCNN_DATA")

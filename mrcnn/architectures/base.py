@@ -6,12 +6,13 @@ import os
 import warnings
 
 import keras
-import numpy as np
 
 from mrcnn.data.generator import DataGenerator
 from mrcnn.files.hdf5 import read_attribute
 from mrcnn.files.reading import is_saved_model, read_arrays
+from mrcnn.inference.detections import Detections
 from mrcnn.inference.detector import Detector
+from mrcnn.inference.images import check_images, read_images
 from mrcnn.inference.inspection import Inspection
 from mrcnn.inference.log import log
 from mrcnn.network.named_weights import read_saved_model, save_weights
@@ -40,6 +41,7 @@ class DetectionModel(Inspection):
             training mode, "training"; see `mrcnn.network.mask_rcnn.build_graphs`.
         detector: `mrcnn.inference.detector.Detector`, around graphs["detection"].
         settings: `mrcnn.settings.Settings`, read from the config when the model was built.
+        class_names: list by class id, "BG" first, that `detect` hands on; None until it is set.
         epoch: int, epochs that the weights were trained for.
         log_dir: str, where the next training writes.
         checkpoint_path: str, with a field `{epoch:04d}`.
@@ -53,6 +55,8 @@ class DetectionModel(Inspection):
     build_graphs = None  # function (settings, training) -> `graphs`
     unmold = None  # function of the form that `Detector` takes
     generator_type = DataGenerator  # makes the batches of training
+
+    class_names = None
 
     _step = None, None  # what `compile` prepared last, and its optimizer
 
@@ -87,38 +91,34 @@ class DetectionModel(Inspection):
         """Finds the objects in images of any number and any sizes. Threads may call it at once.
 
         Args:
-            images: list of arrays [H, W, C] or [H, W]; one array [B, H, W, C] is taken as the list
-                of its B images. uint8 as it is; uint16 scaled from its full range to 0..255; floats
-                on the scale of 0..255. Grey images are repeated into three channels, alpha is
-                dropped.
+            images: list of arrays [H, W, C] or [H, W], of paths, or of both; one array
+                [B, H, W, C] is taken as the list of its B images. Files are read by
+                `mrcnn.image.read_image`. uint8 as it is; uint16 scaled from its full range to
+                0..255; floats on the scale of 0..255. Grey images are repeated into three
+                channels, alpha is dropped.
             verbose: 1 prints the shapes and ranges of what goes in and comes out.
             stream: bool; True takes any iterable and returns a generator of the results, which
                 keeps the images of one batch only in memory.
 
         Returns:
-            list of dicts, one for each image, best detection first: `rois` int32 [n, 4] y1 x1 y2
-            x2 in pixels, `boxes` float32 [n, 4] the same before rounding, `class_ids` int32 [n],
-            `scores` float32 [n] and, with `USE_MASK`, `masks` bool [H, W, n]. The result for an
-            image does not depend on the others.
+            list of `mrcnn.inference.Detections`, dicts, one for each image, best detection first:
+            `rois` int32 [n, 4] y1 x1 y2 x2 in pixels, `boxes` float32 [n, 4] the same before
+            rounding, `class_ids` int32 [n], `scores` float32 [n] and, with `USE_MASK`, `masks`
+            bool [H, W, n]. The result for an image does not depend on the others. It refers to its
+            image, as given or read; from a stream it does not.
 
         Raises:
             ValueError: an image that cannot be used, named by its place in the list.
         """
-        if isinstance(images, np.ndarray) and images.ndim < 4:
-            raise ValueError(f"images has shape {images.shape}; pass a list: detect([image])")
-        if isinstance(images, (str, os.PathLike)) or images is None:
-            raise ValueError(
-                f"images is {images!r}; expected a list of arrays [H, W, C]: "
-                "detect([skimage.io.imread(path)])"
-            )
+        check_images(images, stream)
+        images = read_images(images, owner=self.detector)
         if stream:
-            return self.detector.stream(images)
-        if not hasattr(images, "__len__"):
-            raise ValueError(
-                f"images is a {type(images).__name__} and has no length; pass list(images), or "
-                "stream=True for results one by one"
-            )
-        return self.detector.detect(images, verbose)
+            return (Detections(x, None, self.class_names) for x in self.detector.stream(images))
+        images = list(images)
+        return [
+            Detections(found, image, self.class_names)
+            for found, image in zip(self.detector.detect(images, verbose), images, strict=True)
+        ]
 
     def detect_molded(self, molded_images, image_metas, verbose=0):
         """As `detect`, for what `mold_inputs` or a data generator returned.
@@ -129,9 +129,11 @@ class DetectionModel(Inspection):
             verbose: 1 prints the shapes and ranges of what goes in and comes out.
 
         Returns:
-            list of dicts as of `detect`; boxes and masks are those of the molded images.
+            list of `Detections` as of `detect`, without an image; boxes and masks are those of the
+            molded images.
         """
-        return self.detector.detect_molded(molded_images, image_metas, verbose)
+        results = self.detector.detect_molded(molded_images, image_metas, verbose)
+        return [Detections(found, None, self.class_names) for found in results]
 
     # Training.
 

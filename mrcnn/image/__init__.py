@@ -1,8 +1,9 @@
-"""Pictures, masks and boxes in NumPy: checking, resizing, molding, pasting, videos."""
+"""Pictures, masks and boxes in NumPy: reading, checking, resizing, molding, pasting, tracing."""
 
 from mrcnn.image.masks import extract_bboxes, minimize_mask, resize_mask
 from mrcnn.image.meta import compose_image_meta, parse_image_meta, with_image_shape
 from mrcnn.image.molding import MoldedImages, mold, mold_image, unmold_image
+from mrcnn.image.pages import PageReader
 from mrcnn.image.pasting import PASTERS, expand_mask, paste_mask, unmold_mask
 from mrcnn.image.pixels import to_model_image
 from mrcnn.image.reading import image_size, read_image
@@ -14,10 +15,12 @@ from mrcnn.image.resizing import (
     scale_image,
     scaled_size,
 )
+from mrcnn.image.tracing import signed_area, trace_mask
 
 __all__ = [
     "PASTERS",
     "MoldedImages",
+    "PageReader",
     "bucket_sides",
     "compose_image_meta",
     "expand_mask",
@@ -35,7 +38,9 @@ __all__ = [
     "resize_mask",
     "scale_image",
     "scaled_size",
+    "signed_area",
     "to_model_image",
+    "trace_mask",
     "unmold_image",
     "unmold_mask",
     "with_image_shape",

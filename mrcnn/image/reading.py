@@ -8,7 +8,7 @@
 | white-is-zero TIFF of unsigned samples | black-is-zero |
 | 16 bits a sample, float | as stored; of a 16-bit PNG with colours or alpha the upper 8 bits |
 | alpha | kept; `to_model_image` drops it |
-| several pages or frames | the first; a warning says how many there are |
+| several pages or frames | the first; a warning says how many there are. `PageReader` has all |
 | truncated, empty, not a picture | ValueError |
 
 Shape legend: H, W size in pixels; C channels.
@@ -56,31 +56,36 @@ def read_image(file, owner=None):
     Raises:
         ValueError: there is no such file, or it cannot be read as a picture.
     """
-    with _opened(file) as opened:
-        image = _read_tiff(opened, file, owner) if _is_tiff(opened) else None
+    with errors_named(getattr(file, "name", file)), _opened(file) as opened:
+        image = _read_tiff(opened, file, owner) if is_tiff(opened) else None
         return np.ascontiguousarray(_read_any(opened, file, owner) if image is None else image)
 
 
 @contextlib.contextmanager
-def _opened(file):
-    """The open file; what goes wrong with it is a ValueError that names it."""
+def errors_named(name):
+    """Whatever goes wrong with a picture file is a ValueError that names it."""
     try:
-        if hasattr(file, "read"):
-            yield file
-        elif "://" in str(file):
-            with urllib.request.urlopen(str(file)) as answer:
-                yield io.BytesIO(answer.read())
-        else:
-            with open(file, "rb") as opened:
-                yield opened
+        yield
     except Warning:  # where warnings are errors
         raise
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
         raise ValueError(
-            f"expected an image file at {getattr(file, 'name', file)}, but it cannot be read "
+            f"expected an image file at {name}, but it cannot be read "
             f"({type(error).__name__}: {reason})"
         ) from error
+
+
+@contextlib.contextmanager
+def _opened(file):
+    if hasattr(file, "read"):
+        yield file
+    elif "://" in str(file):
+        with urllib.request.urlopen(str(file)) as answer:
+            yield io.BytesIO(answer.read())
+    else:
+        with open(file, "rb") as opened:
+            yield opened
 
 
 def _head(opened, size):
@@ -90,34 +95,49 @@ def _head(opened, size):
     return head
 
 
-def _is_tiff(opened):
+def is_tiff(opened):
+    """Whether an open file is a TIFF; afterwards it stands at its start."""
     return _head(opened, 4) in _TIFF
 
 
 def _read_tiff(opened, file, owner):
-    """The first page, where it is grey or RGB and tifffile can decode it; else None."""
+    """The first page, where tifffile can decode it; else None."""
     with tifffile.TiffFile(opened) as tiff:
-        page, count = tiff.pages[0], len(tiff.pages)
-        white_is_zero = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
-        black_is_zero = page.photometric == tifffile.PHOTOMETRIC.MINISBLACK
-        if not (white_is_zero or black_is_zero or page.photometric == tifffile.PHOTOMETRIC.RGB):
-            return None
-        if page.bitspersample not in (1, 8, 16, 32, 64):  # Pillow brings these to 8 bits
-            return None
-        try:
-            image = page.asarray()
-        except (NotImplementedError, ValueError):
-            return None  # a compression that needs a package more; Pillow knows some of them
-        _warn_of_pages(file, count, owner)
-        if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and image.ndim == 3:
-            image = np.moveaxis(image, 0, -1)
-        if white_is_zero and image.dtype.kind in "ub":
-            grey = image[..., :1] if page.samplesperpixel > 1 else image  # alpha stays
-            grey[...] = ~grey
-        if image.dtype == bool:
-            image = image.astype(np.uint8) * 255
-        turn = _TURNS.get(int(page.tags.valueof(_ORIENTATION, 1)))
-        return turn(image) if turn else image
+        pages = tiff_pages(tiff)
+        image = decode_page(pages[0])
+        if image is not None:
+            _warn_of_pages(file, len(pages), owner)
+        return image
+
+
+def tiff_pages(tiff):
+    """The pages of an open `tifffile.TiffFile` without the small copies of others."""
+    if len(tiff.pages) == 1:
+        return [tiff.pages[0]]
+    return [page for page in tiff.pages if not page.is_reduced] or [tiff.pages[0]]
+
+
+def decode_page(page):
+    """The pixels of a page that is grey or RGB and that tifffile can decode; else None."""
+    white_is_zero = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+    black_is_zero = page.photometric == tifffile.PHOTOMETRIC.MINISBLACK
+    if not (white_is_zero or black_is_zero or page.photometric == tifffile.PHOTOMETRIC.RGB):
+        return None
+    if page.bitspersample not in (1, 8, 16, 32, 64):  # Pillow brings these to 8 bits
+        return None
+    try:
+        image = page.asarray()
+    except (NotImplementedError, ValueError):
+        return None  # a compression that needs a package more; Pillow knows some of them
+    if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and image.ndim == 3:
+        image = np.moveaxis(image, 0, -1)
+    if white_is_zero and image.dtype.kind in "ub":
+        grey = image[..., :1] if page.samplesperpixel > 1 else image  # alpha stays
+        grey[...] = ~grey
+    if image.dtype == bool:
+        image = image.astype(np.uint8) * 255
+    turn = _TURNS.get(int(page.tags.valueof(_ORIENTATION, 1)))
+    return turn(image) if turn else image
 
 
 def _read_any(opened, file, owner):
@@ -129,15 +149,25 @@ def _read_any(opened, file, owner):
         if opened is file or isinstance(opened, io.BytesIO):
             raise
         return skimage_io.imread(file)  # a format of another of its plugins, or an error
-    if picture.format != "MPO":  # a phone's JPEG, with a thumbnail or a depth map inside
-        _warn_of_pages(file, getattr(picture, "n_frames", 1), owner)
+    _warn_of_pages(file, frame_count(picture), owner)
+    pixels = decode_frame(picture)
+    # Upper halves as 16 bits again: `to_model_image` tells whether they use their range.
+    return pixels.astype(np.uint16) * 257 if deep else pixels
+
+
+def frame_count(picture):
+    """How many frames a picture that Pillow opened has."""
+    # MPO: a phone's JPEG, with a thumbnail or a depth map inside.
+    return 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
+
+
+def decode_frame(picture):
+    """The pixels of the frame at which a picture that Pillow opened stands."""
     image = ImageOps.exif_transpose(picture)
     mode = _MODES.get(image.mode, image.mode)
     if image.mode in ("P", "PA"):
         mode = "RGBA" if image.has_transparency_data else "RGB"
-    pixels = np.array(image if image.mode == mode else image.convert(mode))
-    # Upper halves as 16 bits again: `to_model_image` tells whether they use their range.
-    return pixels.astype(np.uint16) * 257 if deep else pixels
+    return np.array(image if image.mode == mode else image.convert(mode))
 
 
 def _is_deep_png(opened):
@@ -163,7 +193,7 @@ def image_size(path):
     """
     try:
         with open(path, "rb") as opened:
-            if _is_tiff(opened):
+            if is_tiff(opened):
                 with tifffile.TiffFile(opened) as file:
                     page = file.pages[0]
                     height, width = page.imagelength, page.imagewidth

@@ -12,7 +12,8 @@ import numpy as np
 QUALITY = "2"
 
 
-def _import_av():
+def import_av():
+    """Returns PyAV; an ImportError says how to install it."""
     try:
         import av
     except ImportError:
@@ -45,7 +46,7 @@ class VideoReader:
     """
 
     def __init__(self, path):
-        self._av, self._path = _import_av(), os.fspath(path)
+        self._av, self._path = import_av(), os.fspath(path)
         try:
             self._container = self._av.open(self._path)
         except self._av.error.FFmpegError as error:
@@ -102,7 +103,7 @@ def write_video(path, frames, fps):
         ImportError: PyAV is missing.
         ValueError: there is no frame, or one of another size.
     """
-    av, frames = _import_av(), iter(frames)
+    av, frames = import_av(), iter(frames)
     first = next(frames, None)
     if first is None:
         raise ValueError(f"{path}: expected at least one frame, got none")

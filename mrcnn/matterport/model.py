@@ -57,7 +57,7 @@ class MaskRCNN(core.MaskRCNN):
     def detect(self, images, verbose=0, stream=False):
         results = super().detect(images, verbose, stream)
         if not stream and len(images):
-            last = MoldedImages(images[-1:], self.settings.image, owner=self.detector)
+            last = MoldedImages([results[-1].image], self.settings.image, owner=self.detector)
             self._sides = last.molded_shapes[0][:2]
         return results
 

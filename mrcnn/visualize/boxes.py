@@ -6,9 +6,10 @@ Boxes are `y1 x1 y2 x2` in pixels, half-open, and may reach beyond the image.
 import numpy as np
 from matplotlib.lines import Line2D
 
+from mrcnn.data.class_names import class_name
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.pasting import unmold_mask
-from mrcnn.visualize.captions import class_name, instance_colors, pick_captions
+from mrcnn.visualize.captions import instance_colors, pick_captions
 from mrcnn.visualize.draw import (
     apply_mask,
     as_boxes,

@@ -12,6 +12,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
+from mrcnn.data.class_names import class_name
+
 # Strong colors of middle lightness: they stand out from black, from white and from one another.
 PALETTE = [
     to_rgb(color)
@@ -93,17 +95,6 @@ def default_captions(class_ids, class_names, scores):
         score = "" if scores is None or scores[i] is None else f"{scores[i]:.2f}"
         captions.append(" ".join(part for part in (name, crowd, score) if part))
     return captions
-
-
-def class_name(class_id, class_names):
-    """Returns the name of a class, or "class 7" for an id that has none."""
-    class_id = abs(int(class_id))
-    if class_names is None:
-        return f"class {class_id}"
-    try:
-        return str(class_names[class_id])
-    except (IndexError, KeyError):
-        return f"class {class_id}"
 
 
 def label_style(color):

@@ -5,8 +5,9 @@ Shapes as in `mrcnn.visualize.draw`: boxes [N, 4] as y1 x1 y2 x2 in pixels, mask
 
 import numpy as np
 
+from mrcnn.data.class_names import class_name
 from mrcnn.image.masks import extract_bboxes
-from mrcnn.visualize.captions import class_name, instance_colors, pick_captions, pick_colors
+from mrcnn.visualize.captions import instance_colors, pick_captions, pick_colors
 from mrcnn.visualize.draw import (
     apply_mask,
     as_boxes,

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 from matplotlib import pyplot as plt
 
-from mrcnn.visualize.captions import class_name
+from mrcnn.data.class_names import class_name
 from mrcnn.visualize.figures import finish, without_echo
 
 ALERT = "***"

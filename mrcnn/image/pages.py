@@ -1,0 +1,92 @@
+"""The pages of a TIFF and the frames of an animation, one at a time."""
+
+import contextlib
+
+import numpy as np
+import tifffile
+from PIL import Image, UnidentifiedImageError
+
+from mrcnn.image.reading import (
+    decode_frame,
+    decode_page,
+    errors_named,
+    frame_count,
+    is_tiff,
+    read_image,
+    tiff_pages,
+)
+
+
+class PageReader:
+    """A picture file of which each page or frame is decoded when it is asked for.
+
+    `len` is their number; small copies of pages inside a TIFF do not count. In order is fastest: a
+    frame of an animation is what the frames before it left.
+
+    Args:
+        path: of a picture of any kind; most have one page.
+
+    Attributes:
+        animated: bool, whether these are frames.
+
+    Raises:
+        ValueError: there is no such file, or it cannot be read as a picture.
+
+    Example:
+
+    >>> with PageReader("stack.tif") as pages:  # doctest: +SKIP
+    ...     for i in range(len(pages)):
+    ...         model.detect([pages.read(i)])
+    """
+
+    def __init__(self, path):
+        self._path, self._pages, self._picture = path, None, None
+        with contextlib.ExitStack() as files:
+            with errors_named(path):
+                self._count = self._open(files.enter_context(open(path, "rb")), files)
+            self._files = files.pop_all()
+        self.animated = self._pages is None
+
+    def _open(self, opened, files):
+        """Prepares an open file, puts what is to be closed into `files`; the number of pages."""
+        if is_tiff(opened):
+            self._pages = tiff_pages(files.enter_context(tifffile.TiffFile(opened)))
+            return len(self._pages)
+        try:
+            self._picture = files.enter_context(Image.open(opened))
+        except UnidentifiedImageError:
+            return 1  # `read_image` knows more kinds
+        return frame_count(self._picture)
+
+    def __len__(self):
+        return self._count
+
+    def read(self, index):
+        """The pixels of a page, counted from 0, of the form that `read_image` gives the first.
+
+        Raises:
+            ValueError: it cannot be read; the message names file and page.
+        """
+        if self._count == 1:
+            return read_image(self._path)
+        with errors_named(f"{self._path}, page {index + 1} of {self._count}"):
+            pixels = self._frame(index) if self.animated else self._page(self._pages[index])
+            return np.ascontiguousarray(pixels)
+
+    def _page(self, page):
+        pixels = decode_page(page)
+        if pixels is None:  # of a kind that Pillow knows better
+            with Image.open(self._path) as picture:
+                picture.seek(page.index)
+                pixels = decode_frame(picture)
+        return pixels
+
+    def _frame(self, index):
+        self._picture.seek(index)
+        return decode_frame(self._picture)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._files.close()

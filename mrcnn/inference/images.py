@@ -1,0 +1,43 @@
+"""What `detect` is given: arrays and paths, in a list or one after another."""
+
+import os
+
+import numpy as np
+
+from mrcnn.image.reading import read_image
+
+
+def check_images(images, stream):
+    """Raises ValueError unless `images` is a list, or an iterable for a stream."""
+    if isinstance(images, np.ndarray) and images.ndim < 4:
+        raise ValueError(f"images has shape {images.shape}; pass a list: detect([image])")
+    if isinstance(images, (str, os.PathLike)) or images is None:
+        path = "path" if images is None else repr(os.fspath(images))
+        raise ValueError(
+            f"images is {images!r}; expected a list of arrays [H, W, C] or of paths: "
+            f"detect([{path}])"
+        )
+    if not stream and not hasattr(images, "__len__"):
+        raise ValueError(
+            f"images is a {type(images).__name__} and has no length; pass list(images), or "
+            "stream=True for results one by one"
+        )
+
+
+def read_images(images, owner=None):
+    """Yields each image as it is or, for a path, what its file holds.
+
+    Args:
+        images: iterable of arrays and paths.
+        owner: see `mrcnn.image.read_image`.
+
+    Raises:
+        ValueError: a file that cannot be read, named by its place.
+    """
+    for i, image in enumerate(images):
+        if isinstance(image, (str, os.PathLike)):
+            try:
+                image = read_image(image, owner)
+            except ValueError as error:
+                raise ValueError(f"images[{i}]: {error}") from error
+        yield image

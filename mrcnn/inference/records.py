@@ -1,0 +1,180 @@
+"""What detection found in many pictures: a line of JSON for each, and COCO's and a table's file.
+
+A record is a dict of `file_name`, `width`, `height`, `page` where it is one of several, and
+`annotations` as COCO has them, without ids.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+
+from mrcnn.data.class_names import class_name
+from mrcnn.inference.tables import COLUMNS, instance_row, write_csv
+
+
+@contextlib.contextmanager
+def open_records(path, settings, resume=True):
+    """Opens a file of `Records`, or makes it.
+
+    Args:
+        path: of the file.
+        settings: dict, ready for JSON, of what the results depend on: the file's first line.
+        resume: bool, whether the file may hold records already.
+
+    Raises:
+        ValueError: it may not, but does; they were made with other settings; or it is another's.
+    """
+    if not resume and os.path.exists(path):
+        raise ValueError(
+            f"expected no earlier results without resume, but there is {path}: choose another "
+            "folder or delete this one"
+        )
+    with open(path, "a+b") as file:
+        yield Records(file, settings)
+
+
+class Records:
+    """A file of JSON lines to which each picture's record is appended as soon as it is done.
+
+    A line cut short, for the process was stopped while it wrote, is taken away.
+    """
+
+    def __init__(self, file, settings):
+        self._file = file
+        self._places = {}  # by name: (offset of the line, stamp)
+        settings, end = json.loads(json.dumps(settings)), 0
+        file.seek(0)
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            if end == 0:
+                self._check_settings(line, settings)
+            else:
+                with contextlib.suppress(ValueError, KeyError):  # then it is done again
+                    found = json.loads(line)
+                    self._places[found["name"]] = end, found["stamp"]
+            end += len(line)
+        file.truncate(end)
+        if end == 0:
+            self._write(settings)
+
+    def _check_settings(self, line, settings):
+        folder = os.path.dirname(self._file.name)
+        try:
+            earlier = dict(json.loads(line))
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{self._file.name}: expected results of an earlier run, received "
+                f"{line[:40]!r}: choose another folder"
+            ) from None
+        differing = [
+            f"{key} {earlier.get(key)!r}, now {settings.get(key)!r}"
+            for key in {**earlier, **settings}
+            if earlier.get(key) != settings.get(key)
+        ]
+        if differing:
+            raise ValueError(
+                f"{folder} holds results of other settings ({'; '.join(differing)}): choose "
+                "another folder or delete this one"
+            )
+
+    def _write(self, value):
+        offset = self._file.seek(0, os.SEEK_END)
+        self._file.write(json.dumps(value).encode() + b"\n")
+        self._file.flush()
+        return offset
+
+    def __contains__(self, name):
+        return name in self._places
+
+    def is_done(self, name, stamp):
+        """Whether there is a record of this picture, made from the same file."""
+        return name in self._places and self._places[name][1] == stamp
+
+    def append(self, name, stamp, record):
+        """Adds a picture's record.
+
+        Args:
+            name: str, of the picture.
+            stamp: list, ready for JSON, by which its file is known again.
+            record: dict, see above.
+        """
+        offset = self._write({"name": name, "stamp": stamp, **record})
+        self._places[name] = offset, stamp
+
+    def read(self, names):
+        """Yields the records of those of the names that have one, with their `name`."""
+        for name in names:
+            if name in self._places:
+                self._file.seek(self._places[name][0])
+                yield json.loads(self._file.readline())
+
+
+def write_coco(path, records, names, categories):
+    """Writes COCO's JSON in flat memory, whole or not at all.
+
+    Args:
+        path: of the file.
+        records: `Records`.
+        names: list of the pictures' names in their order, which numbers the images from 1 on.
+        categories: list of dicts.
+    """
+
+    def images():
+        keys = "file_name", "width", "height", "page"
+        for image_id, record in enumerate(records.read(names), 1):
+            yield {"id": image_id, **{key: record[key] for key in keys if key in record}}
+
+    def annotations():
+        numbers = itertools.count(1)
+        for image_id, record in enumerate(records.read(names), 1):
+            for annotation in record["annotations"]:
+                yield {"id": next(numbers), "image_id": image_id, **annotation}
+
+    with _replaced(path) as file:
+        for start, items in (
+            ('{"images": [', images()),
+            ('], "annotations": [', annotations()),
+            ('], "categories": [', categories),
+        ):
+            file.write(start)
+            for i, item in enumerate(items):
+                file.write((",\n" if i else "\n") + json.dumps(item))
+        file.write("]}\n")
+
+
+def write_table(path, records, names, class_names):
+    """Writes all instances as CSV in flat memory, whole or not at all.
+
+    Args:
+        path, records, names: as in `write_coco`.
+        class_names: list by class id, or None.
+    """
+
+    def rows():
+        for record in records.read(names):
+            for i, annotation in enumerate(record["annotations"], 1):
+                x, y, width, height = annotation["bbox"]
+                class_id, score = annotation["category_id"], annotation["score"]
+                area = int(annotation["area"]) if "segmentation" in annotation else None
+                box = y, x, y + height, x + width
+                row = instance_row(i, class_id, class_names, score, box, area)
+                yield {"image": record["name"], **row}
+
+    with _replaced(path) as file:
+        write_csv(file, rows(), ("image", *COLUMNS))
+
+
+def categories_of(num_classes, class_names):
+    """COCO's categories of a model: list of dicts of `id` and `name`, without the background."""
+    return [{"id": i, "name": class_name(i, class_names)} for i in range(1, num_classes)]
+
+
+@contextlib.contextmanager
+def _replaced(path):
+    """A text file that takes the place of `path` when it is whole."""
+    unfinished = f"{path}.part"
+    with open(unfinished, "w", newline="", encoding="utf-8") as file:
+        yield file
+    os.replace(unfinished, path)

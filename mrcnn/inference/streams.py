@@ -1,0 +1,223 @@
+"""Detection in any number of pictures, in flat memory, into a folder.
+
+Nothing is written outside of that folder. `detections.jsonl` in it holds a line for each picture
+that is done, whose other files are whole then: this is what a run that was stopped goes on from.
+"""
+
+import dataclasses
+import itertools
+import os
+from pathlib import Path
+from time import monotonic
+
+from mrcnn.image.pixels import to_model_image
+from mrcnn.inference.inputs import find_sources, iterate_sources
+from mrcnn.inference.progress import Progress
+from mrcnn.inference.records import categories_of, open_records, write_coco, write_table
+from mrcnn.inference.writers import WRITERS, remove_instances
+
+KINDS = ("overlay", "json", "masks", "labels", "crops", "csv")
+_OF_MASKS = ("masks", "labels")
+_OF_PIXELS = ("overlay", "crops")
+
+
+@dataclasses.dataclass
+class Summary:
+    """What `detect_to_folder` did.
+
+    Attributes:
+        done: int, pictures in which it detected.
+        earlier: int, pictures that an earlier run had done.
+        instances: int, what was found in the pictures of this run.
+        skipped: list of (path, reason) of pictures that could not be used.
+        seconds: float.
+    """
+
+    done: int = 0
+    earlier: int = 0
+    instances: int = 0
+    skipped: list = dataclasses.field(default_factory=list)
+    seconds: float = 0.0
+
+
+def detect_to_folder(
+    model,
+    inputs,
+    out,
+    save=None,
+    resume=True,
+    score=None,
+    frames="all",
+    about=None,
+    console=None,
+):
+    """Detects in all pictures that the inputs name, and writes what it finds.
+
+    Args:
+        model: a `DetectionModel`; its `class_names` name the classes.
+        inputs: path or list of paths, see `mrcnn.inference.inputs.find_sources`.
+        out: folder to write into, made if there is none.
+        save: any of `KINDS`, or None for all that the model can: "overlay" `overlays/NAME.jpg`,
+            "json" `detections.json` in COCO's format, "masks" `masks/NAME/0001.png`, "labels"
+            `labels/NAME.png`, "crops" `crops/CLASS/NAME_0001.png`, "csv" `detections.csv`.
+        resume: bool, whether to go on where an earlier run into this folder stopped. A picture
+            whose file has changed since is done again.
+        score: float, the least score of what is kept, or None for what the config says.
+        frames: "all" pages and frames of a file, or the "first" of each.
+        about: dict, ready for JSON, of what else the results depend on, such as the weights: a
+            folder of other settings is not gone on with.
+        console: `rich.console.Console` for the progress, or None for the standard error.
+
+    Returns:
+        `Summary`.
+
+    Raises:
+        ValueError: inputs that name nothing, unknown kinds, or a folder of other settings.
+
+    Example:
+
+    >>> summary = detect_to_folder(model, "pictures", "found")  # doctest: +SKIP
+    >>> summary.skipped
+    [('pictures/a.jpg', 'expected an image file at ...')]
+    """
+    started, out = monotonic(), Path(out)
+    kinds = _checked_kinds(save, model.settings.mask_head.enabled)
+    sources = find_sources(inputs, avoid=out)
+    pictures = iterate_sources(sources, frames)
+    settings = {"save": kinds, "score": score, "frames": frames, "about": about}
+    settings["class_names"] = model.class_names
+    out.mkdir(parents=True, exist_ok=True)
+    with (
+        open_records(out / "detections.jsonl", settings, resume) as records,
+        Progress("detect", len(sources), console) as progress,
+    ):
+        run = _Run(model, out, kinds, score, records, progress)
+        names = run.over(pictures)
+        if "json" in kinds:
+            categories = categories_of(model.settings.image.num_classes, model.class_names)
+            write_coco(out / "detections.json", records, names, categories)
+        if "csv" in kinds:
+            write_table(out / "detections.csv", records, names, model.class_names)
+    run.summary.seconds = monotonic() - started
+    return run.summary
+
+
+def _checked_kinds(save, has_masks):
+    if save is None:
+        return [kind for kind in KINDS if has_masks or kind not in _OF_MASKS]
+    kinds = [save] if isinstance(save, str) else list(save)
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise ValueError(f"save has {unknown}; expected any of {KINDS}")
+    if not has_masks and set(kinds) & set(_OF_MASKS):
+        raise ValueError(
+            f"save is {kinds}, but the model finds boxes only (USE_MASK = False): leave out "
+            f"{_OF_MASKS}"
+        )
+    return [kind for kind in KINDS if kind in kinds]
+
+
+class _Run:
+    """One call of `detect_to_folder`."""
+
+    def __init__(self, model, out, kinds, score, records, progress):
+        self.model, self.out, self.kinds, self.score = model, out, kinds, score
+        self.records, self.progress, self.summary = records, progress, Summary()
+
+    def over(self, pictures):
+        """Detects in pictures, and returns the names of all that were there, in order."""
+        names = []
+        todo = self._read(pictures, names)
+        while batch := list(itertools.islice(todo, self.model.settings.runtime.batch_size)):
+            for picture, found in self._detect(batch):
+                self._keep(picture, found)
+        return names
+
+    def _read(self, pictures, names):
+        """Yields (picture, image) of those that are not done and can be read."""
+        for picture in pictures:
+            names.append(picture.name)
+            if picture.page in (None, 1) and picture.count:
+                self.progress.grow(picture.count - 1)
+            if self.records.is_done(picture.name, _stamp(picture)):
+                self.summary.earlier += 1
+                self.progress.advance(passed_over=True)
+                continue
+            try:
+                image = self._image(picture)
+            except ValueError as error:
+                self._skip(picture, error)
+            else:
+                yield picture, image
+
+    def _image(self, picture):
+        """The pixels of a picture as the model takes them."""
+        page = "" if picture.page is None else f", page {picture.page}"
+        name, channels = f"{picture.source.path}{page}", self.model.settings.image.channels
+        return to_model_image(picture.load(), channels, name, owner=self)
+
+    def _detect(self, batch):
+        """Yields (picture, found) of a batch; if one cannot be used, the others are one by one."""
+        try:
+            results = self.model.detect([image for _, image in batch])
+        except ValueError as error:
+            if len(batch) == 1:
+                self._skip(batch[0][0], error)
+                return
+            for one in batch:
+                yield from self._detect([one])
+        else:
+            yield from zip((picture for picture, _ in batch), results, strict=True)
+
+    def _skip(self, picture, error):
+        self.summary.skipped.append((picture.source.path, str(error)))
+        self.progress.say(f"skipped {picture.source.path}: {error}")
+        self.progress.advance(passed_over=True)
+
+    def _keep(self, picture, found):
+        """Writes what was found in a picture; its record comes last, for it says that all is."""
+        if self.score is not None:
+            found = found.filter(found["scores"] >= self.score)
+        height, width = found.image.shape[:2]
+        record = {"file_name": picture.source.file_name, "width": width, "height": height}
+        if picture.page is not None:
+            record["page"] = picture.page
+        record["annotations"] = _annotations(found)
+        if picture.name in self.records:
+            remove_instances(self.out, picture.name)
+        if set(self.kinds) & set(_OF_PIXELS):
+            from mrcnn.visualize import to_uint8_rgb
+
+            found.image = to_uint8_rgb(found.image)
+        for kind in self.kinds:
+            if kind in WRITERS:
+                WRITERS[kind](self.out, picture.name, found)
+        self.records.append(picture.name, _stamp(picture), record)
+        self.summary.done += 1
+        self.summary.instances += found.count
+        self.progress.advance()
+
+
+def _stamp(picture):
+    """What tells that the file of a picture is the same as before; None: there is none."""
+    path = os.path.abspath(picture.source.path)
+    try:
+        state = os.stat(path)
+    except OSError:
+        return None
+    return [path, state.st_size, state.st_mtime_ns]
+
+
+def _annotations(found):
+    """COCO's annotations of an image, without ids."""
+    from pycocotools import mask as mask_utils
+
+    annotations = []
+    for result in found.to_coco(0):
+        del result["image_id"]
+        if "segmentation" in result:
+            area = int(mask_utils.area(result["segmentation"]))
+        else:
+            area = result["bbox"][2] * result["bbox"][3]
+        annotations.append({**result, "area": area, "iscrowd": 0})
+    return annotations
