@@ -39,6 +39,7 @@ setup(
         "video": ["av>=16"],
         "pandas": ["pandas>=2"],
         "supervision": ["supervision>=0.25"],
+        "faster": ["faster-coco-eval>=1.6"],
         "notebooks": ["jupyterlab>=4", "ipykernel>=6.29"],
         "test": [
             "pytest>=8",
@@ -51,6 +52,9 @@ setup(
             "av>=16",
             "pandas>=2",
             "supervision>=0.25",
+            "faster-coco-eval>=1.6",
+            "datumaro>=1.10",  # tools whose files are read, and whose own writers the tests call
+            "labelme>=5.5",
             "ipykernel>=6.29",
             "nbclient>=0.10",
             "nbformat>=5.10",
