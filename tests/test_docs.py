@@ -5,9 +5,13 @@ import importlib.util
 import pathlib
 import re
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from mrcnn.config import Config
+from mrcnn.data.formats import FORMATS, WRITERS
+from mrcnn.data.loading import load
 from mrcnn.presets import PRESETS
 from mrcnn.settings import plain
 
@@ -127,3 +131,60 @@ def test_pictures_are_those_that_the_script_draws():
     files = {path.stem for path in (ROOT / "docs" / "pictures").glob("*.png")}
     assert set(script.PICTURES) == files
     assert {f"pictures/{name}.png" for name in files} <= links(PAGE)
+
+
+FIRST, LAST = (2, 3), (12, 13)  # corners x, y of the object of every example
+
+
+def example_files():
+    """The files that docs/data.md shows: {name: content}."""
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    return dict(re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", text, re.S))
+
+
+PICTURES = {
+    "coco": "train/a.png",
+    "labelme": "a.png",
+    "via": "a.png",
+    "yolo": "images/train/a.png",
+    "voc": "JPEGImages/a.png",
+    "cvat": "images/a.png",
+    "label_studio": "a.png",
+    "masks": "stage1_train/a/images/a.png",
+    "labels": "images/a.png",
+}
+MASKS = {"masks": "stage1_train/a/masks/0.png", "labels": "masks/a.png"}
+
+
+def test_every_format_has_its_example():
+    assert PICTURES.keys() == FORMATS.keys()
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| \[`(\w+)`\]\(#(\w+)\) \|.*?\| (yes|) ?\| (yes|) ?\|", text, re.M)
+    assert {name: bool(written) for name, _, _, written in table} == {
+        name: name in WRITERS for name in FORMATS
+    }
+    shown = {name.split("/")[0] for name in example_files()}
+    assert shown | MASKS.keys() == FORMATS.keys()
+
+
+@pytest.mark.parametrize("format", PICTURES)
+def test_the_example_of_a_format_loads(tmp_path, format):
+    for name, content in example_files().items():
+        if name.startswith(f"{format}/"):
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content, encoding="utf-8")
+    picture = tmp_path / format / PICTURES[format]
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    expected = np.zeros((20, 30), bool)
+    expected[FIRST[1] : LAST[1], FIRST[0] : LAST[0]] = True
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(picture)
+    if format in MASKS:
+        path = tmp_path / format / MASKS[format]
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(expected.astype(np.uint8)).save(path)
+    dataset = load(tmp_path / format, verbose=0)
+    assert dataset.source == format and dataset.num_images == 1
+    masks, class_ids = dataset.load_mask(0)
+    np.testing.assert_array_equal(masks[:, :, 0], expected)
+    assert dataset.class_names[class_ids[0]] == ("object" if format in MASKS else "cat")
