@@ -43,6 +43,13 @@ def test_per_class(evaluation):
     assert dog == expected
 
 
+def test_per_class_at_an_iou_of_a_half():
+    # 5 of 10 rows: found at 0.50 alone of ten thresholds.
+    cat, _ = evaluation_of([[(A, 1)]], [[((0, 0, 5, 10), 1, 0.5)]]).per_class()
+    expected = dict.fromkeys(("AP", "AR"), pytest.approx(0.1)) | {"AP50": pytest.approx(1)}
+    assert {name: cat[name] for name in expected} == expected
+
+
 def test_a_class_that_never_occurs_is_nan_and_does_not_count():
     evaluation = evaluation_of([[(A, 1)]], [[(A, 1, 0.5), (B, 2, 0.5)]])
     cat, dog = evaluation.per_class()
