@@ -187,6 +187,12 @@ def test_boundary_average_precision():
     assert evaluation.errors(0.6, 0, "boundary")[0]["poor_mask"] == [(0, 0)]
 
 
+def test_boundary_average_precision_goes_by_the_scores():
+    # The false alarm comes second in the list and first by score: the hit is the second of two.
+    evaluation = evaluation_of([(A, 1)], [(A, 1, 0.25), (B, 1, 0.75)])
+    assert evaluation.boundary_scores()["AP"] == pytest.approx(0.5)
+
+
 def test_boundary_of_pictures_without_objects():
     evaluation = evaluation_of([], [(A, 1, 0.5)])
     assert np.isnan(evaluation.boundary_scores()["AP"])
