@@ -6,8 +6,8 @@ Synthetic detections of COCO's size: 5000 images of 480 x 640, 100 detections an
 each, 80 classes, boxes and masks. In one run, one after the other in each round: pycocotools by
 its own functions, of which evaluate and accumulate are the measure; `evaluate_detections`, which
 also copies, checks and indexes what it is given; and the same with faster-coco-eval, if that is
-installed. Prints ratios and the processor's seconds, those of all threads, so that other work on the
-cores does not count; and whether the numbers are equal.
+installed. Prints ratios and the processor's seconds, those of all threads, so that other work on
+the cores does not count; and whether the numbers are equal.
 """
 
 import argparse
