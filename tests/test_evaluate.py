@@ -1,3 +1,4 @@
+import gc
 import importlib.util
 import itertools
 import json
@@ -360,6 +361,18 @@ def test_a_backend_that_is_missing_says_how_to_get_it(monkeypatch):
     for run in (evaluate.evaluate, evaluate.Evaluation.of):
         with pytest.raises(ImportError, match="pip install faster-coco-eval"):
             run(*arguments, backend="faster")
+
+
+def test_the_collector_is_left_as_it_was():
+    with pytest.raises(ValueError, match="annotation 0"):
+        evaluate.evaluate_detections(written(), [])
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        evaluate.evaluate(Oracle(detection((A, 1, 0.5))), Pictures([(A, 1)]))
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 # ---- ground truth of other tools

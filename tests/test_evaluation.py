@@ -1,6 +1,8 @@
 """`Evaluation`: the pictures of `scenes.TRUTHS`, every number by hand; files; another data set."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from scenes import FOUND, TRUTHS, A, B, Oracle, Pictures, detection
 from mrcnn import evaluate
 from mrcnn.evaluate import Evaluation
 
+DATA = os.environ.get("MRCNN_DATA")
 NAN = float("nan")
 
 
@@ -41,6 +44,13 @@ def test_per_class(evaluation):
     }
     expected = {"id": 2, "name": "dog", "AP": 0, "AP50": 0, "AR": 0, "objects": 2, "detections": 1}
     assert dog == expected
+
+
+def test_per_class_at_an_iou_of_a_half():
+    # 5 of 10 rows: found at 0.50 alone of ten thresholds.
+    cat, _ = evaluation_of([[(A, 1)]], [[((0, 0, 5, 10), 1, 0.5)]]).per_class()
+    expected = dict.fromkeys(("AP", "AR"), pytest.approx(0.1)) | {"AP50": pytest.approx(1)}
+    assert {name: cat[name] for name in expected} == expected
 
 
 def test_a_class_that_never_occurs_is_nan_and_does_not_count():
@@ -261,6 +271,34 @@ def test_a_detection_that_cannot_be_of_these_pictures_is_named(evaluation, chang
     results = [evaluation.results[0], {**evaluation.results[1], **changed}]
     with pytest.raises(ValueError, match=words):
         Evaluation(evaluation.ground_truth, results)
+
+
+def test_results_of_masks_alone_have_their_boxes(evaluation):
+    results = [{k: v for k, v in each.items() if k != "bbox"} for each in evaluation.results]
+    other = Evaluation(evaluation.ground_truth, results)
+    assert other.scores["bbox"] == pytest.approx(evaluation.scores["bbox"], nan_ok=True)
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not DATA, reason="MRCNN_DATA is not set")
+@pytest.mark.parametrize("backend", ["pycocotools", "faster"])
+@pytest.mark.parametrize(
+    "kind, expected",
+    # The results published with the COCO API: AP AP50 AP75 APs APm APl, AR1 AR10 AR100 ARs ARm ARl.
+    [
+        ("bbox", "0.505 0.697 0.573 0.586 0.519 0.501 0.387 0.594 0.595 0.640 0.566 0.564"),
+        ("segm", "0.320 0.562 0.299 0.387 0.310 0.327 0.268 0.415 0.417 0.469 0.377 0.381"),
+    ],
+)
+def test_published_results_saved_and_loaded_again(kind, expected, backend, tmp_path):
+    if backend == "faster":
+        pytest.importorskip("faster_coco_eval", reason="pip install faster-coco-eval")
+    folder = Path(DATA) / "coco_eval_fake100"
+    truth = json.loads((folder / "instances_val2014_100.json").read_text())
+    results = json.loads((folder / f"instances_val2014_fake{kind}100_results.json").read_text())
+    Evaluation(truth, results).save(tmp_path)
+    scores = Evaluation.load(tmp_path, backend=backend).scores[kind]
+    assert " ".join(f"{value:.3f}" for value in scores.values()) == expected
 
 
 def test_boxes_alone():

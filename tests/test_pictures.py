@@ -171,6 +171,13 @@ def test_boundary_overlaps():
     assert_allclose(found, [[26 / 44, 1]])
 
 
+def test_the_mask_counts_where_the_outlines_agree():
+    # A frame of one pixel around 8 x 8 of nothing, and the whole 10 x 10: bands are equal, masks
+    # share 36 of 100.
+    frame = square(*A) & ~square(1, 1, 9, 9)
+    assert_allclose(boundary_overlaps([encode(frame)], [encode(square(*A))], [0]), [[0.36]])
+
+
 def test_boundary_average_precision():
     # 26/44 = 0.59 reaches 0.50 and 0.55: 2 of 10 thresholds; the mask's 0.9 reaches nine.
     evaluation = evaluation_of([(A, 1)], [((0, 0, 10, 9), 1, 0.5)])
@@ -178,6 +185,12 @@ def test_boundary_average_precision():
     assert evaluation.scores["segm"]["AP"] == pytest.approx(0.9)
     assert evaluation.per_class("boundary")[0]["AP"] == pytest.approx(0.2)
     assert evaluation.errors(0.6, 0, "boundary")[0]["poor_mask"] == [(0, 0)]
+
+
+def test_boundary_average_precision_goes_by_the_scores():
+    # The false alarm comes second in the list and first by score: the hit is the second of two.
+    evaluation = evaluation_of([(A, 1)], [(A, 1, 0.25), (B, 1, 0.75)])
+    assert evaluation.boundary_scores()["AP"] == pytest.approx(0.5)
 
 
 def test_boundary_of_pictures_without_objects():

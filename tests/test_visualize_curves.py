@@ -53,6 +53,20 @@ def test_over_the_score_threshold(tmp_path):
     assert ax.get_title() == "F1 over the score threshold"
 
 
+def test_a_class_has_one_color_whatever_other_classes_there_are():
+    # The second class alone, with others, and in the other kind of curve.
+    axes = [
+        visualize.plot_over_score([0, 1], [[1, 1], first, [1, 1]], ["cat", "dog"], "F1", "title")
+        for first in ([NAN, NAN], [1, 1])
+    ]
+    axes.append(visualize.plot_class_precision_recall([0, 1], [[NAN] * 2, [1, 1]], ["cat", "dog"]))
+    colors = {
+        line.get_color() for ax in axes for line in ax.lines if line.get_label().startswith("dog")
+    }
+    assert len(colors) == 1
+    assert len(axes[0].lines) == 2  # no mark under a title of one's own
+
+
 def test_many_classes_share_a_colour_and_a_line_of_the_legend():
     names = [f"class {i}" for i in range(20)]
     ax = visualize.plot_over_score([0, 1], np.ones((21, 2)), names, "F1", "title")

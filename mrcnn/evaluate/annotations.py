@@ -127,6 +127,16 @@ def complete(ground_truth):
     return {**ground_truth, "annotations": annotations}
 
 
+def with_boxes(results):
+    """Returns results with the box of the mask where they have none, as files of masks alone."""
+    return [
+        each
+        if "bbox" in each
+        else {**each, "bbox": mask_utils.toBbox(each["segmentation"]).tolist()}
+        for each in results
+    ]
+
+
 def _complete(annotation, images):
     name = f"annotation {annotation.get('id')}"
     if annotation["image_id"] not in images:

@@ -6,6 +6,7 @@ Ground truth and detections are compared at the size of the original image. What
 
 import contextlib
 import functools
+import gc
 import importlib.util
 import io
 import warnings
@@ -114,12 +115,29 @@ def accumulate(ground_truth, results, iou_type, max_detections=100, backend="pyc
         ValueError: results of images that the ground truth has not.
     """
     limits = {1, min(10, max_detections), max_detections}
-    with contextlib.redirect_stdout(io.StringIO()):
+    with scoring():
         evaluation = prepare(ground_truth, results, iou_type, backend)
         evaluation.params.maxDets = sorted(limits)
         evaluation.evaluate()
         evaluation.accumulate()
     return evaluation
+
+
+@contextlib.contextmanager
+def scoring():
+    """Keeps COCOeval silent, and Python's collector of cycles out of its way.
+
+    COCOeval makes millions of small objects and no cycles: looking for some took a fifth of the
+    time.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def prepare(ground_truth, results, iou_type, backend="pycocotools"):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mrcnn.evaluate import coco, contest, pictures, resampling, saved, score_thresholds
-from mrcnn.evaluate.annotations import complete, to_instances
+from mrcnn.evaluate.annotations import complete, to_instances, with_boxes
 from mrcnn.evaluate.detecting import detect_dataset, detection_limit
 from mrcnn.evaluate.matches import match_classes
 
@@ -38,7 +38,7 @@ class Evaluation:
 
     def __init__(self, ground_truth, results, max_detections=100, backend="pycocotools"):
         coco.check_backend(backend)
-        self.ground_truth, self.results = complete(ground_truth), results
+        self.ground_truth, self.results = complete(ground_truth), with_boxes(results)
         saved.check_results(self.ground_truth, results)
         self.max_detections, self.backend = max_detections, backend
         self.iou_types = coco.iou_types_of(results)

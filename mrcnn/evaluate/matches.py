@@ -6,13 +6,11 @@ run of the matching serves every score threshold and every sample of the picture
 Shapes: I images, D detections of a class, T = 10 IoU thresholds 0.50, 0.55 .. 0.95, S samples.
 """
 
-import contextlib
 import dataclasses
-import io
 
 import numpy as np
 
-from mrcnn.evaluate.coco import prepare
+from mrcnn.evaluate.coco import prepare, scoring
 
 RECALLS = np.linspace(0.0, 1.0, 101)  # at which COCO reads the precision
 
@@ -46,7 +44,7 @@ def match_classes(ground_truth, results, iou_type, max_detections):
         list of `ClassMatches` in the order of the category ids; image positions are those of the
         sorted image ids.
     """
-    with contextlib.redirect_stdout(io.StringIO()):
+    with scoring():
         evaluation = prepare(ground_truth, results, iou_type)
         params = evaluation.params
         params.areaRng, params.areaRngLbl = params.areaRng[:1], params.areaRngLbl[:1]

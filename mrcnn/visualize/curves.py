@@ -38,8 +38,10 @@ def plot_class_precision_recall(
     recall, precision = np.asarray(recall, float), np.asarray(precision, float)
     _check_rows("precision", precision, len(class_names), recall, "recall")
     there = ~np.isnan(precision).all(axis=1)
-    labels = [f"{name} {row.mean():.3f}" for name, row in zip(class_names, precision, strict=True)]
-    rows = [(row, label) for row, label, real in zip(precision, labels, there, strict=True) if real]
+    rows = {
+        i: (precision[i], f"{class_names[i]} {precision[i].mean():.3f}")
+        for i in np.flatnonzero(there)
+    }
     whole = precision[there].mean(axis=0) if there.any() else np.full(len(recall), np.nan)
     together = (whole, f"mean of {there.sum()} classes {whole.mean():.3f}")
     axes = ("Recall", "Precision")
@@ -54,7 +56,8 @@ def plot_over_score(scores, values, class_names, ylabel, title=None, ax=None, sa
         values: float [1 + C, S], of all classes together first; nan is a gap.
         class_names: C names.
         ylabel: what is plotted, as "F1".
-        title: of the axes; by default it says up to which threshold all classes together are best.
+        title: of the axes; by default it says up to which threshold all classes together are best,
+            and the curve is marked there.
         ax: axes to draw into.
         save_path: where to write the figure, with its format by suffix.
 
@@ -66,30 +69,28 @@ def plot_over_score(scores, values, class_names, ylabel, title=None, ax=None, sa
     """
     scores, values = np.asarray(scores, float), np.asarray(values, float)
     _check_rows("values", values, 1 + len(class_names), scores, "scores")
-    best = None
-    if not np.isnan(values[0]).all():
-        best = int(np.flatnonzero(values[0] == np.nanmax(values[0]))[-1])
+    mark = None
     if title is None:
         title = f"{ylabel} over the score threshold"
-        title += "" if best is None else f", best {values[0, best]:.3f} at {scores[best]:.3f}"
-    rows = [
-        (row, str(name))
-        for row, name in zip(values[1:], class_names, strict=True)
-        if not np.isnan(row).all()
-    ]
-    mark = None if best is None else (scores[best], values[0, best])
+        if not np.isnan(values[0]).all():
+            best = int(np.flatnonzero(values[0] == np.nanmax(values[0]))[-1])
+            mark = scores[best], values[0, best]
+            title += f", best {mark[1]:.3f} at {mark[0]:.3f}"
+    rows = {
+        i: (row, str(class_names[i])) for i, row in enumerate(values[1:]) if not np.isnan(row).all()
+    }
     axes = ("Score threshold", ylabel)
     return _plot_rows(scores, (values[0], "all classes"), rows, axes, title, mark, ax, save_path)
 
 
 def _plot_rows(x, together, rows, axis_labels, title, mark, ax, save_path):
-    """Plots (values, label) of each class as thin lines and those of all classes as a thick one."""
+    """Plots classes, {position: (values, label)}, as thin lines and all together as a thick one."""
     own_figure = ax is None
     if own_figure:
         _, ax = plt.subplots(figsize=(8, 5.5), layout="constrained")
-    colors = instance_colors(NAMED)
-    for i, (values, label) in enumerate(rows):
-        named = i < NAMED
+    colors = instance_colors(max(rows, default=0) + 1)  # a class has one color in all figures
+    for count, (i, (values, label)) in enumerate(rows.items()):
+        named = count < NAMED
         style = {"color": colors[i] if named else GREY, "label": label if named else None}
         ax.plot(x, values, linewidth=1.2, zorder=2 + named, **style)
     if len(rows) > NAMED:
