@@ -225,6 +225,24 @@ def test_the_command(tmp_path, capsys):
     assert "expected a new or empty folder" in capsys.readouterr().err
 
 
+def test_options_of_a_format_on_the_command_line(tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[2:5, 2:5] = mask[9:12, 9:12] = 255
+    for folder in ("images", "masks"):
+        Image.fromarray(mask).save(tmp_path / folder / "a.png")
+    line = ["convert", str(tmp_path), str(tmp_path.with_name("out")), "--to", "coco"]
+    assert main(line) == 2  # one value for all objects, in two pieces
+    assert "components" in capsys.readouterr().err
+    assert main([*line, "--read", "components=true", "--class-name", "cell"]) == 0
+    dataset = load(tmp_path.with_name("out"), verbose=0)
+    assert truth(dataset)[1] == ["cell", "cell"]
+    with pytest.raises(SystemExit):
+        main([*line, "--read", "components"])
+    assert "expected KEY=VALUE, got 'components'" in capsys.readouterr().err
+
+
 def test_every_format_has_a_name():
     assert all(kind.source == name for name, kind in FORMATS.items())
     assert WRITERS.keys() <= FORMATS.keys()

@@ -1,5 +1,9 @@
 """What commands that take a data set have in common: where it is, and how it is read."""
 
+import argparse
+
+import yaml
+
 _OPTIONS = ("images", "label", "class_name", "line_width")
 
 
@@ -13,14 +17,30 @@ def add_data_arguments(parser):
     group.add_argument("--class-name", help="one class for all objects, with this name")
     group.add_argument("--line-width", type=float, help="of polylines, in pixels")
     group.add_argument(
+        "--read",
+        metavar="KEY=VALUE",
+        action="append",
+        type=_assignment,
+        default=[],
+        help="another option of the format, as docs/data.md has them",
+    )
+    group.add_argument(
         "--box-masks", action="store_true", help="objects without an outline have boxes for masks"
     )
+
+
+def _assignment(text):
+    key, found, value = text.partition("=")
+    if not found or not key.isidentifier():
+        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
+    return key, yaml.safe_load(value)
 
 
 def data_options(arguments):
     """What `mrcnn.data.load` takes beside a path, as the arguments say."""
     given = {key: getattr(arguments, key) for key in _OPTIONS}
     options = {key: value for key, value in given.items() if value is not None}
+    options |= dict(arguments.read)
     return {"format": arguments.format, "box_masks": arguments.box_masks} | options
 
 
