@@ -28,6 +28,7 @@ setup(
         "pillow>=10.1",
         "tifffile>=2023.2",
         "tensorboard>=2.20",
+        "pyyaml>=6",
     ],
     extras_require={
         "jax": ["jax>=0.4.30"],
