@@ -108,6 +108,7 @@ def _dump(values):
         yaml.safe_dump(
             {key: value},
             default_flow_style=None if isinstance(value, (list, dict)) else False,
+            sort_keys=False,
             allow_unicode=True,
             width=100,
         )

@@ -13,6 +13,10 @@ from mrcnn.weights.registry import public_file
 CONFIG_FILE = "config.yaml"  # of a run's folder, beside its checkpoints
 
 
+class UnknownConfigError(ValueError):
+    """A weight file does not tell the config of its model."""
+
+
 def attributes_of(config, class_names):
     """What `save_weights` writes beside the arrays: a dict of str, as JSON, and the preset."""
     attributes = {"preset": config.PRESET, "config": json.dumps(plain_values(config))}
@@ -35,7 +39,8 @@ def config_of(path):
 
     Raises:
         FileNotFoundError: nothing is there.
-        ValueError: the file tells nothing, or its config has a function, which only Python holds.
+        UnknownConfigError: the file does not tell.
+        ValueError: its config has a function, which only Python holds.
 
     Example:
 
@@ -55,7 +60,7 @@ def config_of(path):
         return config
     if beside := _file_beside(path):
         return read_config(beside)
-    raise ValueError(
+    raise UnknownConfigError(
         f"{path} does not tell the config of its model, as it was written before this was kept, or "
         "elsewhere: give one with --config FILE, or --preset NAME and KEY=VALUE"
     )
