@@ -9,8 +9,12 @@ import pytest
 from tiny import TinyConfig
 
 from mrcnn.cli.config_arguments import make_config, split_assignments
+from mrcnn.cli.train import _config_of_run
 from mrcnn.cli.training_data import load_training_data
 from mrcnn.cli.weights_argument import best_start, file_of
+from mrcnn.config import Config
+from mrcnn.config_files import write_config
+from mrcnn.config_values import is_set
 from mrcnn.presets import PRESETS
 from mrcnn.training.runs import newest_checkpoint, numbered_folder
 
@@ -86,19 +90,56 @@ def test_assignments_anywhere():
     )
 
 
+def config_arguments(**given):
+    keys = {"config": None, "preset": None, "assignments": [], "learning_rate": None}
+    return argparse.Namespace(**keys | {"batch_size": None, "steps": None, "weights": None} | given)
+
+
 def test_config_of_arguments(tmp_path):
     def config(weights=None, **given):
-        values = {"config": None, "preset": None, "assignments": []} | given
-        return make_config(argparse.Namespace(**values), weights)
+        return make_config(config_arguments(**given), weights)
 
-    assert type(config()) is PRESETS["matterport/mask_rcnn_coco"]
+    assert type(config()) is type(config("coco")) is PRESETS["matterport/mask_rcnn_coco"]
     preset = "torchvision/maskrcnn_resnet50_fpn"
     assert config(preset=preset, assignments=["IMAGE_MIN_DIM=320"]).IMAGE_MIN_DIM == 320
     (tmp_path / "mine.yaml").write_text(f"PRESET: {preset}\nNAME: mine\n")
     read = config(config=str(tmp_path / "mine.yaml"), assignments=["SEED=2"])
     assert preset == read.PRESET and (read.NAME, read.SEED) == ("mine", 2)
     (tmp_path / "other.h5").write_bytes(b"of another library")
-    assert config(weights=tmp_path / "other.h5").BACKBONE == "resnet101"
+    assert config(tmp_path / "other.h5").BACKBONE == "resnet101"
+
+
+@pytest.mark.parametrize(
+    "name, preset, backbone, masks",
+    [
+        ("detectron2/faster_rcnn_R_101_FPN_3x", "detectron2/mask_rcnn_R_101", "resnet101", False),
+        ("torchvision/resnet101", "torchvision/maskrcnn_resnet50_fpn", "resnet101", True),
+        ("efficientnet_lite0/imagenet", "matterport/mask_rcnn_coco", "efficientnet_lite0", True),
+    ],
+)
+def test_public_weights_bring_their_config(name, preset, backbone, masks):
+    config = make_config(config_arguments(), name)
+    assert config.PRESET.startswith(preset)
+    assert backbone == config.BACKBONE and masks == config.USE_MASK
+
+
+class EarlierConfig(Config):
+    NAME = "earlier"
+    NUM_CLASSES = 4
+    STEPS_PER_EPOCH = 4
+    RPN_CHANNELS = 8
+
+
+def test_training_goes_on_with_the_config_of_its_weights(tmp_path):
+    (tmp_path / "earlier.h5").touch()
+    write_config(EarlierConfig(), tmp_path / "config.yaml")
+    config = _config_of_run(config_arguments(learning_rate=0.5), str(tmp_path / "earlier.h5"))
+    # But for the name, and the length of an epoch, which follow from the data.
+    assert (config.RPN_CHANNELS, config.LEARNING_RATE) == (8, 0.5)
+    assert not is_set(config, "NAME") and not is_set(config, "STEPS_PER_EPOCH")
+    given = config_arguments(assignments=["NAME=mine"], steps=7, batch_size=3)
+    config = _config_of_run(given, str(tmp_path / "earlier.h5"))
+    assert (config.NAME, config.STEPS_PER_EPOCH, config.BATCH_SIZE) == ("mine", 7, 3)
 
 
 # ---- Weights and folders

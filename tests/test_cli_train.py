@@ -109,7 +109,7 @@ def test_a_run_goes_on_in_its_folder_and_others_have_their_own(run, balloons, ru
 
 
 SMALL = [
-    *("BACKBONE=resnet50", "TOP_DOWN_PYRAMID_SIZE=8", "RPN_CHANNELS=8", "SEED=1"),
+    *("BACKBONE=efficientnet_lite0", "TOP_DOWN_PYRAMID_SIZE=8", "RPN_CHANNELS=8", "SEED=1"),
     *("FPN_CLASSIF_FC_LAYERS_SIZE=16", "MASK_HEAD_CHANNELS=8", "IMAGE_MIN_DIM=64"),
     *("IMAGE_MAX_DIM=64", "POST_NMS_ROIS_TRAINING=24", "POST_NMS_ROIS_INFERENCE=16"),
 ]
@@ -124,11 +124,6 @@ def test_checkpoints_need_no_config(balloons, tmp_path, capsys):
     moved = checkpoint.rename(tmp_path / "moved.h5")
     assert cli.main(["evaluate", str(moved), str(balloons)]) == 0
     assert "AP50" in capsys.readouterr().out
-    # Its config is that of the next training too, but for the length of an epoch.
-    argv = ["train", str(balloons), "--weights", str(moved), "--epochs", "1", "--out"]
-    assert cli.main([*argv, str(tmp_path)]) == 0
-    text = (tmp_path / "train" / "config.yaml").read_text()
-    assert "RPN_CHANNELS: 8\n" in text and "STEPS_PER_EPOCH: null\n" in text
 
 
 # ---- Errors before anything is built

@@ -39,8 +39,8 @@ def make_config(arguments, weights=None):
 
     Args:
         arguments: with those of `add_config_arguments`.
-        weights: path of a weight file, whose config is taken where the arguments name none; one
-            that does not tell has the default's.
+        weights: path of a weight file, or name of a public one: where the arguments name no
+            config, that of its model is taken, and the default's where it does not tell.
 
     Raises:
         ValueError: a file that cannot be read, an unknown name or key, a value of another type.
@@ -48,7 +48,6 @@ def make_config(arguments, weights=None):
     from mrcnn.config_files import read_config
     from mrcnn.config_values import apply_assignments
     from mrcnn.presets import PRESETS
-    from mrcnn.weights.file_config import UnknownConfigError, config_of
 
     if arguments.config and arguments.preset:
         raise ValueError("expected --config or --preset, received both; PRESET may be in the file")
@@ -56,11 +55,24 @@ def make_config(arguments, weights=None):
         raise ValueError(f"no preset {arguments.preset!r}; expected one of {', '.join(PRESETS)}")
     if arguments.config:
         config = read_config(arguments.config)
-    elif arguments.preset or not weights:
-        config = PRESETS[arguments.preset or _DEFAULT]()
+    elif arguments.preset:
+        config = PRESETS[arguments.preset]()
     else:
-        try:
-            config = config_of(weights)
-        except UnknownConfigError:
-            config = PRESETS[_DEFAULT]()
+        config = _config_of_weights(weights)
     return apply_assignments(config, arguments.assignments)
+
+
+def _config_of_weights(weights):
+    from mrcnn.presets import PRESETS
+    from mrcnn.weights.file_config import UnknownConfigError, config_of, config_of_public
+    from mrcnn.weights.registry import REGISTRY
+
+    public = next((entry for entry in REGISTRY if entry.name == weights), None)
+    if public:
+        return config_of_public(public)
+    if weights in (None, "coco", "imagenet", "none"):
+        return PRESETS[_DEFAULT]()
+    try:
+        return config_of(weights)
+    except UnknownConfigError:
+        return PRESETS[_DEFAULT]()

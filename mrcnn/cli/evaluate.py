@@ -31,10 +31,9 @@ def _evaluate(arguments):
     weights = file_of(arguments.weights, arguments.runs)
     config, class_names = _model_of(arguments, weights)
     dataset = load_validation_data(arguments)
-    if class_names is None:
-        config.NUM_CLASSES = dataset.num_classes
-    else:
+    if class_names is not None:
         number_classes(dataset, class_names)
+    config.NUM_CLASSES = dataset.num_classes
     config.validate()
 
     from mrcnn.evaluate.coco import evaluate
@@ -53,7 +52,7 @@ def _model_of(arguments, path):
     from mrcnn.weights.file_config import class_names_of
     from mrcnn.weights.registry import resolve
 
-    config = make_config(arguments, path)
+    config = make_config(arguments, path or arguments.weights)
     if path:
         return config, class_names_of(path)
     entry = resolve(arguments.weights, config)

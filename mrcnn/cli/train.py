@@ -54,7 +54,7 @@ def _train(arguments):
     _check(config, train, val, weights, layers)
 
     from mrcnn.augment import FlipLeftRight
-    from mrcnn.reports.run_folder import draw_batches, draw_labels
+    from mrcnn.reports.run_folder import draw_batches, draw_labels, draw_validation
     from mrcnn.training.runs import numbered_folder
 
     augmentation = FlipLeftRight() if arguments.augment else None
@@ -64,8 +64,6 @@ def _train(arguments):
     draw_labels(train, folder)
     draw_batches(train, config, augmentation, folder)
     model = _fit(arguments, config, folder, (train, val), weights, layers, augmentation)
-    from mrcnn.reports.run_folder import draw_validation
-
     draw_validation(model, val, folder)
     print(f"{folder}: the checkpoints, and pictures of the run")
 
@@ -75,7 +73,7 @@ def _config_of_run(arguments, start):
 
     Of such a file, the experiment's name and the length of its epochs are left.
     """
-    config = make_config(arguments, start)
+    config = make_config(arguments, start or arguments.weights)
     if start and not arguments.config:
         given = {text.partition("=")[0] for text in arguments.assignments}
         for key in {"NAME", "STEPS_PER_EPOCH"} - given:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 
+from mrcnn.config import Config
 from mrcnn.config_files import config_from, read_config, read_run
 from mrcnn.config_values import plain_values
 from mrcnn.files.hdf5 import read_attribute
@@ -54,16 +55,27 @@ def config_of(path):
     if values is not None:
         return config_from(values, lambda key: f"{path}, attribute config")
     entry = public_file(path)
-    if entry is not None and entry.preset is not None and entry.classes:
-        config = PRESETS[entry.preset]()
-        config.NUM_CLASSES, config.USE_MASK = len(entry.classes), entry.masks
-        return config
+    if entry is not None and entry.classes:
+        return config_of_public(entry)
     if beside := _file_beside(path):
         return read_config(beside)
     raise UnknownConfigError(
         f"{path} does not tell the config of its model, as it was written before this was kept, or "
         "elsewhere: give one with --config FILE, or --preset NAME and KEY=VALUE"
     )
+
+
+def config_of_public(entry):
+    """The config of the model that public weights are of; of a backbone, one that has it.
+
+    Args:
+        entry: `mrcnn.weights.WeightFile`.
+    """
+    config = PRESETS[entry.preset or Config.PRESET]()
+    config.BACKBONE = entry.backbone
+    if entry.classes:
+        config.NUM_CLASSES, config.USE_MASK = len(entry.classes), entry.masks
+    return config
 
 
 def class_names_of(path):
