@@ -10,6 +10,7 @@ import pytest
 from skimage import io
 
 from mrcnn import cli
+from mrcnn.cli.evaluate import to_json
 from mrcnn.config_files import read_run
 from mrcnn.reports.run_folder import read_results
 from mrcnn.weights import class_names_of
@@ -209,6 +210,11 @@ def test_evaluate_errors_come_first(arguments, message, balloons, capsys, nothin
     assert cli.main(arguments) == 2
     err = capsys.readouterr().err
     assert err.startswith("mrcnn: ") and message in err
+
+
+def test_scores_are_json():
+    text = to_json({"segm": {"AP": 0.5, "APl": float("nan")}})
+    assert json.loads(text, parse_constant=pytest.fail) == {"segm": {"AP": 0.5, "APl": None}}
 
 
 def test_impossible_configs_are_told_first(

@@ -1,6 +1,7 @@
 """`mrcnn evaluate`: COCO's numbers of a model on a data set."""
 
 import json
+import math
 from pathlib import Path
 
 from mrcnn.cli.config_arguments import add_config_arguments, make_config
@@ -44,7 +45,16 @@ def _evaluate(arguments):
     limit = config.DETECTION_MAX_INSTANCES
     scores = evaluate(model, dataset, max_detections=limit, verbose=1)
     if arguments.out:
-        Path(arguments.out).write_text(json.dumps(scores, indent=1), encoding="utf-8")
+        Path(arguments.out).write_text(to_json(scores), encoding="utf-8")
+
+
+def to_json(scores):
+    """Scores as JSON, which has no nan: what nothing was there to score for is null."""
+    plain = {
+        kind: {name: None if math.isnan(value) else value for name, value in values.items()}
+        for kind, values in scores.items()
+    }
+    return json.dumps(plain, indent=1)
 
 
 def _model_of(arguments, path):
