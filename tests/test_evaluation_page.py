@@ -8,7 +8,7 @@ from scenes import FOUND, TRUTHS, Oracle, Pictures, detection
 from skimage.io import imread
 
 from mrcnn.evaluate import Evaluation
-from mrcnn.reports import write_curves, write_evaluation_page
+from mrcnn.reports.evaluation_page import write_curves, write_evaluation_page
 
 CURVES = [
     *("F1_curve.png", "PR_curve.png", "P_curve.png", "R_curve.png", "confusion_matrix.png"),

@@ -22,6 +22,7 @@ from mrcnn.training.freezing import layer_regex_of, set_trainable, warn_of_heads
 from mrcnn.training.loop import make_deterministic, restart, to_tf_dataset
 from mrcnn.training.runs import last_checkpoint, new_run, run_of
 from mrcnn.weights.fetching import fetch
+from mrcnn.weights.file_config import attributes_of, class_names_of
 from mrcnn.weights.loading import load_state_dict, summarize
 from mrcnn.weights.registry import released_epsilon, resolve
 from mrcnn.weights.sources import guess_source
@@ -41,7 +42,8 @@ class DetectionModel(Inspection):
             training mode, "training"; see `mrcnn.network.mask_rcnn.build_graphs`.
         detector: `mrcnn.inference.detector.Detector`, around graphs["detection"].
         settings: `mrcnn.settings.Settings`, read from the config when the model was built.
-        class_names: list by class id, "BG" first, that `detect` hands on; None until it is set.
+        class_names: list of names by class id, "BG" first, or None: those of the data that it was
+            trained on, or of the weights that it loaded.
         epoch: int, epochs that the weights were trained for.
         log_dir: str, where the next training writes.
         checkpoint_path: str, with a field `{epoch:04d}`.
@@ -57,7 +59,6 @@ class DetectionModel(Inspection):
     generator_type = DataGenerator  # makes the batches of training
 
     class_names = None
-
     _step = None, None  # what `compile` prepared last, and its optimizer
 
     def __init__(self, mode, config, model_dir):
@@ -195,6 +196,7 @@ class DetectionModel(Inspection):
         self.set_trainable(layer_regex, verbose=0)
         warn_of_heads_alone(self.keras_model, layers)
         self.compile(learning_rate, self.settings.runtime.momentum)
+        self.class_names = list(train_dataset.class_names)
         self._open_run()
         log(f"\nTraining {layers!r} from epoch {self.epoch} to {epochs}: {self.checkpoint_path}")
         try:
@@ -343,12 +345,24 @@ class DetectionModel(Inspection):
                 f"are: {', '.join(report['missing'])}",
                 stacklevel=2,
             )
+        self._take_class_names(class_names_of(filepath), report)
         self.set_log_dir(filepath)
         return report
 
+    def _take_class_names(self, names, report):
+        """Those of a file, if its heads are now the model's."""
+        fits = names is not None and len(names) == self.settings.image.num_classes
+        if fits and not report["reinitialized"] and not report["excluded"]:
+            self.class_names = names
+
     def save_weights(self, filepath):
-        """Writes all weights to an HDF5 file in matterport's layout, whole or not at all."""
-        save_weights(self.graphs["inference"], filepath, preset=self.config.PRESET)
+        """Writes all weights to an HDF5 file in matterport's layout, whole or not at all.
+
+        The config and the class names are kept in it, for `mrcnn.weights.config_of` and
+        `load_weights`.
+        """
+        attributes = attributes_of(self.config, self.class_names)
+        save_weights(self.graphs["inference"], filepath, **attributes)
 
     def find_last(self):
         """Returns the path of the newest checkpoint of this experiment in `model_dir`.

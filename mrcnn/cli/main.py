@@ -2,12 +2,14 @@
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 
 from mrcnn import __version__
-from mrcnn.cli import check, convert
+from mrcnn.cli import check, convert, evaluate, info, train
 from mrcnn.cli import weights as weights_cli
+from mrcnn.cli.config_arguments import positive, split_assignments
 from mrcnn.startup import quiet
 
 
@@ -26,15 +28,19 @@ def main(argv=None):
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     demo.add_argument("--output", default="demo", help="folder of the picture and the weights")
-    demo.add_argument("--steps", type=_positive, default=1600, help="training steps at most")
+    demo.add_argument("--steps", type=positive, default=1600, help="training steps at most")
     demo.add_argument("--seed", type=int, default=0, help="of weights, pictures and sampling")
     demo.set_defaults(run=_demo)
 
-    check.add_parser(commands)
-    convert.add_parser(commands)
-    weights_cli.add_parser(commands)
+    for command in (check, train, evaluate, convert, weights_cli, info):
+        command.add_parser(commands)
 
-    arguments = parser.parse_args(argv)
+    argv = sys.argv[1:] if argv is None else list(argv)
+    options, assignments = split_assignments(argv)
+    arguments = parser.parse_args(options)
+    if assignments and "assignments" not in arguments:
+        parser.error(f"{arguments.command} takes no {assignments[0]}")
+    arguments.assignments, arguments.command_line = assignments, shlex.join(["mrcnn", *argv])
     quiet.install()
     try:
         code = arguments.run(arguments)
@@ -47,16 +53,6 @@ def main(argv=None):
     except KeyboardInterrupt:
         return 128 + signal.SIGINT  # as a shell says it
     return code or 0
-
-
-def _positive(text):
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text}")
-    return value
 
 
 def _demo(arguments):

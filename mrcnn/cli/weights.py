@@ -99,6 +99,7 @@ def _convert(arguments):
     from mrcnn.files.hdf5 import read_attribute
     from mrcnn.model import MaskRCNN
     from mrcnn.presets import PRESETS
+    from mrcnn.weights.file_config import class_names_of
     from mrcnn.weights.loading import load_state_dict, summarize
     from mrcnn.weights.registry import released_epsilon
     from mrcnn.weights.sources import count_classes, guess_preset, guess_source
@@ -120,6 +121,7 @@ def _convert(arguments):
     model = MaskRCNN("inference", config, os.path.dirname(os.path.abspath(arguments.output)))
     epsilon = released_epsilon(arguments.input)
     report = load_state_dict(model, arrays, source, epsilon=epsilon, preset=preset)
+    model.class_names = class_names_of(arguments.input)
     model.save_weights(arguments.output)
     print(f"{summarize(report)}: preset {preset}, {classes} classes")
     print(arguments.output)

@@ -1,5 +1,1 @@
-"""Pages and folders of pictures for people: what a data set or a model is like, to look at."""
-
-from mrcnn.reports.evaluation_page import write_curves, write_evaluation_page
-
-__all__ = ["write_curves", "write_evaluation_page"]
+"""Pages and folders of pictures for people: what data, a run or a model are like, to look at."""

@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 from datetime import datetime
+from pathlib import Path
 
 
 def last_checkpoint(model_dir, name):
@@ -20,11 +21,56 @@ def last_checkpoint(model_dir, name):
     folders = os.listdir(model_dir) if os.path.isdir(model_dir) else []
     runs = [match for match in map(pattern.fullmatch, folders) if match]
     for run in sorted(runs, key=lambda match: (match[1], int(match[2] or 1)), reverse=True):
-        folder = os.path.join(model_dir, run[0])
-        found = [(int(m[1]), n) for n in os.listdir(folder) if (m := _CHECKPOINT.fullmatch(n))]
+        found = checkpoints(os.path.join(model_dir, run[0]))
         if found:
-            return os.path.join(folder, max(found)[1])
+            return found[max(found)]
     raise FileNotFoundError(f"no checkpoint of {name!r} under {os.path.abspath(model_dir)}")
+
+
+def checkpoints(folder):
+    """Paths of the checkpoints in a run's folder, by epoch."""
+    found = map(_CHECKPOINT.fullmatch, os.listdir(folder))
+    return {int(match[1]): os.path.join(folder, match[0]) for match in found if match}
+
+
+def newest_checkpoint(folder):
+    """The checkpoint of the last epoch in a run's folder, or below it of the run that ran last.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    folder = Path(folder)
+    runs = [folder, *folder.iterdir()] if folder.is_dir() else []
+    found = {path: checkpoints(path) for path in runs if path.is_dir()}
+    last = [epochs[max(epochs)] for epochs in found.values() if epochs]
+    if not last:
+        raise FileNotFoundError(f"no checkpoint under {folder.absolute()}")
+    if found[folder]:
+        return last[0]
+    return max(last, key=os.path.getmtime)
+
+
+def numbered_folder(parent, name, exist_ok=False):
+    """Makes a folder that no other run has: `name`, `name2`, `name3`, ...
+
+    Args:
+        parent: path of the folder of runs.
+        name: str.
+        exist_ok: bool, whether `name` may be a folder of a run already.
+
+    Returns:
+        `pathlib.Path`.
+    """
+    first = Path(parent, name)
+    if exist_ok:
+        first.mkdir(parents=True, exist_ok=True)
+        return first
+    for path in itertools.chain([first], (Path(parent, f"{name}{i}") for i in itertools.count(2))):
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return path
 
 
 # Date and minute of a run; a later one of that minute has a number from 2 on.

@@ -13,11 +13,14 @@ from mrcnn.weights.registry import (
     WeightFile,
     find,
     for_config,
+    public_file,
     released_epsilon,
     resolve,
 )
 
 _LAZY = {
+    "class_names_of": "file_config",
+    "config_of": "file_config",
     "load_state_dict": "loading",
     "summarize": "loading",
     "CLASS_HEADS": "names",
@@ -36,6 +39,7 @@ __all__ = [
     "fetch",
     "find",
     "for_config",
+    "public_file",
     "released_epsilon",
     "resolve",
     *_LAZY,

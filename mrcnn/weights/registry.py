@@ -298,18 +298,31 @@ def resolve(text, config):
     return next((entry for entry in REGISTRY if entry.name == text), None)
 
 
+def public_file(path):
+    """The entry of a public weight file, None for any other file.
+
+    The bytes decide, whatever the file is called; it is hashed if its size is that of an entry.
+    Where the publisher states no hash, the size with the name, and the name where no size.
+    """
+    size, name = os.path.getsize(path), os.path.basename(path)
+    for entry in REGISTRY:
+        hashed = bool(entry.sha256 or entry.md5)
+        certain = hashed and entry.size is not None
+        if entry.size not in (None, size) or not (certain or entry.file_name == name):
+            continue
+        if not hashed or entry.expected.fault(download.known(path)) is None:
+            return entry
+    return None
+
+
 def released_epsilon(path):
     """BatchNorm's epsilon that a public file was trained with, where it is not the preset's.
-
-    The bytes decide, whatever the file is called: it is hashed if its size is that of such a file.
 
     Returns:
         float, or None: not the file of an entry with `batch_norm_epsilon`.
     """
-    size = os.path.getsize(path)
-    entries = [e for e in REGISTRY if e.batch_norm_epsilon is not None and e.size == size]
-    found = [e for e in entries if e.expected.fault(download.known(path)) is None]
-    return found[0].batch_norm_epsilon if found else None
+    entry = public_file(path)
+    return None if entry is None else entry.batch_norm_epsilon
 
 
 def _publisher(preset):

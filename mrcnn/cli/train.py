@@ -1,0 +1,167 @@
+"""`mrcnn train`: from annotated pictures to a trained model and a folder of pictures."""
+
+import argparse
+import os
+import re
+import time
+from pathlib import Path
+
+from mrcnn.cli.config_arguments import add_config_arguments, make_config, positive
+from mrcnn.cli.data_arguments import add_data_arguments
+from mrcnn.cli.training_data import load_training_data
+from mrcnn.cli.weights_argument import best_start, file_of
+
+
+def add_parser(commands):
+    """Adds the command to the subparsers of `mrcnn`."""
+    parser = commands.add_parser("train", help="train on annotated pictures")
+    add_data_arguments(parser)
+    group = parser.add_argument_group("validation", "by default the subset val of DATA")
+    group.add_argument("--val", metavar="DATA", help="other data to validate on")
+    group.add_argument("--split", type=float, metavar="SHARE", help="0.2: a fifth of the pictures")
+    group.add_argument("--seed", type=int, default=0, help="of the split; default 0")
+    add_config_arguments(parser)
+    group = parser.add_argument_group("training")
+    group.add_argument(
+        "--weights",
+        help="to start from: coco, imagenet, none, last, a file, the folder of a run, or a name "
+        "of `mrcnn weights list`; default coco where the preset has them",
+    )
+    group.add_argument("--epochs", type=positive, default=30, help="total; default 30")
+    group.add_argument("--layers", help="heads, 3+, 4+, 5+, all; default heads after coco or a run")
+    group.add_argument("--learning-rate", type=float, help="LEARNING_RATE")
+    group.add_argument("--batch-size", type=positive, help="IMAGES_PER_GPU")
+    group.add_argument("--steps", type=positive, help="of an epoch; default: each picture once")
+    group.add_argument(
+        "--augment", action=argparse.BooleanOptionalAction, default=True, help="mirror at random"
+    )
+    group = parser.add_argument_group("results", "in DIR/NAME, or NAME2 and so on if it is taken")
+    group.add_argument("--out", default="runs", metavar="DIR", help="folder of runs; default runs")
+    group.add_argument("--name", default="train", help="default train")
+    group.add_argument("--exist-ok", action="store_true", help="write to NAME though it is there")
+    parser.set_defaults(run=_train)
+
+
+def _train(arguments):
+    start = None if arguments.weights is None else file_of(arguments.weights, arguments.out)
+    config = _config_of_run(arguments, start)
+    train, val = load_training_data(arguments)
+    _fit_to_data(config, arguments, train)
+    weights = start or arguments.weights or best_start(config)
+    if weights == "none" and not _chosen(config, "TRAIN_BN"):
+        config.TRAIN_BN = True
+    layers = arguments.layers or ("all" if weights in ("imagenet", "none") else "heads")
+    _check(config, train, val, weights, layers)
+
+    from mrcnn.augment import FlipLeftRight
+    from mrcnn.reports.run_folder import draw_batches, draw_labels, draw_validation
+    from mrcnn.training.runs import numbered_folder
+
+    augmentation = FlipLeftRight() if arguments.augment else None
+    folder = numbered_folder(arguments.out, arguments.name, arguments.exist_ok)
+    _write_facts(arguments, folder, config, train, weights=weights, layers=layers)
+    print(f"{folder}: {train.num_classes - 1} classes, {layers} from {weights}", flush=True)
+    draw_labels(train, folder)
+    draw_batches(train, config, augmentation, folder)
+    model = _fit(arguments, config, folder, (train, val), weights, layers, augmentation)
+    draw_validation(model, val, folder)
+    print(f"{folder}: the checkpoints, and pictures of the run")
+
+
+def _config_of_run(arguments, start):
+    """The config of the arguments, flags included, or that of the file that training starts from.
+
+    Of such a file, the experiment's name and the length of its epochs are left.
+    """
+    config = make_config(arguments, start or arguments.weights)
+    if start and not arguments.config:
+        given = {text.partition("=")[0] for text in arguments.assignments}
+        for key in {"NAME", "STEPS_PER_EPOCH"} - given:
+            vars(config).pop(key, None)
+    if arguments.learning_rate is not None:
+        config.LEARNING_RATE = arguments.learning_rate
+    if arguments.batch_size is not None:
+        config.IMAGES_PER_GPU, config.GPU_COUNT = arguments.batch_size, 1
+    if arguments.steps is not None:
+        config.STEPS_PER_EPOCH = arguments.steps
+    return config
+
+
+def _chosen(config, key):
+    from mrcnn.config_values import is_set
+
+    return is_set(config, key)
+
+
+def _fit_to_data(config, arguments, train):
+    """Sets what follows from the data, unless the user has said it."""
+    if not any(text.startswith("NUM_CLASSES=") for text in arguments.assignments):
+        config.NUM_CLASSES = train.num_classes
+    if not _chosen(config, "NAME"):
+        path = Path(arguments.data).resolve()
+        folder = path if path.is_dir() else path.parent
+        config.NAME = re.sub(r"[^\w.-]+", "_", folder.name).lower() or "data"
+    if not _chosen(config, "STEPS_PER_EPOCH"):
+        config.STEPS_PER_EPOCH = None
+
+
+def _check(config, train, val, weights, layers):
+    """Raises ValueError for what would fail later, when weights are fetched and a model built."""
+    from mrcnn.data.ground_truth import check_classes, check_outlines
+    from mrcnn.settings import Settings
+    from mrcnn.training.freezing import layer_regex_of
+    from mrcnn.weights.registry import resolve
+
+    config.validate()
+    settings = Settings.from_config(config)
+    for dataset in (train, val):
+        check_classes(dataset, settings)
+        check_outlines(dataset, settings)
+    if not os.path.exists(weights):
+        resolve(weights, config)
+    try:
+        re.compile(layer_regex_of(layers))
+    except re.error as error:
+        raise ValueError(f"--layers {layers}: {error}; expected heads, 3+, 4+, 5+ or all") from None
+
+
+def _write_facts(arguments, folder, config, train, **chosen):
+    """Writes `config.yaml`, `command.txt` and the first line of `train.log`."""
+    from mrcnn.config_files import write_config
+
+    given = ("data", "val", "split", "seed", "epochs", "augment")
+    write_config(
+        config,
+        folder / "config.yaml",
+        class_names=train.class_names,
+        **{name: getattr(arguments, name) for name in given},
+        **chosen,
+    )
+    (folder / "command.txt").write_text(f"{arguments.command_line}\n", encoding="utf-8")
+    with open(folder / "train.log", "a", encoding="utf-8") as file:
+        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {arguments.command_line}\n")
+
+
+def _fit(arguments, config, folder, data, weights, layers, augmentation):
+    """Builds the model and trains it into the folder; one that is there already is continued."""
+    from mrcnn.model import create
+    from mrcnn.reports.run_folder import Results
+    from mrcnn.training.progress import Progress
+    from mrcnn.training.runs import checkpoints
+
+    model = create("training", config, folder)
+    if weights != "none":
+        model.load_weights(weights)
+    epochs = {path: epoch for epoch, path in checkpoints(folder).items()}
+    model.epoch = epochs.get(str(weights), 0)
+    model.log_dir = str(folder)
+    model.checkpoint_path = str(folder / f"mask_rcnn_{config.NAME.lower()}_{{epoch:04d}}.h5")
+    model.train(
+        *data,
+        config.LEARNING_RATE,
+        arguments.epochs,
+        layers,
+        augmentation=augmentation,
+        custom_callbacks=[Results(folder), Progress(folder / "train.log")],
+    )
+    return model

@@ -1,0 +1,73 @@
+"""The data sets that `mrcnn train` trains and validates on."""
+
+import argparse
+from pathlib import Path
+
+from mrcnn.cli.data_arguments import load_data
+
+SHARE = 0.2  # of the pictures validate, where nothing else is said
+
+
+def load_training_data(arguments):
+    """The data set to train on, and the one to validate on, with the classes of the first.
+
+    Raises:
+        ValueError: data that cannot be read, classes of the validation that training has not.
+    """
+    from mrcnn.data.splitting import number_classes, split
+
+    if arguments.val and arguments.split is not None:
+        raise ValueError("expected --val or --split, received both")
+    subsets = _subsets(arguments, arguments.data)
+    alone = len(subsets) == 1 and not subsets & {"val", "test"}
+    if "train" not in subsets and not alone and Path(arguments.data).is_dir():
+        raise ValueError(
+            f"{arguments.data}: expected a subset train, found {', '.join(sorted(subsets))}; give "
+            "the folder or file of one as DATA, and that of another with --val"
+        )
+    train = load_data(arguments, arguments.data, "train" if "train" in subsets else None)
+    if arguments.val:
+        val = load_data(_elsewhere(arguments), arguments.val, _val_of(arguments, arguments.val))
+    elif arguments.split is None and "val" in subsets:
+        val = load_data(arguments, arguments.data, "val")
+    else:
+        share = SHARE if arguments.split is None else arguments.split
+        train, val = split(train, share, arguments.seed)
+        print(
+            f"{val.num_images} of the pictures validate, {train.num_images} train: "
+            f"--split {share:g} --seed {arguments.seed}; --val names other data"
+        )
+    try:
+        number_classes(val, train.class_names)
+    except ValueError as error:
+        raise ValueError(f"validation data: {error}") from None
+    both = {_path(x) for x in train.image_info} & {_path(x) for x in val.image_info}
+    if both:
+        print(f"Warning: {len(both)} pictures both train and validate, {min(both)} for example")
+    return train, val
+
+
+def load_validation_data(arguments):
+    """The data set to evaluate on: the subset of the arguments, else val where there is one."""
+    subset = arguments.subset or _val_of(arguments, arguments.data)
+    return load_data(arguments, arguments.data, subset)
+
+
+def _subsets(arguments, path):
+    from mrcnn.data.annotations.subsets import subset_of
+    from mrcnn.data.loading import subsets
+
+    return {subset_of(name) or name for name in subsets(path, arguments.format)}
+
+
+def _val_of(arguments, path):
+    return "val" if "val" in _subsets(arguments, path) else None
+
+
+def _elsewhere(arguments):
+    """The arguments for other data than DATA, whose pictures lie elsewhere."""
+    return argparse.Namespace(**{**vars(arguments), "images": None})
+
+
+def _path(info):
+    return str(info["path"])

@@ -1,0 +1,45 @@
+"""What `--weights` means: a name of public weights, a file, or a run."""
+
+import os
+
+_EXPECTED = (
+    "expected coco, imagenet, none, last, a weight file, the folder of a run, or a name of "
+    "`mrcnn weights list`"
+)
+
+
+def file_of(weights, runs):
+    """The path that a text means, None where it is a name of public weights or "none".
+
+    Args:
+        weights: str.
+        runs: path of the folder of runs, for "last".
+
+    Raises:
+        ValueError: neither a name nor a file; a folder without a checkpoint.
+    """
+    from mrcnn.weights.registry import REGISTRY
+
+    names = ("coco", "imagenet", "none", *(entry.name for entry in REGISTRY))
+    if weights in names:
+        return None
+    if weights == "last" or os.path.isdir(weights):
+        from mrcnn.training.runs import newest_checkpoint
+
+        return newest_checkpoint(runs if weights == "last" else weights)
+    if not os.path.isfile(weights):
+        raise ValueError(f"no weights {weights!r}; {_EXPECTED}")
+    return weights
+
+
+def best_start(config):
+    """Public weights to train from: "coco" or "imagenet" where there are such, else "none"."""
+    from mrcnn.weights.registry import for_config
+
+    for kind in ("coco", "imagenet"):
+        try:
+            for_config(kind, config)
+        except ValueError:
+            continue
+        return kind
+    return "none"

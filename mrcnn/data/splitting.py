@@ -1,0 +1,71 @@
+"""Data sets for training and validation: one split in two, and classes that are numbered alike."""
+
+import copy
+import hashlib
+
+
+def split(dataset, share, seed=0):
+    """Splits a data set by pictures: the same ones whatever their order.
+
+    Args:
+        dataset: a prepared `Dataset`.
+        share: float, of the pictures that validate, above 0 and below 1; at least one of each.
+        seed: int; another one draws other pictures.
+
+    Returns:
+        Two prepared data sets, of training and of validation, with all classes.
+
+    Raises:
+        ValueError: another share, or fewer than two pictures.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"expected a share above 0 and below 1 for the split, received {share}")
+    infos = dataset.image_info
+    if len(infos) < 2:
+        raise ValueError(f"expected two pictures or more to split, received {len(infos)}")
+    drawn = sorted(range(len(infos)), key=lambda i: _draw(infos[i]["id"], seed))
+    validating = set(drawn[: min(max(1, round(share * len(infos))), len(infos) - 1)])
+    return _part(dataset, validating, False), _part(dataset, validating, True)
+
+
+def _draw(name, seed):
+    """A number of a picture that depends on its name and the seed alone."""
+    return hashlib.sha256(f"{seed} {name}".encode()).digest()
+
+
+def _part(dataset, chosen, inside):
+    part = copy.copy(dataset)
+    part.image_info = [x for i, x in enumerate(dataset.image_info) if (i in chosen) == inside]
+    part.prepare()
+    return part
+
+
+def number_classes(dataset, class_names):
+    """Numbers the classes of a data set as a model has them, in place.
+
+    Args:
+        dataset: a prepared `Dataset`; some of the classes may be missing in it.
+        class_names: list of names, "BG" first.
+
+    Returns:
+        The data set.
+
+    Raises:
+        ValueError: it has a class that is not among them, or two of one name.
+    """
+    own = list(dataset.class_names)
+    if own == list(class_names):
+        return dataset
+    unknown = [name for name in own if name not in class_names]
+    doubled = sorted({name for name in own if own.count(name) > 1})
+    if unknown or doubled:
+        what = f"other classes, {unknown}" if unknown else f"two classes of one name, {doubled}"
+        raise ValueError(f"expected classes of {list(class_names[1:])}, received {what}")
+    by_name = dict(zip(own, dataset.class_info, strict=True))
+    source = dataset.class_info[-1]["source"]
+    dataset.class_info = [
+        by_name.get(name, {"source": source, "id": f"absent {i}", "name": name})
+        for i, name in enumerate(class_names)
+    ]
+    dataset.prepare()
+    return dataset

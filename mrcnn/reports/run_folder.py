@@ -1,0 +1,152 @@
+"""The folder of a training run: pictures first, under the names that people know.
+
+`labels.jpg`, `train_batch0.jpg` to `2`, `val_batch0_labels.jpg` beside `val_batch0_pred.jpg`,
+`results.csv` and `results.png`.
+"""
+
+import contextlib
+import csv
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from mrcnn.data.generator import DataGenerator
+from mrcnn.image.masks import extract_bboxes
+from mrcnn.image.molding import unmold_image
+from mrcnn.image.pasting import expand_mask
+from mrcnn.visualize.grids import draw_grid
+from mrcnn.visualize.training_plots import plot_labels, plot_results
+
+LABELLED = 500  # pictures whose labels are plotted, of larger data sets
+BATCHES = 3
+TILES = 16  # images of a picture
+
+
+def draw_labels(dataset, folder):
+    """Writes `labels.jpg`: how many objects each class has, where they lie, how large they are.
+
+    Args:
+        dataset: a prepared `Dataset`.
+        folder: path.
+    """
+    count = len(dataset.image_ids)
+    chosen = np.linspace(0, count - 1, min(count, LABELLED)).astype(int)
+    ids, boxes = [np.zeros(0, int)], [np.zeros((0, 4))]
+    for image_id in dataset.image_ids[chosen]:
+        with contextlib.suppress(ValueError):  # training names it, and leaves it out
+            masks, class_ids = dataset.load_mask(image_id)
+            objects = np.asarray(class_ids) > 0
+            ids.append(np.asarray(class_ids)[objects])
+            sides = [*masks.shape[:2]] * 2
+            boxes.append(extract_bboxes(masks[:, :, objects]) / sides)
+    title = f"{sum(map(len, ids))} objects in {len(chosen)} pictures"
+    title += f" of {count}" if len(chosen) < count else ""
+    plot_labels(
+        np.concatenate(ids),
+        np.concatenate(boxes),
+        dataset.class_names,
+        title,
+        Path(folder, "labels.jpg"),
+    )
+
+
+def draw_batches(dataset, config, augmentation, folder):
+    """Writes `train_batch0.jpg` and the next ones: batches as the network sees them.
+
+    Images are resized, augmented, padded and molded, then drawn as they come out of that, with
+    the boxes, masks and classes that are trained.
+
+    Args:
+        dataset: a prepared `Dataset`.
+        config: `Config`.
+        augmentation: as training takes it.
+        folder: path.
+    """
+    generator = DataGenerator(dataset, config, augmentation=augmentation)
+    for index in range(min(BATCHES, len(generator))):
+        (batch,) = generator[index]
+        images, instances = seen(batch, generator.settings)
+        path = Path(folder, f"train_batch{index}.jpg")
+        draw_grid(images[:TILES], instances[:TILES], dataset.class_names, save_path=path)
+
+
+def seen(batch, settings):
+    """The images of a batch as pixels again, and the ground truth on them.
+
+    Args:
+        batch: dict, as of `DataGenerator`.
+        settings: `mrcnn.settings.Settings`.
+
+    Returns:
+        images: list of uint8 [H, W, C].
+        instances: list of dicts with `rois`, `class_ids` and `masks`.
+    """
+    image_settings, images, instances = settings.image, [], []
+    for i, molded in enumerate(batch["input_image"]):
+        image = unmold_image(molded, image_settings.mean_pixel, image_settings.std_pixel)
+        real = batch["input_gt_class_ids"][i] != 0
+        boxes = batch["input_gt_boxes"][i][real].astype(int)
+        masks = batch["input_gt_masks"][i][:, :, real]
+        if settings.ground_truth.mini_masks:
+            masks = expand_mask(boxes, masks, image.shape)
+        found = {"rois": boxes, "class_ids": batch["input_gt_class_ids"][i][real], "masks": masks}
+        images.append(image)
+        instances.append(found)
+    return images, instances
+
+
+def draw_validation(model, dataset, folder, count=8):
+    """Writes `val_batch0_labels.jpg` and `val_batch0_pred.jpg`: truth and detections of the first
+    pictures.
+
+    Args:
+        model: has `detect`.
+        dataset: a prepared `Dataset`.
+        folder: path.
+        count: int, pictures.
+    """
+    images, truths = [], []
+    for image_id in dataset.image_ids[:count]:
+        masks, class_ids = dataset.load_mask(image_id)
+        images.append(dataset.load_image(image_id))
+        truths.append({"rois": extract_bboxes(masks), "class_ids": class_ids, "masks": masks})
+    for name, instances in (("labels", truths), ("pred", model.detect(images))):
+        path = Path(folder, f"val_batch0_{name}.jpg")
+        draw_grid(images, instances, dataset.class_names, save_path=path)
+
+
+class Results(keras.callbacks.Callback):
+    """Writes `results.csv`, a line for each epoch with all that was logged, and `results.png`.
+
+    Both are written anew after each epoch; lines of earlier epochs that are there already stay.
+
+    Args:
+        folder: path.
+    """
+
+    def __init__(self, folder):
+        super().__init__()
+        self.table, self.picture = Path(folder, "results.csv"), Path(folder, "results.png")
+        self.rows = []
+
+    def on_train_begin(self, logs=None):
+        self.rows = read_results(self.table) if self.table.exists() else []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.rows = [row for row in self.rows if row["epoch"] <= epoch]
+        logged = {name: float(value) for name, value in (logs or {}).items()}
+        self.rows.append({"epoch": epoch + 1, **logged})
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        with open(self.table, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        plot_results(self.rows, self.picture)
+
+
+def read_results(path):
+    """The rows of a `results.csv`: list of dicts of float by name, `epoch` an int."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+    return [{**row, "epoch": int(row["epoch"])} for row in rows]

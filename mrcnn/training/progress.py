@@ -1,0 +1,55 @@
+"""How far a training is: a bar on a terminal, plain lines in a file and where no terminal is."""
+
+import re
+import sys
+import time
+
+import keras
+
+_SCORE = re.compile(r"loss|val_loss|.*AP\d*")  # what a line has room for
+
+
+class Progress(keras.callbacks.ProgbarLogger):
+    """Shows Keras's bar on a terminal, and writes lines with the time left to a log file.
+
+    Keras shows no bar of its own beside a `ProgbarLogger`.
+
+    Args:
+        path: of the log file, which grows.
+        interval: seconds between lines within an epoch.
+    """
+
+    def __init__(self, path, interval=60):
+        super().__init__()
+        self.path, self.interval, self.total = path, interval, None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if sys.stdout.isatty():
+            super().on_epoch_begin(epoch, logs)
+        if self.total is None:
+            self.total, self.done = (self.epochs - epoch) * self.target, 0
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if sys.stdout.isatty():
+            super().on_train_batch_end(batch, logs)
+        self.done, now = self.done + 1, time.perf_counter()
+        if self.done == 1:  # the first step compiles
+            self.start = self.shown = now
+        elif now - self.shown > self.interval:
+            self._write(f", step {batch + 1} of {self.target}", logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if sys.stdout.isatty():
+            super().on_epoch_end(epoch, logs)
+        self._write("", logs)
+
+    def _write(self, step, logs):
+        self.shown = time.perf_counter()
+        seconds = (self.shown - self.start) / max(1, self.done - 1) * (self.total - self.done)
+        left = "; {}:{:02} minutes left".format(*divmod(round(seconds), 60)) if seconds else ""
+        scores = [f"{name} {value:.4g}" for name, value in logs.items() if _SCORE.fullmatch(name)]
+        line = f"epoch {self.epoch + 1} of {self.epochs}{step}: {', '.join(scores)}{left}"
+        print(line, flush=True)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")

@@ -1,0 +1,233 @@
+"""`mrcnn train` and `mrcnn evaluate`: no Python written, errors before anything is built."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage import io
+
+from mrcnn import cli
+from mrcnn.cli.evaluate import to_json
+from mrcnn.config_files import read_run
+from mrcnn.reports.run_folder import read_results
+from mrcnn.weights import class_names_of
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from samples.balloon.stand_in import write_balloons
+
+TINY = str(Path(__file__).with_name("tiny.py"))
+PICTURES = [
+    *("labels.jpg", "train_batch0.jpg", "train_batch1.jpg", "train_batch2.jpg"),
+    *("val_batch0_labels.jpg", "val_batch0_pred.jpg", "results.png"),
+]
+
+
+@pytest.fixture(scope="module")
+def balloons(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "Red Balloons"
+    return write_balloons(folder, train=6, val=3, height=48, width=64)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def run(balloons, runs):
+    """A run of two epochs; where it ran, what it was told and what it printed."""
+    options = ["--config", TINY, "--epochs", "2", "--weights", "none", "--out", str(runs)]
+    argv = ["train", "STEPS_PER_EPOCH=2", str(balloons), *options, "NAME=balloon"]
+    assert cli.main(argv) == 0
+    return runs / "train", argv
+
+
+@pytest.mark.slow
+def test_run_folder_has_pictures(run):
+    folder, _ = run
+    for name in PICTURES:
+        picture = io.imread(folder / name)
+        assert picture.ndim == 3 and np.ptp(picture) > 100, name
+    # Two pictures of a batch, side by side in tiles of 480, 6 pixels apart.
+    assert io.imread(folder / "train_batch0.jpg").shape == (480, 966, 3)
+    # Three of the validation, in two rows of two.
+    assert io.imread(folder / "val_batch0_pred.jpg").shape == (966, 966, 3)
+
+
+@pytest.mark.slow
+def test_run_folder_says_what_was_used(run, balloons):
+    folder, argv = run
+    assert shlex.split((folder / "command.txt").read_text()) == ["mrcnn", *argv]
+    text = (folder / "config.yaml").read_text()
+    assert "NUM_CLASSES: 2\n" in text and "STEPS_PER_EPOCH: 2\n" in text
+    more = read_run(folder / "config.yaml")
+    assert more["class_names"] == ["BG", "object"] and more["data"] == str(balloons)
+    assert (more["weights"], more["layers"], more["epochs"]) == ("none", "all", 2)
+    log = (folder / "train.log").read_text().splitlines()
+    assert [line.split(" ", 2)[2].split(":")[0] for line in log[1:]] == [
+        "epoch 1 of 2",
+        "epoch 2 of 2",
+    ]
+    assert "loss" in log[1] and "val_loss" in log[1] and log[1].endswith(" minutes left")
+
+
+@pytest.mark.slow
+def test_run_folder_has_numbers_and_weights(run):
+    folder, _ = run
+    rows = read_results(folder / "results.csv")
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert {"loss", "val_loss", "mrcnn_mask_loss", "data_wait"} <= rows[0].keys()
+    assert class_names_of(folder / "mask_rcnn_balloon_0002.h5") == ["BG", "object"]
+
+
+@pytest.mark.slow
+def test_evaluate_takes_the_folder_of_a_run(run, balloons, tmp_path, capsys):
+    folder, _ = run
+    out = tmp_path / "scores.json"
+    argv = ["evaluate", str(folder), str(balloons), "--config", TINY, "--out", str(out)]
+    assert cli.main(argv) == 0
+    printed = capsys.readouterr().out
+    assert "val_batch" not in printed and "3 pictures (val 3)" in printed and "AP50" in printed
+    assert set(json.loads(out.read_text())) == {"bbox", "segm"}
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_in_its_folder_and_others_have_their_own(run, balloons, runs, capsys):
+    folder, _ = run
+    argv = ["train", str(balloons), "--config", TINY, "STEPS_PER_EPOCH=2", "--out", str(runs)]
+    argv += ["NAME=balloon", "--weights", "last", "--epochs"]
+    assert cli.main([*argv, "3", "--exist-ok"]) == 0
+    assert [row["epoch"] for row in read_results(folder / "results.csv")] == [1, 2, 3]
+    assert (folder / "mask_rcnn_balloon_0003.h5").exists()
+    assert "from epoch 2 to 3" in capsys.readouterr().out
+    assert cli.main([*argv, "1"]) == 0  # the same weights, in a run of its own
+    assert [row["epoch"] for row in read_results(runs / "train2" / "results.csv")] == [1]
+    assert "heads from " + str(folder / "mask_rcnn_balloon_0003.h5") in capsys.readouterr().out
+
+
+SMALL = [
+    *("BACKBONE=efficientnet_lite0", "TOP_DOWN_PYRAMID_SIZE=8", "RPN_CHANNELS=8", "SEED=1"),
+    *("FPN_CLASSIF_FC_LAYERS_SIZE=16", "MASK_HEAD_CHANNELS=8", "IMAGE_MIN_DIM=64"),
+    *("IMAGE_MAX_DIM=64", "POST_NMS_ROIS_TRAINING=24", "POST_NMS_ROIS_INFERENCE=16"),
+]
+
+
+@pytest.mark.slow
+def test_checkpoints_need_no_config(balloons, tmp_path, capsys):
+    argv = ["train", str(balloons), *SMALL, "--weights", "none", "--epochs", "1", "--steps", "1"]
+    assert cli.main([*argv, "--out", str(tmp_path), "--name", "small", "--no-augment"]) == 0
+    (checkpoint,) = (tmp_path / "small").glob("*.h5")
+    assert checkpoint.name == "mask_rcnn_red_balloons_0001.h5"
+    moved = checkpoint.rename(tmp_path / "moved.h5")
+    assert cli.main(["evaluate", str(moved), str(balloons)]) == 0
+    assert "AP50" in capsys.readouterr().out
+
+
+# ---- Errors before anything is built
+
+
+@pytest.fixture
+def nothing_is_built(monkeypatch):
+    def build(*arguments):
+        raise AssertionError("a model was built")
+
+    monkeypatch.setattr("mrcnn.model.create", build)
+    monkeypatch.setattr("mrcnn.weights.fetching.fetch", build)
+
+
+def coco(folder, name, category, segmentation):
+    """One picture with one object."""
+    io.imsave(folder / "a.png", np.zeros((64, 64, 3), np.uint8), check_contrast=False)
+    objects = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [8, 8, 16, 16], "iscrowd": 0}
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 64}],
+        "categories": [{"id": 1, "name": category}],
+        "annotations": [objects | segmentation],
+    }
+    (folder / name).write_text(json.dumps(content))
+    return str(folder / name)
+
+
+SQUARE = {"segmentation": [[8, 8, 24, 8, 24, 24, 8, 24]], "area": 256}
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["nowhere"], "nowhere: expected an annotation file or the folder of a data set"),
+        (["DATA", "--config", "no.yaml"], "no.yaml: expected a config file"),
+        (["DATA", "--config", "bad.yaml"], "bad.yaml, line 2: IMAGE_SIZE is no key of Config"),
+        (["DATA", "--config", "bad.yaml", "--preset", "x"], "expected --config or --preset, rec"),
+        (["DATA", "--preset", "torch"], "no preset 'torch'; expected one of matterport/"),
+        (["DATA", "IMG_MAX_DIM=5"], "IMG_MAX_DIM=5: IMG_MAX_DIM is no key of Config; did you"),
+        (["DATA", "NUM_CLASSES=5"], "Expected config.NUM_CLASSES = 5 classes, received a data set"),
+        (["DATA", "--weights", "cocoo"], "no weights 'cocoo'; expected coco, imagenet, none, last"),
+        (["DATA", "--weights", "last"], "no checkpoint under"),
+        (["DATA", "--weights", "."], "no checkpoint under"),
+        (["DATA", "--weights", "coco", "BACKBONE=resnet50"], "no 'coco' weights for PRESET"),
+        (["DATA", "--layers", "(heads"], "--layers (heads: missing )"),
+        (["DATA", "--split", "2"], "expected a share above 0 and below 1"),
+        (["DATA", "--split", "0.5", "--val", "DATA"], "expected --val or --split, received both"),
+        (["DATA", "--val", "DATA/test"], "expected an annotation file or the folder"),
+        (["DATA/train", "--val", "cats.json"], "validation data: expected classes of ['object'], "),
+        (["boxes.json", "--val", "boxes.json"], "Expected an outline of each object to train mas"),
+        (["dogs.json"], "expected two pictures or more to split, received 1"),
+    ],
+)
+def test_errors_come_first_in_one_line(
+    options, message, balloons, tmp_path, monkeypatch, capsys, nothing_is_built
+):
+    monkeypatch.chdir(tmp_path)
+    Path("bad.yaml").write_text("NAME: a\nIMAGE_SIZE: 5\n")
+    coco(tmp_path, "cats.json", "cat", SQUARE)
+    coco(tmp_path, "dogs.json", "dog", SQUARE)
+    coco(tmp_path, "boxes.json", "cat", {})
+    options = [x.replace("DATA", str(balloons)) for x in options]
+    options += [] if "--config" in options or "--preset" in options else ["--config", TINY]
+    if "BACKBONE=resnet50" in options:
+        options = options[: options.index("--config")]
+    assert cli.main(["train", *options]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("mrcnn: ") and message in err and err.count("\n") == 1
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["evaluate", "imagenet", "DATA"], "weights 'imagenet' detect nothing; expected a trained"),
+        (["evaluate", "coco", "DATA"], "expected classes of ['person', "),
+        (["evaluate", "nowhere.h5", "DATA"], "no weights 'nowhere.h5'; expected coco"),
+        (["evaluate", "coco", "DATA", "--subset", "test"], "expected a subset of 'train', 'val'"),
+    ],
+)
+def test_evaluate_errors_come_first(arguments, message, balloons, capsys, nothing_is_built):
+    arguments = [x.replace("DATA", str(balloons)) for x in arguments]
+    assert cli.main(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("mrcnn: ") and message in err
+
+
+def test_scores_are_json():
+    text = to_json({"segm": {"AP": 0.5, "APl": float("nan")}})
+    assert json.loads(text, parse_constant=pytest.fail) == {"segm": {"AP": 0.5, "APl": None}}
+
+
+def test_impossible_configs_are_told_first(
+    balloons, tmp_path, monkeypatch, capsys, nothing_is_built
+):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", str(balloons), "IMAGE_MAX_DIM=1000"]) == 2
+    assert "IMAGE_MAX_DIM is 1000; mode 'square' needs" in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+def test_assignments_are_of_some_commands_only(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["weights", "list", "NAME=x"])
+    assert stop.value.code == 2
+    assert "weights takes no NAME=x" in capsys.readouterr().err
