@@ -30,7 +30,8 @@ def balloons(tmp_path_factory):
 
 def arguments(data, **given):
     keys = ("format", "images", "label", "class_name", "line_width", "val", "split")
-    values = {key: None for key in keys} | {"box_masks": False, "seed": 0, "data": str(data)}
+    values = {key: None for key in keys} | {"box_masks": False, "seed": 0, "read": []}
+    values["data"] = str(data)
     return argparse.Namespace(**values | given)
 
 

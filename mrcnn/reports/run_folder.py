@@ -96,14 +96,15 @@ def seen(batch, settings):
     return images, instances
 
 
-def draw_validation(model, dataset, folder, count=8):
+def draw_validation(model, dataset, folder, score=0.0, count=8):
     """Writes `val_batch0_labels.jpg` and `val_batch0_pred.jpg`: truth and detections of the first
     pictures.
 
     Args:
-        model: has `detect`.
+        model: a `DetectionModel`.
         dataset: a prepared `Dataset`.
         folder: path.
+        score: float, the least of a detection that is drawn.
         count: int, pictures.
     """
     images, truths = [], []
@@ -111,7 +112,8 @@ def draw_validation(model, dataset, folder, count=8):
         masks, class_ids = dataset.load_mask(image_id)
         images.append(dataset.load_image(image_id))
         truths.append({"rois": extract_bboxes(masks), "class_ids": class_ids, "masks": masks})
-    for name, instances in (("labels", truths), ("pred", model.detect(images))):
+    found = [each.filter(each["scores"] >= score) for each in model.detect(images)]
+    for name, instances in (("labels", truths), ("pred", found)):
         path = Path(folder, f"val_batch0_{name}.jpg")
         draw_grid(images, instances, dataset.class_names, save_path=path)
 

@@ -1,0 +1,81 @@
+"""`mrcnn detect`: what a model finds in any number of pictures."""
+
+import argparse
+import os
+import sys
+
+from mrcnn.cli.model_arguments import TrainedModel, add_model_arguments
+
+KINDS = ("overlay", "json", "masks", "labels", "crops", "csv")
+
+
+def add_parser(commands):
+    """Adds the command to the subparsers of `mrcnn`."""
+    parser = commands.add_parser(
+        "detect",
+        help="find objects in pictures and videos",
+        description="One batch of pictures is in memory at a time. A run that was stopped goes on "
+        "where it was. The exit code is 1 where pictures could not be read.",
+    )
+    add_model_arguments(parser)
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="pictures, folders, patterns, lists (.txt), TIFF of many pages, GIF, videos",
+    )
+    parser.add_argument("--out", default="detections", metavar="DIR", help="default detections")
+    parser.add_argument(
+        "--save",
+        nargs="+",
+        choices=KINDS,
+        metavar="KIND",
+        help=f"of {', '.join(KINDS)}; default all that the model can",
+    )
+    parser.add_argument("--score", type=float, help="the least; default DETECTION_MIN_CONFIDENCE")
+    parser.add_argument("--first", action="store_true", help="the first page or frame of each file")
+    parser.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="go on where an earlier run into DIR stopped",
+    )
+    parser.set_defaults(run=_detect)
+
+
+def _detect(arguments):
+    from mrcnn.inference.inputs import find_sources
+
+    find_sources(arguments.inputs, avoid=arguments.out)  # said before the model is built
+    keys = {} if arguments.score is None else {"DETECTION_MIN_CONFIDENCE": arguments.score}
+    trained = TrainedModel(arguments, **keys)
+    model = trained.build()
+
+    from mrcnn.inference.streams import detect_to_folder
+
+    summary = detect_to_folder(
+        model,
+        arguments.inputs,
+        arguments.out,
+        save=arguments.save,
+        resume=arguments.resume,
+        score=arguments.score,
+        frames="first" if arguments.first else "all",
+        about=_about(trained),
+    )
+    earlier = f", {summary.earlier} were done before" if summary.earlier else ""
+    print(f"{summary.instances} objects in {summary.done} pictures{earlier}: {arguments.out}")
+    for path, reason in summary.skipped:
+        print(f"skipped {path}: {reason}", file=sys.stderr)
+    return 1 if summary.skipped else 0
+
+
+def _about(trained):
+    """What the results depend on beside the settings of `detect_to_folder`."""
+    from mrcnn.config_values import plain_values
+
+    about = {"weights": str(trained.weights), "config": plain_values(trained.config)}
+    if os.path.exists(trained.weights):
+        state = os.stat(trained.weights)
+        about["weights"] = [os.path.abspath(trained.weights), state.st_size, state.st_mtime_ns]
+    return about
