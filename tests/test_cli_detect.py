@@ -1,0 +1,78 @@
+"""`mrcnn detect`: from a checkpoint and pictures to a folder of results."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_cli_train import SMALL
+
+from mrcnn import cli
+from mrcnn.config_files import config_from
+from mrcnn.model import MaskRCNN
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A small model of random weights that knows its config and class names."""
+    folder = tmp_path_factory.mktemp("model")
+    keys = dict(text.split("=") for text in SMALL) | {"NAME": "small", "NUM_CLASSES": "3"}
+    config = config_from({key: _value(value) for key, value in keys.items()}, str)
+    model = MaskRCNN("inference", config, folder)
+    model.class_names = ["BG", "cat", "dog"]
+    model.save_weights(folder / "small.h5")
+    return folder / "small.h5"
+
+
+def _value(text):
+    return int(text) if text.isdigit() else text
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("a.jpg", "b.png"):
+        pixels = np.random.default_rng(3).integers(0, 255, (40, 60, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+    return folder
+
+
+@pytest.mark.slow
+def test_pictures_into_a_folder(checkpoint, pictures, tmp_path, capsys):
+    out = tmp_path / "found"
+    line = ["detect", str(checkpoint), str(pictures), "--out", str(out), "--score", "0.0"]
+    assert cli.main([*line, "--save", "json", "csv", "overlay"]) == 0
+    assert "objects in 2 pictures" in capsys.readouterr().out
+    content = json.loads((out / "detections.json").read_text())
+    assert [image["file_name"] for image in content["images"]] == ["a.jpg", "b.png"]
+    assert [each["name"] for each in content["categories"]] == ["cat", "dog"]
+    assert sorted(path.name for path in (out / "overlays").iterdir()) == ["a.jpg", "b.jpg"]
+    # A broken file beside them: those that are done are not done again, and the exit code tells.
+    (pictures / "broken.jpg").write_text("none")
+    assert cli.main([*line, "--save", "json", "csv", "overlay"]) == 1
+    said = capsys.readouterr()
+    assert "0 objects in 0 pictures, 2 were done before" in said.out
+    assert "broken.jpg" in said.err
+    # Other settings do not go on in it.
+    assert cli.main([*line, "--save", "json"]) == 2
+    assert cli.main([*line, "--save", "json", "csv", "overlay", "--no-resume"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (["detect", "nowhere.h5", "PICTURES"], "no weights 'nowhere.h5'"),
+        (["detect", "coco", "PICTURES/none"], "PICTURES/none"),
+        (["detect", "imagenet", "PICTURES"], "detect nothing"),
+        (["detect", "coco", "PICTURES", "IMAGE_MAX_DIM=1000"], "IMAGE_MAX_DIM is 1000"),
+    ],
+)
+def test_what_is_wrong_is_told_before_a_model_is_built(
+    line, message, pictures, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("mrcnn.model.create", lambda *args: pytest.fail("built"))
+    line = [text.replace("PICTURES", str(pictures)) for text in line]
+    assert cli.main([*line, "--out", str(tmp_path / "out")]) == 2
+    assert message.replace("PICTURES", str(pictures)) in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
