@@ -9,7 +9,7 @@
 | 16 bits a sample, float | as stored; of a 16-bit PNG with colours or alpha the upper 8 bits |
 | alpha | kept; `to_model_image` drops it |
 | several pages or frames | the first; a warning says how many there are. `PageReader` has all |
-| truncated, empty, not a picture | ValueError |
+| truncated, empty, of a kind that neither Pillow nor tifffile knows | ValueError |
 
 Shape legend: H, W size in pixels; C channels.
 """
@@ -21,8 +21,7 @@ import warnings
 
 import numpy as np
 import tifffile
-from PIL import Image, ImageOps, UnidentifiedImageError
-from skimage import io as skimage_io
+from PIL import Image, ImageOps
 
 from mrcnn.image.pixels import is_first
 
@@ -143,12 +142,7 @@ def decode_page(page):
 def _read_any(opened, file, owner):
     deep = _is_deep_png(opened)
     opened.seek(0)
-    try:
-        picture = Image.open(opened)
-    except UnidentifiedImageError:
-        if opened is file or isinstance(opened, io.BytesIO):
-            raise
-        return skimage_io.imread(file)  # a format of another of its plugins, or an error
+    picture = Image.open(opened)
     _warn_of_pages(file, frame_count(picture), owner)
     pixels = decode_frame(picture)
     # Upper halves as 16 bits again: `to_model_image` tells whether they use their range.
