@@ -56,12 +56,11 @@ def _evaluate(arguments):
 
 def _of_files(arguments):
     """The evaluation of a COCO result file beside its annotation file."""
-    from mrcnn.data.annotations.json_files import read_json
     from mrcnn.evaluate import Evaluation
+    from mrcnn.evaluate.result_files import read_results, read_truth
 
-    return Evaluation(
-        read_json(arguments.data), read_json(arguments.weights), backend=arguments.backend
-    )
+    truth, found = read_truth(arguments.data), read_results(arguments.weights)
+    return Evaluation(truth, found, backend=arguments.backend)
 
 
 def _of_model(arguments):
