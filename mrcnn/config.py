@@ -69,7 +69,8 @@ class Config:
     GPU_COUNT = 1
     IMAGES_PER_GPU = 2
 
-    # Training batches in an epoch, and validation batches after each. None: all images once.
+    # Training batches in an epoch, and validation batches after each, each image once at most.
+    # None: all images once.
     STEPS_PER_EPOCH = 1000
     VALIDATION_STEPS = 50
 
@@ -81,7 +82,8 @@ class Config:
     BACKBONE_STRIDES = [4, 8, 16, 32, 64]  # noqa: RUF012  (P2 to P6)
     TOP_DOWN_PYRAMID_SIZE = 256
     FPN_NORM = False  # BatchNorm in the pyramid
-    # BatchNorm: False: fixed statistics; None or True: batch statistics while a layer trains.
+    # BatchNorm: False: fixed statistics; True, or None as matterport has it: batch statistics
+    # while a layer trains.
     # Detection always uses the moving averages.
     TRAIN_BN = False
     BATCH_NORM_EPSILON = 1e-3
@@ -112,7 +114,7 @@ class Config:
     POST_NMS_ROIS_INFERENCE = 1000
 
     # Masks at training: small crops of each instance inside its box instead of whole images.
-    USE_MASK = True  # False: Faster R-CNN, boxes only
+    USE_MASK = True  # False: Faster R-CNN, no mask head; masks still give the boxes
     USE_MINI_MASK = True
     MINI_MASK_SHAPE = (56, 56)  # height, width
 
@@ -138,7 +140,7 @@ class Config:
     ROI_FILL_NEGATIVES = False
     ROI_ADD_GT = False  # ground truth boxes join the proposals
     USE_RPN_ROIS = True  # False: proposals are given in the input `input_roi`
-    MAX_GT_INSTANCES = 100
+    MAX_GT_INSTANCES = 100  # crowds too; of more, each batch draws some, and the rest is background
     INCLUDE_EMPTY_IMAGES = False  # train on images without objects too
 
     # Heads.
@@ -169,11 +171,11 @@ class Config:
     BBOX_LOSS_NORMALIZER = "positives"
     MASK_TARGET = "crop_and_resize"
 
-    # Optimisation: SGD with momentum, gradients clipped by norm, L2 decay.
-    LEARNING_RATE = 0.001
+    # Optimisation: SGD with momentum, gradients clipped by their global norm, L2 decay.
+    LEARNING_RATE = 0.001  # for scripts and commands to pass on: `train` is given its own
     LEARNING_MOMENTUM = 0.9
     WEIGHT_DECAY = 0.0001
-    WEIGHT_DECAY_BY_SIZE = True  # over the number of weights of a layer; False: half their sum
+    WEIGHT_DECAY_BY_SIZE = True  # over the size of each kernel and bias; False: half their sum
     GRADIENT_CLIP_NORM = 5.0
     LOSS_WEIGHTS = {  # noqa: RUF012  one that is left out keeps this weight
         "rpn_class_loss": 1.0,

@@ -48,6 +48,15 @@ def test_pictures_into_a_folder(checkpoint, pictures, tmp_path, capsys):
     assert [image["file_name"] for image in content["images"]] == ["a.jpg", "b.png"]
     assert [each["name"] for each in content["categories"]] == ["cat", "dog"]
     assert sorted(path.name for path in (out / "overlays").iterdir()) == ["a.jpg", "b.jpg"]
+    # What was found, as annotations to correct by hand.
+    labels = tmp_path / "labels"
+    argv = ["convert", str(out), str(labels), "--images", str(pictures), "--to", "labelme"]
+    assert cli.main(argv) == 0
+    shapes = json.loads((labels / "a.json").read_text())["shapes"]
+    found = [each for each in content["annotations"] if each["image_id"] == 1]
+    assert {shape["label"] for shape in shapes} <= {"cat", "dog"}
+    assert len({shape["group_id"] or i for i, shape in enumerate(shapes)}) == len(found)
+    capsys.readouterr()
     # A broken file beside them: those that are done are not done again, and the exit code tells.
     (pictures / "broken.jpg").write_text("none")
     assert cli.main([*line, "--save", "json", "csv", "overlay"]) == 1

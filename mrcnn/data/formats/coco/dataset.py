@@ -12,6 +12,8 @@ from mrcnn.data.annotations.subsets import subset_folders
 from mrcnn.data.formats.coco import download as coco_files
 from mrcnn.data.formats.coco.annotations import read_annotations, to_id
 
+_WHOLE = ("instances", "annotations", "detections")  # files of data without subsets
+
 
 class CocoDataset(AnnotatedDataset):
     """Images with COCO's annotations: polygons or run-length codes, crowds among them.
@@ -154,7 +156,7 @@ def _subset_name(path):
     """The subset of an annotation file: "val2017" of "instances_val2017.json", "" of
     "instances.json"."""
     name = path.stem.removesuffix(".coco").removeprefix("_")
-    return "" if name in ("instances", "annotations") else name.removeprefix("instances_")
+    return "" if name in _WHOLE else name.removeprefix("instances_")
 
 
 def _image_folder(path):
