@@ -124,13 +124,15 @@ def test_commands_are_quiet(arguments, watched):
 @pytest.mark.parametrize(
     "name, arguments",
     [
-        ("balloon", ["train", "--dataset", str(ROOT), "--weights", "coco"]),
-        ("coco", ["train", "--dataset", "no", "--model", "coco"]),
-        ("nucleus", ["train", "--dataset", "no", "--subset", "train", "--weights", "none"]),
+        ("balloon", ["train", "--dataset", "DATA", "--weights", "coco"]),
+        ("coco", ["train", "--dataset", "DATA", "--model", "coco", "--download"]),
+        ("nucleus", ["train", "--dataset", "DATA", "--subset", "train", "--weights", "none"]),
         ("shapes", ["train"]),
     ],
 )
-def test_samples_are_quiet(name, arguments, watched, monkeypatch):
+def test_samples_are_quiet(name, arguments, watched, monkeypatch, tmp_path):
+    (tmp_path / "stage1_train" / "a").mkdir(parents=True)
+    arguments = [str(tmp_path) if text == "DATA" else text for text in arguments]
     monkeypatch.syspath_prepend(str(ROOT / "samples" / name))
     monkeypatch.setattr(sys, "argv", [name, *arguments])
     sample = importlib.import_module(name)
