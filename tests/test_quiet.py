@@ -126,7 +126,7 @@ def test_commands_are_quiet(arguments, watched):
     [
         ("balloon", ["train", "--dataset", "DATA", "--weights", "coco"]),
         ("coco", ["train", "--dataset", "DATA", "--model", "coco", "--download"]),
-        ("nucleus", ["train", "--dataset", "DATA", "--subset", "train", "--weights", "none"]),
+        ("nucleus", ["detect", "--dataset", "DATA", "--subset", "stage1_train", "--weights", "x"]),
         ("shapes", ["train"]),
     ],
 )
