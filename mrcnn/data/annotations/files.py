@@ -76,6 +76,21 @@ def annotated_size(height, width, size):
     return sides if min(sides) > 0 and max(sides) <= 4 * max(size) else size
 
 
-def pictures_in(folder):
-    """The picture files of a folder, sorted, those of its folders left out."""
-    return sorted(x for x in Path(folder).iterdir() if x.suffix.lower() in SUFFIXES)
+def files_in(folder, suffixes, deep=False):
+    """The files of a folder with one of the suffixes, sorted, without hidden ones.
+
+    macOS leaves `._a.json` beside `a.json` in archives and on foreign disks.
+
+    Args:
+        folder: path.
+        suffixes: of lower case; those of the files may be of any.
+        deep: bool, whether those of the folders in it count too.
+    """
+    found = Path(folder).rglob("*") if deep else Path(folder).iterdir()
+    named = (x for x in found if x.suffix.lower() in suffixes and not x.name.startswith("."))
+    return sorted(x for x in named if not x.is_dir())
+
+
+def pictures_in(folder, deep=False):
+    """The picture files of a folder, as `files_in`."""
+    return files_in(folder, SUFFIXES, deep)

@@ -1,6 +1,6 @@
 """Folders of pictures beside folders of what is drawn on them, by subset."""
 
-from mrcnn.data.annotations.files import SUFFIXES, pictures_in
+from mrcnn.data.annotations.files import SUFFIXES, files_in
 from mrcnn.data.annotations.subsets import subset_of
 
 
@@ -48,13 +48,6 @@ def folders_in(path):
     return sorted(x for x in path.iterdir() if not x.name.startswith(".") and x.is_dir())
 
 
-def visible_pictures(path):
-    """The picture files of a folder, sorted, without hidden ones, as macOS leaves in archives."""
-    return [x for x in pictures_in(path) if not x.name.startswith(".")]
-
-
-def visible_labels(path):
-    """The files of a folder that `read_labels` may read, sorted, without hidden ones."""
-    kinds = SUFFIXES | {".npy"}
-    files = (x for x in path.iterdir() if x.suffix.lower() in kinds and x.is_file())
-    return sorted(x for x in files if not x.name.startswith("."))
+def label_files_in(path):
+    """The files of a folder that `read_labels` may read, as `files_in`."""
+    return files_in(path, SUFFIXES | {".npy"})

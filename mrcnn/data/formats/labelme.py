@@ -7,7 +7,13 @@ from pathlib import Path
 
 from mrcnn.data.annotations.annotated import AnnotatedDataset
 from mrcnn.data.annotations.embedded import placed_code, read_embedded
-from mrcnn.data.annotations.files import annotated_size, has_picture, picture_at, pictures_in
+from mrcnn.data.annotations.files import (
+    annotated_size,
+    files_in,
+    has_picture,
+    picture_at,
+    pictures_in,
+)
 from mrcnn.data.annotations.groups import join
 from mrcnn.data.annotations.instances import Instance, Picture
 from mrcnn.data.annotations.json_files import FEW, is_kind, json_kind, read_json
@@ -59,7 +65,7 @@ class LabelMeDataset(AnnotatedDataset):
         return {
             name: folder
             for name, folder in folders.items()
-            if any(is_kind(x, "labelme") for x in _json_files(folder)[:FEW])
+            if any(is_kind(x, "labelme") for x in files_in(folder, [".json"])[:FEW])
         }
 
     def read(self, found, notes, images=None, line_width=0):
@@ -71,7 +77,7 @@ class LabelMeDataset(AnnotatedDataset):
             images: folder of the pictures; by default as each file says, from its own folder on.
             line_width: float, pixels; lines are as wide. 0: they are left out.
         """
-        files = [found] if found.is_file() else _json_files(found)
+        files = [found] if found.is_file() else files_in(found, [".json"])
         pictures, taken = [], {}
         for path in files:
             with notes.entry():
@@ -101,10 +107,6 @@ class LabelMeDataset(AnnotatedDataset):
             return super().load_image(image_id)
         image = read_embedded(read_json(info["embedded_in"])["imageData"])
         return to_model_image(image, name=image_name(self, image_id), owner=self)
-
-
-def _json_files(folder):
-    return sorted(x for x in folder.iterdir() if x.suffix.lower() == ".json" and x.is_file())
 
 
 def _picture(path, content, images, line_width, notes):

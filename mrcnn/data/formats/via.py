@@ -5,7 +5,7 @@ import json
 import math
 
 from mrcnn.data.annotations.annotated import AnnotatedDataset
-from mrcnn.data.annotations.files import picture_at
+from mrcnn.data.annotations.files import files_in, picture_at
 from mrcnn.data.annotations.instances import Instance, Picture
 from mrcnn.data.annotations.json_files import is_kind, json_files, read_json
 from mrcnn.data.annotations.shapes import box_of, circle, ellipse, ring, stroke
@@ -42,9 +42,8 @@ class ViaDataset(AnnotatedDataset):
             return {"": [path]} if is_kind(path, "via") or _is_csv(path) else {}
         found = {}
         for name, folder in {"": path, **subset_folders(path)}.items():
-            files = json_files(folder, "via") + [
-                x for x in sorted(folder.glob("*.csv")) if _is_csv(x)
-            ]
+            files = json_files(folder, "via")
+            files += [x for x in files_in(folder, [".csv"]) if _is_csv(x)]
             if files:
                 found[name] = files
         return found

@@ -7,7 +7,13 @@ import re
 from pathlib import Path
 
 from mrcnn.data.annotations.annotated import AnnotatedDataset
-from mrcnn.data.annotations.files import annotated_size, has_picture, picture_at, pictures_in
+from mrcnn.data.annotations.files import (
+    annotated_size,
+    files_in,
+    has_picture,
+    picture_at,
+    pictures_in,
+)
 from mrcnn.data.annotations.groups import join
 from mrcnn.data.annotations.instances import Instance, Picture
 from mrcnn.data.annotations.json_files import FEW
@@ -43,7 +49,7 @@ class CvatDataset(AnnotatedDataset):
             return {name: [(path, name)] for name in _subsets(path)}
         found = {}
         for folder_name, folder in {"": path, **subset_folders(path)}.items():
-            files = sorted(x for x in folder.iterdir() if x.suffix.lower() == ".xml")
+            files = files_in(folder, [".xml"])
             if len(files) > FEW and not _subsets(files[0]):
                 continue  # one for each picture: another format
             for file in files:
