@@ -157,7 +157,7 @@ def test_repeats_and_classes(tmp_path):
     (leak,) = found["same picture in two subsets"]
     assert leak.startswith(f"{tmp_path / 'train' / 'a.png'}: ") and "val/d.png" in leak
     assert found["class names that are nearly the same"] == [
-        "'cat', 'Cat' differ by case, blanks or dashes alone"
+        "'cat', 'Cat' are the same but for case, blanks or dashes"
     ]
     assert "'Cat' occurs in val and never in train" in found["class that is never trained"]
     changes = fix(dataset, report, tmp_path / "out")

@@ -106,6 +106,14 @@ class AnnotatedDataset(Dataset):
 
     def _add_classes(self, names, chosen, path):
         pairs = [name if isinstance(name, tuple) else (name, name) for name in names]
+        by_key = {}
+        for key, name in pairs:
+            if by_key.setdefault(key, name) != name:
+                raise ValueError(
+                    f"{path}: expected one class for an id in all subsets, but {key} is that of "
+                    f"{by_key[key]!r} and of {name!r}; number them alike, or load each subset by "
+                    "itself, the later with classes=... of the first"
+                )
         if chosen is not None:
             by_name = {short_name(name): (key, name) for key, name in pairs}
             unknown = [name for name in chosen if name not in by_name]

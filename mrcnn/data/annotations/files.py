@@ -39,8 +39,7 @@ def picture_at(folder, name, where):
     """
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"{where}: expected the name of a picture, received {name!r}")
-    candidates = _places(folder, name)
-    path = next((path for path in candidates if os.path.isfile(path)), candidates[1])
+    path = Path(folder, found_name(folder, name) or _names_of(name)[1])
     try:
         return path, image_size(path)
     except ValueError as error:
@@ -52,13 +51,19 @@ def picture_at(folder, name, where):
 
 def has_picture(folder, name):
     """Whether `picture_at` finds a file."""
-    return any(os.path.isfile(path) for path in _places(folder, name))
+    return found_name(folder, name) is not None
 
 
-def _places(folder, name):
-    """Where a picture may lie: as written, with this machine's separators, without folders."""
+def found_name(folder, name):
+    """The name by which a file that annotations call `name` is in a folder; None without one."""
+    names = _names_of(name)
+    return next((x for x in names if os.path.isfile(os.path.join(folder, x))), None)
+
+
+def _names_of(name):
+    """What a picture may be called: as written, with this machine's separators, no folders."""
     parts = [part for part in re.split(r"[/\\]", name.strip()) if part not in ("", ".")]
-    return [Path(folder, name), Path(folder, *parts), Path(folder, *parts[-1:])]
+    return [name, "/".join(parts), *parts[-1:]]
 
 
 def annotated_size(height, width, size):

@@ -20,13 +20,13 @@ _CANDIDATES = (4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
 def check_names(class_names):
-    """Yields findings about class names that differ by case, blanks or dashes alone."""
+    """Yields findings about class names that are the same, but for case, blanks or dashes."""
     alike = collections.defaultdict(list)
     for name in class_names[1:]:
         alike[plain(name)].append(name)
     for names in alike.values():
         if len(names) > 1:
-            text = f"{', '.join(map(repr, names))} differ by case, blanks or dashes alone"
+            text = f"{', '.join(map(repr, names))} are the same but for case, blanks or dashes"
             yield Finding("warning", "class names that are nearly the same", "", text)
 
 
