@@ -1,12 +1,19 @@
 """What holds for every annotation format: `format_examples` has one data set of each."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from format_examples import PICTURES, write_example
 
+from mrcnn.data.checking import check_path
 from mrcnn.data.loading import load
 
 FORMATS = pytest.mark.parametrize("format", PICTURES)
+
+
+NAMING = pytest.mark.parametrize("format", PICTURES.keys() - {"masks", "labels", "yolo"})
 
 
 def paths(folder):
@@ -22,3 +29,56 @@ def test_hidden_files_beside_all_others_do_not_matter(tmp_path, format):
     dataset = load(tmp_path, verbose=0)
     assert dataset.source == format and dataset.num_images == 1
     np.testing.assert_array_equal(dataset.load_mask(0)[0], mask[:, :, None])
+
+
+@NAMING
+def test_pictures_that_no_annotation_names_are_told(tmp_path, format):
+    write_example(format, tmp_path)
+    picture = tmp_path / PICTURES[format]
+    shutil.copy(picture, picture.with_name("b.png"))
+    shutil.copy(picture, picture.with_name("a.jpg"))  # the name of another, but for the suffix
+    with pytest.warns(UserWarning, match=r"no annotation names are left out: .*a.jpg, .*b.png$"):
+        assert load(tmp_path, verbose=0).num_images == 1
+
+
+def twice_in_json(key):
+    def change(path):
+        content = json.loads(path.read_text())
+        entries = content[key] if key else content
+        entries.append(entries[0] | {"id": 2})
+        path.write_text(json.dumps(content))
+
+    return change
+
+
+def twice_in_xml(path):
+    start, image = path.read_text().split(">", 1)[0] + ">", path.read_text().split(">", 1)[1]
+    image = image.replace("</annotations>", "")
+    path.write_text(start + 2 * image + "</annotations>")
+
+
+def another_file(path):
+    shutil.copy(path, path.with_name(f"z{path.suffix}"))
+
+
+@pytest.mark.parametrize(
+    ("format", "file", "change"),
+    [
+        ("coco", "annotations/instances_train.json", twice_in_json("images")),
+        ("labelme", "a.json", another_file),
+        ("via", "via_region_data.json", another_file),
+        ("voc", "Annotations/a.xml", another_file),
+        ("cvat", "annotations.xml", twice_in_xml),
+        ("label_studio", "export.json", twice_in_json(None)),
+    ],
+)
+def test_a_picture_of_two_entries_is_refused(tmp_path, format, file, change):
+    """Half of its objects would be background in each; a project beside its export is the same."""
+    write_example(format, tmp_path)
+    change(tmp_path / file)
+    picture = tmp_path / PICTURES[format]
+    with pytest.raises(
+        ValueError, match=rf"expected one entry .* {picture} too; join"
+    ):
+        load(tmp_path)
+    assert check_path(tmp_path)[0].num_images == 1

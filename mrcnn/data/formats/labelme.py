@@ -12,7 +12,6 @@ from mrcnn.data.annotations.files import (
     files_in,
     has_picture,
     picture_at,
-    pictures_in,
 )
 from mrcnn.data.annotations.groups import join
 from mrcnn.data.annotations.instances import Instance, Picture
@@ -78,26 +77,14 @@ class LabelMeDataset(AnnotatedDataset):
             line_width: float, pixels; lines are as wide. 0: they are left out.
         """
         files = [found] if found.is_file() else files_in(found, [".json"])
-        pictures, taken = [], {}
+        pictures = []
         for path in files:
             with notes.entry():
                 content = read_json(path)
                 if json_kind(content) != "labelme":
                     notes.leave_out("JSON files that are not LabelMe's are left out", path)
                     continue
-                picture = _picture(path, content, images, line_width, notes)
-                if picture.path in taken:
-                    raise ValueError(
-                        f"{path}: expected one file for a picture, but {taken[picture.path]} is of "
-                        f"{picture.path} too; join their shapes in one, and remove the other"
-                    )
-                taken[picture.path] = path
-                pictures.append(picture)
-        if found.is_dir():
-            names = {path.stem for path in files} | {Path(path).stem for path in taken}
-            for path in pictures_in(images or found):
-                if path.stem not in names:
-                    notes.leave_out("pictures without a JSON file are left out", path)
+                pictures.append(_picture(path, content, images, line_width, notes))
         return None, pictures
 
     def load_image(self, image_id):
@@ -120,7 +107,7 @@ def _picture(path, content, images, line_width, notes):
         with notes.entry():
             drawn += _drawn(shape, size, line_width, f"shape {i}", path, notes)
     extra["flags"] = content.get("flags")
-    return Picture(path.stem, str(file), *size, join(drawn), extra)
+    return Picture(path.stem, str(file), *size, join(drawn), extra, str(path))
 
 
 def _file(path, content, folder):

@@ -37,6 +37,7 @@ class MaskFolderDataset(AnnotatedDataset):
     """
 
     source = "masks"
+    names_pictures = False
 
     @classmethod
     def find(cls, path):

@@ -191,17 +191,18 @@ def _only_attribute(path, entries):
 
 def _picture(path, entry, images, key, class_name, line_width, notes):
     name, regions = entry
-    file, size = picture_at(images or path.parent, name, f"{path}, {name}")
+    entry_name = f"{path}, {name}"
+    file, size = picture_at(images or path.parent, name, entry_name)
     instances = []
     for shape, attributes, place in regions:
-        where = f"{path}, {name}, {place}"
+        where = f"{entry_name}, {place}"
         with notes.entry():
             category = class_name or _class_of(attributes, key, where)
             parts, box = _parts_and_box(shape, line_width, where)
             crowd = isinstance(attributes, dict) and attributes.get(CROWD) == "1"
             extra = {"shape_attributes": shape, "region_attributes": attributes}
             instances.append(Instance(category, parts, box, crowd, place, extra))
-    return Picture(name, str(file), *size, instances)
+    return Picture(name, str(file), *size, instances, entry=entry_name)
 
 
 def _class_of(attributes, key, where):

@@ -1,5 +1,6 @@
 """`CocoDataset`: COCO, or any data annotated in its format, as a `Dataset`."""
 
+import dataclasses
 import os
 
 from pycocotools import mask as mask_utils
@@ -60,7 +61,8 @@ class CocoDataset(AnnotatedDataset):
         image_dir = str(images or _image_folder(found))
         coco = read_annotations(str(found), image_dir, notes)
         classes = [(i, coco.cats[i]["name"]) for i in _in_order(coco.cats)]
-        return classes, [_picture(coco, i, image_dir, coco.cats) for i in _in_order(coco.imgs)]
+        pictures = (_picture(coco, i, image_dir, coco.cats) for i in _in_order(coco.imgs))
+        return classes, [dataclasses.replace(x, entry=f"{found}, image {x.name}") for x in pictures]
 
     def load_coco(
         self,

@@ -67,21 +67,13 @@ class CvatDataset(AnnotatedDataset):
                 beside the file, or its own folder.
             line_width: float, pixels; polylines are as wide. 0: they are left out.
         """
-        classes, pictures, taken = [], [], set()
+        classes, pictures = [], []
         for path, subset in found:
             root = parse(path)
             classes += [name for name in _classes(root) if name not in classes]
             folders = [Path(images)] if images else _folders(path, subset)
             reader = _Reader(path, subset, folders, line_width, notes)
-            for picture in [*reader.images(root), *reader.frames(root)]:
-                with notes.entry():
-                    if picture.path in taken:
-                        raise ValueError(
-                            f"{path}: expected each picture once, but {picture.path} is listed "
-                            "again; join its shapes under one, and remove the other"
-                        )
-                    taken.add(picture.path)
-                    pictures.append(picture)
+            pictures += reader.images(root) + reader.frames(root)
         return classes, pictures
 
 
@@ -133,7 +125,7 @@ class _Reader:
                 drawn = []
                 for k, shape in enumerate(image):
                     drawn += self._drawn(shape, shape, size, f"{shape.tag} {k}", where)
-                pictures.append(Picture(name, str(file), *size, join(drawn)))
+                pictures.append(Picture(name, str(file), *size, join(drawn), entry=where))
         return pictures
 
     def frames(self, root):
@@ -182,7 +174,7 @@ class _Reader:
                 drawn = []
                 for track, shape, name in shapes:
                     drawn += self._drawn(shape, track, size, name, where)
-                pictures.append(Picture(file.name, str(file), *size, join(drawn)))
+                pictures.append(Picture(file.name, str(file), *size, join(drawn), entry=where))
         return pictures
 
     def _drawn(self, shape, owner, size, name, where):

@@ -38,6 +38,7 @@ class LabelImageDataset(AnnotatedDataset):
     """
 
     source = "labels"
+    names_pictures = False
 
     @classmethod
     def find(cls, path):

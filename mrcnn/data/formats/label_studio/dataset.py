@@ -57,7 +57,7 @@ class LabelStudioDataset(AnnotatedDataset):
             images: folder of the pictures, which Label Studio does not export; by default that of
                 the file, or `images/` beside it.
         """
-        pictures, taken = [], {}
+        pictures = []
         for path in found:
             content = read_json(path)
             tasks = content if isinstance(content, list) else [content]
@@ -69,12 +69,6 @@ class LabelStudioDataset(AnnotatedDataset):
                     if annotation is None:
                         continue
                     file, size = find_picture(reference_of(task.get("data"), where), folders, where)
-                    if file in taken:
-                        raise ValueError(
-                            f"{where}: expected one task for a picture, but {taken[file]} is of "
-                            f"{file} too; remove one of them"
-                        )
-                    taken[file] = where
                     pictures.append(_picture(task, annotation, file, size, where, notes))
         return None, _with_names(pictures)
 
@@ -124,7 +118,7 @@ def _picture(task, annotation, file, size, where, notes):
             instance = _instance(result, size, labelled, name, f"{where}, {name}", notes)
             if instance is not None:
                 instances.append(instance)
-    return Picture(file.name, str(file), *size, instances, {"task": task.get("id")})
+    return Picture(file.name, str(file), *size, instances, {"task": task.get("id")}, where)
 
 
 def _key(result):

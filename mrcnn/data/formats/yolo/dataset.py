@@ -131,7 +131,7 @@ def _picture(path, name, label, names, keypoints, notes):
             with notes.entry():
                 at = f"{label}, line {i}"
                 instances.append(read_line(line, names, size, keypoints, f"line {i}", at))
-    return Picture(name, str(path), *size, instances)
+    return Picture(name, str(path), *size, instances, entry=where)
 
 
 def write_yolo(items, folder, class_names, notes):
