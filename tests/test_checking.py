@@ -3,6 +3,8 @@
 import json
 import random
 import shutil
+import time
+import warnings
 
 import numpy as np
 import pytest
@@ -270,6 +272,34 @@ def test_a_data_set_of_ones_own():
     assert "no such picture" in found["picture that cannot be read"][0]
     assert "2 masks and 1 class ids" in found["masks that cannot be used"][0]
     assert len(found["object without a pixel"]) == 2
+
+
+class Warns(Dataset):
+    """Every fifth picture warns, while others are read by other threads."""
+
+    def load_image(self, image_id):
+        time.sleep(0.002)
+        if image_id % 5 == 0:
+            warnings.warn(f"look at {image_id}", stacklevel=1)
+            warnings.warn("np.odd is deprecated", DeprecationWarning, stacklevel=1)
+        return np.full((HEIGHT, WIDTH, 3), image_id, np.uint8)
+
+    def load_mask(self, image_id):
+        time.sleep(0.002)
+        return np.ones((HEIGHT, WIDTH, 1), bool), np.array([1])
+
+
+def test_a_warning_is_that_of_its_picture():
+    dataset, shown = Warns(), warnings.showwarning
+    dataset.add_class("own", 1, "cat")
+    for i in range(40):
+        dataset.add_image("own", i, path=None)
+    dataset.prepare()
+    found = [x for x in dataset.check().findings if x.kind == "picture to look at"]
+    assert [(x.image_id, x.text) for x in found] == [(i, f"look at {i}") for i in range(0, 40, 5)]
+    assert warnings.showwarning is shown
+    with pytest.warns(UserWarning, match="still heard"):
+        warnings.warn("still heard", stacklevel=1)
 
 
 def test_drawn_shapes():

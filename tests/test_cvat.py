@@ -195,9 +195,7 @@ def test_other_machines_folders_and_sizes(tmp_path):
         write(tmp_path, image(POLYGON, height=sides[0], width=sides[1]))
         assert load(tmp_path, verbose=0).load_mask(0)[0].shape == (20, 30, 1)
     write(tmp_path, image(POLYGON), image(BOX))
-    with pytest.raises(
-        ValueError, match=r"image a.png: expected one entry .*a.png too"
-    ):
+    with pytest.raises(ValueError, match=r"image a.png: expected one entry .*a.png too"):
         load(tmp_path)
     write(tmp_path, image(POLYGON, name="gone.png"))
     with pytest.raises(ValueError, match=r"image gone.png: names gone.png, but .*cannot be read"):

@@ -77,8 +77,6 @@ def test_a_picture_of_two_entries_is_refused(tmp_path, format, file, change):
     write_example(format, tmp_path)
     change(tmp_path / file)
     picture = tmp_path / PICTURES[format]
-    with pytest.raises(
-        ValueError, match=rf"expected one entry .* {picture} too; join"
-    ):
+    with pytest.raises(ValueError, match=rf"expected one entry .* {picture} too; join"):
         load(tmp_path)
     assert check_path(tmp_path)[0].num_images == 1

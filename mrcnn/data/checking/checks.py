@@ -9,7 +9,7 @@ from mrcnn.config import Config
 from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.checking import statistics
 from mrcnn.data.checking.findings import Finding, Report
-from mrcnn.data.checking.pictures import check_picture
+from mrcnn.data.checking.pictures import check_picture, warnings_by_thread
 from mrcnn.data.loading import load
 from mrcnn.settings import Settings
 
@@ -56,7 +56,7 @@ def check(dataset, config=None, progress=None, notes=None, name=""):
     """
     settings = Settings.from_config(config or Config())
     notes = notes or Notes(strict=False)
-    with ThreadPoolExecutor(settings.runtime.workers) as pool:
+    with warnings_by_thread(), ThreadPoolExecutor(settings.runtime.workers) as pool:
         records = []
         for record in pool.map(lambda i: check_picture(dataset, i), range(dataset.num_images)):
             records.append(record)

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import hashlib
 import itertools
+import threading
 import warnings
 from pathlib import Path
 
@@ -74,16 +75,45 @@ def check_picture(dataset, image_id):
     where = str(info.get("path") or image_name(dataset, image_id))
     record = Record(image_id, where, info.get("subset") or "")
     _check_file(record, info.get("path"))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with _caught() as messages:
         shape = _check_pixels(record, dataset, image_id)
         if isinstance(dataset, AnnotatedDataset) and info["source"] == dataset.source:
             _check_outlines(record, dataset, image_id)
         elif shape is not None:
             _check_masks(record, dataset, image_id, shape)
-    for message in {str(each.message) for each in caught}:
+    for message in dict.fromkeys(messages):
         record.add("warning", "picture to look at", message)
     return record
+
+
+@contextlib.contextmanager
+def warnings_by_thread():
+    """Around all calls of `check_picture`: a warning goes to the picture of its thread.
+
+    Python's own `catch_warnings` is one for all threads: it would give it to another picture.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = _keep
+        yield
+
+
+_thread = threading.local()
+
+
+def _keep(message, category, *_):
+    if issubclass(category, (UserWarning, RuntimeWarning)):  # others are for programmers
+        getattr(_thread, "messages", []).append(str(message))
+
+
+@contextlib.contextmanager
+def _caught():
+    """A list that the warnings of this thread go to."""
+    _thread.messages = []
+    try:
+        yield _thread.messages
+    finally:
+        _thread.messages = []
 
 
 def _check_file(record, path):
