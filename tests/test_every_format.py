@@ -5,9 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
-from format_examples import PICTURES, write_example
+from format_examples import HEIGHT, PICTURES, WIDTH, write_example
+from PIL import Image
 
+from mrcnn.data import Dataset
 from mrcnn.data.checking import check_path
+from mrcnn.data.converting import convert
+from mrcnn.data.formats import WRITERS
 from mrcnn.data.loading import load
 
 FORMATS = pytest.mark.parametrize("format", PICTURES)
@@ -80,3 +84,46 @@ def test_a_picture_of_two_entries_is_refused(tmp_path, format, file, change):
     with pytest.raises(ValueError, match=rf"expected one entry .* {picture} too; join"):
         load(tmp_path)
     assert check_path(tmp_path)[0].num_images == 1
+
+
+class Named(Dataset):
+    """Pictures of files and subsets with odd names; each has the object of the examples."""
+
+    def __init__(self, mask, *entries):
+        super().__init__()
+        self.mask = mask
+        self.add_class("own", 1, "cat")
+        for i, (path, subset) in enumerate(entries):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((HEIGHT, WIDTH, 3), i, np.uint8)).save(path, "PNG")
+            self.add_image("own", i, str(path), subset=subset)
+        self.prepare()
+
+    def load_mask(self, image_id):
+        return self.mask[:, :, None], np.ones(1, int)
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_odd_names_are_written_so_that_they_are_read(tmp_path, format):
+    mask = write_example("masks", tmp_path / "example")
+    names = ["pic", ".hidden.png", "x.photo", "ünï 漢字.png", "a:b.png", "pic.png"]
+    paths = [tmp_path / f"in{i}" / name for i, name in enumerate(names)]
+    dataset = Named(mask, *((path, "") for path in paths))
+    back = load(convert(dataset, tmp_path / "out", format), verbose=0)
+    assert back.num_images == len(names)
+    assert {back.load_image(i)[0, 0, 0] for i in range(len(names))} == set(range(len(names)))
+    for i in range(len(names)):
+        np.testing.assert_array_equal(back.load_mask(i)[0][:, :, 0], mask)
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_subsets_of_any_name_are_written_inside_and_read(tmp_path, format):
+    mask = write_example("masks", tmp_path / "example")
+    subsets = ["../../evil", "batch 1", "Training"]
+    entries = [(tmp_path / "in" / f"{i}.png", subset) for i, subset in enumerate(subsets)]
+    dataset = Named(mask, *entries)
+    before = sorted(tmp_path.iterdir())
+    back = load(convert(dataset, tmp_path / "deep" / "out", format), verbose=0)
+    assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "deep"])
+    assert back.num_images == 3
+    assert len({info["subset"] for info in back.image_info}) == 3

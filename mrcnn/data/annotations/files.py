@@ -1,14 +1,29 @@
 """The pictures that annotations name."""
 
+import contextlib
 import os
 import re
 from pathlib import Path
+
+from PIL import Image
 
 from mrcnn.image.reading import image_size
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".ppm"}
 SUFFIXES |= {".pgm", ".jpe", ".jfif"}
 
+# Of the kinds that Pillow tells apart; the first is that which a file without one gets.
+_SUFFIXES_OF = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".jpg", ".jpeg", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "JPEG2000": (".jp2", ".j2k", ".jpx"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+}
 
 LONGEST = 2**16  # pixels; a longer side is a slip, and masks of it take all memory
 
@@ -64,6 +79,24 @@ def _names_of(name):
     """What a picture may be called: as written, with this machine's separators, no folders."""
     parts = [part for part in re.split(r"[/\\]", name.strip()) if part not in ("", ".")]
     return [name, "/".join(parts), *parts[-1:]]
+
+
+def picture_suffix(path):
+    """The suffix of a picture file by its content; None of one that is no picture."""
+    suffixes = _suffixes_of(path)
+    return suffixes[0] if suffixes else None
+
+
+def true_suffix(path):
+    """The suffix that a picture file should have; None where it has it, or is of another kind."""
+    suffixes = _suffixes_of(path)
+    return suffixes[0] if suffixes and Path(path).suffix.lower() not in suffixes else None
+
+
+def _suffixes_of(path):
+    with contextlib.suppress(Exception), Image.open(path) as picture:
+        return _SUFFIXES_OF.get(picture.format)
+    return None
 
 
 def annotated_size(height, width, size):

@@ -4,9 +4,9 @@ import collections
 import dataclasses
 from pathlib import PurePosixPath
 
+from mrcnn.data.annotations.files import true_suffix
 from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.annotations.writing import items_of
-from mrcnn.data.checking.pictures import true_suffix
 from mrcnn.data.checking.statistics import plain
 from mrcnn.data.converting import write
 from mrcnn.data.formats import WRITERS

@@ -17,6 +17,7 @@ from PIL import Image
 from pycocotools import mask as mask_utils
 
 from mrcnn.data.annotations.annotated import AnnotatedDataset, instance_code
+from mrcnn.data.annotations.files import true_suffix
 from mrcnn.data.annotations.instances import MaskFile
 from mrcnn.data.annotations.label_files import read_labels
 from mrcnn.data.checking.findings import Finding
@@ -24,17 +25,6 @@ from mrcnn.data.ground_truth import image_name, load_instances
 
 SAME = 0.95  # IoU from which two objects are one
 BORDER = 1.0  # pixels that an outline may lie outside of its picture
-_SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "MPO": (".jpg", ".jpeg", ".mpo"),
-    "PNG": (".png", ".apng"),
-    "TIFF": (".tif", ".tiff"),
-    "BMP": (".bmp", ".dib"),
-    "GIF": (".gif",),
-    "WEBP": (".webp",),
-    "JPEG2000": (".jp2", ".j2k", ".jpx"),
-    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
-}
 _ORIENTATION = 274
 
 
@@ -133,15 +123,6 @@ def _check_file(record, path):
                 f"orientation {orientation}: it is read upright; look whether its annotations are "
                 "upright too, sizes do not tell",
             )
-
-
-def true_suffix(path):
-    """The suffix that a picture file should have; None where it has it, or is of another kind."""
-    with contextlib.suppress(Exception), Image.open(path) as picture:
-        suffixes = _SUFFIXES.get(picture.format)
-        if suffixes and Path(path).suffix.lower() not in suffixes:
-            return suffixes[0]
-    return None
 
 
 def _check_pixels(record, dataset, image_id):

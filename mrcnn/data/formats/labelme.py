@@ -17,7 +17,7 @@ from mrcnn.data.annotations.groups import join
 from mrcnn.data.annotations.instances import Instance, Picture
 from mrcnn.data.annotations.json_files import FEW, is_kind, json_kind, read_json
 from mrcnn.data.annotations.shapes import box_between, circle, points_of, ring, stroke
-from mrcnn.data.annotations.subsets import subset_folders
+from mrcnn.data.annotations.subsets import by_folder
 from mrcnn.data.annotations.tracing import bridge
 from mrcnn.data.annotations.writing import parts_of, save_picture
 from mrcnn.data.ground_truth import image_name
@@ -57,15 +57,10 @@ class LabelMeDataset(AnnotatedDataset):
 
     @classmethod
     def find(cls, path):
-        """A JSON file, a folder of them, or its folders of subsets."""
+        """A JSON file, a folder of them, its folders of subsets, or other folders in it."""
         if path.is_file():
             return {"": path} if is_kind(path, "labelme") else {}
-        folders = {"": path, **subset_folders(path)}
-        return {
-            name: folder
-            for name, folder in folders.items()
-            if any(is_kind(x, "labelme") for x in files_in(folder, [".json"])[:FEW])
-        }
+        return by_folder(path, _annotated)
 
     def read(self, found, notes, images=None, line_width=0):
         """Reads a JSON file, or all of a folder.
@@ -94,6 +89,12 @@ class LabelMeDataset(AnnotatedDataset):
             return super().load_image(image_id)
         image = read_embedded(read_json(info["embedded_in"])["imageData"])
         return to_model_image(image, name=image_name(self, image_id), owner=self)
+
+
+def _annotated(folder):
+    """The folder, if files of it are LabelMe's."""
+    ours = any(is_kind(x, "labelme") for x in files_in(folder, [".json"])[:FEW])
+    return folder if ours else None
 
 
 def _picture(path, content, images, line_width, notes):

@@ -12,13 +12,9 @@ from mrcnn.data.annotations.annotated import AnnotatedDataset
 from mrcnn.data.annotations.files import pictures_in
 from mrcnn.data.annotations.instances import Instance, MaskFile, Picture
 from mrcnn.data.annotations.label_files import check_size
-from mrcnn.data.annotations.picture_folders import (
-    beside_images,
-    folders_in,
-    label_files_in,
-    named_subsets,
-)
-from mrcnn.data.annotations.writing import mask_of, save_picture
+from mrcnn.data.annotations.picture_folders import beside_images, label_files_in
+from mrcnn.data.annotations.subsets import folders_in, named_subsets
+from mrcnn.data.annotations.writing import mask_of, safe_name, save_picture
 from mrcnn.image.reading import image_size
 
 CLASS = "object"  # where no folder names one
@@ -200,7 +196,7 @@ def _class_folders(class_names, notes):
         return {CLASS: ""}
     folders = {}
     for name in class_names:
-        safe = "".join("_" if c in '/\\:*?"<>|' else c for c in name).strip(" .") or "_"
+        safe = safe_name(name).rstrip(" .") or "_"
         if safe != name:
             notes.leave_out("classes that no folder can be called have another name", name)
         if safe.lower() in (x.lower() for x in folders.values()):

@@ -10,8 +10,7 @@ from mrcnn.data.annotations.files import has_picture
 from mrcnn.data.annotations.instances import Instance, Picture
 from mrcnn.data.annotations.json_files import is_kind, json_files, read_json
 from mrcnn.data.annotations.outlines import outline_parts, to_code
-from mrcnn.data.annotations.picture_folders import named_subsets
-from mrcnn.data.annotations.subsets import subset_folders
+from mrcnn.data.annotations.subsets import named_subsets, subset_folders
 from mrcnn.data.formats.coco import download as coco_files
 from mrcnn.data.formats.coco.annotations import read_annotations, to_id
 

@@ -9,7 +9,7 @@ from mrcnn.data.annotations.files import annotated_size
 from mrcnn.data.annotations.instances import Instance, Picture
 from mrcnn.data.annotations.json_files import is_kind, json_files, read_json
 from mrcnn.data.annotations.shapes import box_of, ellipse, number, points_of, rectangle, ring
-from mrcnn.data.annotations.subsets import subset_folders
+from mrcnn.data.annotations.subsets import by_folder
 from mrcnn.data.formats.label_studio.brush_codes import decode_brush
 from mrcnn.data.formats.label_studio.files import find_picture, reference_of
 
@@ -41,12 +41,11 @@ class LabelStudioDataset(AnnotatedDataset):
 
     @classmethod
     def find(cls, path):
-        """JSON files: the file itself, those of the folder, or of its folders of subsets."""
+        """JSON files: the file itself, those of the folder, of its folders of subsets, or of others
+        in it."""
         if path.is_file():
             return {"": [path]} if is_kind(path, "label_studio") else {}
-        folders = {"": path, **subset_folders(path)}
-        found = {name: json_files(folder, "label_studio") for name, folder in folders.items()}
-        return {name: files for name, files in found.items() if files}
+        return by_folder(path, lambda folder: json_files(folder, "label_studio"))
 
     def read(self, found, notes, images=None):
         """Reads files of tasks.
