@@ -237,7 +237,7 @@ def test_broken_files_and_document_types(tmp_path):
     path = write(tmp_path, image(POLYGON))
     text = path.read_text()
     path.write_text(text[:-20])
-    with pytest.raises(ValueError, match=r"annotations.xml: expected XML as CVAT exports it"):
+    with pytest.raises(ValueError, match=r"annotations.xml: expected XML, but it cannot be read"):
         load(tmp_path)
     bomb = '<!DOCTYPE annotations [<!ENTITY a "aaaaaaaa"><!ENTITY b "&a;&a;&a;">]>'
     path.write_text(text.replace("<annotations>", f"{bomb}<annotations>"))

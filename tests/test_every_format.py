@@ -127,3 +127,19 @@ def test_subsets_of_any_name_are_written_inside_and_read(tmp_path, format):
     assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "deep"])
     assert back.num_images == 3
     assert len({info["subset"] for info in back.image_info}) == 3
+
+
+@pytest.mark.parametrize(
+    ("format", "message"),
+    [
+        ("yolo", "labels/train/a.txt: expected the objects of one picture, but a.jpg and a.png"),
+        ("labels", "masks/a.png: expected one picture and one label image .*/a.jpg, .*/a.png"),
+    ],
+)
+def test_two_pictures_of_one_name_and_other_suffixes_are_refused(tmp_path, format, message):
+    """Whose objects are these?"""
+    write_example(format, tmp_path)
+    picture = tmp_path / PICTURES[format]
+    shutil.copy(picture, picture.with_suffix(".jpg"))
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path)

@@ -226,7 +226,7 @@ def test_a_csv_of_long_outlines_or_of_other_bytes(tmp_path):
         rows.writerow(["filename", "region_shape_attributes", "region_attributes"])
         rows.writerow(["a.png", json.dumps(outline), '{"class": "cat"}'])
     assert path.stat().st_size > 2**17
-    assert load(tmp_path, verbose=0).load_mask(0)[0].sum() in (45, 50, 55)
+    assert load(tmp_path, verbose=0).load_mask(0)[0].sum() == 45  # 9 + 8 + ... + 1
     path.write_bytes(path.read_bytes()[:80] + b"\xff\xfe,\n")
     with pytest.raises(ValueError, match=rf"{path}: expected a text in UTF-8"):
         load(tmp_path)

@@ -19,7 +19,8 @@ from mrcnn.data.annotations.instances import Instance, Picture
 from mrcnn.data.annotations.json_files import FEW
 from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.annotations.subsets import subset_folders
-from mrcnn.data.formats.cvat.files import parse, subsets_in
+from mrcnn.data.annotations.xml_files import read_xml
+from mrcnn.data.formats.cvat.files import subsets_in
 from mrcnn.data.formats.cvat.shapes import DRAWN, parts_and_box
 
 CROWDS = ("iscrowd", "is_crowd")  # attributes: "1" or "true" for a crowd
@@ -69,7 +70,7 @@ class CvatDataset(AnnotatedDataset):
         """
         classes, pictures = [], []
         for path, subset in found:
-            root = parse(path)
+            root = read_xml(path)
             classes += [name for name in _classes(root) if name not in classes]
             folders = [Path(images)] if images else _folders(path, subset)
             reader = _Reader(path, subset, folders, line_width, notes)
