@@ -274,6 +274,59 @@ def test_a_data_set_of_ones_own():
     assert len(found["object without a pixel"]) == 2
 
 
+def boxes_alone(folder, image_ids):
+    """Takes the outlines of objects of pictures away, so that boxes are left."""
+    path = folder / "annotations" / "instances_train.json"
+    content = json.loads(path.read_text())
+    for entry in content["annotations"]:
+        if entry["image_id"] in image_ids:
+            entry |= {"segmentation": [], "bbox": [5, 5, 20, 20]}
+    path.write_text(json.dumps(content))
+
+
+def test_the_cleaned_copy_of_boxes_and_outlines_trains_masks(tmp_path, capsys):
+    data, out = tmp_path / "data", tmp_path / "out"
+    objects = [("cat", square(5, 5)), ("dog", square(35, 5))]
+    write(data, "train", {"a.png": objects, "b.png": objects})
+    boxes_alone(data, [1])
+    assert main(["check", str(data), "--fix", str(out)]) == 1
+    assert "left out the picture " in (said := capsys.readouterr().out) and "b.png" in said
+    assert main(["check", str(out)]) == 0 and load(out, verbose=0).num_images == 1
+    line = ["check", str(data), "USE_MASK=false", "--fix", str(tmp_path / "boxes")]
+    assert main(line) == 0 and load(tmp_path / "boxes", verbose=0).num_images == 2
+
+
+@pytest.mark.parametrize("spoil", ["outlines", "pictures", "annotations"])
+def test_no_copy_without_anything_to_train_on(tmp_path, capsys, spoil):
+    data, out = tmp_path / "data", tmp_path / "out"
+    write(data, "train", {"a.png": [("cat", square(5, 5))]})
+    if spoil == "outlines":
+        boxes_alone(data, [0])
+    else:
+        name = "train/a.png" if spoil == "pictures" else "annotations/instances_train.json"
+        (data / name).write_text("{")
+    assert main(["check", str(data), "--fix", str(out)]) == (1 if spoil == "annotations" else 2)
+    said = capsys.readouterr().err
+    assert f"{out}" in said and "not written" in said
+    assert sorted(tmp_path.iterdir()) == [data]
+
+
+def test_what_resizing_loses_and_classes_of_one_name(tmp_path):
+    """A side of 1024 becomes 512: 3 of 4 pixels are lost; pictures of 40 x 60 lose none."""
+    write(tmp_path, "train", {"a.png": [("cat", square(5, 5))]}, categories=("cat", "fox", "fox"))
+    picture(tmp_path / "train" / "b.png", 9, (1024, 1024))
+    content = json.loads((tmp_path / "annotations" / "instances_train.json").read_text())
+    content["images"].append({"id": 7, "file_name": "b.png"})
+    content["annotations"].append(content["annotations"][0] | {"id": 9, "category_id": 2})
+    (tmp_path / "annotations" / "instances_train.json").write_text(json.dumps(content))
+    config = Config()
+    config.IMAGE_MIN_DIM = config.IMAGE_MAX_DIM = 512
+    report = load(tmp_path, verbose=0).check(config)
+    lost = report.facts["percent of a picture's pixels that IMAGE_MAX_DIM loses"]
+    assert lost == "0 to 75, half of them 37.5 or more"
+    assert report.facts["objects of each class"] == {"cat": 1, "fox": 1}
+
+
 class Warns(Dataset):
     """Every fifth picture warns, while others are read by other threads."""
 

@@ -40,7 +40,9 @@ def _check(arguments):
         from mrcnn.reports.check_page import write_check_page
 
         print(write_check_page(report, dataset, arguments.html))
-    if arguments.fix and dataset is not None:
+    if arguments.fix and dataset is None:
+        print(f"{arguments.fix} is not written: there is nothing to clean", file=sys.stderr)
+    elif arguments.fix:
         for change in fix(dataset, report, arguments.fix, arguments.to):
             print(change)
         print(arguments.fix)

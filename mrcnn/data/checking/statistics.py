@@ -102,6 +102,11 @@ def network_sides(records, settings):
     return np.concatenate(sides), np.array(factors)
 
 
+def lost_shares(factors):
+    """Share of each picture's pixels that resizing by its factor loses."""
+    return 1 - np.minimum(factors, 1) ** 2
+
+
 def check_sizes(sides, factors, max_dim):
     """Yields findings about what resizing to the network's size loses."""
     tiny = int((sides.min(axis=1, initial=np.inf) < TINY).sum())
@@ -111,7 +116,7 @@ def check_sizes(sides, factors, max_dim):
             "IMAGE_MAX_DIM and IMAGE_MIN_DIM, or train on crops (IMAGE_RESIZE_MODE = 'crop')"
         )
         yield Finding("warning", "objects too small to see", "", text)
-    lost = 1 - np.minimum(factors, 1) ** 2
+    lost = lost_shares(factors)
     if lost.size and np.median(lost) > 0.5:
         text = (
             f"half of the pictures lose {100 * np.median(lost):.0f} % of their pixels or more at "
