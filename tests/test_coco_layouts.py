@@ -62,6 +62,21 @@ def test_a_class_id_that_means_another_class_in_another_subset_is_refused(tmp_pa
     assert val.load_mask(0)[1].tolist() == [2]
 
 
+def test_categories_of_one_name_are_one_class(tmp_path):
+    """Roboflow writes a parent of the same name."""
+    pictures(tmp_path, "a.png", "b.png")
+    annotations(tmp_path / "a.json", "a.png", "b.png", classes=["fish", "fish"])
+    content = json.loads((tmp_path / "a.json").read_text())
+    content["annotations"][1]["category_id"] = 2
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.warns(
+        UserWarning, match=r"have one name, and are one class: .*a.json, 'fish', id 2$"
+    ):
+        dataset = load(tmp_path, verbose=0)
+    assert dataset.class_names == ["BG", "fish"]
+    assert [dataset.load_mask(i)[1].tolist() for i in (0, 1)] == [[1], [1]]
+
+
 def test_the_folder_of_pictures_is_found_when_the_first_is_missing(tmp_path):
     pictures(tmp_path / "images", "b.png")
     annotations(tmp_path / "annotations" / "train.json", "a.png", "b.png")

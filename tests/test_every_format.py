@@ -117,6 +117,16 @@ def test_odd_names_are_written_so_that_they_are_read(tmp_path, format):
 
 
 @pytest.mark.parametrize("format", WRITERS)
+def test_classes_of_one_name_are_written_as_one(tmp_path, format):
+    mask = write_example("masks", tmp_path / "example")
+    dataset = Named(mask, (tmp_path / "in" / "a.png", ""))
+    dataset.add_class("other", 1, "cat")
+    dataset.prepare()
+    back = load(convert(dataset, tmp_path / "out", format), verbose=0)
+    assert back.class_names == ["BG", "cat"]
+
+
+@pytest.mark.parametrize("format", WRITERS)
 def test_subsets_of_any_name_are_written_inside_and_read(tmp_path, format):
     mask = write_example("masks", tmp_path / "example")
     subsets = ["../../evil", "batch 1", "Training"]

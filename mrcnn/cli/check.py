@@ -35,7 +35,9 @@ def _check(arguments):
     dataset, report = check_path(arguments.data, config, _progress(), **data_options(arguments))
     print(report)
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
+        path = Path(arguments.json)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
     if arguments.html:
         from mrcnn.reports.check_page import write_check_page
 

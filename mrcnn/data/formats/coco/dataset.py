@@ -59,7 +59,7 @@ class CocoDataset(AnnotatedDataset):
         """
         image_dir = str(images or _image_folder(found))
         coco = read_annotations(str(found), image_dir, notes)
-        classes = [(i, coco.cats[i]["name"]) for i in _in_order(coco.cats)]
+        classes = _one_class_a_name(coco, found, notes)
         pictures = (_picture(coco, i, image_dir, coco.cats) for i in _in_order(coco.imgs))
         return classes, [dataclasses.replace(x, entry=f"{found}, image {x.name}") for x in pictures]
 
@@ -189,6 +189,20 @@ def _image_folder(path):
                 return found
     near = path.parent.parent if path.parent.name == "annotations" else path.parent
     return near / subset if (near / subset).is_dir() else near
+
+
+def _one_class_a_name(coco, path, notes):
+    """(id, name) of each class. Annotations of a category whose name an earlier one has become of
+    that one: Roboflow, for example, writes a parent of the same name."""
+    first = {}
+    for key in _in_order(coco.cats):
+        first.setdefault(coco.cats[key]["name"], key)
+    for annotation in coco.dataset["annotations"]:
+        annotation["category_id"] = first[coco.cats[annotation["category_id"]]["name"]]
+    for key in _in_order(coco.cats.keys() - set(first.values())):
+        what = "several categories have one name, and are one class"
+        notes.leave_out(what, f"{path}, {coco.cats[key]['name']!r}, id {key}")
+    return [(key, name) for name, key in first.items()]
 
 
 def _picture(coco, image_id, image_dir, chosen):
