@@ -311,6 +311,14 @@ def test_no_copy_without_anything_to_train_on(tmp_path, capsys, spoil):
     assert sorted(tmp_path.iterdir()) == [data]
 
 
+def test_a_name_that_no_file_can_have_is_told_of_its_picture(tmp_path):
+    write(tmp_path, "train", {"a.png": [("cat", square(5, 5))]})
+    path = tmp_path / "annotations" / "instances_train.json"
+    path.write_text(path.read_text().replace("a.png", 300 * "a"))
+    found = kinds(check_path(tmp_path)[1], "error")
+    assert "File name too long" in found["picture that cannot be read"][0]
+
+
 def test_what_resizing_loses(tmp_path):
     """A side of 1024 becomes 512: 3 of 4 pixels are lost; pictures of 40 x 60 lose none."""
     write(tmp_path, "train", {"a.png": [("cat", square(5, 5))]}, categories=("cat", "fox"))

@@ -6,6 +6,7 @@ Shape legend: H, W size in pixels.
 import collections.abc
 import dataclasses
 import functools
+import os
 import shutil
 from pathlib import Path, PurePosixPath
 
@@ -46,7 +47,7 @@ def items_of(dataset, image_ids=None):
     for image_id in dataset.image_ids if image_ids is None else image_ids:
         info = dataset.image_info[image_id]
         path = info.get("path")
-        has_file = bool(path) and Path(path).is_file()
+        has_file = bool(path) and os.path.isfile(path)
         subset = safe_name(info.get("subset") or "")
         name = _free_name(_file_name(path) if has_file else f"{info['id']}.png", subset, taken)
         if isinstance(dataset, AnnotatedDataset) and info["source"] == dataset.source:

@@ -8,9 +8,9 @@ import dataclasses
 import functools
 import hashlib
 import itertools
+import os
 import threading
 import warnings
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -108,7 +108,7 @@ def _caught():
 
 def _check_file(record, path):
     """The suffix, and how the file is turned."""
-    if not path or not Path(path).is_file():
+    if not path or not os.path.isfile(path):  # also where the name is too long for one
         return  # whoever loads its pixels says so
     suffix = true_suffix(path)
     if suffix:
