@@ -77,6 +77,13 @@ def test_categories_of_one_name_are_one_class(tmp_path):
     assert [dataset.load_mask(i)[1].tolist() for i in (0, 1)] == [[1], [1]]
 
 
+def test_names_that_a_comma_makes_the_same_are_told(tmp_path):
+    pictures(tmp_path, "a.png")
+    annotations(tmp_path / "a.json", "a.png", classes=["fish, small", "fish, big"])
+    with pytest.warns(UserWarning, match=r"then the same: 'fish, small' and 'fish, big'$"):
+        load(tmp_path, verbose=0)
+
+
 def test_the_folder_of_pictures_is_found_when_the_first_is_missing(tmp_path):
     pictures(tmp_path / "images", "b.png")
     annotations(tmp_path / "annotations" / "train.json", "a.png", "b.png")

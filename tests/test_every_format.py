@@ -41,7 +41,9 @@ def test_pictures_that_no_annotation_names_are_told(tmp_path, format):
     picture = tmp_path / PICTURES[format]
     shutil.copy(picture, picture.with_name("b.png"))
     shutil.copy(picture, picture.with_name("a.jpg"))  # the name of another, but for the suffix
-    with pytest.warns(UserWarning, match=r"no annotation names are left out: .*a.jpg, .*b.png$"):
+    (picture.parent / "deep").mkdir()
+    shutil.copy(picture, picture.parent / "deep")
+    with pytest.warns(UserWarning, match=r"names are left out: .*a.jpg, .*b.png, .*deep/a.png$"):
         assert load(tmp_path, verbose=0).num_images == 1
 
 

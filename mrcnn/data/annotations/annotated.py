@@ -106,12 +106,12 @@ class AnnotatedDataset(Dataset):
             _tell_unnamed(by_subset, chosen, notes)
         if not self.declares_classes:
             names = sorted(set(names))
-        self._add_classes(names, classes, path)
+        self._add_classes(names, classes, path, notes)
         self._add_pictures(pictures, notes)
         if warns:
             notes.warn(path)
 
-    def _add_classes(self, names, chosen, path):
+    def _add_classes(self, names, chosen, path, notes):
         pairs = [name if isinstance(name, tuple) else (name, name) for name in names]
         by_key = {}
         for key, name in pairs:
@@ -127,8 +127,12 @@ class AnnotatedDataset(Dataset):
             if unknown and self.declares_classes:
                 raise ValueError(f"{path}: expected classes of {list(by_name)}, received {unknown}")
             pairs = [by_name.get(name, (name, name)) for name in chosen]
+        shortened = {}
         for key, name in pairs:
             self.add_class(self.source, key, name)
+            if shortened.setdefault(short_name(name), name) != name:
+                what = "names of classes end at their comma, and several are then the same"
+                notes.leave_out(what, f"{shortened[short_name(name)]!r} and {name!r}")
 
     def _add_pictures(self, pictures, notes):
         known = {info["id"] for info in self.class_info if info["source"] == self.source}
@@ -226,11 +230,12 @@ def _once(pictures, notes):
 
 
 def _tell_unnamed(by_subset, chosen, notes):
-    """Tells the pictures that lie beside those of chosen subsets, and that no annotation names."""
+    """Tells the pictures beside and below those of chosen subsets that no annotation names."""
     paths = {key: {os.path.normpath(x.path) for x in read} for key, read in by_subset.items()}
     named = set().union(*paths.values())
-    for folder in sorted({os.path.dirname(path) for key in chosen for path in paths[key]}):
-        for path in pictures_in(folder) if os.path.isdir(folder) else []:
+    folders = {Path(path).parent for key in chosen for path in paths[key]}
+    for folder in sorted(x for x in folders if x.is_dir() and folders.isdisjoint(x.parents)):
+        for path in pictures_in(folder, deep=True):
             if os.path.normpath(path) not in named:
                 notes.leave_out("pictures that no annotation names are left out", path)
 

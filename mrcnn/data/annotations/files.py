@@ -122,11 +122,20 @@ def files_in(folder, suffixes, deep=False):
     Args:
         folder: path.
         suffixes: of lower case; those of the files may be of any.
-        deep: bool, whether those of the folders in it count too.
+        deep: bool, whether those of the folders in it count too, also behind links.
     """
-    found = Path(folder).rglob("*") if deep else Path(folder).iterdir()
+    found = _below(Path(folder), set()) if deep else Path(folder).iterdir()
     named = (x for x in found if x.suffix.lower() in suffixes and not x.name.startswith("."))
     return sorted(x for x in named if not x.is_dir())
+
+
+def _below(folder, seen):
+    """Yields all paths below a folder; `seen`: real paths of folders, so that no link circles."""
+    seen.add(os.path.realpath(folder))
+    for path in folder.iterdir():
+        yield path
+        if path.is_dir() and os.path.realpath(path) not in seen:
+            yield from _below(path, seen)
 
 
 def pictures_in(folder, deep=False):
