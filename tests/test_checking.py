@@ -3,6 +3,8 @@
 import json
 import random
 import shutil
+import time
+import warnings
 
 import numpy as np
 import pytest
@@ -157,7 +159,7 @@ def test_repeats_and_classes(tmp_path):
     (leak,) = found["same picture in two subsets"]
     assert leak.startswith(f"{tmp_path / 'train' / 'a.png'}: ") and "val/d.png" in leak
     assert found["class names that are nearly the same"] == [
-        "'cat', 'Cat' differ by case, blanks or dashes alone"
+        "'cat', 'Cat' are the same but for case, blanks or dashes"
     ]
     assert "'Cat' occurs in val and never in train" in found["class that is never trained"]
     changes = fix(dataset, report, tmp_path / "out")
@@ -272,6 +274,95 @@ def test_a_data_set_of_ones_own():
     assert len(found["object without a pixel"]) == 2
 
 
+def boxes_alone(folder, image_ids):
+    """Takes the outlines of objects of pictures away, so that boxes are left."""
+    path = folder / "annotations" / "instances_train.json"
+    content = json.loads(path.read_text())
+    for entry in content["annotations"]:
+        if entry["image_id"] in image_ids:
+            entry |= {"segmentation": [], "bbox": [5, 5, 20, 20]}
+    path.write_text(json.dumps(content))
+
+
+def test_the_cleaned_copy_of_boxes_and_outlines_trains_masks(tmp_path, capsys):
+    data, out = tmp_path / "data", tmp_path / "out"
+    objects = [("cat", square(5, 5)), ("dog", square(35, 5))]
+    write(data, "train", {"a.png": objects, "b.png": objects})
+    boxes_alone(data, [1])
+    assert main(["check", str(data), "--fix", str(out)]) == 1
+    assert "left out the picture " in (said := capsys.readouterr().out) and "b.png" in said
+    assert main(["check", str(out)]) == 0 and load(out, verbose=0).num_images == 1
+    line = ["check", str(data), "USE_MASK=false", "--fix", str(tmp_path / "boxes")]
+    assert main(line) == 0 and load(tmp_path / "boxes", verbose=0).num_images == 2
+
+
+@pytest.mark.parametrize("spoil", ["outlines", "pictures", "annotations"])
+def test_no_copy_without_anything_to_train_on(tmp_path, capsys, spoil):
+    data, out = tmp_path / "data", tmp_path / "out"
+    write(data, "train", {"a.png": [("cat", square(5, 5))]})
+    if spoil == "outlines":
+        boxes_alone(data, [0])
+    else:
+        name = "train/a.png" if spoil == "pictures" else "annotations/instances_train.json"
+        (data / name).write_text("{")
+    assert main(["check", str(data), "--fix", str(out)]) == (1 if spoil == "annotations" else 2)
+    said = capsys.readouterr().err
+    assert f"{out}" in said and "not written" in said
+    assert sorted(tmp_path.iterdir()) == [data]
+
+
+def test_a_name_that_no_file_can_have_is_told_of_its_picture(tmp_path):
+    write(tmp_path, "train", {"a.png": [("cat", square(5, 5))]})
+    path = tmp_path / "annotations" / "instances_train.json"
+    path.write_text(path.read_text().replace("a.png", 300 * "a"))
+    found = kinds(check_path(tmp_path)[1], "error")
+    assert "File name too long" in found["picture that cannot be read"][0]
+
+
+def test_what_resizing_loses(tmp_path):
+    """A side of 1024 becomes 512: 3 of 4 pixels are lost; pictures of 40 x 60 lose none."""
+    write(tmp_path, "train", {"a.png": [("cat", square(5, 5))]}, categories=("cat", "fox"))
+    picture(tmp_path / "train" / "b.png", 9, (1024, 1024))
+    content = json.loads((tmp_path / "annotations" / "instances_train.json").read_text())
+    content["images"].append({"id": 7, "file_name": "b.png"})
+    content["annotations"].append(content["annotations"][0] | {"id": 9, "category_id": 2})
+    (tmp_path / "annotations" / "instances_train.json").write_text(json.dumps(content))
+    config = Config()
+    config.IMAGE_MIN_DIM = config.IMAGE_MAX_DIM = 512
+    report = load(tmp_path, verbose=0).check(config)
+    lost = report.facts["percent of a picture's pixels that IMAGE_MAX_DIM loses"]
+    assert lost == "0 to 75, half of them 37.5 or more"
+    assert report.facts["objects of each class"] == {"cat": 1, "fox": 1}
+
+
+class Warns(Dataset):
+    """Every fifth picture warns, while others are read by other threads."""
+
+    def load_image(self, image_id):
+        time.sleep(0.002)
+        if image_id % 5 == 0:
+            warnings.warn(f"look at {image_id}", stacklevel=1)
+            warnings.warn("np.odd is deprecated", DeprecationWarning, stacklevel=1)
+        return np.full((HEIGHT, WIDTH, 3), image_id, np.uint8)
+
+    def load_mask(self, image_id):
+        time.sleep(0.002)
+        return np.ones((HEIGHT, WIDTH, 1), bool), np.array([1])
+
+
+def test_a_warning_is_that_of_its_picture():
+    dataset, shown = Warns(), warnings.showwarning
+    dataset.add_class("own", 1, "cat")
+    for i in range(40):
+        dataset.add_image("own", i, path=None)
+    dataset.prepare()
+    found = [x for x in dataset.check().findings if x.kind == "picture to look at"]
+    assert [(x.image_id, x.text) for x in found] == [(i, f"look at {i}") for i in range(0, 40, 5)]
+    assert warnings.showwarning is shown
+    with pytest.warns(UserWarning, match="still heard"):
+        warnings.warn("still heard", stacklevel=1)
+
+
 def test_drawn_shapes():
     dataset = ShapesDataset()
     dataset.load_shapes(4, 128, 128)
@@ -289,11 +380,11 @@ def test_the_command(tmp_path, capsys):
     write(data, "train", {"a.png": [("cat", square(5, 5))], "b.png": []})
     assert main(["check", str(data)]) == 0
     (data / "train" / "b.png").write_text("none")
-    line = ["check", str(data), "--json", str(tmp_path / "r.json"), "--fix", str(out)]
+    line = ["check", str(data), "--json", str(tmp_path / "new" / "r.json"), "--fix", str(out)]
     assert main(line) == 1
     said = capsys.readouterr().out
     assert "error, picture that cannot be read (1)" in said and "left out the picture" in said
-    assert json.loads((tmp_path / "r.json").read_text())["findings"][0]["level"] == "error"
+    assert json.loads((tmp_path / "new" / "r.json").read_text())["findings"][0]["level"] == "error"
     assert main(["check", str(out)]) == 0
     assert main(line) == 2
     assert "expected a new or empty folder" in capsys.readouterr().err

@@ -93,6 +93,7 @@ def test_fewer_than_three_points_are_told(load, form):
         ({"segmentation": "polygon"}, "Annotation 1 of image 1: expected polygons, .*'polygon'"),
         ({"segmentation": [[2, 2, None, 2, 2, 10]]}, "Annotation 1 .*finite coordinates"),
         ({"segmentation": [[2, 2, "x", 2, 2, 10]]}, "Annotation 1 .*finite coordinates"),
+        ({"segmentation": [[2, 2, 10**400, 2.5, 2, 10]]}, "Annotation 1 .*finite coordinates"),
         ({"segmentation": {"size": [20, 30], "counts": [5, 5]}}, "Annotation 1 .*fill its size"),
         ({"segmentation": {"size": [20, 30], "counts": [-5, 605]}}, "Annotation 1 .*fill its"),
         ({"segmentation": {"size": [20], "counts": "abc"}}, "Annotation 1 .*fill its size"),

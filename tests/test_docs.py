@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from PIL import Image
+from format_examples import MASKS, PICTURES, example_files, write_example
 
 from mrcnn.config import Config
 from mrcnn.data.formats import FORMATS, WRITERS
@@ -133,29 +133,6 @@ def test_pictures_are_those_that_the_script_draws():
     assert {f"pictures/{name}.png" for name in files} <= links(PAGE)
 
 
-FIRST, LAST = (2, 3), (12, 13)  # corners x, y of the object of every example
-
-
-def example_files():
-    """The files that docs/data.md shows: {name: content}."""
-    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
-    return dict(re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", text, re.S))
-
-
-PICTURES = {
-    "coco": "train/a.png",
-    "labelme": "a.png",
-    "via": "a.png",
-    "yolo": "images/train/a.png",
-    "voc": "JPEGImages/a.png",
-    "cvat": "images/a.png",
-    "label_studio": "a.png",
-    "masks": "stage1_train/a/images/a.png",
-    "labels": "images/a.png",
-}
-MASKS = {"masks": "stage1_train/a/masks/0.png", "labels": "masks/a.png"}
-
-
 def test_every_format_has_its_example():
     assert PICTURES.keys() == FORMATS.keys()
     text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
@@ -169,20 +146,7 @@ def test_every_format_has_its_example():
 
 @pytest.mark.parametrize("format", PICTURES)
 def test_the_example_of_a_format_loads(tmp_path, format):
-    for name, content in example_files().items():
-        if name.startswith(f"{format}/"):
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content, encoding="utf-8")
-    picture = tmp_path / format / PICTURES[format]
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    expected = np.zeros((20, 30), bool)
-    expected[FIRST[1] : LAST[1], FIRST[0] : LAST[0]] = True
-    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(picture)
-    if format in MASKS:
-        path = tmp_path / format / MASKS[format]
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(expected.astype(np.uint8)).save(path)
+    expected = write_example(format, tmp_path / format)
     dataset = load(tmp_path / format, verbose=0)
     assert dataset.source == format and dataset.num_images == 1
     masks, class_ids = dataset.load_mask(0)

@@ -266,7 +266,7 @@ def test_which_of_the_data_is_the_picture(tmp_path, data, message):
 
 def test_two_tasks_of_a_picture(tmp_path):
     write(tmp_path, [task([POLYGON]), task([POLYGON], "/elsewhere/a.png", number=2)])
-    with pytest.raises(ValueError, match=r"task 2: expected one task .* task 1 is of .*a.png too"):
+    with pytest.raises(ValueError, match=r"task 2: expected one entry .* task 1 is of .*a.png too"):
         load(tmp_path)
 
 

@@ -218,7 +218,7 @@ def test_subsets_and_what_else_lies_there(tmp_path):
         assert load(tmp_path, "train", verbose=0).num_images == 1
     said = " / ".join(str(each.message) for each in caught)
     assert "JSON files that are not LabelMe's are left out: " in said and "settings.json" in said
-    assert "pictures without a JSON file are left out: " in said and "b.jpg" in said
+    assert "pictures that no annotation names are left out: " in said and "b.jpg" in said
 
 
 def test_many_files_the_first_of_another_kind(tmp_path):
@@ -232,7 +232,7 @@ def test_many_files_the_first_of_another_kind(tmp_path):
 def test_two_files_of_a_picture(tmp_path):
     write(tmp_path, [POLYGON])
     (tmp_path / "b.json").write_text((tmp_path / "a.json").read_text())
-    with pytest.raises(ValueError, match=r"b.json: expected one file .*a.json is of .*a.png too"):
+    with pytest.raises(ValueError, match=r"b.json: expected one entry .*a.json is of .*a.png too"):
         load(tmp_path)
 
 

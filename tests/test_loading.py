@@ -246,3 +246,18 @@ def test_options_of_a_format_on_the_command_line(tmp_path, capsys):
 def test_every_format_has_a_name():
     assert all(kind.source == name for name, kind in FORMATS.items())
     assert WRITERS.keys() <= FORMATS.keys()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("classes=[a]", "expected an option of one format, got 'classes'"),
+        ("notes=1", "expected an option of one format, got 'notes'"),
+        ("components={", "expected a value of YAML"),
+        ("components", "expected KEY=VALUE"),
+    ],
+)
+def test_an_option_that_is_none_of_a_format(tmp_path, capsys, option, message):
+    with pytest.raises(SystemExit):
+        main(["check", str(tmp_path), "--read", option])
+    assert message in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """VIA's files of every version, read and written."""
 
+import csv
 import json
 import random
 import warnings
@@ -213,3 +214,19 @@ def test_find_takes_no_other_files(tmp_path):
     (tmp_path / "a.json").write_text('{"images": [], "annotations": [], "categories": []}')
     (tmp_path / "a.csv").write_text("filename,label\n")
     assert ViaDataset.find(tmp_path) == {}
+
+
+def test_a_csv_of_long_outlines_or_of_other_bytes(tmp_path):
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    outline = {"name": "polygon", "all_points_x": [2, *[12] * 50_000], "all_points_y": [3, 3]}
+    outline["all_points_y"] += [13] * 49_999  # 2, 3 to 12, 3 to 12, 13: half of a square of 10
+    path = tmp_path / "via.csv"
+    with open(path, "w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["filename", "region_shape_attributes", "region_attributes"])
+        rows.writerow(["a.png", json.dumps(outline), '{"class": "cat"}'])
+    assert path.stat().st_size > 2**17
+    assert load(tmp_path, verbose=0).load_mask(0)[0].sum() == 45  # 9 + 8 + ... + 1
+    path.write_bytes(path.read_bytes()[:80] + b"\xff\xfe,\n")
+    with pytest.raises(ValueError, match=rf"{path}: expected a text in UTF-8"):
+        load(tmp_path)

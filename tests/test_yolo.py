@@ -201,6 +201,21 @@ def test_a_folder_that_is_missing(tmp_path):
         load(tmp_path, verbose=0)
 
 
+def test_folders_behind_links_are_read_once(tmp_path):
+    for name, folder in (("a.png", "elsewhere"), ("b.png", "data/images/train")):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.new("RGB", (30, 20)).save(tmp_path / folder / name)
+    data = tmp_path / "data"
+    (data / "images" / "train" / "more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "circle").symlink_to(data / "images" / "train")
+    (data / "labels" / "train" / "more").mkdir(parents=True)
+    (data / "labels" / "train" / "more" / "a.txt").write_text("0 0.5 0.5 0.2 0.2")
+    (data / "labels" / "train" / "b.txt").write_text("")
+    (data / "data.yaml").write_text("train: images/train\nnames: [cat]")
+    dataset = load(data, verbose=0)
+    assert [info["id"] for info in dataset.image_info] == ["b.png", "more/a.png"]
+
+
 def test_pictures_without_objects(tmp_path):
     described(tmp_path, {})
     for name in ("b", "c"):

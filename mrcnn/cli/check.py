@@ -35,12 +35,16 @@ def _check(arguments):
     dataset, report = check_path(arguments.data, config, _progress(), **data_options(arguments))
     print(report)
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
+        path = Path(arguments.json)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
     if arguments.html:
         from mrcnn.reports.check_page import write_check_page
 
         print(write_check_page(report, dataset, arguments.html))
-    if arguments.fix and dataset is not None:
+    if arguments.fix and dataset is None:
+        print(f"{arguments.fix} is not written: there is nothing to clean", file=sys.stderr)
+    elif arguments.fix:
         for change in fix(dataset, report, arguments.fix, arguments.to):
             print(change)
         print(arguments.fix)

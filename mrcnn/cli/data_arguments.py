@@ -5,6 +5,8 @@ import argparse
 import yaml
 
 _OPTIONS = ("images", "label", "class_name", "line_width")
+# Of `mrcnn.data.load`, whatever the format: they have arguments of their own, or none.
+_OF_ALL = ("path", "subset", "format", "classes", "box_masks", "notes", "verbose")
 
 
 def add_data_arguments(parser):
@@ -33,7 +35,12 @@ def _assignment(text):
     key, found, value = text.partition("=")
     if not found or not key.isidentifier():
         raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
-    return key, yaml.safe_load(value)
+    if key in _OF_ALL:
+        raise argparse.ArgumentTypeError(f"expected an option of one format, got {key!r}")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise argparse.ArgumentTypeError(f"expected a value of YAML, got {text!r}") from None
 
 
 def data_options(arguments):

@@ -33,7 +33,8 @@ def convert(dataset, folder, format, notes=None):
     >>> mrcnn.data.convert(mrcnn.data.load("balloon"), "balloon_coco", "coco")  # doctest: +SKIP
     """
     warns, notes = notes is None, notes or Notes()
-    folder = write(items_of(dataset), folder, dataset.class_names[1:], format, notes)
+    class_names = list(dict.fromkeys(dataset.class_names[1:]))  # of two sources, some are the same
+    folder = write(items_of(dataset), folder, class_names, format, notes)
     if warns:
         notes.warn(folder)
     return folder

@@ -2,12 +2,14 @@
 
 import functools
 import inspect
+import os
 import warnings
 from pathlib import Path
 
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from mrcnn.data.annotations.files import pictures_in
 from mrcnn.data.annotations.instances import MaskFile
 from mrcnn.data.annotations.label_files import read_labels
 from mrcnn.data.annotations.notes import Notes
@@ -27,12 +29,15 @@ class AnnotatedDataset(Dataset):
         source: str, the name of the format, and the source of its classes and images.
         declares_classes: bool, whether the files list their classes. If not, they are those of all
             subsets, sorted by name, so that the subsets of a data set agree.
+        names_pictures: bool, whether the files name the pictures. If so, others beside these are
+            told; if not, all pictures of the folders are looked at.
         box_masks: bool, whether an object without an outline has its box for a mask. By default
             such objects train only networks without masks.
     """
 
     source = None
     declares_classes = False
+    names_pictures = True
     box_masks = False
 
     @classmethod
@@ -89,31 +94,45 @@ class AnnotatedDataset(Dataset):
                 f"received {', '.join(options)}"
             )
         chosen = choose(found, subset, path)
-        names, pictures = [], []
+        names, pictures, by_subset = [], [], {}
         for name, place in found.items():
             if name in chosen or (classes is None and not self.declares_classes):
                 declared, read = self.read(place, notes, **options)
-                read = list(read)
+                by_subset[name] = read = _once(read, notes)
                 names += declared or sorted({i.category for p in read for i in p.instances})
                 if name in chosen:
                     pictures += [(name, picture) for picture in read]
+        if self.names_pictures and by_subset.keys() == found.keys() and Path(path).is_dir():
+            _tell_unnamed(by_subset, chosen, notes)
         if not self.declares_classes:
             names = sorted(set(names))
-        self._add_classes(names, classes, path)
+        self._add_classes(names, classes, path, notes)
         self._add_pictures(pictures, notes)
         if warns:
             notes.warn(path)
 
-    def _add_classes(self, names, chosen, path):
+    def _add_classes(self, names, chosen, path, notes):
         pairs = [name if isinstance(name, tuple) else (name, name) for name in names]
+        by_key = {}
+        for key, name in pairs:
+            if by_key.setdefault(key, name) != name:
+                raise ValueError(
+                    f"{path}: expected one class for an id in all subsets, but {key} is that of "
+                    f"{by_key[key]!r} and of {name!r}; number them alike, or load each subset by "
+                    "itself, the later with classes=... of the first"
+                )
         if chosen is not None:
             by_name = {short_name(name): (key, name) for key, name in pairs}
             unknown = [name for name in chosen if name not in by_name]
             if unknown and self.declares_classes:
                 raise ValueError(f"{path}: expected classes of {list(by_name)}, received {unknown}")
             pairs = [by_name.get(name, (name, name)) for name in chosen]
+        shortened = {}
         for key, name in pairs:
             self.add_class(self.source, key, name)
+            if shortened.setdefault(short_name(name), name) != name:
+                what = "names of classes end at their comma, and several are then the same"
+                notes.leave_out(what, f"{shortened[short_name(name)]!r} and {name!r}")
 
     def _add_pictures(self, pictures, notes):
         known = {info["id"] for info in self.class_info if info["source"] == self.source}
@@ -192,6 +211,33 @@ class AnnotatedDataset(Dataset):
         if info["source"] != self.source:
             return super().image_reference(image_id)
         return info["path"]
+
+
+def _once(pictures, notes):
+    """The pictures of a subset; one whose file another has is an error."""
+    taken, kept = {}, []
+    for picture in pictures:
+        with notes.entry():
+            place = os.path.normpath(picture.path)
+            first = taken.setdefault(place, picture)
+            if first is not picture:
+                raise ValueError(
+                    f"{picture.entry}: expected one entry for a picture, but {first.entry} "
+                    f"is of {picture.path} too; join their objects in one, and remove the other"
+                )
+            kept.append(picture)
+    return kept
+
+
+def _tell_unnamed(by_subset, chosen, notes):
+    """Tells the pictures beside and below those of chosen subsets that no annotation names."""
+    paths = {key: {os.path.normpath(x.path) for x in read} for key, read in by_subset.items()}
+    named = set().union(*paths.values())
+    folders = {Path(path).parent for key in chosen for path in paths[key]}
+    for folder in sorted(x for x in folders if x.is_dir() and folders.isdisjoint(x.parents)):
+        for path in pictures_in(folder, deep=True):
+            if os.path.normpath(path) not in named:
+                notes.leave_out("pictures that no annotation names are left out", path)
 
 
 def _existing(path):

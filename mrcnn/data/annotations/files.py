@@ -1,14 +1,29 @@
 """The pictures that annotations name."""
 
+import contextlib
 import os
 import re
 from pathlib import Path
+
+from PIL import Image
 
 from mrcnn.image.reading import image_size
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".ppm"}
 SUFFIXES |= {".pgm", ".jpe", ".jfif"}
 
+# Of the kinds that Pillow tells apart; the first is that which a file without one gets.
+_SUFFIXES_OF = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".jpg", ".jpeg", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "JPEG2000": (".jp2", ".j2k", ".jpx"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+}
 
 LONGEST = 2**16  # pixels; a longer side is a slip, and masks of it take all memory
 
@@ -39,8 +54,7 @@ def picture_at(folder, name, where):
     """
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"{where}: expected the name of a picture, received {name!r}")
-    candidates = _places(folder, name)
-    path = next((path for path in candidates if os.path.isfile(path)), candidates[1])
+    path = Path(folder, found_name(folder, name) or _names_of(name)[1])
     try:
         return path, image_size(path)
     except ValueError as error:
@@ -52,13 +66,37 @@ def picture_at(folder, name, where):
 
 def has_picture(folder, name):
     """Whether `picture_at` finds a file."""
-    return any(os.path.isfile(path) for path in _places(folder, name))
+    return found_name(folder, name) is not None
 
 
-def _places(folder, name):
-    """Where a picture may lie: as written, with this machine's separators, without folders."""
+def found_name(folder, name):
+    """The name by which a file that annotations call `name` is in a folder; None without one."""
+    names = _names_of(name)
+    return next((x for x in names if os.path.isfile(os.path.join(folder, x))), None)
+
+
+def _names_of(name):
+    """What a picture may be called: as written, with this machine's separators, no folders."""
     parts = [part for part in re.split(r"[/\\]", name.strip()) if part not in ("", ".")]
-    return [Path(folder, name), Path(folder, *parts), Path(folder, *parts[-1:])]
+    return [name, "/".join(parts), *parts[-1:]]
+
+
+def picture_suffix(path):
+    """The suffix of a picture file by its content; None of one that is no picture."""
+    suffixes = _suffixes_of(path)
+    return suffixes[0] if suffixes else None
+
+
+def true_suffix(path):
+    """The suffix that a picture file should have; None where it has it, or is of another kind."""
+    suffixes = _suffixes_of(path)
+    return suffixes[0] if suffixes and Path(path).suffix.lower() not in suffixes else None
+
+
+def _suffixes_of(path):
+    with contextlib.suppress(Exception), Image.open(path) as picture:
+        return _SUFFIXES_OF.get(picture.format)
+    return None
 
 
 def annotated_size(height, width, size):
@@ -76,6 +114,30 @@ def annotated_size(height, width, size):
     return sides if min(sides) > 0 and max(sides) <= 4 * max(size) else size
 
 
-def pictures_in(folder):
-    """The picture files of a folder, sorted, those of its folders left out."""
-    return sorted(x for x in Path(folder).iterdir() if x.suffix.lower() in SUFFIXES)
+def files_in(folder, suffixes, deep=False):
+    """The files of a folder with one of the suffixes, sorted, without hidden ones.
+
+    macOS leaves `._a.json` beside `a.json` in archives and on foreign disks.
+
+    Args:
+        folder: path.
+        suffixes: of lower case; those of the files may be of any.
+        deep: bool, whether those of the folders in it count too, also behind links.
+    """
+    found = _below(Path(folder), set()) if deep else Path(folder).iterdir()
+    named = (x for x in found if x.suffix.lower() in suffixes and not x.name.startswith("."))
+    return sorted(x for x in named if not x.is_dir())
+
+
+def _below(folder, seen):
+    """Yields all paths below a folder; `seen`: real paths of folders, so that no link circles."""
+    seen.add(os.path.realpath(folder))
+    for path in folder.iterdir():
+        yield path
+        if path.is_dir() and os.path.realpath(path) not in seen:
+            yield from _below(path, seen)
+
+
+def pictures_in(folder, deep=False):
+    """The picture files of a folder, as `files_in`."""
+    return files_in(folder, SUFFIXES, deep)

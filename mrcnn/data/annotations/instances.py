@@ -53,6 +53,7 @@ class Picture:
         height, width: int, as its annotations say.
         instances: list of `Instance`.
         extra: dict, what else the file says of it.
+        entry: str, what a message calls what is said of it: a file, and the place in it.
     """
 
     name: int | str
@@ -61,3 +62,4 @@ class Picture:
     width: int
     instances: list
     extra: dict = dataclasses.field(default_factory=dict)
+    entry: str = ""

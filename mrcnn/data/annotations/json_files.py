@@ -4,7 +4,9 @@ import functools
 import json
 import os
 
-FEW = 8  # JSON files of a folder that are all looked into; of more, the first tells for all
+from mrcnn.data.annotations.files import files_in
+
+FEW = 8  # JSON files of a folder that are looked into; whose the others are, these tell
 
 
 def read_json(path):
@@ -13,8 +15,11 @@ def read_json(path):
     Raises:
         ValueError: names the file.
     """
-    state = os.stat(path)
-    return _read(str(path), state.st_mtime_ns, state.st_size)
+    try:
+        state = os.stat(path)
+        return _read(str(path), state.st_mtime_ns, state.st_size)
+    except OSError as error:
+        raise ValueError(f"{path}: expected JSON, but it cannot be read: {error}") from error
 
 
 @functools.lru_cache(maxsize=FEW)
@@ -54,16 +59,21 @@ def json_kind(content):
     return "label_studio" if is_task and first.keys() & {"annotations", "completions"} else None
 
 
-def json_files(folder, kind):
+def json_files(folder, kind, prefix=""):
     """The JSON files of a folder that are of a format, sorted; see `FEW`.
 
     Beside such a file one that is no JSON counts too: whoever reads it says what is wrong.
+
+    Args:
+        folder: `pathlib.Path`.
+        kind: str, as `json_kind` returns it.
+        prefix: str that their names begin with.
     """
-    paths = sorted(x for x in folder.iterdir() if x.suffix.lower() == ".json" and x.is_file())
-    if len(paths) > FEW:
-        return paths if _kind_of(paths[0]) == kind else []
-    kinds = {path: _kind_of(path) for path in paths}
-    return [x for x in paths if kinds[x] in (kind, "broken")] if kind in kinds.values() else []
+    paths = [x for x in files_in(folder, [".json"]) if x.name.startswith(prefix)]
+    kinds = {path: _kind_of(path) for path in paths[:FEW]}
+    if kind not in kinds.values():
+        return []
+    return [x for x in paths if kinds.get(x, kind) in (kind, "broken")]
 
 
 def is_kind(path, kind):
@@ -81,7 +91,7 @@ def _kind_of(path):
 def broken_json(path):
     """What is wrong with a JSON file, or with the first of a folder that is none; or None."""
     if path.is_dir():
-        paths = sorted(x for x in path.rglob("*.json") if x.is_file())[:FEW]
+        paths = files_in(path, [".json"], deep=True)[:FEW]
     else:
         paths = [path] if path.suffix.lower() == ".json" else []
     for each in paths:

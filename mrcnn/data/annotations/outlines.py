@@ -88,7 +88,7 @@ def check_numbers(polygon, name):
     """Raises ValueError unless a polygon [x, y, x, y, ...] holds finite numbers alone."""
     try:
         finite = math.isfinite(sum(polygon))  # nan and inf stay so in a sum
-    except TypeError:
+    except (TypeError, OverflowError):  # a text, or an int that no float holds
         finite = False
     if not finite:
         raise ValueError(f"{name}: expected finite coordinates, received {str(polygon)[:80]}")

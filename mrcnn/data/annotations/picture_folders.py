@@ -1,7 +1,7 @@
 """Folders of pictures beside folders of what is drawn on them, by subset."""
 
-from mrcnn.data.annotations.files import SUFFIXES, pictures_in
-from mrcnn.data.annotations.subsets import subset_of
+from mrcnn.data.annotations.files import SUFFIXES, files_in
+from mrcnn.data.annotations.subsets import folders_in, named_subsets
 
 
 def beside_images(path, names, fit):
@@ -35,26 +35,6 @@ def _below(path, names, fit):
     return found
 
 
-def named_subsets(found):
-    """The entries that are not None; a folder alone is a subset only if it is named as one."""
-    found = {name: place for name, place in found.items() if place}
-    if len(found) == 1 and not subset_of(*found):
-        return dict(zip([""], found.values(), strict=True))
-    return found
-
-
-def folders_in(path):
-    """The folders of a folder, sorted, without hidden ones."""
-    return sorted(x for x in path.iterdir() if not x.name.startswith(".") and x.is_dir())
-
-
-def visible_pictures(path):
-    """The picture files of a folder, sorted, without hidden ones, as macOS leaves in archives."""
-    return [x for x in pictures_in(path) if not x.name.startswith(".")]
-
-
-def visible_labels(path):
-    """The files of a folder that `read_labels` may read, sorted, without hidden ones."""
-    kinds = SUFFIXES | {".npy"}
-    files = (x for x in path.iterdir() if x.suffix.lower() in kinds and x.is_file())
-    return sorted(x for x in files if not x.name.startswith("."))
+def label_files_in(path):
+    """The files of a folder that `read_labels` may read, as `files_in`."""
+    return files_in(path, SUFFIXES | {".npy"})

@@ -38,3 +38,34 @@ def subset_folders(path):
     """By subset the folders below a `pathlib.Path` that are named as one, else itself as ""."""
     folders = {x.name: x for x in sorted(path.iterdir()) if x.is_dir() and subset_of(x.name)}
     return folders or {"": path}
+
+
+def named_subsets(found):
+    """The entries that are not None; a folder alone is a subset only if it is named as one."""
+    found = {name: place for name, place in found.items() if place}
+    if len(found) == 1 and not subset_of(*found):
+        return dict(zip([""], found.values(), strict=True))
+    return found
+
+
+def folders_in(path):
+    """The folders of a folder, sorted, without hidden ones."""
+    return sorted(x for x in path.iterdir() if not x.name.startswith(".") and x.is_dir())
+
+
+def by_folder(path, look):
+    """What is found in a folder and in those of its subsets; if nothing in itself, in any folder
+    in it.
+
+    Args:
+        path: `pathlib.Path` of a folder.
+        look: function of a folder; what it returns is left out where it is empty.
+
+    Returns:
+        dict by subset, "" of the folder itself.
+    """
+    own = look(path)
+    if not own:
+        return named_subsets({x.name: look(x) for x in folders_in(path)})
+    below = {name: look(folder) for name, folder in subset_folders(path).items() if name}
+    return {"": own} | {name: place for name, place in below.items() if place}

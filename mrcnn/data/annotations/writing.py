@@ -6,6 +6,7 @@ Shape legend: H, W size in pixels.
 import collections.abc
 import dataclasses
 import functools
+import os
 import shutil
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +15,7 @@ from pycocotools import mask as mask_utils
 from skimage.io import imsave
 
 from mrcnn.data.annotations.annotated import AnnotatedDataset, instance_code
+from mrcnn.data.annotations.files import SUFFIXES, picture_suffix
 from mrcnn.data.annotations.instances import Instance, MaskFile, Picture
 from mrcnn.data.annotations.tracing import bridge, trace
 from mrcnn.data.ground_truth import load_instances
@@ -45,8 +47,9 @@ def items_of(dataset, image_ids=None):
     for image_id in dataset.image_ids if image_ids is None else image_ids:
         info = dataset.image_info[image_id]
         path = info.get("path")
-        has_file = bool(path) and Path(path).is_file()
-        name = _free_name(Path(path).name if has_file else f"{info['id']}.png", info, taken)
+        has_file = bool(path) and os.path.isfile(path)
+        subset = safe_name(info.get("subset") or "")
+        name = _free_name(_file_name(path) if has_file else f"{info['id']}.png", subset, taken)
         if isinstance(dataset, AnnotatedDataset) and info["source"] == dataset.source:
             size = info["height"], info["width"]
             instances = [_by_name(dataset, each) for each in dataset.instances(image_id)]
@@ -58,18 +61,33 @@ def items_of(dataset, image_ids=None):
             if has_file
             else functools.partial(_save_pixels, dataset, image_id)
         )
-        yield Item(Picture(name, path, *size, instances), info.get("subset") or "", save)
+        yield Item(Picture(name, path, *size, instances), subset, save)
 
 
-def _free_name(name, info, taken):
+def safe_name(text):
+    """A text as a name that every file system takes, and that hides nothing: no path, no dot at
+    its start; empty where there is none."""
+    safe = "".join("_" if c in '/\\:*?"<>|' or c < " " else c for c in text).strip()
+    return f"_{safe}" if safe.startswith(".") else safe
+
+
+def _file_name(path):
+    """The name of a picture, with a suffix by which readers know that it is one."""
+    name = Path(path).name
+    if Path(name).suffix.lower() in SUFFIXES:
+        return name
+    return name + (picture_suffix(path) or ".png")
+
+
+def _free_name(name, subset, taken):
     """A file name that no other picture of the subset has."""
-    safe = "".join("_" if c in '/\\:*?"<>|' else c for c in str(name))
+    safe = safe_name(name)
     stem, suffix = PurePosixPath(safe).stem, PurePosixPath(safe).suffix
     number, key = 1, stem
-    while (info.get("subset"), key.lower()) in taken:
+    while (subset, key.lower()) in taken:
         number += 1
         key = f"{stem}_{number}"
-    taken.add((info.get("subset"), key.lower()))
+    taken.add((subset, key.lower()))
     return key + suffix
 
 

@@ -1,5 +1,6 @@
 """`check`: a data set, and what is wrong with it."""
 
+import collections
 import math
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,8 +9,8 @@ import numpy as np
 from mrcnn.config import Config
 from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.checking import statistics
-from mrcnn.data.checking.findings import Finding, Report
-from mrcnn.data.checking.pictures import check_picture
+from mrcnn.data.checking.findings import BOX_ALONE, Finding, Report
+from mrcnn.data.checking.pictures import check_picture, warnings_by_thread
 from mrcnn.data.loading import load
 from mrcnn.settings import Settings
 
@@ -56,7 +57,7 @@ def check(dataset, config=None, progress=None, notes=None, name=""):
     """
     settings = Settings.from_config(config or Config())
     notes = notes or Notes(strict=False)
-    with ThreadPoolExecutor(settings.runtime.workers) as pool:
+    with warnings_by_thread(), ThreadPoolExecutor(settings.runtime.workers) as pool:
         records = []
         for record in pool.map(lambda i: check_picture(dataset, i), range(dataset.num_images)):
             records.append(record)
@@ -74,7 +75,7 @@ def check(dataset, config=None, progress=None, notes=None, name=""):
     found += statistics.check_sizes(sides, factors, settings.image.max_dim)
     return Report(
         name or type(dataset).__name__,
-        _facts(dataset, records, sides, settings),
+        _facts(dataset, records, sides, factors, settings),
         found,
         statistics.suggestions(sides, records, settings),
     )
@@ -87,10 +88,10 @@ def _check_outlines_alone(dataset, settings):
             f"the first is {alone}: set USE_MASK = False to train boxes, or take the boxes for "
             "masks (--box-masks, dataset.box_masks = True)"
         )
-        yield Finding("error", "objects with a box alone", "", text)
+        yield Finding("error", BOX_ALONE, "", text)
 
 
-def _facts(dataset, records, sides, settings):
+def _facts(dataset, records, sides, factors, settings):
     """What was counted: names and values that JSON can hold."""
     counts = statistics.class_counts(records, dataset.num_classes)
     per_picture = [int((record.class_ids > 0).sum()) for record in records]
@@ -98,18 +99,21 @@ def _facts(dataset, records, sides, settings):
     for record in records:
         subsets[record.subset or "all"] = subsets.get(record.subset or "all", 0) + 1
     roots = np.sqrt(sides.prod(axis=1))
+    per_class = collections.Counter()  # two classes may have one name
+    for name, count in zip(dataset.class_names[1:], counts["objects"][1:], strict=True):
+        per_class[name] += int(count)
     fit = statistics.anchor_fit(sides, settings.anchors.scales, settings.anchors.ratios)
     return {
         "pictures": subsets,
         "pictures without objects": per_picture.count(0),
         "objects": int(counts["objects"].sum()),
         "crowds": int(counts["crowds"].sum()),
-        "objects of each class": {
-            name: int(count)
-            for name, count in zip(dataset.class_names[1:], counts["objects"][1:], strict=True)
-        },
+        "objects of each class": dict(per_class),
         "objects in a picture": _spread(per_picture),
         "root of a picture's area": _spread([math.sqrt(x.height * x.width) for x in records]),
+        "percent of a picture's pixels that IMAGE_MAX_DIM loses": _spread(
+            100 * statistics.lost_shares(factors)
+        ),
         "root of a box's area in the network": _spread(roots),
         "small, medium and large there": {
             "small": int((roots < SMALL).sum()),

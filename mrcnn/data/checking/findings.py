@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 
 LEVELS = ("error", "warning", "note")
+BOX_ALONE = "objects with a box alone"  # a kind, where masks are to be trained
 SHOWN = 5  # findings of a kind that the text lists
 SHOWN_COUNTS = 20  # classes of which it says how many objects there are
 

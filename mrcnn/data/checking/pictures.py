@@ -8,14 +8,16 @@ import dataclasses
 import functools
 import hashlib
 import itertools
+import os
+import threading
 import warnings
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from pycocotools import mask as mask_utils
 
 from mrcnn.data.annotations.annotated import AnnotatedDataset, instance_code
+from mrcnn.data.annotations.files import true_suffix
 from mrcnn.data.annotations.instances import MaskFile
 from mrcnn.data.annotations.label_files import read_labels
 from mrcnn.data.checking.findings import Finding
@@ -23,17 +25,6 @@ from mrcnn.data.ground_truth import image_name, load_instances
 
 SAME = 0.95  # IoU from which two objects are one
 BORDER = 1.0  # pixels that an outline may lie outside of its picture
-_SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "MPO": (".jpg", ".jpeg", ".mpo"),
-    "PNG": (".png", ".apng"),
-    "TIFF": (".tif", ".tiff"),
-    "BMP": (".bmp", ".dib"),
-    "GIF": (".gif",),
-    "WEBP": (".webp",),
-    "JPEG2000": (".jp2", ".j2k", ".jpx"),
-    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
-}
 _ORIENTATION = 274
 
 
@@ -74,21 +65,50 @@ def check_picture(dataset, image_id):
     where = str(info.get("path") or image_name(dataset, image_id))
     record = Record(image_id, where, info.get("subset") or "")
     _check_file(record, info.get("path"))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with _caught() as messages:
         shape = _check_pixels(record, dataset, image_id)
         if isinstance(dataset, AnnotatedDataset) and info["source"] == dataset.source:
             _check_outlines(record, dataset, image_id)
         elif shape is not None:
             _check_masks(record, dataset, image_id, shape)
-    for message in {str(each.message) for each in caught}:
+    for message in dict.fromkeys(messages):
         record.add("warning", "picture to look at", message)
     return record
 
 
+@contextlib.contextmanager
+def warnings_by_thread():
+    """Around all calls of `check_picture`: a warning goes to the picture of its thread.
+
+    Python's own `catch_warnings` is one for all threads: it would give it to another picture.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = _keep
+        yield
+
+
+_thread = threading.local()
+
+
+def _keep(message, category, *_):
+    if issubclass(category, (UserWarning, RuntimeWarning)):  # others are for programmers
+        getattr(_thread, "messages", []).append(str(message))
+
+
+@contextlib.contextmanager
+def _caught():
+    """A list that the warnings of this thread go to."""
+    _thread.messages = []
+    try:
+        yield _thread.messages
+    finally:
+        _thread.messages = []
+
+
 def _check_file(record, path):
     """The suffix, and how the file is turned."""
-    if not path or not Path(path).is_file():
+    if not path or not os.path.isfile(path):  # also where the name is too long for one
         return  # whoever loads its pixels says so
     suffix = true_suffix(path)
     if suffix:
@@ -103,15 +123,6 @@ def _check_file(record, path):
                 f"orientation {orientation}: it is read upright; look whether its annotations are "
                 "upright too, sizes do not tell",
             )
-
-
-def true_suffix(path):
-    """The suffix that a picture file should have; None where it has it, or is of another kind."""
-    with contextlib.suppress(Exception), Image.open(path) as picture:
-        suffixes = _SUFFIXES.get(picture.format)
-        if suffixes and Path(path).suffix.lower() not in suffixes:
-            return suffixes[0]
-    return None
 
 
 def _check_pixels(record, dataset, image_id):

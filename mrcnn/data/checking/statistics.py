@@ -20,13 +20,13 @@ _CANDIDATES = (4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
 def check_names(class_names):
-    """Yields findings about class names that differ by case, blanks or dashes alone."""
+    """Yields findings about class names that are the same, but for case, blanks or dashes."""
     alike = collections.defaultdict(list)
     for name in class_names[1:]:
         alike[plain(name)].append(name)
     for names in alike.values():
         if len(names) > 1:
-            text = f"{', '.join(map(repr, names))} differ by case, blanks or dashes alone"
+            text = f"{', '.join(map(repr, names))} are the same but for case, blanks or dashes"
             yield Finding("warning", "class names that are nearly the same", "", text)
 
 
@@ -102,6 +102,11 @@ def network_sides(records, settings):
     return np.concatenate(sides), np.array(factors)
 
 
+def lost_shares(factors):
+    """Share of each picture's pixels that resizing by its factor loses."""
+    return 1 - np.minimum(factors, 1) ** 2
+
+
 def check_sizes(sides, factors, max_dim):
     """Yields findings about what resizing to the network's size loses."""
     tiny = int((sides.min(axis=1, initial=np.inf) < TINY).sum())
@@ -111,7 +116,7 @@ def check_sizes(sides, factors, max_dim):
             "IMAGE_MAX_DIM and IMAGE_MIN_DIM, or train on crops (IMAGE_RESIZE_MODE = 'crop')"
         )
         yield Finding("warning", "objects too small to see", "", text)
-    lost = 1 - np.minimum(factors, 1) ** 2
+    lost = lost_shares(factors)
     if lost.size and np.median(lost) > 0.5:
         text = (
             f"half of the pictures lose {100 * np.median(lost):.0f} % of their pixels or more at "

@@ -7,12 +7,17 @@ from pathlib import Path
 
 from mrcnn.data.annotations.annotated import AnnotatedDataset
 from mrcnn.data.annotations.embedded import placed_code, read_embedded
-from mrcnn.data.annotations.files import annotated_size, has_picture, picture_at, pictures_in
+from mrcnn.data.annotations.files import (
+    annotated_size,
+    files_in,
+    has_picture,
+    picture_at,
+)
 from mrcnn.data.annotations.groups import join
 from mrcnn.data.annotations.instances import Instance, Picture
 from mrcnn.data.annotations.json_files import FEW, is_kind, json_kind, read_json
 from mrcnn.data.annotations.shapes import box_between, circle, points_of, ring, stroke
-from mrcnn.data.annotations.subsets import subset_folders
+from mrcnn.data.annotations.subsets import by_folder
 from mrcnn.data.annotations.tracing import bridge
 from mrcnn.data.annotations.writing import parts_of, save_picture
 from mrcnn.data.ground_truth import image_name
@@ -52,15 +57,10 @@ class LabelMeDataset(AnnotatedDataset):
 
     @classmethod
     def find(cls, path):
-        """A JSON file, a folder of them, or its folders of subsets."""
+        """A JSON file, a folder of them, its folders of subsets, or other folders in it."""
         if path.is_file():
             return {"": path} if is_kind(path, "labelme") else {}
-        folders = {"": path, **subset_folders(path)}
-        return {
-            name: folder
-            for name, folder in folders.items()
-            if any(is_kind(x, "labelme") for x in _json_files(folder)[:FEW])
-        }
+        return by_folder(path, _annotated)
 
     def read(self, found, notes, images=None, line_width=0):
         """Reads a JSON file, or all of a folder.
@@ -71,27 +71,15 @@ class LabelMeDataset(AnnotatedDataset):
             images: folder of the pictures; by default as each file says, from its own folder on.
             line_width: float, pixels; lines are as wide. 0: they are left out.
         """
-        files = [found] if found.is_file() else _json_files(found)
-        pictures, taken = [], {}
+        files = [found] if found.is_file() else files_in(found, [".json"])
+        pictures = []
         for path in files:
             with notes.entry():
                 content = read_json(path)
                 if json_kind(content) != "labelme":
                     notes.leave_out("JSON files that are not LabelMe's are left out", path)
                     continue
-                picture = _picture(path, content, images, line_width, notes)
-                if picture.path in taken:
-                    raise ValueError(
-                        f"{path}: expected one file for a picture, but {taken[picture.path]} is of "
-                        f"{picture.path} too; join their shapes in one, and remove the other"
-                    )
-                taken[picture.path] = path
-                pictures.append(picture)
-        if found.is_dir():
-            names = {path.stem for path in files} | {Path(path).stem for path in taken}
-            for path in pictures_in(images or found):
-                if path.stem not in names:
-                    notes.leave_out("pictures without a JSON file are left out", path)
+                pictures.append(_picture(path, content, images, line_width, notes))
         return None, pictures
 
     def load_image(self, image_id):
@@ -103,8 +91,10 @@ class LabelMeDataset(AnnotatedDataset):
         return to_model_image(image, name=image_name(self, image_id), owner=self)
 
 
-def _json_files(folder):
-    return sorted(x for x in folder.iterdir() if x.suffix.lower() == ".json" and x.is_file())
+def _annotated(folder):
+    """The folder, if files of it are LabelMe's."""
+    ours = any(is_kind(x, "labelme") for x in files_in(folder, [".json"])[:FEW])
+    return folder if ours else None
 
 
 def _picture(path, content, images, line_width, notes):
@@ -118,7 +108,7 @@ def _picture(path, content, images, line_width, notes):
         with notes.entry():
             drawn += _drawn(shape, size, line_width, f"shape {i}", path, notes)
     extra["flags"] = content.get("flags")
-    return Picture(path.stem, str(file), *size, join(drawn), extra)
+    return Picture(path.stem, str(file), *size, join(drawn), extra, str(path))
 
 
 def _file(path, content, folder):

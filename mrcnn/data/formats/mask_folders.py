@@ -9,16 +9,12 @@ import numpy as np
 from PIL import Image
 
 from mrcnn.data.annotations.annotated import AnnotatedDataset
+from mrcnn.data.annotations.files import pictures_in
 from mrcnn.data.annotations.instances import Instance, MaskFile, Picture
 from mrcnn.data.annotations.label_files import check_size
-from mrcnn.data.annotations.picture_folders import (
-    beside_images,
-    folders_in,
-    named_subsets,
-    visible_labels,
-    visible_pictures,
-)
-from mrcnn.data.annotations.writing import mask_of, save_picture
+from mrcnn.data.annotations.picture_folders import beside_images, label_files_in
+from mrcnn.data.annotations.subsets import folders_in, named_subsets
+from mrcnn.data.annotations.writing import mask_of, safe_name, save_picture
 from mrcnn.image.reading import image_size
 
 CLASS = "object"  # where no folder names one
@@ -37,6 +33,7 @@ class MaskFolderDataset(AnnotatedDataset):
     """
 
     source = "masks"
+    names_pictures = False
 
     @classmethod
     def find(cls, path):
@@ -77,7 +74,7 @@ class MaskFolderDataset(AnnotatedDataset):
 
 def _only_picture(folder):
     """The picture in `images` of a folder; None where there is none, or several."""
-    pictures = visible_pictures(folder / "images") if (folder / "images").is_dir() else []
+    pictures = pictures_in(folder / "images") if (folder / "images").is_dir() else []
     return pictures[0] if len(pictures) == 1 else None
 
 
@@ -106,7 +103,7 @@ def _by_folder(path, notes):
 def _picture_of(folder):
     picture = _only_picture(folder)
     if picture is None:
-        names = [x.name for x in visible_pictures(folder / "images")]
+        names = [x.name for x in pictures_in(folder / "images")]
         raise ValueError(
             f"{folder / 'images'}: expected one picture, received {names[:5]}; give each "
             f"picture a folder, or remove {folder}"
@@ -115,14 +112,14 @@ def _picture_of(folder):
 
 
 def _fits(images, masks):
-    return bool({x.stem for x in visible_pictures(images)} & {x.name for x in folders_in(masks)})
+    return bool({x.stem for x in pictures_in(images)} & {x.name for x in folders_in(masks)})
 
 
 def _beside(images, folders, notes):
     """(name, picture, folder of masks) of each picture whose masks have a folder of its name."""
     (masks,) = folders
     by_stem, entries = {}, []
-    for path in visible_pictures(images):
+    for path in pictures_in(images):
         by_stem.setdefault(path.stem, []).append(path)
     for folder in folders_in(masks):
         if folder.name not in by_stem:
@@ -143,9 +140,9 @@ def _beside(images, folders, notes):
 
 def _instances(picture, size, masks, class_name, notes):
     """An `Instance` for each mask file, by file names, whatever the class."""
-    places = [(class_name, x) for x in visible_labels(masks)]
+    places = [(class_name, x) for x in label_files_in(masks)]
     for folder in folders_in(masks):
-        places += [(folder.name.strip(), x) for x in visible_labels(folder)]
+        places += [(folder.name.strip(), x) for x in label_files_in(folder)]
     instances = []
     for category, path in sorted(places, key=lambda place: (place[1].name, place[0])):
         with notes.entry():
@@ -199,7 +196,7 @@ def _class_folders(class_names, notes):
         return {CLASS: ""}
     folders = {}
     for name in class_names:
-        safe = "".join("_" if c in '/\\:*?"<>|' else c for c in name).strip(" .") or "_"
+        safe = safe_name(name).rstrip(" .") or "_"
         if safe != name:
             notes.leave_out("classes that no folder can be called have another name", name)
         if safe.lower() in (x.lower() for x in folders.values()):

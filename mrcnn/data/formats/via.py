@@ -1,17 +1,20 @@
 """`ViaDataset`: what the VGG Image Annotator exports and saves, versions 1, 2 and 3."""
 
 import csv
+import io
 import json
 import math
 
 from mrcnn.data.annotations.annotated import AnnotatedDataset
-from mrcnn.data.annotations.files import picture_at
+from mrcnn.data.annotations.files import files_in, picture_at
 from mrcnn.data.annotations.instances import Instance, Picture
 from mrcnn.data.annotations.json_files import is_kind, json_files, read_json
 from mrcnn.data.annotations.shapes import box_of, circle, ellipse, ring, stroke
-from mrcnn.data.annotations.subsets import subset_folders
+from mrcnn.data.annotations.subsets import by_folder
+from mrcnn.data.annotations.text_files import read_text
 from mrcnn.data.annotations.writing import ring_of, save_picture
 
+LONGEST_FIELD = 2**27  # characters of a field of a CSV file; Python's own is some 10000 points
 CROWD = "iscrowd"  # an attribute: "1" for a crowd
 _EXPORT = "in VIA choose Annotation, Export Annotations (as json)"
 # VIA 3 writes the kind of a shape as a number.
@@ -37,17 +40,11 @@ class ViaDataset(AnnotatedDataset):
 
     @classmethod
     def find(cls, path):
-        """JSON or CSV files: the file itself, those of the folder, or of its folders of subsets."""
+        """JSON or CSV files: the file itself, those of the folder, of its folders of subsets, or of
+        others in it."""
         if path.is_file():
             return {"": [path]} if is_kind(path, "via") or _is_csv(path) else {}
-        found = {}
-        for name, folder in {"": path, **subset_folders(path)}.items():
-            files = json_files(folder, "via") + [
-                x for x in sorted(folder.glob("*.csv")) if _is_csv(x)
-            ]
-            if files:
-                found[name] = files
-        return found
+        return by_folder(path, _files)
 
     def read(self, found, notes, images=None, label=None, class_name=None, line_width=0):
         """Reads annotation files.
@@ -72,6 +69,10 @@ class ViaDataset(AnnotatedDataset):
                         _picture(path, entry, images, key, class_name, line_width, notes)
                     )
         return None, pictures
+
+
+def _files(folder):
+    return json_files(folder, "via") + [x for x in files_in(folder, [".csv"]) if _is_csv(x)]
 
 
 def _is_csv(path):
@@ -156,20 +157,27 @@ def _shape_3(numbers):
 
 def _csv_entries(path):
     entries = {}
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        for i, row in enumerate(csv.DictReader(file)):
-            regions = entries.setdefault(row.get("filename"), [])
-            try:
-                shape = json.loads(row["region_shape_attributes"])
-                attributes = json.loads(row.get("region_attributes") or "{}")
-            except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(
-                    f"{path}, row {i + 2}: expected JSON in region_shape_attributes, received "
-                    f"{str(row)[:80]}"
-                ) from error
-            if shape:  # a picture without a region has a row too
-                regions.append((shape, attributes, f"row {i + 2}"))
+    csv.field_size_limit(LONGEST_FIELD)
+    for i, row in enumerate(_rows(path), start=2):
+        regions = entries.setdefault(row.get("filename"), [])
+        try:
+            shape = json.loads(row["region_shape_attributes"])
+            attributes = json.loads(row.get("region_attributes") or "{}")
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path}, row {i}: expected JSON in region_shape_attributes, received "
+                f"{str(row)[:80]}"
+            ) from error
+        if shape:  # a picture without a region has a row too
+            regions.append((shape, attributes, f"row {i}"))
     return list(entries.items())
+
+
+def _rows(path):
+    try:
+        return list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+    except csv.Error as error:
+        raise ValueError(f"{path}: expected CSV, but it is none ({error}); {_EXPORT}") from error
 
 
 def _only_attribute(path, entries):
@@ -192,17 +200,18 @@ def _only_attribute(path, entries):
 
 def _picture(path, entry, images, key, class_name, line_width, notes):
     name, regions = entry
-    file, size = picture_at(images or path.parent, name, f"{path}, {name}")
+    entry_name = f"{path}, {name}"
+    file, size = picture_at(images or path.parent, name, entry_name)
     instances = []
     for shape, attributes, place in regions:
-        where = f"{path}, {name}, {place}"
+        where = f"{entry_name}, {place}"
         with notes.entry():
             category = class_name or _class_of(attributes, key, where)
             parts, box = _parts_and_box(shape, line_width, where)
             crowd = isinstance(attributes, dict) and attributes.get(CROWD) == "1"
             extra = {"shape_attributes": shape, "region_attributes": attributes}
             instances.append(Instance(category, parts, box, crowd, place, extra))
-    return Picture(name, str(file), *size, instances)
+    return Picture(name, str(file), *size, instances, entry=entry_name)
 
 
 def _class_of(attributes, key, where):

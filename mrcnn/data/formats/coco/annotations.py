@@ -17,7 +17,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 
-from mrcnn.data.annotations.files import side_of
+from mrcnn.data.annotations.files import found_name, side_of
 from mrcnn.data.annotations.json_files import read_json
 from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.annotations.outlines import check_numbers, outline_parts, to_code
@@ -145,13 +145,10 @@ def _image(entry, image_dir, where, found, written):
 
 
 def _file_name(image_dir, name, where):
-    """The name of a file; of one with backslashes that which exists."""
-    if "\\" not in name or os.path.exists(os.path.join(image_dir, name)):
-        return name
-    parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")]
-    for candidate in ("/".join(parts), parts[-1]):
-        if os.path.exists(os.path.join(image_dir, candidate)):
-            return candidate
+    """The name by which a file is there; as written where it is not."""
+    found = found_name(image_dir, name)
+    if found or "\\" not in name:
+        return found or name
     raise ValueError(
         f"{where}: file_name {name!r} is a path of Windows, and {image_dir} has no file of that "
         "name. Write file names with / from that folder."

@@ -1,18 +1,21 @@
 """`CocoDataset`: COCO, or any data annotated in its format, as a `Dataset`."""
 
+import dataclasses
 import os
 
 from pycocotools import mask as mask_utils
 
 from mrcnn.data.annotations.annotated import AnnotatedDataset
+from mrcnn.data.annotations.files import has_picture
 from mrcnn.data.annotations.instances import Instance, Picture
 from mrcnn.data.annotations.json_files import is_kind, json_files, read_json
 from mrcnn.data.annotations.outlines import outline_parts, to_code
-from mrcnn.data.annotations.subsets import subset_folders
+from mrcnn.data.annotations.subsets import named_subsets, subset_folders
 from mrcnn.data.formats.coco import download as coco_files
 from mrcnn.data.formats.coco.annotations import read_annotations, to_id
 
 _WHOLE = ("instances", "annotations", "detections")  # files of data without subsets
+FEW = 20  # pictures that are looked for to find their folder
 
 
 class CocoDataset(AnnotatedDataset):
@@ -35,17 +38,17 @@ class CocoDataset(AnnotatedDataset):
         """Annotation files by subset: the file itself; in `annotations/`, those called
         `instances_...` if there are any; in the folder, or in its folders of subsets."""
         if path.is_file():
-            return {_subset_name(path): path} if is_kind(path, "coco") else {}
+            return named_subsets({_subset_name(path): is_kind(path, "coco") and path})
         listed = path / "annotations"
         if listed.is_dir():
-            files = json_files(listed, "coco")
-            files = [x for x in files if x.name.startswith("instances_")] or files
-            return {_subset_name(x): x for x in files}
-        found = {}
+            files = json_files(listed, "coco", "instances_") or json_files(listed, "coco")
+            if files:
+                return _by_subset([(_subset_name(x), x) for x in files], path)
+        found = []
         for name, folder in {"": path, **subset_folders(path)}.items():
             files = json_files(folder, "coco")
-            found |= {name if name and len(files) == 1 else _subset_name(x): x for x in files}
-        return found
+            found += [(name if name and len(files) == 1 else _subset_name(x), x) for x in files]
+        return _by_subset(found, path)
 
     def read(self, found, notes, images=None):
         """Reads an annotation file.
@@ -57,8 +60,9 @@ class CocoDataset(AnnotatedDataset):
         """
         image_dir = str(images or _image_folder(found))
         coco = read_annotations(str(found), image_dir, notes)
-        classes = [(i, coco.cats[i]["name"]) for i in _in_order(coco.cats)]
-        return classes, [_picture(coco, i, image_dir, coco.cats) for i in _in_order(coco.imgs)]
+        classes = _one_class_a_name(coco, found, notes)
+        pictures = (_picture(coco, i, image_dir, coco.cats) for i in _in_order(coco.imgs))
+        return classes, [dataclasses.replace(x, entry=f"{found}, image {x.name}") for x in pictures]
 
     def load_coco(
         self,
@@ -152,6 +156,15 @@ class CocoDataset(AnnotatedDataset):
         return mask_utils.decode(self.annToRLE(ann, height, width))
 
 
+def _by_subset(files, path):
+    """{subset: file} of pairs; a file of a name that is taken is called by its path."""
+    found = {}
+    for name, file in files:
+        other = file.relative_to(path).with_suffix("").as_posix()
+        found[other if name in found else name] = file
+    return named_subsets(found)
+
+
 def _subset_name(path):
     """The subset of an annotation file: "val2017" of "instances_val2017.json", "" of
     "instances.json"."""
@@ -160,18 +173,37 @@ def _subset_name(path):
 
 
 def _image_folder(path):
-    """Where the pictures of an annotation file lie: where the first of them is."""
+    """Where the pictures of an annotation file lie: where one of the first is as it is written, or
+    by its name alone."""
     images = read_json(path)["images"]
     entries = images if isinstance(images, list) else []
     names = [x.get("file_name") for x in entries if isinstance(x, dict)]
-    first = next((x for x in names if isinstance(x, str)), "").replace("\\", "/")
+    names = [x.replace("\\", "/") for x in names if isinstance(x, str) and x.strip()][:FEW]
     subset = _subset_name(path)
+    folders = []
     for base in (path.parent, path.parent.parent):
-        for folder in (base, base / subset, base / "images", base / "images" / subset):
-            if first and (folder / first).is_file():
-                return folder
+        folders += [base, base / subset, base / "images", base / "images" / subset]
+    for fits in (lambda folder, name: os.path.isfile(folder / name), has_picture):
+        for name in names:
+            found = next((x for x in folders if fits(x, name)), None)
+            if found:
+                return found
     near = path.parent.parent if path.parent.name == "annotations" else path.parent
     return near / subset if (near / subset).is_dir() else near
+
+
+def _one_class_a_name(coco, path, notes):
+    """(id, name) of each class. Annotations of a category whose name an earlier one has become of
+    that one: Roboflow, for example, writes a parent of the same name."""
+    first = {}
+    for key in _in_order(coco.cats):
+        first.setdefault(coco.cats[key]["name"], key)
+    for annotation in coco.dataset["annotations"]:
+        annotation["category_id"] = first[coco.cats[annotation["category_id"]]["name"]]
+    for key in _in_order(coco.cats.keys() - set(first.values())):
+        what = "several categories have one name, and are one class"
+        notes.leave_out(what, f"{path}, {coco.cats[key]['name']!r}, id {key}")
+    return [(key, name) for name, key in first.items()]
 
 
 def _picture(coco, image_id, image_dir, chosen):

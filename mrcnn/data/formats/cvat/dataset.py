@@ -7,13 +7,20 @@ import re
 from pathlib import Path
 
 from mrcnn.data.annotations.annotated import AnnotatedDataset
-from mrcnn.data.annotations.files import annotated_size, has_picture, picture_at, pictures_in
+from mrcnn.data.annotations.files import (
+    annotated_size,
+    files_in,
+    has_picture,
+    picture_at,
+    pictures_in,
+)
 from mrcnn.data.annotations.groups import join
 from mrcnn.data.annotations.instances import Instance, Picture
 from mrcnn.data.annotations.json_files import FEW
 from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.annotations.subsets import subset_folders
-from mrcnn.data.formats.cvat.files import parse, subsets_in
+from mrcnn.data.annotations.xml_files import read_xml
+from mrcnn.data.formats.cvat.files import subsets_in
 from mrcnn.data.formats.cvat.shapes import DRAWN, parts_and_box
 
 CROWDS = ("iscrowd", "is_crowd")  # attributes: "1" or "true" for a crowd
@@ -43,7 +50,7 @@ class CvatDataset(AnnotatedDataset):
             return {name: [(path, name)] for name in _subsets(path)}
         found = {}
         for folder_name, folder in {"": path, **subset_folders(path)}.items():
-            files = sorted(x for x in folder.iterdir() if x.suffix.lower() == ".xml")
+            files = files_in(folder, [".xml"])
             if len(files) > FEW and not _subsets(files[0]):
                 continue  # one for each picture: another format
             for file in files:
@@ -61,21 +68,13 @@ class CvatDataset(AnnotatedDataset):
                 beside the file, or its own folder.
             line_width: float, pixels; polylines are as wide. 0: they are left out.
         """
-        classes, pictures, taken = [], [], set()
+        classes, pictures = [], []
         for path, subset in found:
-            root = parse(path)
+            root = read_xml(path)
             classes += [name for name in _classes(root) if name not in classes]
             folders = [Path(images)] if images else _folders(path, subset)
             reader = _Reader(path, subset, folders, line_width, notes)
-            for picture in [*reader.images(root), *reader.frames(root)]:
-                with notes.entry():
-                    if picture.path in taken:
-                        raise ValueError(
-                            f"{path}: expected each picture once, but {picture.path} is listed "
-                            "again; join its shapes under one, and remove the other"
-                        )
-                    taken.add(picture.path)
-                    pictures.append(picture)
+            pictures += reader.images(root) + reader.frames(root)
         return classes, pictures
 
 
@@ -127,7 +126,7 @@ class _Reader:
                 drawn = []
                 for k, shape in enumerate(image):
                     drawn += self._drawn(shape, shape, size, f"{shape.tag} {k}", where)
-                pictures.append(Picture(name, str(file), *size, join(drawn)))
+                pictures.append(Picture(name, str(file), *size, join(drawn), entry=where))
         return pictures
 
     def frames(self, root):
@@ -176,7 +175,7 @@ class _Reader:
                 drawn = []
                 for track, shape, name in shapes:
                     drawn += self._drawn(shape, track, size, name, where)
-                pictures.append(Picture(file.name, str(file), *size, join(drawn)))
+                pictures.append(Picture(file.name, str(file), *size, join(drawn), entry=where))
         return pictures
 
     def _drawn(self, shape, owner, size, name, where):

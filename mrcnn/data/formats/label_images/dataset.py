@@ -17,7 +17,8 @@ from skimage.measure import label
 from mrcnn.data.annotations.annotated import AnnotatedDataset
 from mrcnn.data.annotations.instances import Instance, MaskFile, Picture
 from mrcnn.data.annotations.label_files import check_size, read_labels
-from mrcnn.data.annotations.picture_folders import beside_images, folders_in, named_subsets
+from mrcnn.data.annotations.picture_folders import beside_images
+from mrcnn.data.annotations.subsets import folders_in, named_subsets
 from mrcnn.data.annotations.writing import code_of, save_picture
 from mrcnn.data.formats.label_images.classes import FILE, read_classes, write_classes
 from mrcnn.data.formats.label_images.pairs import LABELS, is_pair, pairs
@@ -38,6 +39,7 @@ class LabelImageDataset(AnnotatedDataset):
     """
 
     source = "labels"
+    names_pictures = False
 
     @classmethod
     def find(cls, path):

@@ -1,6 +1,7 @@
 """Which label image belongs to which picture: by their names."""
 
-from mrcnn.data.annotations.picture_folders import visible_labels, visible_pictures
+from mrcnn.data.annotations.files import pictures_in
+from mrcnn.data.annotations.picture_folders import label_files_in
 
 LABELS = ("masks", "labels", "label", "annotations", "instances")  # folders beside `images`
 # What the names of label images end in, where they are not those of the pictures: Cellpose's too.
@@ -48,16 +49,16 @@ def _by_key(images, folder):
     """Pictures and label images, by what their names have in common: lists."""
     together = images == folder
     labels, pictures = {}, {}
-    paths = visible_pictures(images)
+    paths = pictures_in(images)
     stems = {x.stem for x in paths}
-    for path in visible_labels(folder):
+    for path in label_files_in(folder):
         ending = next((x for x in ENDINGS if path.stem.endswith(x)), "")
         own = path.stem.removesuffix(ending)
         if together and not ending:
             continue
         own = path.stem if path.stem in stems and not together else own
         labels.setdefault(own, []).append(path)
-    for path in visible_labels(folder) if together else []:
+    for path in label_files_in(folder) if together else []:
         if path.name.endswith(UNREADABLE):
             labels.setdefault(path.name.removesuffix(UNREADABLE), [path])
     taken = {x for group in labels.values() for x in group}

@@ -9,7 +9,7 @@ from mrcnn.data.annotations.files import annotated_size
 from mrcnn.data.annotations.instances import Instance, Picture
 from mrcnn.data.annotations.json_files import is_kind, json_files, read_json
 from mrcnn.data.annotations.shapes import box_of, ellipse, number, points_of, rectangle, ring
-from mrcnn.data.annotations.subsets import subset_folders
+from mrcnn.data.annotations.subsets import by_folder
 from mrcnn.data.formats.label_studio.brush_codes import decode_brush
 from mrcnn.data.formats.label_studio.files import find_picture, reference_of
 
@@ -41,12 +41,11 @@ class LabelStudioDataset(AnnotatedDataset):
 
     @classmethod
     def find(cls, path):
-        """JSON files: the file itself, those of the folder, or of its folders of subsets."""
+        """JSON files: the file itself, those of the folder, of its folders of subsets, or of others
+        in it."""
         if path.is_file():
             return {"": [path]} if is_kind(path, "label_studio") else {}
-        folders = {"": path, **subset_folders(path)}
-        found = {name: json_files(folder, "label_studio") for name, folder in folders.items()}
-        return {name: files for name, files in found.items() if files}
+        return by_folder(path, lambda folder: json_files(folder, "label_studio"))
 
     def read(self, found, notes, images=None):
         """Reads files of tasks.
@@ -57,7 +56,7 @@ class LabelStudioDataset(AnnotatedDataset):
             images: folder of the pictures, which Label Studio does not export; by default that of
                 the file, or `images/` beside it.
         """
-        pictures, taken = [], {}
+        pictures = []
         for path in found:
             content = read_json(path)
             tasks = content if isinstance(content, list) else [content]
@@ -69,12 +68,6 @@ class LabelStudioDataset(AnnotatedDataset):
                     if annotation is None:
                         continue
                     file, size = find_picture(reference_of(task.get("data"), where), folders, where)
-                    if file in taken:
-                        raise ValueError(
-                            f"{where}: expected one task for a picture, but {taken[file]} is of "
-                            f"{file} too; remove one of them"
-                        )
-                    taken[file] = where
                     pictures.append(_picture(task, annotation, file, size, where, notes))
         return None, _with_names(pictures)
 
@@ -124,7 +117,7 @@ def _picture(task, annotation, file, size, where, notes):
             instance = _instance(result, size, labelled, name, f"{where}, {name}", notes)
             if instance is not None:
                 instances.append(instance)
-    return Picture(file.name, str(file), *size, instances, {"task": task.get("id")})
+    return Picture(file.name, str(file), *size, instances, {"task": task.get("id")}, where)
 
 
 def _key(result):

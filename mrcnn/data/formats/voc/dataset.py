@@ -78,4 +78,4 @@ def _picture(place, stem, images, one_based, classes, notes):
         objects = read_objects(root, size, one_based, str(xml), notes)
     if masks:
         objects = segmented(place, stem, objects, size, classes, notes)
-    return Picture(stem, str(path), *size, objects)
+    return Picture(stem, str(path), *size, objects, entry=str(xml or masks))

@@ -9,7 +9,7 @@ import os
 import re
 from pathlib import Path
 
-from mrcnn.data.annotations.files import SUFFIXES, has_picture, picture_at
+from mrcnn.data.annotations.files import SUFFIXES, files_in, has_picture, picture_at
 from mrcnn.data.annotations.subsets import subset_folders, subset_of
 from mrcnn.data.annotations.text_files import read_text
 from mrcnn.data.annotations.xml_files import root_tag
@@ -56,7 +56,7 @@ def _is_voc(path):
 
 
 def _has_voc(folder):
-    return any(map(_is_voc, sorted(folder.glob("*.[xX][mM][lL]"))[:FEW]))
+    return any(map(_is_voc, files_in(folder, [".xml"])[:FEW]))
 
 
 def _beside(path):
@@ -88,8 +88,13 @@ def _annotations_of(root):
     return root / "Annotations" if _has_instance_files(root) else None
 
 
+def _instance_files(root):
+    folder = root / "SegmentationObject"
+    return files_in(folder, [".png"]) if folder.is_dir() else []
+
+
 def _has_instance_files(root):
-    return next((root / "SegmentationObject").glob("*.png"), None) is not None
+    return bool(_instance_files(root))
 
 
 def _subsets_of(root):
@@ -105,7 +110,7 @@ def _subsets_of(root):
 
 def _lists(folder):
     """The lists of subsets, without those of single classes and of train and val together."""
-    lists = {x.stem: x for x in sorted(folder.glob("*.txt"))}
+    lists = {x.stem: x for x in (files_in(folder, [".txt"]) if folder.is_dir() else [])}
     of_classes = {x for x in lists for y in lists if x != y and x.endswith(f"_{y}")}
     both = {"trainval"} if {"train", "val"} <= lists.keys() else set()
     return {name: x for name, x in lists.items() if name not in of_classes | both}
@@ -115,10 +120,11 @@ def stems_of(place, notes):
     """The names, without suffix, of what is annotated; `notes` is told of what no list names."""
     if place.annotations.is_file():
         return [place.annotations.stem]
-    annotated = {x.stem for x in place.annotations.glob("*.[xX][mM][lL]")}
+    files = files_in(place.annotations, [".xml"]) if place.annotations.is_dir() else []
+    annotated = {x.stem for x in files}
     if place.listed is None:
         if place.root and not annotated:
-            annotated = {x.stem for x in (place.root / "SegmentationObject").glob("*.png")}
+            annotated = {x.stem for x in _instance_files(place.root)}
         return sorted(annotated)
     if place.listed == place.lists[0]:
         named = {name for each in place.lists for name in _names_in(each)}

@@ -147,11 +147,8 @@ def segmented(place, stem, objects, size, classes, notes):
         pixels, _ = _read_numbers(class_path, size, classes.colors)
     left, instances = list(objects or []), []
     for value in np.unique(numbers).tolist():
-        if (
-            value == 0
-            or (value == VOID and numbers.itemsize == 1)
-            or (value == VOID and not is_file)
-        ):
+        is_void = value == VOID and (numbers.itemsize == 1 or not is_file)
+        if value == 0 or is_void:
             continue
         mask = numbers == value
         with notes.entry():
@@ -159,27 +156,28 @@ def segmented(place, stem, objects, size, classes, notes):
                 None if pixels is None else _class_of(pixels[mask], classes, class_path, value)
             )
             match = _match(mask, left, category)
-            if match is None and category is None:
+            if not (match or category):
                 raise ValueError(
                     f"{path}, instance {value}: expected its class in {class_path}, or a box of "
                     "the XML file around it, found neither"
                 )
             left = [each for each in left if each is not match]
-            part = (
-                MaskFile(str(path), value)
-                if is_file
-                else mask_utils.encode(np.asfortranarray(mask, np.uint8))
-            )
-            extra = match.extra if match else {}
-            name = f"instance {value}"
+            code = MaskFile(str(path), value) if is_file else None
+            part = code or mask_utils.encode(np.asfortranarray(mask, np.uint8))
+            extra, name = match.extra if match else {}, f"instance {value}"
             instances.append(Instance(category or match.category, [part], name=name, extra=extra))
-    for each in left:
+    return instances + _without_difficult(left, stem, notes)
+
+
+def _without_difficult(objects, stem, notes):
+    """Objects that have no pixels, but those that are difficult: these are void there."""
+    for each in objects:
         if each.extra.get("difficult") == 1:
-            what = (
-                "difficult objects of XML files without pixels in SegmentationObject are left out"
+            notes.leave_out(
+                "difficult objects of XML files without pixels in SegmentationObject are left out",
+                f"{stem}, {each.name}",
             )
-            notes.leave_out(what, f"{stem}, {each.name}")
-    return instances + [x for x in left if x.extra.get("difficult") != 1]
+    return [x for x in objects if x.extra.get("difficult") != 1]
 
 
 def _class_of(pixels, classes, path, value):

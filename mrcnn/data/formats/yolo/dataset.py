@@ -62,14 +62,29 @@ class YoloDataset(AnnotatedDataset):
                 f"{paths[0]}: expected a label file {paths[0].with_suffix('.txt').name} beside "
                 "it, or in a folder labels where its path has images; no picture has one"
             )
-        pictures, base = [], _base(paths)
+        pictures, owners, base = [], {}, _base(paths)
         for path in paths:
             with notes.entry():
+                _check_alone(path, labels[path], owners)
                 name = path.relative_to(base).as_posix()
                 pictures.append(_picture(path, name, labels[path], names, keypoints, notes))
         for path in lone_labels({x for x in labels.values() if x}):
             notes.leave_out("label files without a picture are left out", path)
         return _told(found, names, notes), pictures
+
+
+def _check_alone(path, label, owners):
+    """Raises ValueError where a label file is that of another picture too, as of a.png and a.jpg.
+
+    Args:
+        owners: dict of the first picture of each label file; kept up.
+    """
+    first = owners.setdefault(label, path) if label else path
+    if first != path:
+        raise ValueError(
+            f"{label}: expected the objects of one picture, but {first.name} and {path.name} have "
+            "this name; rename one of them, and its label file"
+        )
 
 
 def _base(paths):
@@ -131,7 +146,7 @@ def _picture(path, name, label, names, keypoints, notes):
             with notes.entry():
                 at = f"{label}, line {i}"
                 instances.append(read_line(line, names, size, keypoints, f"line {i}", at))
-    return Picture(name, str(path), *size, instances)
+    return Picture(name, str(path), *size, instances, entry=where)
 
 
 def write_yolo(items, folder, class_names, notes):

@@ -8,11 +8,12 @@ import dataclasses
 import os
 from pathlib import Path
 
-from mrcnn.data.annotations.files import SUFFIXES
+from mrcnn.data.annotations.files import files_in, pictures_in
 from mrcnn.data.annotations.subsets import subset_folders, subset_of
 from mrcnn.data.annotations.text_files import read_text, read_yaml, shown
 
 FEW = 20  # pictures of a folder whose label files are looked into
+_YAML = (".yaml", ".yml")
 NAMES_FILES = ("classes.txt", "obj.names")
 _NO_LABELS = {*NAMES_FILES, "train.txt", "val.txt", "valid.txt", "test.txt"}
 
@@ -42,7 +43,7 @@ def find_places(path):
     `labels`, else those of pictures with label files beside them."""
     if path.is_file():
         return _described(path) if is_description(path) else {}
-    files = [x for x in sorted(path.iterdir()) if is_description(x)]
+    files = [x for x in files_in(path, _YAML) if is_description(x)]
     if files:
         return _described(next((x for x in files if x.stem == "data"), files[0]))
     entries = _folders(path) or _side_by_side(path)
@@ -51,7 +52,7 @@ def find_places(path):
 
 
 def is_description(path):
-    if path.suffix.lower() not in (".yaml", ".yml") or not path.is_file():
+    if path.suffix.lower() not in _YAML or not path.is_file():
         return False
     try:
         content = read_yaml(path)
@@ -85,7 +86,7 @@ def _folders(path):
     images, found = path / "images", {}
     if images.is_dir():
         subsets = [x for x in sorted(images.iterdir()) if x.is_dir() and subset_of(x.name)]
-        alone = [x for x in sorted(images.iterdir()) if x.suffix.lower() in SUFFIXES]
+        alone = pictures_in(images)
         found = {x.name: [x] for x in subsets}
         found |= {"": alone if subsets else [images]} if alone or not subsets else {}
     else:
@@ -97,7 +98,7 @@ def _folders(path):
 def _have_labels(entries):
     """Whether any picture has a label file below `labels`, where others keep label images."""
     folders = {labels_folder(x if x.is_dir() else x.parent) for x in entries}
-    stems = {x.stem for folder in folders for x in folder.rglob("*.txt")}
+    stems = {x.stem for y in folders if y.is_dir() for x in files_in(y, [".txt"], deep=True)}
     return bool(stems) and any(x.stem in stems for x in pictures_under(entries))
 
 
@@ -115,7 +116,7 @@ def _side_by_side(path):
         folders[each.name[4:-5]] = each
     found = {}
     for name, folder in folders.items():
-        pictures = [x for x in sorted(folder.iterdir()) if x.suffix.lower() in SUFFIXES]
+        pictures = pictures_in(folder)
         labels = [x.with_suffix(".txt") for x in pictures[:FEW]]
         if any(map(_looks_like_labels, labels)):
             found[name] = [folder] if name else pictures
@@ -134,7 +135,7 @@ def pictures_under(entries):
     """Yields the picture files of a list of folders and pictures."""
     for entry in entries:
         if entry.is_dir():
-            yield from sorted(x for x in entry.rglob("*") if x.suffix.lower() in SUFFIXES)
+            yield from pictures_in(entry, deep=True)
         else:
             yield entry
 
@@ -247,5 +248,5 @@ def lone_labels(labels):
     Args:
         labels: set of the label files that pictures have.
     """
-    beside = {path for folder in {x.parent for x in labels} for path in folder.glob("*.txt")}
+    beside = {y for folder in {x.parent for x in labels} for y in files_in(folder, [".txt"])}
     return sorted(x for x in beside - labels if x.name not in _NO_LABELS)
