@@ -143,6 +143,9 @@ class DetectionModel(Inspection, ModelFiles):
     ):
         """Trains the model; TensorBoard logs and a checkpoint per epoch go to `log_dir`.
 
+        Of the config, `STEPS_PER_EPOCH` and `VALIDATION_STEPS` are read now. All else is what the
+        model was built with: a key that was changed since has no effect, and is told.
+
         Args:
             train_dataset: a prepared `Dataset`.
             val_dataset: a prepared `Dataset`, or None.
@@ -176,9 +179,10 @@ class DetectionModel(Inspection, ModelFiles):
             )
             return None
         config = self.config
+        self._warn_of_changed_keys()
         train_generator = self.generator_type(
             train_dataset,
-            config,
+            self.settings,
             augmentation=augmentation,
             steps=None if config.STEPS_PER_EPOCH is None else int(config.STEPS_PER_EPOCH),
             no_augmentation_sources=no_augmentation_sources,
@@ -214,10 +218,19 @@ class DetectionModel(Inspection, ModelFiles):
             raise
         return history
 
+    def _warn_of_changed_keys(self):
+        changed = Settings.from_config(self.config).changed_since(self.settings)
+        if changed:
+            warnings.warn(
+                f"changed after the model was built, and without effect: {', '.join(changed)}; "
+                "build a model from the changed config, and load these weights into it",
+                stacklevel=3,
+            )
+
     def _validation(self, dataset):
         """Batches of the validation, of which the first was made: what it raises says so."""
         try:
-            generator = self.generator_type(dataset, self.config, shuffle=False)
+            generator = self.generator_type(dataset, self.settings, shuffle=False)
             count = len(generator)
             generator.steps = min(int(self.config.VALIDATION_STEPS or count), count)
             generator[0]
