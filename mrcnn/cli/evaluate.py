@@ -16,8 +16,9 @@ def add_parser(commands):
     parser = commands.add_parser(
         "evaluate",
         help="score a model on annotated pictures",
-        description="WEIGHTS may also be detections: a JSON file of COCO results, with DATA its "
-        "annotation file, or a folder that --out wrote. Then nothing is detected.",
+        description="WEIGHTS may also be detections, with which nothing is detected: a folder that "
+        "--out wrote, or, with a COCO annotation file as DATA, a JSON file of COCO results or the "
+        "detections.json of `mrcnn detect`.",
     )
     add_model_arguments(parser)
     add_data_arguments(parser)
@@ -26,49 +27,99 @@ def add_parser(commands):
         "--out", metavar="DIR", help="write scores, detections, curves and evaluation.html there"
     )
     parser.add_argument("--boundary", action="store_true", help="score boundary IoU too")
-    parser.add_argument("--intervals", action="store_true", help="95 % intervals by bootstrap")
+    parser.add_argument("--intervals", action="store_true", help="95 %% intervals by bootstrap")
     parser.add_argument("--compare", metavar="DIR", help="with what another --out wrote")
-    parser.add_argument("--backend", default="pycocotools", help="pycocotools or faster")
+    parser.add_argument(
+        "--backend", choices=("pycocotools", "faster"), default="pycocotools", help="what scores"
+    )
     parser.set_defaults(run=_evaluate)
 
 
 def _evaluate(arguments):
     from mrcnn.evaluate import Evaluation
+    from mrcnn.evaluate.coco import check_backend
 
+    check_backend(arguments.backend)
     other = Evaluation.load(arguments.compare) if arguments.compare else None
+    if arguments.out:
+        Path(arguments.out).mkdir(parents=True, exist_ok=True)
     if Path(arguments.weights).suffix == ".json":
         dataset, evaluation = None, _of_files(arguments)
-    elif (Path(arguments.weights) / "detections.json").is_file():
-        dataset = load_validation_data(arguments)
-        evaluation = Evaluation.load(arguments.weights, dataset, arguments.backend)
+    elif _is_saved(arguments.weights):
+        dataset, evaluation = _of_saved(arguments)
     else:
-        dataset, evaluation = _of_model(arguments)
+        dataset, evaluation = _of_model(arguments, other)
+    if arguments.out:  # before all that may still fail
+        evaluation.save(arguments.out)
     _print(evaluation, arguments)
     if other is not None:
         _print_comparison(evaluation.compare(other))
     if arguments.out:
-        evaluation.save(arguments.out)
-        if dataset is not None:
-            from mrcnn.reports.evaluation_page import write_evaluation_page
+        from mrcnn.reports.evaluation_page import write_curves, write_evaluation_page
 
+        if dataset is None:
+            write_curves(evaluation, arguments.out)
+        else:
             print(write_evaluation_page(evaluation, dataset, arguments.out))
 
 
-def _of_files(arguments):
-    """The evaluation of a COCO result file beside its annotation file."""
-    from mrcnn.data.annotations.json_files import read_json
+def _is_saved(weights):
+    """Whether this is the folder of an evaluation alone: a run, which has one too, is a model."""
+    from mrcnn.training.runs import checkpoints
+
+    folder = Path(weights)
+    return (folder / "scores.json").is_file() and not checkpoints(folder)
+
+
+def _of_saved(arguments):
+    """The evaluation of a folder, and its data set with the classes of the model that it is of."""
+    from mrcnn.data.splitting import number_classes
     from mrcnn.evaluate import Evaluation
 
-    return Evaluation(
-        read_json(arguments.data), read_json(arguments.weights), backend=arguments.backend
-    )
+    _refuse_assignments(arguments)
+    dataset = load_validation_data(arguments)
+    number_classes(dataset, ["BG", *Evaluation.load(arguments.weights).class_names])
+    return dataset, Evaluation.load(arguments.weights, dataset, arguments.backend)
 
 
-def _of_model(arguments):
+def _refuse_assignments(arguments):
+    given = [*arguments.assignments, arguments.config, arguments.preset]
+    given = [text for text in given if text]
+    if given:
+        raise ValueError(
+            f"{given[0]}: {arguments.weights} holds detections, of which a config changes nothing: "
+            "give the weights to detect again"
+        )
+
+
+def _of_files(arguments):
+    """The evaluation of a file of detections beside its annotation file."""
+    from mrcnn.data.annotations.json_files import read_json
+    from mrcnn.evaluate import Evaluation
+    from mrcnn.evaluate.annotations import complete, results_by_name
+
+    _refuse_assignments(arguments)
+    if not Path(arguments.data).is_file():
+        raise ValueError(
+            f"{arguments.data}: expected the COCO annotation file that {arguments.weights} is for; "
+            "for other data, give the weights, or a folder that --out wrote"
+        )
+    truth, results = read_json(arguments.data), read_json(arguments.weights)
+    try:
+        if isinstance(results, dict) and results.keys() >= {"images", "annotations", "categories"}:
+            results = results_by_name(results, complete(truth))
+        return Evaluation(truth, results, backend=arguments.backend)
+    except ValueError as error:
+        raise ValueError(f"{arguments.weights} with {arguments.data}: {error}") from None
+
+
+def _of_model(arguments, other):
     from mrcnn.data.splitting import number_classes
     from mrcnn.evaluate import Evaluation
 
     trained = TrainedModel(arguments)
+    if arguments.boundary and not trained.config.USE_MASK:
+        raise ValueError("--boundary compares masks, and the model finds boxes only (USE_MASK)")
     given = {text.partition("=")[0] for text in arguments.assignments}
     if "DETECTION_MIN_CONFIDENCE" not in given:
         least = min(trained.config.DETECTION_MIN_CONFIDENCE or 0, LEAST_SCORE)
@@ -78,8 +129,28 @@ def _of_model(arguments):
         number_classes(dataset, trained.class_names)
     elif "NUM_CLASSES" not in given:
         trained.config.NUM_CLASSES = dataset.num_classes
+    if other is not None:
+        _check_comparable(other, dataset, trained, arguments.compare)
     model = trained.build()
     return dataset, Evaluation.of(model, dataset, verbose=1, backend=arguments.backend)
+
+
+def _check_comparable(other, dataset, trained, folder):
+    """Raises ValueError now, not after the detection, for what `Evaluation.compare` refuses."""
+    from mrcnn.evaluate import coco_ground_truth
+    from mrcnn.evaluate.detecting import detection_limit
+    from mrcnn.evaluate.saved import digest
+
+    limit = detection_limit(trained)
+    if digest(coco_ground_truth(dataset)) != digest(other.ground_truth):
+        raise ValueError(
+            f"--compare {folder}: expected an evaluation on the same pictures and annotations"
+        )
+    if limit != other.max_detections:
+        raise ValueError(
+            f"--compare {folder}: expected an evaluation with {limit} detections at most, received "
+            f"one with {other.max_detections}: set DETECTION_MAX_INSTANCES alike"
+        )
 
 
 def _print(evaluation, arguments):
