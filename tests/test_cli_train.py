@@ -104,12 +104,15 @@ def test_evaluate_takes_the_folder_of_a_run(run, balloons, tmp_path, capsys):
 def test_a_run_goes_on_in_its_folder_and_others_have_their_own(run, balloons, runs, capsys):
     folder, _ = run
     argv = ["train", str(balloons), "--config", TINY, "STEPS_PER_EPOCH=2", "--out", str(runs)]
-    argv += ["NAME=balloon", "--weights", "last", "--epochs"]
-    assert cli.main([*argv, "3", "--exist-ok"]) == 0
+    argv += ["NAME=balloon", "--epochs"]
+    # However the folder is written.
+    start = ["--weights", str(runs / "." / ".." / runs.name / "train")]
+    assert cli.main([*argv, "3", "--exist-ok", *start]) == 0
     assert [row["epoch"] for row in read_results(folder / "results.csv")] == [1, 2, 3]
     assert (folder / "mask_rcnn_balloon_0003.h5").exists()
     assert "from epoch 2 to 3" in capsys.readouterr().out
-    assert cli.main([*argv, "1"]) == 0  # the same weights, in a run of its own
+    # The same weights, in a run of its own.
+    assert cli.main([*argv, "1", "--weights", "last"]) == 0
     assert [row["epoch"] for row in read_results(runs / "train2" / "results.csv")] == [1]
     assert "heads from " + str(folder / "mask_rcnn_balloon_0003.h5") in capsys.readouterr().out
 
@@ -215,6 +218,16 @@ def test_evaluate_errors_come_first(arguments, message, balloons, capsys, nothin
     assert cli.main(arguments) == 2
     err = capsys.readouterr().err
     assert err.startswith("mrcnn: ") and message in err
+
+
+def test_weights_that_do_not_fit_are_told_before_a_folder_is_made(
+    balloons, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("weights.h5").write_text("none")
+    assert cli.main(["train", str(balloons), "--config", TINY, "--weights", "weights.h5"]) == 2
+    assert "weights.h5" in capsys.readouterr().err
+    assert not Path("runs").exists()
 
 
 def test_impossible_configs_are_told_first(

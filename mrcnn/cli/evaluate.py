@@ -1,6 +1,7 @@
 """`mrcnn evaluate`: COCO's numbers of a model on a data set, and what follows from them."""
 
 import math
+import sys
 from pathlib import Path
 
 from mrcnn.cli.data_arguments import add_data_arguments
@@ -18,7 +19,7 @@ def add_parser(commands):
         help="score a model on annotated pictures",
         description="WEIGHTS may also be detections, with which nothing is detected: a folder that "
         "--out wrote, or, with a COCO annotation file as DATA, a JSON file of COCO results or the "
-        "detections.json of `mrcnn detect`.",
+        "detections.json of `mrcnn detect`. The exit code is 1 where pictures could not be read.",
     )
     add_model_arguments(parser)
     add_data_arguments(parser)
@@ -61,6 +62,10 @@ def _evaluate(arguments):
             write_curves(evaluation, arguments.out)
         else:
             print(write_evaluation_page(evaluation, dataset, arguments.out))
+    left_out = 0 if dataset is None else dataset.num_images - len(evaluation.ground_truth["images"])
+    if left_out:
+        print(f"pictures without a score: {left_out}", file=sys.stderr)
+    return 1 if left_out else 0
 
 
 def _is_saved(weights):
@@ -132,7 +137,8 @@ def _of_model(arguments, other):
     if other is not None:
         _check_comparable(other, dataset, trained, arguments.compare)
     model = trained.build()
-    return dataset, Evaluation.of(model, dataset, verbose=1, backend=arguments.backend)
+    options = {"verbose": 1, "backend": arguments.backend, "skip_broken": True}
+    return dataset, Evaluation.of(model, dataset, **options)
 
 
 def _check_comparable(other, dataset, trained, folder):

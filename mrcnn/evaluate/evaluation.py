@@ -58,10 +58,17 @@ class Evaluation:
         max_detections=None,
         verbose=0,
         backend="pycocotools",
+        skip_broken=False,
     ):
-        """Detects in images of a dataset; arguments as in `mrcnn.evaluate.evaluate`."""
+        """Detects in images of a dataset.
+
+        Args:
+            model, dataset, image_ids, max_detections, verbose, backend: as in
+                `mrcnn.evaluate.evaluate`.
+            skip_broken: bool, whether an image that cannot be loaded is left out with a warning.
+        """
         coco.check_backend(backend)
-        truth, results = detect_dataset(model, dataset, image_ids, verbose)
+        truth, results = detect_dataset(model, dataset, image_ids, verbose, skip_broken)
         return cls(truth, results, detection_limit(model, max_detections), backend)
 
     # Files.
