@@ -155,6 +155,16 @@ def test_results_are_kept_before_anything_else_may_fail(truth, tmp_path, monkeyp
     assert (tmp_path / "out" / "detections.json").is_file()
 
 
+def test_all_that_can_be_asked_for_is_printed_where_nothing_is_right(truth, tmp_path, capsys):
+    path = write(tmp_path / "found.json", [])
+    assert cli.main(["evaluate", path, truth, "--intervals", "--boundary"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    # The numbers stand below their names.
+    table = printed[printed.index(next(x for x in printed if x.startswith("boundary"))) - 1 :]
+    assert len(table[0]) == len(table[1]) and table[1].split()[:2] == ["boundary", "0.0"]
+    assert printed[-1].startswith("95 % of segm: AP 0.0 to 0.0, AP50 0.0 to 0.0")
+
+
 COMMANDS = ["demo", "check", "train", "evaluate", "detect", "convert", "weights", "info"]
 
 

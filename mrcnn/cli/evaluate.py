@@ -171,8 +171,15 @@ def _print(evaluation, arguments):
     if len(shown) < len(rows):
         print(f"... and {len(rows) - len(shown)} classes with fewer objects")
     best = evaluation.best_scores()
-    if math.isnan(best["score"]):
-        return
+    if not math.isnan(best["score"]):
+        _print_best(evaluation, best)
+    if arguments.intervals:
+        for kind, found in evaluation.intervals().items():
+            texts = (f"{name} {100 * a:.1f} to {100 * b:.1f}" for name, (a, b) in found.items())
+            print(f"95 % of {kind}: {', '.join(texts)}")
+
+
+def _print_best(evaluation, best):
     counts, contest = evaluation.count_errors(), evaluation.contest(best["score"])
     print(
         f"\nbest F1 {best['f1']:.3f} (precision {best['precision']:.3f}, recall "
@@ -180,10 +187,6 @@ def _print(evaluation, arguments):
         f"there: {counts['mean_error']:+.2f} objects a picture, MAE {counts['mae']:.2f}; 2018 Data "
         f"Science Bowl's score {contest['score']:.3f}"
     )
-    if arguments.intervals:
-        for kind, found in evaluation.intervals().items():
-            texts = (f"{name} {100 * a:.1f} to {100 * b:.1f}" for name, (a, b) in found.items())
-            print(f"95 % of {kind}: {', '.join(texts)}")
 
 
 def _print_comparison(compared):

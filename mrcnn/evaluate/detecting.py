@@ -1,10 +1,12 @@
 """A model run over a data set, in batches and in flat memory, for scoring."""
 
+import contextlib
 import inspect
 import warnings
 
 from mrcnn.data.ground_truth import check_dataset, image_name
 from mrcnn.evaluate.annotations import add_image, coco_results, empty_ground_truth
+from mrcnn.progress import Progress
 
 
 def detect_dataset(model, dataset, image_ids=None, verbose=0, skip_broken=False):
@@ -17,7 +19,7 @@ def detect_dataset(model, dataset, image_ids=None, verbose=0, skip_broken=False)
         model: has `detect(images)` -> list of dicts as `coco_results` takes them.
         dataset: a prepared `Dataset`.
         image_ids: which of its images; all by default.
-        verbose: 1 prints progress.
+        verbose: 1 prints progress to the standard error.
         skip_broken: bool, whether an image that cannot be loaded is left out with a warning, as
             training does, and is no error after many others.
 
@@ -50,15 +52,18 @@ def detect_dataset(model, dataset, image_ids=None, verbose=0, skip_broken=False)
                     raise
                 name = image_name(dataset, image_id)
                 warnings.warn(f"left out of the scores: {name}: {error}", stacklevel=2)
+                if progress:
+                    progress.advance(passed_over=True)
                 continue
             shown.append(image_id)
             yield image
 
-    for i, found in enumerate(_detect(model, images())):
-        results += coco_results(shown[i], found)
-        if verbose:
-            end = "\n" if i + 1 == len(image_ids) else ""
-            print(f"\rEvaluated {i + 1}/{len(image_ids)} images", end=end, flush=True)
+    told = Progress("evaluate", len(image_ids)) if verbose else contextlib.nullcontext()
+    with told as progress:
+        for i, found in enumerate(_detect(model, images())):
+            results += coco_results(shown[i], found)
+            if progress:
+                progress.advance()
     return truth, results
 
 

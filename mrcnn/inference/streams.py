@@ -12,9 +12,9 @@ from time import monotonic
 
 from mrcnn.image.pixels import to_model_image
 from mrcnn.inference.inputs import find_sources, iterate_sources
-from mrcnn.inference.progress import Progress
 from mrcnn.inference.records import categories_of, open_records, write_coco, write_table
 from mrcnn.inference.writers import WRITERS, remove_instances
+from mrcnn.progress import Progress
 
 RECORDS = "detections.jsonl"
 KINDS = ("overlay", "json", "masks", "labels", "crops", "csv")
