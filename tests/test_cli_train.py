@@ -115,6 +115,9 @@ def test_a_run_goes_on_in_its_folder_and_others_have_their_own(run, balloons, ru
     assert cli.main([*argv, "1", "--weights", "last"]) == 0
     assert [row["epoch"] for row in read_results(runs / "train2" / "results.csv")] == [1]
     assert "heads from " + str(folder / "mask_rcnn_balloon_0003.h5") in capsys.readouterr().out
+    # The line that repeats it names the file: another will be the last.
+    words = shlex.split((runs / "train2" / "command.txt").read_text())
+    assert words == ["mrcnn", *argv, "1", "--weights", str(folder / "mask_rcnn_balloon_0003.h5")]
 
 
 SMALL = [

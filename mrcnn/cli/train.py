@@ -4,6 +4,7 @@ import argparse
 import copy
 import os
 import re
+import shlex
 import time
 from pathlib import Path
 
@@ -155,9 +156,22 @@ def _write_facts(arguments, folder, config, train, **chosen):
         **{name: getattr(arguments, name) for name in given},
         **chosen,
     )
-    (folder / "command.txt").write_text(f"{arguments.command_line}\n", encoding="utf-8")
+    command = _repeatable(arguments, chosen["weights"])
+    (folder / "command.txt").write_text(f"{command}\n", encoding="utf-8")
     with open(folder / "train.log", "a", encoding="utf-8") as file:
         file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {arguments.command_line}\n")
+
+
+def _repeatable(arguments, weights):
+    """The command line; "last" or the folder of a run, which may be another soon, as its file."""
+    given = arguments.weights
+    if given is None or given == weights:
+        return arguments.command_line
+    words = shlex.split(arguments.command_line)
+    for i, word in enumerate(words):
+        if word == f"--weights={given}" or (word == given and words[i - 1] == "--weights"):
+            words[i] = word.removesuffix(given) + str(weights)
+    return shlex.join(words)
 
 
 def _build(arguments, config, weights):
