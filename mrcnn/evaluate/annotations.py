@@ -6,7 +6,7 @@ Only run-length codes are kept, so that memory holds the masks of one image at a
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from mrcnn.data.annotations.outlines import to_code
+from mrcnn.data.annotations.outlines import text_code, to_code
 from mrcnn.data.ground_truth import load_instances
 
 
@@ -108,8 +108,7 @@ def to_instances(annotations, height, width):
 
 def encode(mask):
     """Returns the compressed run-length code of a [H, W] mask, ready for JSON."""
-    code = mask_utils.encode(np.asfortranarray(mask, np.uint8))
-    return {"size": code["size"], "counts": code["counts"].decode("ascii")}
+    return text_code(mask_utils.encode(np.asfortranarray(mask, np.uint8)))
 
 
 def complete(ground_truth):
@@ -147,8 +146,8 @@ def _complete_result(result):
         return result
     code = result["segmentation"]
     if isinstance(code["counts"], list):
-        code = mask_utils.frPyObjects(code, *code["size"])
-        result = {**result, "segmentation": {"size": code["size"], "counts": _text(code["counts"])}}
+        code = text_code(mask_utils.frPyObjects(code, *code["size"]))
+        result = {**result, "segmentation": code}
     if "bbox" in result:
         return result
     return {**result, "bbox": mask_utils.toBbox(code).tolist()}
@@ -212,8 +211,7 @@ def _complete(annotation, images):
         code = found["segmentation"]
         if not (isinstance(code, dict) and isinstance(code["counts"], str)):
             image = images[found["image_id"]]
-            code = to_code(code, image["height"], image["width"], name)
-            code = {"size": list(code["size"]), "counts": _text(code["counts"])}
+            code = text_code(to_code(code, image["height"], image["width"], name))
         if "bbox" not in found:
             found["bbox"] = mask_utils.toBbox(code).tolist()
         if "area" not in found:
@@ -226,7 +224,3 @@ def _complete(annotation, images):
             f"{sorted(annotation)}. Draw the object, or remove the annotation."
         )
     return {"area": found["bbox"][2] * found["bbox"][3], **found}
-
-
-def _text(counts):
-    return counts.decode("ascii") if isinstance(counts, bytes) else counts

@@ -4,11 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from mrcnn.image.reading import image_size
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".ppm"}
-SUFFIXES |= {".pgm", ".jpe", ".jfif"}
-
+from mrcnn.image.reading import SUFFIXES, image_size
 
 LONGEST = 2**16  # pixels; a longer side is a slip, and masks of it take all memory
 

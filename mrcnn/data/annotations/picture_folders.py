@@ -1,7 +1,8 @@
 """Folders of pictures beside folders of what is drawn on them, by subset."""
 
-from mrcnn.data.annotations.files import SUFFIXES, pictures_in
+from mrcnn.data.annotations.files import pictures_in
 from mrcnn.data.annotations.subsets import subset_of
+from mrcnn.image.reading import SUFFIXES
 
 
 def beside_images(path, names, fit):
@@ -55,6 +56,6 @@ def visible_pictures(path):
 
 def visible_labels(path):
     """The files of a folder that `read_labels` may read, sorted, without hidden ones."""
-    kinds = SUFFIXES | {".npy"}
+    kinds = {*SUFFIXES, ".npy"}
     files = (x for x in path.iterdir() if x.suffix.lower() in kinds and x.is_file())
     return sorted(x for x in files if not x.name.startswith("."))

@@ -8,9 +8,9 @@ import dataclasses
 import os
 from pathlib import Path
 
-from mrcnn.data.annotations.files import SUFFIXES
 from mrcnn.data.annotations.subsets import subset_folders, subset_of
 from mrcnn.data.annotations.text_files import read_text, read_yaml, shown
+from mrcnn.image.reading import SUFFIXES
 
 FEW = 20  # pictures of a folder whose label files are looked into
 NAMES_FILES = ("classes.txt", "obj.names")
