@@ -1,6 +1,7 @@
 """`mrcnn train` and `mrcnn evaluate`: no Python written, errors before anything is built."""
 
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -247,3 +248,15 @@ def test_assignments_are_of_some_commands_only(capsys):
         cli.main(["weights", "list", "NAME=x"])
     assert stop.value.code == 2
     assert "weights takes no NAME=x" in capsys.readouterr().err
+
+
+def test_the_line_of_the_readme_can_be_typed(balloons, tmp_path, monkeypatch):
+    readme = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^mrcnn train DATA .*$", readme, re.M)
+    reached = []
+    monkeypatch.setattr("mrcnn.cli.train._build", lambda *args: reached.append(args) or 1 / 0)
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(line.replace("DATA", shlex.quote(str(balloons))))[1:]
+    with pytest.raises(ZeroDivisionError):  # what is checked before a model is built is right
+        cli.main(words)
+    assert reached[0][1].IMAGE_SHAPE.tolist() == [512, 512, 3]

@@ -151,10 +151,13 @@ def _read_any(opened, file, owner):
     opened.seek(0)
     try:
         picture = Image.open(opened)
-    except UnidentifiedImageError:
+    except UnidentifiedImageError as unknown:
         if opened is file or isinstance(opened, io.BytesIO):
             raise
-        return skimage_io.imread(file)  # a format of another of its plugins, or an error
+        try:
+            return skimage_io.imread(file)  # a format of another of its plugins
+        except Exception:
+            raise unknown from None  # what those say of a text, say, is a riddle
     _warn_of_pages(file, frame_count(picture), owner)
     pixels = decode_frame(picture)
     # Upper halves as 16 bits again: `to_model_image` tells whether they use their range.
