@@ -224,6 +224,17 @@ def test_evaluate_errors_come_first(arguments, message, balloons, capsys, nothin
     assert err.startswith("mrcnn: ") and message in err
 
 
+def test_two_trainings_do_not_mix_their_checkpoints(
+    balloons, tmp_path, monkeypatch, capsys, nothing_is_built
+):
+    monkeypatch.chdir(tmp_path)
+    Path("runs/a").mkdir(parents=True)
+    Path("runs/a/mask_rcnn_red_balloons_0030.h5").write_text("")
+    argv = ["train", str(balloons), "--config", TINY, "--name", "a", "--exist-ok"]
+    assert cli.main([*argv, "--weights", "none", "--epochs", "2"]) == 2
+    assert "runs/a has checkpoints of another training" in capsys.readouterr().err
+
+
 def test_weights_that_do_not_fit_are_told_before_a_folder_is_made(
     balloons, tmp_path, monkeypatch, capsys
 ):

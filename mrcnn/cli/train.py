@@ -54,6 +54,7 @@ def add_parser(commands):
 
 def _train(arguments):
     start = None if arguments.weights is None else file_of(arguments.weights, arguments.out)
+    _check_folder(arguments, start)
     config = _config_of_run(arguments, start)
     train, val = load_training_data(arguments)
     _fit_to_data(config, arguments, train)
@@ -85,6 +86,23 @@ def _train(arguments):
         write_evaluation_page(evaluation, val, folder)
     draw_validation(model, val, folder, config.DETECTION_MIN_CONFIDENCE or 0)
     print(f"{folder}: the checkpoints, evaluation.html, and pictures of the run")
+
+
+def _check_folder(arguments, start):
+    """Raises ValueError where checkpoints of two trainings would lie in one folder.
+
+    Those of more epochs would be taken for the newest.
+    """
+    from mrcnn.training.runs import checkpoints
+
+    folder = Path(arguments.out, arguments.name)
+    if not (arguments.exist_ok and folder.is_dir() and checkpoints(folder)):
+        return
+    if start is None or not os.path.samefile(folder, os.path.dirname(os.path.abspath(start))):
+        raise ValueError(
+            f"{folder} has checkpoints of another training: go on with --weights {folder}, or give "
+            "another --name"
+        )
 
 
 def _config_of_run(arguments, start):
