@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from skimage import io
+from tiny import TinyConfig
 
 from mrcnn import cli
-from mrcnn.config_files import read_run
+from mrcnn.config_files import read_run, write_config
 from mrcnn.reports.run_folder import read_results
 from mrcnn.weights import class_names_of
 
@@ -137,6 +138,34 @@ def test_checkpoints_need_no_config(balloons, tmp_path, capsys):
     moved = checkpoint.rename(tmp_path / "moved.h5")
     assert cli.main(["evaluate", str(moved), str(balloons)]) == 0
     assert "AP50" in capsys.readouterr().out
+
+
+def test_evaluate_takes_what_a_run_held_out(balloons, tmp_path, capsys, monkeypatch):
+    """Of 6 pictures a third, 2, which are not mixed with those that were trained on."""
+    monkeypatch.setattr("mrcnn.model.create", lambda *args: 1 / 0)
+    data, run = str(balloons / "train"), tmp_path / "run"
+    run.mkdir()
+    facts = {"class_names": ["BG", "object"], "data": data, "split": 1 / 3, "seed": 4}
+    write_config(TinyConfig(), run / "config.yaml", **facts)
+    (run / "mask_rcnn_a_0001.h5").write_text("")
+    argv = ["evaluate", str(run), data, "--config", TINY]
+    with pytest.raises(ZeroDivisionError):
+        cli.main(argv)
+    assert "2 of the pictures did not train: --split 0.333333 --seed 4" in capsys.readouterr().out
+    with pytest.raises(ZeroDivisionError):  # other data have a val of their own
+        cli.main(["evaluate", str(run), str(balloons), "--config", TINY])
+    printed = capsys.readouterr().out
+    assert "did not train" not in printed and "3 pictures (val 3)" in printed
+
+
+def test_the_share_that_is_held_out_by_default_is_written_down(balloons, tmp_path, monkeypatch):
+    monkeypatch.setattr("mrcnn.cli.train._build", lambda *args: None)
+    monkeypatch.setattr("mrcnn.reports.run_folder.draw_labels", lambda *args: 1 / 0)
+    argv = ["train", str(balloons / "train"), "--config", TINY, "--weights", "none", "--out"]
+    with pytest.raises(ZeroDivisionError):
+        cli.main([*argv, str(tmp_path)])
+    run = read_run(tmp_path / "train" / "config.yaml")
+    assert (run["split"], run["seed"], run["val"]) == (0.2, 0, None)
 
 
 # ---- Errors before anything is built

@@ -23,7 +23,7 @@ def add_parser(commands):
     )
     add_model_arguments(parser)
     add_data_arguments(parser)
-    parser.add_argument("--subset", help="default val where there is one, else all")
+    parser.add_argument("--subset", help="default what the run held out, val, or all")
     parser.add_argument(
         "--out", metavar="DIR", help="write scores, detections, curves and evaluation.html there"
     )
@@ -129,7 +129,7 @@ def _of_model(arguments, other):
     if "DETECTION_MIN_CONFIDENCE" not in given:
         least = min(trained.config.DETECTION_MIN_CONFIDENCE or 0, LEAST_SCORE)
         trained.config.DETECTION_MIN_CONFIDENCE = least
-    dataset = load_validation_data(arguments)
+    dataset = load_validation_data(arguments, trained.weights)
     if trained.class_names is not None:
         number_classes(dataset, trained.class_names)
     elif "NUM_CLASSES" not in given:
