@@ -389,6 +389,22 @@ class Settings:
             },
         )
 
+    def changed_since(self, earlier):
+        """Keys of `Config` in which these settings of training differ from others, a sorted list.
+
+        Those of detections alone are left out.
+        """
+        return sorted(
+            {
+                field.metadata["key"]
+                for stage in dataclasses.fields(self)
+                if stage.name not in ("preset", "training_proposals", "detections")
+                for field in dataclasses.fields(stage.type)
+                if getattr(getattr(self, stage.name), field.name)
+                != getattr(getattr(earlier, stage.name), field.name)
+            }
+        )
+
     @property
     def numerics(self):
         """dict: the keys of `Config` that weights depend on, with these settings' values."""

@@ -1,6 +1,7 @@
 """`mrcnn detect`: from a checkpoint and pictures to a folder of results."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -62,9 +63,11 @@ def test_pictures_into_a_folder(checkpoint, pictures, tmp_path, capsys):
     assert cli.main([*line, "--save", "json", "csv", "overlay"]) == 1
     said = capsys.readouterr()
     assert "0 objects in 0 pictures, 2 were done before" in said.out
-    assert "broken.jpg" in said.err
-    # Other settings do not go on in it.
-    assert cli.main([*line, "--save", "json"]) == 2
+    assert said.err.count("skipped") == 1 and "broken.jpg" in said.err
+    assert "pictures that could not be read: 1\n" in said.err
+    # Other settings do not go on in it, and are told without those that are alike.
+    assert cli.main([*line, "--save", "json", "csv", "overlay", "RPN_NMS_THRESHOLD=0.6"]) == 2
+    assert "settings (about.config.RPN_NMS_THRESHOLD 0.7, now 0.6): " in capsys.readouterr().err
     assert cli.main([*line, "--save", "json", "csv", "overlay", "--no-resume"]) == 2
 
 
@@ -85,3 +88,27 @@ def test_what_is_wrong_is_told_before_a_model_is_built(
     assert cli.main([*line, "--out", str(tmp_path / "out")]) == 2
     assert message.replace("PICTURES", str(pictures)) in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("weights", "options", "message"),
+    [
+        ("coco", ["--score", "0.5"], "holds results of other settings (save ['json'], now ['ov"),
+        ("coco", ["--no-resume"], "expected no earlier results without resume"),
+        ("torchvision/fasterrcnn_resnet50_fpn", ["--save", "masks"], "the model finds boxes only"),
+    ],
+)
+def test_a_folder_that_cannot_be_gone_on_with_is_told_before_a_model_is_built(
+    weights, options, message, pictures, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("mrcnn.model.create", lambda *args: pytest.fail("built"))
+    (tmp_path / "detections.jsonl").write_text('{"save": ["json"]}\n')
+    assert cli.main(["detect", weights, str(pictures), "--out", str(tmp_path), *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_package_that_is_missing_is_told_in_a_line(pictures, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    (pictures / "party.mp4").write_text("")
+    assert cli.main(["detect", "coco", str(pictures), "--out", str(tmp_path / "out")]) == 2
+    assert "pip install 'mrcnn[video]'" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """`mrcnn train` and `mrcnn evaluate`: no Python written, errors before anything is built."""
 
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -8,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from skimage import io
+from tiny import TinyConfig
 
 from mrcnn import cli
-from mrcnn.config_files import read_run
+from mrcnn.config_files import read_run, write_config
 from mrcnn.reports.run_folder import read_results
 from mrcnn.weights import class_names_of
 
@@ -71,7 +73,7 @@ def test_run_folder_says_what_was_used(run, balloons):
         "epoch 1 of 2",
         "epoch 2 of 2",
     ]
-    assert "loss" in log[1] and "val_loss" in log[1] and log[1].endswith(" minutes left")
+    assert "loss" in log[1] and "val_loss" in log[1] and log[1].endswith(" s left")
 
 
 @pytest.mark.slow
@@ -90,27 +92,34 @@ def test_evaluate_takes_the_folder_of_a_run(run, balloons, tmp_path, capsys):
     argv = ["evaluate", str(folder), str(balloons), "--config", TINY, "--out", str(out)]
     assert cli.main(argv) == 0
     printed = capsys.readouterr().out
-    assert "val_batch" not in printed and "3 pictures (val 3)" in printed and "AP50" in printed
+    # Also of a run, whose folder has the detections of its training: the model detects.
+    assert "weights loaded" in printed and "3 pictures (val 3)" in printed and "AP50" in printed
     assert set(json.loads((out / "scores.json").read_text())["scores"]) == {"bbox", "segm"}
     assert (out / "evaluation.html").is_file() and (out / "PR_curve.png").is_file()
     # The detections are scored again without the model, and compared with themselves.
     assert cli.main(["evaluate", str(out), str(balloons), "--compare", str(out)]) == 0
     again = capsys.readouterr().out
-    assert "Evaluated" not in again and "segm AP: +0.0 (+0.0 to +0.0), p 1.000" in again
+    assert "weights loaded" not in again and "segm AP: +0.0 (+0.0 to +0.0), p 1.000" in again
 
 
 @pytest.mark.slow
 def test_a_run_goes_on_in_its_folder_and_others_have_their_own(run, balloons, runs, capsys):
     folder, _ = run
     argv = ["train", str(balloons), "--config", TINY, "STEPS_PER_EPOCH=2", "--out", str(runs)]
-    argv += ["NAME=balloon", "--weights", "last", "--epochs"]
-    assert cli.main([*argv, "3", "--exist-ok"]) == 0
+    argv += ["NAME=balloon", "--epochs"]
+    # However the folder is written.
+    start = ["--weights", str(runs / "." / ".." / runs.name / "train")]
+    assert cli.main([*argv, "3", "--exist-ok", *start]) == 0
     assert [row["epoch"] for row in read_results(folder / "results.csv")] == [1, 2, 3]
     assert (folder / "mask_rcnn_balloon_0003.h5").exists()
     assert "from epoch 2 to 3" in capsys.readouterr().out
-    assert cli.main([*argv, "1"]) == 0  # the same weights, in a run of its own
+    # The same weights, in a run of its own.
+    assert cli.main([*argv, "1", "--weights", "last"]) == 0
     assert [row["epoch"] for row in read_results(runs / "train2" / "results.csv")] == [1]
     assert "heads from " + str(folder / "mask_rcnn_balloon_0003.h5") in capsys.readouterr().out
+    # The line that repeats it names the file: another will be the last.
+    words = shlex.split((runs / "train2" / "command.txt").read_text())
+    assert words == ["mrcnn", *argv, "1", "--weights", str(folder / "mask_rcnn_balloon_0003.h5")]
 
 
 SMALL = [
@@ -129,6 +138,34 @@ def test_checkpoints_need_no_config(balloons, tmp_path, capsys):
     moved = checkpoint.rename(tmp_path / "moved.h5")
     assert cli.main(["evaluate", str(moved), str(balloons)]) == 0
     assert "AP50" in capsys.readouterr().out
+
+
+def test_evaluate_takes_what_a_run_held_out(balloons, tmp_path, capsys, monkeypatch):
+    """Of 6 pictures a third, 2, which are not mixed with those that were trained on."""
+    monkeypatch.setattr("mrcnn.model.create", lambda *args: 1 / 0)
+    data, run = str(balloons / "train"), tmp_path / "run"
+    run.mkdir()
+    facts = {"class_names": ["BG", "object"], "data": data, "split": 1 / 3, "seed": 4}
+    write_config(TinyConfig(), run / "config.yaml", **facts)
+    (run / "mask_rcnn_a_0001.h5").write_text("")
+    argv = ["evaluate", str(run), data, "--config", TINY]
+    with pytest.raises(ZeroDivisionError):
+        cli.main(argv)
+    assert "2 of the pictures did not train: --split 0.333333 --seed 4" in capsys.readouterr().out
+    with pytest.raises(ZeroDivisionError):  # other data have a val of their own
+        cli.main(["evaluate", str(run), str(balloons), "--config", TINY])
+    printed = capsys.readouterr().out
+    assert "did not train" not in printed and "3 pictures (val 3)" in printed
+
+
+def test_the_share_that_is_held_out_by_default_is_written_down(balloons, tmp_path, monkeypatch):
+    monkeypatch.setattr("mrcnn.cli.train._build", lambda *args: None)
+    monkeypatch.setattr("mrcnn.reports.run_folder.draw_labels", lambda *args: 1 / 0)
+    argv = ["train", str(balloons / "train"), "--config", TINY, "--weights", "none", "--out"]
+    with pytest.raises(ZeroDivisionError):
+        cli.main([*argv, str(tmp_path)])
+    run = read_run(tmp_path / "train" / "config.yaml")
+    assert (run["split"], run["seed"], run["val"]) == (0.2, 0, None)
 
 
 # ---- Errors before anything is built
@@ -216,6 +253,27 @@ def test_evaluate_errors_come_first(arguments, message, balloons, capsys, nothin
     assert err.startswith("mrcnn: ") and message in err
 
 
+def test_two_trainings_do_not_mix_their_checkpoints(
+    balloons, tmp_path, monkeypatch, capsys, nothing_is_built
+):
+    monkeypatch.chdir(tmp_path)
+    Path("runs/a").mkdir(parents=True)
+    Path("runs/a/mask_rcnn_red_balloons_0030.h5").write_text("")
+    argv = ["train", str(balloons), "--config", TINY, "--name", "a", "--exist-ok"]
+    assert cli.main([*argv, "--weights", "none", "--epochs", "2"]) == 2
+    assert "runs/a has checkpoints of another training" in capsys.readouterr().err
+
+
+def test_weights_that_do_not_fit_are_told_before_a_folder_is_made(
+    balloons, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("weights.h5").write_text("none")
+    assert cli.main(["train", str(balloons), "--config", TINY, "--weights", "weights.h5"]) == 2
+    assert "weights.h5" in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
 def test_impossible_configs_are_told_first(
     balloons, tmp_path, monkeypatch, capsys, nothing_is_built
 ):
@@ -230,3 +288,15 @@ def test_assignments_are_of_some_commands_only(capsys):
         cli.main(["weights", "list", "NAME=x"])
     assert stop.value.code == 2
     assert "weights takes no NAME=x" in capsys.readouterr().err
+
+
+def test_the_line_of_the_readme_can_be_typed(balloons, tmp_path, monkeypatch):
+    readme = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^mrcnn train DATA .*$", readme, re.M)
+    reached = []
+    monkeypatch.setattr("mrcnn.cli.train._build", lambda *args: reached.append(args) or 1 / 0)
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(line.replace("DATA", shlex.quote(str(balloons))))[1:]
+    with pytest.raises(ZeroDivisionError):  # what is checked before a model is built is right
+        cli.main(words)
+    assert reached[0][1].IMAGE_SHAPE.tolist() == [512, 512, 3]

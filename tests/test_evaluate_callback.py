@@ -110,3 +110,26 @@ def test_other_callbacks_monitor_it_while_a_model_trains(tmp_path):
     scores = np.array([each["score"] for each in results])
     np.testing.assert_allclose(scores, now["scores"], atol=1e-5)
     assert not np.allclose(weights[0]["scores"], now["scores"], atol=1e-7)
+
+
+def test_a_picture_that_cannot_be_read_does_not_end_a_training(tmp_path):
+    class Broken(Pictures):
+        def load_image(self, image_id):
+            if image_id == 1:
+                raise ValueError("cut short")
+            return super().load_image(image_id)
+
+    # Without the second picture: one cat, found; dogs are not.
+    found = [each for i, each in enumerate(FOUND) if i != 1]
+    callback = callback_of(tmp_path, log_dir="")
+    callback.dataset, logs = Broken(*TRUTHS), {}
+    callback.detector.detect = lambda images, stream: Oracle(
+        *(detection(*each) for each in found)
+    ).detect(list(images))
+    with pytest.warns(UserWarning, match=r"left out of the scores: Image 1 \(1.png\): cut short"):
+        callback.on_epoch_end(0, logs)
+    # Cats: recall 1 at precision 1; dogs 0.
+    assert logs["val_segm_AP"] == pytest.approx(0.5)
+    assert [each["id"] for each in callback.evaluation.ground_truth["images"]] == [0, 2, 3, 4]
+    with pytest.raises(ValueError, match="cut short"):
+        Evaluation.of(callback.detector, callback.dataset)

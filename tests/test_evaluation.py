@@ -264,7 +264,10 @@ def test_a_ground_truth_that_was_exchanged_is_refused(evaluation, tmp_path):
             "detection 1: expected an image of the ground truth, received image_id 9",
         ),
         ({"category_id": 3}, "detection 1: expected a class of .*, received category_id 3"),
-        ({"segmentation": {"size": [9, 20]}}, r"mask of \[20, 20\] as image 0, received \[9, 20\]"),
+        (
+            {"segmentation": {"size": [9, 20], "counts": ""}},
+            r"mask of \[20, 20\] as image 0, received \[9, 20\]",
+        ),
     ],
 )
 def test_a_detection_that_cannot_be_of_these_pictures_is_named(evaluation, changed, words):

@@ -167,3 +167,12 @@ def test_videos_without_pyav_are_told_before_anything_is_done(folder, monkeypatc
     with pytest.raises(ImportError, match=r"mrcnn\[video\]"):
         iterate_inputs(".")
     assert names("a.png") == ["a"]
+
+
+def test_folders_of_annotations_and_of_detection_have_the_same_pictures(tmp_path):
+    from mrcnn.data.annotations.files import pictures_in
+
+    for name in ("a.tga", "b.avif", "c.JPG", "d.txt"):
+        (tmp_path / name).write_bytes(b"")
+    found = [Path(source.path).name for source in find_sources(tmp_path)]
+    assert found == [path.name for path in pictures_in(tmp_path)] == ["a.tga", "b.avif", "c.JPG"]

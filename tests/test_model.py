@@ -719,3 +719,33 @@ def test_names_with_blanks_are_found_and_with_slashes_refused(tmp_path):
     for name in ("cells/2026", "cells\\2026", "{cells}", "c:cells"):
         with pytest.raises(ValueError, match=r"NAME is .* it names files and folders: leave out"):
             tiny(tmp_path, NAME=name)
+
+
+def test_keys_changed_after_the_build_are_told_and_have_no_effect(tmp_path, monkeypatch):
+    model = tiny(tmp_path, "training")
+    given = []
+    monkeypatch.setattr(model.keras_model, "fit", lambda batches, **more: given.append(batches))
+    config = model.config
+    config.IMAGES_PER_GPU, config.MAX_GT_INSTANCES, config.LEARNING_RATE = 1, 3, 0.5
+    config.IMAGE_MIN_DIM = config.IMAGE_MAX_DIM = 128
+    config.DETECTION_MIN_CONFIDENCE = 0.9
+    words = "IMAGE_MAX_DIM, IMAGE_MIN_DIM, IMAGE_SHAPE, MAX_GT_INSTANCES; build a model"
+    with pytest.warns(UserWarning, match=f"without effect: BATCH_SIZE, {words}"):
+        model.train(shapes(), None, 0.01, 1, layers="all")
+    (batch,) = given[0][0]
+    # Of the tiny config: 2 images of 64 x 64 with 6 objects.
+    assert batch["input_image"].shape == (2, 64, 64, 3)
+    assert batch["input_gt_class_ids"].shape == (2, 6)
+
+
+def test_steps_are_read_when_training_starts(tmp_path, monkeypatch):
+    model = tiny(tmp_path, "training")
+    steps = []
+
+    def fit(batches, validation_data, **more):
+        steps.append((len(batches), len(validation_data)))
+
+    monkeypatch.setattr(model.keras_model, "fit", fit)
+    model.config.STEPS_PER_EPOCH, model.config.VALIDATION_STEPS = 5, None
+    model.train(shapes(), shapes(6), 0.01, 1, layers="all")
+    assert steps == [(5, 3)]  # 6 pictures of the validation in batches of 2

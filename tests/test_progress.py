@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from mrcnn.inference import progress as module
-from mrcnn.inference.progress import Progress
+from mrcnn import progress as module
+from mrcnn.progress import Progress
 
 
 @pytest.fixture

@@ -222,3 +222,9 @@ def test_twelve_bits_in_the_channels_of_a_png_warn(kind, samples):
     with pytest.warns(UserWarning, match="the largest is 3855"):
         image = to_model_image(read_image("a.png"))
     np.testing.assert_array_equal(image[..., 0], [[15, 15], [15, 15]])
+
+
+def test_a_text_for_a_picture_is_told_as_such(tmp_path):
+    (tmp_path / "a.png").write_text("no picture")
+    with pytest.raises(ValueError, match=r"UnidentifiedImageError: cannot identify image file"):
+        read_image(tmp_path / "a.png")

@@ -139,9 +139,9 @@ def test_lines_tell_the_time_left(tmp_path, clock, capsys):
     progress.on_epoch_end(1, {"loss": 1.5, "val_loss": 2.5, "rpn_loss": 9.0, "bbox_AP50": 0.123456})
     assert lines_of(tmp_path / "train.log") == [
         # 65 seconds for two steps after the first, five are left: 162.5
-        "epoch 2 of 3, step 3 of 4: loss 2; 2:42 minutes left",
+        "epoch 2 of 3, step 3 of 4: loss 2; 2 min 42 s left",
         # 120 seconds for three steps, four are left: 160
-        "epoch 2 of 3: loss 1.5, val_loss 2.5, bbox_AP50 0.1235; 2:40 minutes left",
+        "epoch 2 of 3: loss 1.5, val_loss 2.5, bbox_AP50 0.1235; 2 min 40 s left",
     ]
     assert capsys.readouterr().out.splitlines() == lines_of(tmp_path / "train.log")
     progress.on_epoch_begin(2)
@@ -149,6 +149,19 @@ def test_lines_tell_the_time_left(tmp_path, clock, capsys):
         progress.on_train_batch_end(step, {"loss": 2.0})
     progress.on_epoch_end(2, {"loss": 1.25})
     assert lines_of(tmp_path / "train.log")[-1] == "epoch 3 of 3: loss 1.25"
+
+
+def test_lines_within_an_epoch_do_not_cut_the_bar_of_a_terminal(
+    tmp_path, clock, capsys, monkeypatch
+):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    progress = Progress(tmp_path / "train.log", interval=60)
+    progress.set_params({"verbose": 1, "epochs": 1, "steps": 3})
+    progress.on_epoch_begin(0)
+    for step, clock.now in enumerate((100, 200)):
+        progress.on_train_batch_end(step, {"loss": 2.0})
+    assert "step 2 of 3: loss 2" in lines_of(tmp_path / "train.log")[0]
+    assert "step 2 of 3" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -17,7 +17,8 @@ class MaskRCNN(DetectionModel):
     Attributes:
         keras_model: the `keras.Model` of the mode.
         settings: `mrcnn.settings.Settings`, read from the config when the model was built.
-        class_names: list by class id, "BG" first, that `detect` hands on; None until it is set.
+        class_names: list of names by class id, "BG" first, or None: those of the data that it was
+            trained on, or of the weights that it loaded.
         epoch: int, epochs that the weights were trained for.
         log_dir: str, where the next training writes.
         checkpoint_path: str, with a field `{epoch:04d}`.

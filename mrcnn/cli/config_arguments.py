@@ -9,7 +9,7 @@ _DEFAULT = "matterport/mask_rcnn_coco"
 
 def add_config_arguments(parser):
     """Adds --config, --preset, and KEY=VALUE anywhere, which `split_assignments` takes out."""
-    group = parser.add_argument_group("config", "KEY=VALUE sets any key of it, IMAGE_MAX_DIM=512")
+    group = parser.add_argument_group("config", "KEY=VALUE sets any key of it: STEPS_PER_EPOCH=50")
     group.add_argument("--config", metavar="FILE", help="YAML of keys, or Python with a Config")
     group.add_argument("--preset", metavar="NAME", help=f"numerics; default {_DEFAULT}")
     parser.set_defaults(assignments=[])

@@ -49,24 +49,22 @@ def _detect(arguments):
     find_sources(arguments.inputs, avoid=arguments.out)  # said before the model is built
     keys = {} if arguments.score is None else {"DETECTION_MIN_CONFIDENCE": arguments.score}
     trained = TrainedModel(arguments, **keys)
-    model = trained.build()
 
-    from mrcnn.inference.streams import detect_to_folder
+    from mrcnn.inference.streams import check_folder, detect_to_folder
 
-    summary = detect_to_folder(
-        model,
-        arguments.inputs,
-        arguments.out,
-        save=arguments.save,
-        resume=arguments.resume,
-        score=arguments.score,
-        frames="first" if arguments.first else "all",
-        about=_about(trained),
-    )
+    options = {
+        "save": arguments.save,
+        "resume": arguments.resume,
+        "score": arguments.score,
+        "frames": "first" if arguments.first else "all",
+        "about": _about(trained),
+    }
+    check_folder(arguments.out, bool(trained.config.USE_MASK), trained.class_names, **options)
+    summary = detect_to_folder(trained.build(), arguments.inputs, arguments.out, **options)
     earlier = f", {summary.earlier} were done before" if summary.earlier else ""
     print(f"{summary.instances} objects in {summary.done} pictures{earlier}: {arguments.out}")
-    for path, reason in summary.skipped:
-        print(f"skipped {path}: {reason}", file=sys.stderr)
+    if summary.skipped:  # each was told when its turn came
+        print(f"pictures that could not be read: {len(summary.skipped)}", file=sys.stderr)
     return 1 if summary.skipped else 0
 
 

@@ -1,6 +1,7 @@
 """`mrcnn evaluate`: COCO's numbers of a model on a data set, and what follows from them."""
 
 import math
+import sys
 from pathlib import Path
 
 from mrcnn.cli.data_arguments import add_data_arguments
@@ -16,69 +17,146 @@ def add_parser(commands):
     parser = commands.add_parser(
         "evaluate",
         help="score a model on annotated pictures",
-        description="WEIGHTS may also be detections: a JSON file of COCO results, with DATA its "
-        "annotation file, or a folder that --out wrote. Then nothing is detected.",
+        description="WEIGHTS may also be detections, with which nothing is detected: a folder that "
+        "--out wrote, or, with a COCO annotation file as DATA, a JSON file of COCO results or the "
+        "detections.json of `mrcnn detect`. The exit code is 1 where pictures could not be read.",
     )
     add_model_arguments(parser)
     add_data_arguments(parser)
-    parser.add_argument("--subset", help="default val where there is one, else all")
+    parser.add_argument("--subset", help="default what the run held out, val, or all")
     parser.add_argument(
         "--out", metavar="DIR", help="write scores, detections, curves and evaluation.html there"
     )
     parser.add_argument("--boundary", action="store_true", help="score boundary IoU too")
-    parser.add_argument("--intervals", action="store_true", help="95 % intervals by bootstrap")
+    parser.add_argument("--intervals", action="store_true", help="95 %% intervals by bootstrap")
     parser.add_argument("--compare", metavar="DIR", help="with what another --out wrote")
-    parser.add_argument("--backend", default="pycocotools", help="pycocotools or faster")
+    parser.add_argument(
+        "--backend", choices=("pycocotools", "faster"), default="pycocotools", help="what scores"
+    )
     parser.set_defaults(run=_evaluate)
 
 
 def _evaluate(arguments):
     from mrcnn.evaluate import Evaluation
+    from mrcnn.evaluate.coco import check_backend
 
+    check_backend(arguments.backend)
     other = Evaluation.load(arguments.compare) if arguments.compare else None
+    if arguments.out:
+        Path(arguments.out).mkdir(parents=True, exist_ok=True)
     if Path(arguments.weights).suffix == ".json":
         dataset, evaluation = None, _of_files(arguments)
-    elif (Path(arguments.weights) / "detections.json").is_file():
-        dataset = load_validation_data(arguments)
-        evaluation = Evaluation.load(arguments.weights, dataset, arguments.backend)
+    elif _is_saved(arguments.weights):
+        dataset, evaluation = _of_saved(arguments)
     else:
-        dataset, evaluation = _of_model(arguments)
+        dataset, evaluation = _of_model(arguments, other)
+    if arguments.out:  # before all that may still fail
+        evaluation.save(arguments.out)
     _print(evaluation, arguments)
     if other is not None:
         _print_comparison(evaluation.compare(other))
     if arguments.out:
-        evaluation.save(arguments.out)
-        if dataset is not None:
-            from mrcnn.reports.evaluation_page import write_evaluation_page
+        from mrcnn.reports.evaluation_page import write_curves, write_evaluation_page
 
+        if dataset is None:
+            write_curves(evaluation, arguments.out)
+        else:
             print(write_evaluation_page(evaluation, dataset, arguments.out))
+    left_out = 0 if dataset is None else dataset.num_images - len(evaluation.ground_truth["images"])
+    if left_out:
+        print(f"pictures without a score: {left_out}", file=sys.stderr)
+    return 1 if left_out else 0
+
+
+def _is_saved(weights):
+    """Whether this is the folder of an evaluation alone: a run, which has one too, is a model."""
+    from mrcnn.training.runs import checkpoints
+
+    folder = Path(weights)
+    return (folder / "scores.json").is_file() and not checkpoints(folder)
+
+
+def _of_saved(arguments):
+    """The evaluation of a folder, and its data set with the classes of the model that it is of."""
+    from mrcnn.data.splitting import number_classes
+    from mrcnn.evaluate import Evaluation
+
+    _refuse_assignments(arguments)
+    dataset = load_validation_data(arguments)
+    number_classes(dataset, ["BG", *Evaluation.load(arguments.weights).class_names])
+    return dataset, Evaluation.load(arguments.weights, dataset, arguments.backend)
+
+
+def _refuse_assignments(arguments):
+    given = [*arguments.assignments, arguments.config, arguments.preset]
+    given = [text for text in given if text]
+    if given:
+        raise ValueError(
+            f"{given[0]}: {arguments.weights} holds detections, of which a config changes nothing: "
+            "give the weights to detect again"
+        )
 
 
 def _of_files(arguments):
-    """The evaluation of a COCO result file beside its annotation file."""
+    """The evaluation of a file of detections beside its annotation file."""
+    from mrcnn.data.annotations.json_files import read_json
     from mrcnn.evaluate import Evaluation
-    from mrcnn.evaluate.result_files import read_results, read_truth
+    from mrcnn.evaluate.annotations import complete, results_by_name
 
-    truth, found = read_truth(arguments.data), read_results(arguments.weights)
-    return Evaluation(truth, found, backend=arguments.backend)
+    _refuse_assignments(arguments)
+    if not Path(arguments.data).is_file():
+        raise ValueError(
+            f"{arguments.data}: expected the COCO annotation file that {arguments.weights} is for; "
+            "for other data, give the weights, or a folder that --out wrote"
+        )
+    truth, results = read_json(arguments.data), read_json(arguments.weights)
+    try:
+        if isinstance(results, dict) and results.keys() >= {"images", "annotations", "categories"}:
+            results = results_by_name(results, complete(truth))
+        return Evaluation(truth, results, backend=arguments.backend)
+    except ValueError as error:
+        raise ValueError(f"{arguments.weights} with {arguments.data}: {error}") from None
 
 
-def _of_model(arguments):
+def _of_model(arguments, other):
     from mrcnn.data.splitting import number_classes
     from mrcnn.evaluate import Evaluation
 
     trained = TrainedModel(arguments)
+    if arguments.boundary and not trained.config.USE_MASK:
+        raise ValueError("--boundary compares masks, and the model finds boxes only (USE_MASK)")
     given = {text.partition("=")[0] for text in arguments.assignments}
     if "DETECTION_MIN_CONFIDENCE" not in given:
         least = min(trained.config.DETECTION_MIN_CONFIDENCE or 0, LEAST_SCORE)
         trained.config.DETECTION_MIN_CONFIDENCE = least
-    dataset = load_validation_data(arguments)
+    dataset = load_validation_data(arguments, trained.weights)
     if trained.class_names is not None:
         number_classes(dataset, trained.class_names)
     elif "NUM_CLASSES" not in given:
         trained.config.NUM_CLASSES = dataset.num_classes
+    if other is not None:
+        _check_comparable(other, dataset, trained, arguments.compare)
     model = trained.build()
-    return dataset, Evaluation.of(model, dataset, verbose=1, backend=arguments.backend)
+    options = {"verbose": 1, "backend": arguments.backend, "skip_broken": True}
+    return dataset, Evaluation.of(model, dataset, **options)
+
+
+def _check_comparable(other, dataset, trained, folder):
+    """Raises ValueError now, not after the detection, for what `Evaluation.compare` refuses."""
+    from mrcnn.evaluate import coco_ground_truth
+    from mrcnn.evaluate.detecting import detection_limit
+    from mrcnn.evaluate.saved import digest
+
+    limit = detection_limit(trained)
+    if digest(coco_ground_truth(dataset)) != digest(other.ground_truth):
+        raise ValueError(
+            f"--compare {folder}: expected an evaluation on the same pictures and annotations"
+        )
+    if limit != other.max_detections:
+        raise ValueError(
+            f"--compare {folder}: expected an evaluation with {limit} detections at most, received "
+            f"one with {other.max_detections}: set DETECTION_MAX_INSTANCES alike"
+        )
 
 
 def _print(evaluation, arguments):
@@ -93,8 +171,15 @@ def _print(evaluation, arguments):
     if len(shown) < len(rows):
         print(f"... and {len(rows) - len(shown)} classes with fewer objects")
     best = evaluation.best_scores()
-    if math.isnan(best["score"]):
-        return
+    if not math.isnan(best["score"]):
+        _print_best(evaluation, best)
+    if arguments.intervals:
+        for kind, found in evaluation.intervals().items():
+            texts = (f"{name} {100 * a:.1f} to {100 * b:.1f}" for name, (a, b) in found.items())
+            print(f"95 % of {kind}: {', '.join(texts)}")
+
+
+def _print_best(evaluation, best):
     counts, contest = evaluation.count_errors(), evaluation.contest(best["score"])
     print(
         f"\nbest F1 {best['f1']:.3f} (precision {best['precision']:.3f}, recall "
@@ -102,10 +187,6 @@ def _print(evaluation, arguments):
         f"there: {counts['mean_error']:+.2f} objects a picture, MAE {counts['mae']:.2f}; 2018 Data "
         f"Science Bowl's score {contest['score']:.3f}"
     )
-    if arguments.intervals:
-        for kind, found in evaluation.intervals().items():
-            texts = (f"{name} {100 * a:.1f} to {100 * b:.1f}" for name, (a, b) in found.items())
-            print(f"95 % of {kind}: {', '.join(texts)}")
 
 
 def _print_comparison(compared):

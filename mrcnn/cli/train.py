@@ -4,6 +4,7 @@ import argparse
 import copy
 import os
 import re
+import shlex
 import time
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def add_parser(commands):
 
 def _train(arguments):
     start = None if arguments.weights is None else file_of(arguments.weights, arguments.out)
+    _check_folder(arguments, start)
     config = _config_of_run(arguments, start)
     train, val = load_training_data(arguments)
     _fit_to_data(config, arguments, train)
@@ -69,18 +71,38 @@ def _train(arguments):
     from mrcnn.training.runs import numbered_folder
 
     augmentation = FlipLeftRight() if arguments.augment else None
+    # Weights that cannot be had or do not fit are told before pictures are drawn.
+    model = _build(arguments, config, weights)
     folder = numbered_folder(arguments.out, arguments.name, arguments.exist_ok)
     _write_facts(arguments, folder, config, train, weights=weights, layers=layers)
     print(f"{folder}: {train.num_classes - 1} classes, {layers} from {weights}", flush=True)
     draw_labels(train, folder)
     draw_batches(train, config, augmentation, folder)
-    model, evaluation = _fit(arguments, config, folder, (train, val), weights, layers, augmentation)
-    draw_validation(model, val, folder, config.DETECTION_MIN_CONFIDENCE or 0)
+    _place(model, folder, weights)
+    evaluation = _fit(arguments, model, folder, (train, val), layers, augmentation)
     if evaluation is not None:
         evaluation.save(folder)
-        write_evaluation_page(evaluation, val, folder)
         print(format_table(evaluation.scores))
+        write_evaluation_page(evaluation, val, folder)
+    draw_validation(model, val, folder, config.DETECTION_MIN_CONFIDENCE or 0)
     print(f"{folder}: the checkpoints, evaluation.html, and pictures of the run")
+
+
+def _check_folder(arguments, start):
+    """Raises ValueError where checkpoints of two trainings would lie in one folder.
+
+    Those of more epochs would be taken for the newest.
+    """
+    from mrcnn.training.runs import checkpoints
+
+    folder = Path(arguments.out, arguments.name)
+    if not (arguments.exist_ok and folder.is_dir() and checkpoints(folder)):
+        return
+    if start is None or not os.path.samefile(folder, os.path.dirname(os.path.abspath(start))):
+        raise ValueError(
+            f"{folder} has checkpoints of another training: go on with --weights {folder}, or give "
+            "another --name"
+        )
 
 
 def _config_of_run(arguments, start):
@@ -152,41 +174,63 @@ def _write_facts(arguments, folder, config, train, **chosen):
         **{name: getattr(arguments, name) for name in given},
         **chosen,
     )
-    (folder / "command.txt").write_text(f"{arguments.command_line}\n", encoding="utf-8")
+    command = _repeatable(arguments, chosen["weights"])
+    (folder / "command.txt").write_text(f"{command}\n", encoding="utf-8")
     with open(folder / "train.log", "a", encoding="utf-8") as file:
         file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {arguments.command_line}\n")
 
 
-def _fit(arguments, config, folder, data, weights, layers, augmentation):
-    """Builds the model and trains it into the folder; one that is there already is continued.
+def _repeatable(arguments, weights):
+    """The command line; "last" or the folder of a run, which may be another soon, as its file."""
+    given = arguments.weights
+    if given is None or given == weights:
+        return arguments.command_line
+    words = shlex.split(arguments.command_line)
+    for i, word in enumerate(words):
+        if word == f"--weights={given}" or (word == given and words[i - 1] == "--weights"):
+            words[i] = word.removesuffix(given) + str(weights)
+    return shlex.join(words)
 
-    Returns:
-        The model, and the last `Evaluation`: None where all epochs were there.
-    """
+
+def _build(arguments, config, weights):
+    """The model with the weights that it starts from."""
     from mrcnn.model import create
-    from mrcnn.reports.run_folder import Results
-    from mrcnn.training.evaluation import EvaluateCallback
-    from mrcnn.training.progress import Progress
-    from mrcnn.training.runs import checkpoints
 
-    model = create("training", _for_scores(config), folder)
+    model = create("training", _for_scores(config), arguments.out)
     model.config = config  # which its checkpoints say
     if weights != "none":
         model.load_weights(weights)
-    epochs = {path: epoch for epoch, path in checkpoints(folder).items()}
-    model.epoch = epochs.get(str(weights), 0)
+    return model
+
+
+def _place(model, folder, weights):
+    """Has the model train into a folder; from a checkpoint of this folder it goes on."""
+    from mrcnn.training.runs import checkpoints
+
+    start = os.path.realpath(weights)
+    epochs = {os.path.realpath(path): epoch for epoch, path in checkpoints(folder).items()}
+    model.epoch = epochs.get(start, 0)
     model.log_dir = str(folder)
-    model.checkpoint_path = str(folder / f"mask_rcnn_{config.NAME.lower()}_{{epoch:04d}}.h5")
+    name = model.config.NAME.lower()
+    model.checkpoint_path = str(folder / f"mask_rcnn_{name}_{{epoch:04d}}.h5")
+
+
+def _fit(arguments, model, folder, data, layers, augmentation):
+    """Trains; returns the last `Evaluation`, None where all epochs were there."""
+    from mrcnn.reports.run_folder import Results
+    from mrcnn.training.evaluation import EvaluateCallback
+    from mrcnn.training.progress import Progress
+
     evaluate = EvaluateCallback(model, data[1], arguments.evaluate)
     model.train(
         *data,
-        config.LEARNING_RATE,
+        model.config.LEARNING_RATE,
         arguments.epochs,
         layers,
         augmentation=augmentation,
         custom_callbacks=[evaluate, Results(folder), Progress(folder / "train.log")],
     )
-    return model, evaluate.evaluation
+    return evaluate.evaluation
 
 
 def _for_scores(config):

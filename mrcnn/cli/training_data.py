@@ -1,6 +1,7 @@
 """The data sets that `mrcnn train` trains and validates on."""
 
 import argparse
+import os
 from pathlib import Path
 
 from mrcnn.cli.data_arguments import load_data
@@ -10,6 +11,8 @@ SHARE = 0.2  # of the pictures validate, where nothing else is said
 
 def load_training_data(arguments):
     """The data set to train on, and the one to validate on, with the classes of the first.
+
+    `arguments.split` is then the share that was held out, also where nobody said one.
 
     Raises:
         ValueError: data that cannot be read, classes of the validation that training has not.
@@ -25,17 +28,17 @@ def load_training_data(arguments):
             f"{arguments.data}: expected a subset train, found {', '.join(sorted(subsets))}; give "
             "the folder or file of one as DATA, and that of another with --val"
         )
-    train = load_data(arguments, arguments.data, "train" if "train" in subsets else None)
+    train = _load_train(arguments, subsets)
     if arguments.val:
         val = load_data(_elsewhere(arguments), arguments.val, _val_of(arguments, arguments.val))
     elif arguments.split is None and "val" in subsets:
         val = load_data(arguments, arguments.data, "val")
     else:
-        share = SHARE if arguments.split is None else arguments.split
-        train, val = split(train, share, arguments.seed)
+        arguments.split = SHARE if arguments.split is None else arguments.split
+        train, val = split(train, arguments.split, arguments.seed)
         print(
             f"{val.num_images} of the pictures validate, {train.num_images} train: "
-            f"--split {share:g} --seed {arguments.seed}; --val names other data"
+            f"--split {arguments.split:g} --seed {arguments.seed}; --val names other data"
         )
     try:
         number_classes(val, train.class_names)
@@ -47,10 +50,38 @@ def load_training_data(arguments):
     return train, val
 
 
-def load_validation_data(arguments):
-    """The data set to evaluate on: the subset of the arguments, else val where there is one."""
+def load_validation_data(arguments, weights=None):
+    """The data set to evaluate on: the subset of the arguments; else what the training of the
+    weights held out of these data; else val where there is one.
+
+    Args:
+        arguments: with those of the data, and `subset`.
+        weights: path of a checkpoint, or None.
+    """
+    held_out = None if arguments.subset or weights is None else _held_out(arguments, weights)
+    if held_out is not None:
+        return held_out
     subset = arguments.subset or _val_of(arguments, arguments.data)
     return load_data(arguments, arguments.data, subset)
+
+
+def _held_out(arguments, weights):
+    """The pictures that a run did not train on, though they are of the same data; or None."""
+    from mrcnn.data.splitting import split
+    from mrcnn.weights.file_config import run_beside
+
+    run = run_beside(weights)
+    share, seed = run.get("split"), run.get("seed")
+    if share is None or os.path.realpath(str(run.get("data"))) != os.path.realpath(arguments.data):
+        return None
+    whole = _load_train(arguments, _subsets(arguments, arguments.data))
+    _, held_out = split(whole, share, seed)
+    print(f"{held_out.num_images} of the pictures did not train: --split {share:g} --seed {seed}")
+    return held_out
+
+
+def _load_train(arguments, subsets):
+    return load_data(arguments, arguments.data, "train" if "train" in subsets else None)
 
 
 def _subsets(arguments, path):

@@ -6,7 +6,7 @@ Only run-length codes are kept, so that memory holds the masks of one image at a
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from mrcnn.data.annotations.outlines import to_code
+from mrcnn.data.annotations.outlines import text_code, to_code
 from mrcnn.data.ground_truth import load_instances
 
 
@@ -108,8 +108,7 @@ def to_instances(annotations, height, width):
 
 def encode(mask):
     """Returns the compressed run-length code of a [H, W] mask, ready for JSON."""
-    code = mask_utils.encode(np.asfortranarray(mask, np.uint8))
-    return {"size": code["size"], "counts": code["counts"].decode("ascii")}
+    return text_code(mask_utils.encode(np.asfortranarray(mask, np.uint8)))
 
 
 def complete(ground_truth):
@@ -119,22 +118,85 @@ def complete(ground_truth):
     from the box; `iscrowd` is 0. What is there stays as it is: COCO counts the areas of the file.
 
     Raises:
-        ValueError: an annotation has neither outline nor box, or its image is not listed; the
-            message names it.
+        ValueError: it is in another format, or an annotation has neither outline nor box, or its
+            image is not listed; the message names it.
     """
+    lists = {"images", "categories"}
+    if not isinstance(ground_truth, dict) or not lists <= ground_truth.keys():
+        received = list(ground_truth)[:5] if isinstance(ground_truth, dict) else "no dict"
+        raise ValueError(
+            "expected annotations in COCO's format, a dict with lists of `images`, `annotations` "
+            f"and `categories`, received {received}"
+        )
     images = {image["id"]: image for image in ground_truth["images"]}
     annotations = [_complete(each, images) for each in ground_truth.get("annotations", ())]
     return {**ground_truth, "annotations": annotations}
 
 
-def with_boxes(results):
-    """Returns results with the box of the mask where they have none, as files of masks alone."""
+def complete_results(results):
+    """Returns results with compressed masks, and with their boxes where there are none.
+
+    Other tools write files of masks alone, and run-length codes as lists of numbers.
+    """
+    return [_complete_result(each) for each in results]
+
+
+def _complete_result(result):
+    if "segmentation" not in result:
+        return result
+    code = result["segmentation"]
+    if isinstance(code["counts"], list):
+        code = text_code(mask_utils.frPyObjects(code, *code["size"]))
+        result = {**result, "segmentation": code}
+    if "bbox" in result:
+        return result
+    return {**result, "bbox": mask_utils.toBbox(code).tolist()}
+
+
+def results_by_name(detections, ground_truth):
+    """Results for a ground truth, of a COCO file of detections that has ids of its own.
+
+    Args:
+        detections: dict as `mrcnn detect` writes it: annotations with scores; its images have the
+            same `file_name`, its categories the same `name` as those of the ground truth.
+        ground_truth: in COCO's format.
+
+    Returns:
+        list of COCO results.
+
+    Raises:
+        ValueError: a picture or a class that the other has not.
+    """
+    images = _ids_by(detections["images"], ground_truth["images"], "file_name")
+    missing = {image["id"] for image in ground_truth["images"]} - set(images.values())
+    if missing:
+        raise ValueError(
+            f"expected detections of all {len(ground_truth['images'])} pictures of the ground "
+            f"truth, {len(missing)} have none, image {min(missing, key=str)!r} for example"
+        )
+    used = {each["category_id"] for each in detections["annotations"]}
+    found = [each for each in detections["categories"] if each["id"] in used]
+    categories = _ids_by(found, ground_truth["categories"], "name")
     return [
-        each
-        if "bbox" in each
-        else {**each, "bbox": mask_utils.toBbox(each["segmentation"]).tolist()}
-        for each in results
+        {
+            **{key: each[key] for key in ("bbox", "score", "segmentation") if key in each},
+            "image_id": images[each["image_id"]],
+            "category_id": categories[each["category_id"]],
+        }
+        for each in detections["annotations"]
     ]
+
+
+def _ids_by(entries, truths, key):
+    """For the id of each entry that of the truth with the same text under `key`."""
+    ids = {str(each.get(key)): each["id"] for each in truths}
+    unknown = [str(each[key]) for each in entries if str(each[key]) not in ids]
+    if unknown:
+        raise ValueError(
+            f"expected detections with a {key} of the ground truth, such as "
+            f"{next(iter(ids), None)!r}, received {unknown[0]!r}"
+        )
+    return {each["id"]: ids[str(each[key])] for each in entries}
 
 
 def _complete(annotation, images):
@@ -149,8 +211,7 @@ def _complete(annotation, images):
         code = found["segmentation"]
         if not (isinstance(code, dict) and isinstance(code["counts"], str)):
             image = images[found["image_id"]]
-            code = to_code(code, image["height"], image["width"], name)
-            code = {"size": list(code["size"]), "counts": _text(code["counts"])}
+            code = text_code(to_code(code, image["height"], image["width"], name))
         if "bbox" not in found:
             found["bbox"] = mask_utils.toBbox(code).tolist()
         if "area" not in found:
@@ -163,7 +224,3 @@ def _complete(annotation, images):
             f"{sorted(annotation)}. Draw the object, or remove the annotation."
         )
     return {"area": found["bbox"][2] * found["bbox"][3], **found}
-
-
-def _text(counts):
-    return counts.decode("ascii") if isinstance(counts, bytes) else counts

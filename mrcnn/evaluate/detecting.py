@@ -1,12 +1,15 @@
 """A model run over a data set, in batches and in flat memory, for scoring."""
 
+import contextlib
 import inspect
+import warnings
 
-from mrcnn.data.ground_truth import check_dataset
+from mrcnn.data.ground_truth import check_dataset, image_name
 from mrcnn.evaluate.annotations import add_image, coco_results, empty_ground_truth
+from mrcnn.progress import Progress
 
 
-def detect_dataset(model, dataset, image_ids=None, verbose=0):
+def detect_dataset(model, dataset, image_ids=None, verbose=0, skip_broken=False):
     """Detects in images of a dataset.
 
     A model whose `detect` has an argument `stream` gets all images in one call and is handed one
@@ -16,7 +19,9 @@ def detect_dataset(model, dataset, image_ids=None, verbose=0):
         model: has `detect(images)` -> list of dicts as `coco_results` takes them.
         dataset: a prepared `Dataset`.
         image_ids: which of its images; all by default.
-        verbose: 1 prints progress.
+        verbose: 1 prints progress to the standard error.
+        skip_broken: bool, whether an image that cannot be loaded is left out with a warning, as
+            training does, and is no error after many others.
 
     Returns:
         ground_truth: in COCO's format, see `coco_ground_truth`.
@@ -35,17 +40,30 @@ def detect_dataset(model, dataset, image_ids=None, verbose=0):
     image_ids = dataset.image_ids if image_ids is None else image_ids
     truth, results = empty_ground_truth(dataset), []
 
+    shown = []
+
     def images():
         for image_id in image_ids:
-            image = dataset.load_image(image_id)
-            add_image(truth, dataset, image_id, image.shape)
+            try:
+                image = dataset.load_image(image_id)
+                add_image(truth, dataset, image_id, image.shape)
+            except (OSError, RuntimeError, ValueError) as error:
+                if not skip_broken:
+                    raise
+                name = image_name(dataset, image_id)
+                warnings.warn(f"left out of the scores: {name}: {error}", stacklevel=2)
+                if progress:
+                    progress.advance(passed_over=True)
+                continue
+            shown.append(image_id)
             yield image
 
-    for i, (image_id, found) in enumerate(zip(image_ids, _detect(model, images()), strict=True)):
-        results += coco_results(image_id, found)
-        if verbose:
-            end = "\n" if i + 1 == len(image_ids) else ""
-            print(f"\rEvaluated {i + 1}/{len(image_ids)} images", end=end, flush=True)
+    told = Progress("evaluate", len(image_ids)) if verbose else contextlib.nullcontext()
+    with told as progress:
+        for i, found in enumerate(_detect(model, images())):
+            results += coco_results(shown[i], found)
+            if progress:
+                progress.advance()
     return truth, results
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mrcnn.evaluate import coco, contest, pictures, resampling, saved, score_thresholds
-from mrcnn.evaluate.annotations import complete, to_instances, with_boxes
+from mrcnn.evaluate.annotations import complete, complete_results, to_instances
 from mrcnn.evaluate.detecting import detect_dataset, detection_limit
 from mrcnn.evaluate.matches import match_classes
 
@@ -28,7 +28,8 @@ class Evaluation:
         class_names: list in the order of the category ids, as the rows of all tables.
 
     Raises:
-        ValueError: detections of other images, classes or sizes than the ground truth's.
+        ValueError: files of another format, or detections of other images, classes or sizes than
+            the ground truth's.
 
     Example:
 
@@ -38,8 +39,9 @@ class Evaluation:
 
     def __init__(self, ground_truth, results, max_detections=100, backend="pycocotools"):
         coco.check_backend(backend)
-        self.ground_truth, self.results = complete(ground_truth), with_boxes(results)
+        self.ground_truth = complete(ground_truth)
         saved.check_results(self.ground_truth, results)
+        self.results = complete_results(results)
         self.max_detections, self.backend = max_detections, backend
         self.iou_types = coco.iou_types_of(results)
         categories = sorted(self.ground_truth["categories"], key=lambda each: each["id"])
@@ -56,10 +58,17 @@ class Evaluation:
         max_detections=None,
         verbose=0,
         backend="pycocotools",
+        skip_broken=False,
     ):
-        """Detects in images of a dataset; arguments as in `mrcnn.evaluate.evaluate`."""
+        """Detects in images of a dataset.
+
+        Args:
+            model, dataset, image_ids, max_detections, verbose, backend: as in
+                `mrcnn.evaluate.evaluate`.
+            skip_broken: bool, whether an image that cannot be loaded is left out with a warning.
+        """
         coco.check_backend(backend)
-        truth, results = detect_dataset(model, dataset, image_ids, verbose)
+        truth, results = detect_dataset(model, dataset, image_ids, verbose, skip_broken)
         return cls(truth, results, detection_limit(model, max_detections), backend)
 
     # Files.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mrcnn.data.annotations.json_files import read_json
 from mrcnn.evaluate.annotations import coco_ground_truth
 
 TRUTH, FOUND, SCORES = "ground_truth.json", "detections.json", "scores.json"
@@ -30,9 +31,14 @@ def write(folder, ground_truth, results, max_detections, scores):
 def read(folder, dataset=None):
     """Returns ground truth, results and max_detections; see `Evaluation.load`."""
     folder = Path(folder)
-    truth, results, facts = (
-        json.loads((folder / name).read_text(encoding="utf-8")) for name in (TRUTH, FOUND, SCORES)
-    )
+    missing = [name for name in (TRUTH, FOUND, SCORES) if not (folder / name).is_file()]
+    if missing:
+        raise ValueError(
+            f"{folder}: expected the folder of a saved evaluation, but {missing[0]} is not in it"
+        )
+    truth, results, facts = (read_json(folder / name) for name in (TRUTH, FOUND, SCORES))
+    if not isinstance(facts, dict) or "ground_truth_sha256" not in facts:
+        raise ValueError(f"{folder / SCORES}: expected the scores of a saved evaluation")
     advice = f"Detect again: Evaluation.of(model, dataset).save({str(folder)!r})."
     if digest(truth) != facts["ground_truth_sha256"]:
         raise ValueError(
@@ -61,9 +67,15 @@ def _same_images(dataset, truth):
 
 def check_results(ground_truth, results):
     """Raises a ValueError unless each result can be of this ground truth."""
+    if not isinstance(results, list):
+        raise ValueError(
+            "expected COCO results, a list of dicts with image_id, category_id, score and bbox or "
+            f"segmentation, received a {type(results).__name__}"
+        )
     sizes = {each["id"]: [each.get("height"), each.get("width")] for each in ground_truth["images"]}
     categories = {each["id"] for each in ground_truth["categories"]}
     for i, result in enumerate(results):
+        _check_form(i, result)
         image_id, category_id = result["image_id"], result["category_id"]
         wrong = None
         if image_id not in sizes:
@@ -78,3 +90,20 @@ def check_results(ground_truth, results):
                 f"detection {i}: expected {wrong}. The detections are of another data set: detect "
                 "again, or load the ground truth that they were made for."
             )
+
+
+def _check_form(i, result):
+    if not isinstance(result, dict) or not {"image_id", "category_id", "score"} <= result.keys():
+        received = sorted(result) if isinstance(result, dict) else repr(result)[:40]
+        raise ValueError(
+            f"detection {i}: expected a dict with image_id, category_id and score, received "
+            f"{received}"
+        )
+    if not result.keys() & {"bbox", "segmentation"}:
+        raise ValueError(f"detection {i}: expected a bbox or a segmentation, received neither")
+    code = result.get("segmentation", {"size": None, "counts": None})
+    if not (isinstance(code, dict) and {"size", "counts"} <= code.keys()):
+        raise ValueError(
+            f"detection {i}: expected a run-length code of size and counts in segmentation, "
+            f"received a {type(code).__name__}"
+        )

@@ -25,6 +25,12 @@ from PIL import Image, ImageOps
 
 from mrcnn.image.pixels import is_first
 
+# By which pictures in folders are known. `read_image` goes by the content.
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".gif", ".tif", ".tiff", ".bmp", ".dib"),
+    *(".webp", ".avif", ".heic", ".heif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"),
+)
+
 # What Pillow's modes become: those that are not listed stay as they are.
 _MODES = {"1": "L", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "RGBX": "RGB"}
 _ORIENTATION = 274  # the tag of EXIF and TIFF

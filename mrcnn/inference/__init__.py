@@ -1,7 +1,7 @@
 """From images to detections: molding, the detection graph, unmolding; and looking inside.
 
 - `detections`, `tables`: a result, a dict that also draws, saves and converts itself.
-- `inputs`, `streams`, `records`, `writers`, `progress`: many pictures, into a folder.
+- `inputs`, `streams`, `records`, `writers`: many pictures, into a folder.
 """
 
 from mrcnn.inference.detections import Detections

@@ -10,13 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mrcnn.image.pages import PageReader
+from mrcnn.image.reading import SUFFIXES
 from mrcnn.image.video import VideoReader, import_av
 
-# What is taken from folders and patterns. Of what Pillow cannot read the user is told.
-PICTURES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".gif", ".tif", ".tiff", ".bmp", ".dib"),
-    *(".webp", ".avif", ".heic", ".heif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"),
-)
 VIDEOS = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".m2ts", ".wmv", ".flv"),
     *(".ogv", ".3gp"),
@@ -168,7 +164,7 @@ def _suffix(path):
 
 
 def _is_taken(path):
-    return not os.path.basename(path).startswith(".") and _suffix(path) in PICTURES + VIDEOS
+    return not os.path.basename(path).startswith(".") and _suffix(path) in SUFFIXES + VIDEOS
 
 
 def _files_of(item, name, avoid):
@@ -194,7 +190,7 @@ def _files_of(item, name, avoid):
             "video, but there is no such file"
         )
     if not files:
-        suffixes = " ".join(PICTURES + VIDEOS)
+        suffixes = " ".join(SUFFIXES + VIDEOS)
         raise ValueError(f"{name} is {item!r}; expected {wanted}, found none ({suffixes})")
     return files
 

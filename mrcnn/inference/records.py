@@ -68,11 +68,7 @@ class Records:
                 f"{self._file.name}: expected results of an earlier run, received "
                 f"{line[:40]!r}: choose another folder"
             ) from None
-        differing = [
-            f"{key} {earlier.get(key)!r}, now {settings.get(key)!r}"
-            for key in {**earlier, **settings}
-            if earlier.get(key) != settings.get(key)
-        ]
+        differing = list(_differences(earlier, settings))
         if differing:
             raise ValueError(
                 f"{folder} holds results of other settings ({'; '.join(differing)}): choose "
@@ -109,6 +105,15 @@ class Records:
             if name in self._places:
                 self._file.seek(self._places[name][0])
                 yield json.loads(self._file.readline())
+
+
+def _differences(earlier, now, name=""):
+    """Yields what differs between two values of JSON, of dicts by their keys."""
+    if isinstance(earlier, dict) and isinstance(now, dict):
+        for key in {**earlier, **now}:
+            yield from _differences(earlier.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+    elif earlier != now:
+        yield f"{name} {earlier!r}, now {now!r}"
 
 
 def write_coco(path, records, names, categories):

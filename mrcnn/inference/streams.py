@@ -12,10 +12,11 @@ from time import monotonic
 
 from mrcnn.image.pixels import to_model_image
 from mrcnn.inference.inputs import find_sources, iterate_sources
-from mrcnn.inference.progress import Progress
 from mrcnn.inference.records import categories_of, open_records, write_coco, write_table
 from mrcnn.inference.writers import WRITERS, remove_instances
+from mrcnn.progress import Progress
 
+RECORDS = "detections.jsonl"
 KINDS = ("overlay", "json", "masks", "labels", "crops", "csv")
 _OF_MASKS = ("masks", "labels")
 _OF_PIXELS = ("overlay", "crops")
@@ -84,11 +85,10 @@ def detect_to_folder(
     kinds = _checked_kinds(save, model.settings.mask_head.enabled)
     sources = find_sources(inputs, avoid=out)
     pictures = iterate_sources(sources, frames)
-    settings = {"save": kinds, "score": score, "frames": frames, "about": about}
-    settings["class_names"] = model.class_names
+    settings = _settings(kinds, score, frames, about, model.class_names)
     out.mkdir(parents=True, exist_ok=True)
     with (
-        open_records(out / "detections.jsonl", settings, resume) as records,
+        open_records(out / RECORDS, settings, resume) as records,
         Progress("detect", len(sources), console) as progress,
     ):
         run = _Run(model, out, kinds, score, records, progress)
@@ -100,6 +100,29 @@ def detect_to_folder(
             write_table(out / "detections.csv", records, names, model.class_names)
     run.summary.seconds = monotonic() - started
     return run.summary
+
+
+def check_folder(
+    out, has_masks, class_names, save=None, resume=True, score=None, frames="all", about=None
+):
+    """Raises ValueError where `detect_to_folder` would, before there is a model.
+
+    Args:
+        out, save, resume, score, frames, about: as of `detect_to_folder`.
+        has_masks: bool, whether the model finds masks.
+        class_names: list by class id, or None.
+    """
+    settings = _settings(_checked_kinds(save, has_masks), score, frames, about, class_names)
+    path = Path(out, RECORDS)
+    if path.exists():
+        with open_records(path, settings, resume):
+            pass
+
+
+def _settings(kinds, score, frames, about, class_names):
+    """What the results in a folder depend on."""
+    settings = {"save": kinds, "score": score, "frames": frames, "about": about}
+    return settings | {"class_names": class_names}
 
 
 def _checked_kinds(save, has_masks):

@@ -97,8 +97,8 @@ def seen(batch, settings):
 
 
 def draw_validation(model, dataset, folder, score=0.0, count=8):
-    """Writes `val_batch0_labels.jpg` and `val_batch0_pred.jpg`: truth and detections of the first
-    pictures.
+    """Writes `val_batch0_labels.jpg` and `val_batch0_pred.jpg`: the truth of the first pictures and
+    what the model detects there.
 
     Args:
         model: a `DetectionModel`.
@@ -109,9 +109,12 @@ def draw_validation(model, dataset, folder, score=0.0, count=8):
     """
     images, truths = [], []
     for image_id in dataset.image_ids[:count]:
-        masks, class_ids = dataset.load_mask(image_id)
-        images.append(dataset.load_image(image_id))
-        truths.append({"rois": extract_bboxes(masks), "class_ids": class_ids, "masks": masks})
+        with contextlib.suppress(ValueError):  # evaluation names it, and leaves it out
+            image, (masks, class_ids) = dataset.load_image(image_id), dataset.load_mask(image_id)
+            images.append(image)
+            truths.append({"rois": extract_bboxes(masks), "class_ids": class_ids, "masks": masks})
+    if not images:
+        return
     found = [each.filter(each["scores"] >= score) for each in model.detect(images)]
     for name, instances in (("labels", truths), ("pred", found)):
         path = Path(folder, f"val_batch0_{name}.jpg")

@@ -16,7 +16,8 @@ class EvaluateCallback(keras.callbacks.Callback):
     `val_segm_AP` and `val_segm_AP50`, for callbacks that come later in the list to monitor;
     an epoch without evaluation has none of them, so with `every` above 1 their patience counts
     evaluations. TensorBoard gets COCO's 12 numbers of each kind and pictures of the truth beside
-    the detections, where TensorFlow is installed, in the folder `evaluation` of the run.
+    the detections, where TensorFlow is installed, in the folder `evaluation` of the run. An image
+    that cannot be loaded is left out with a warning.
 
     Args:
         model: `DetectionModel` in training mode.
@@ -65,7 +66,7 @@ class EvaluateCallback(keras.callbacks.Callback):
         if (epoch + 1) % self.every and not last:
             return
         self.evaluation = Evaluation.of(
-            self.detector, self.dataset, self.image_ids, self.max_detections
+            self.detector, self.dataset, self.image_ids, self.max_detections, skip_broken=True
         )
         for kind, scores in self.evaluation.scores.items():
             for name in ("AP", "AP50"):

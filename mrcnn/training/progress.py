@@ -6,6 +6,8 @@ import time
 
 import keras
 
+from mrcnn.progress import duration
+
 _SCORE = re.compile(r"loss|val_loss|.*AP\d*")  # what a line has room for
 
 
@@ -47,9 +49,10 @@ class Progress(keras.callbacks.ProgbarLogger):
     def _write(self, step, logs):
         self.shown = time.perf_counter()
         seconds = (self.shown - self.start) / max(1, self.done - 1) * (self.total - self.done)
-        left = "; {}:{:02} minutes left".format(*divmod(round(seconds), 60)) if seconds else ""
+        left = f"; {duration(seconds)} left" if seconds else ""
         scores = [f"{name} {value:.4g}" for name, value in logs.items() if _SCORE.fullmatch(name)]
         line = f"epoch {self.epoch + 1} of {self.epochs}{step}: {', '.join(scores)}{left}"
-        print(line, flush=True)
+        if not (step and sys.stdout.isatty()):  # within an epoch a terminal has the bar
+            print(line, flush=True)
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")

@@ -1,6 +1,5 @@
 """What a weight file says of the model that it is of: its config and its class names."""
 
-import contextlib
 import json
 import os
 
@@ -86,13 +85,23 @@ def class_names_of(path):
     """
     path = os.fspath(path)
     names = _read_json(path, "class_names")
-    if names is None and (beside := _file_beside(path)):
-        with contextlib.suppress(ValueError):  # a file of another tool may have this name
-            names = read_run(beside).get("class_names")
+    if names is None:
+        names = run_beside(path).get("class_names")
     if names is None:
         entry = public_file(path)
         names = list(entry.classes) if entry is not None and entry.classes else None
     return names
+
+
+def run_beside(path):
+    """What the `config.yaml` beside a checkpoint says of its training: a dict, empty if none is."""
+    beside = _file_beside(os.fspath(path))
+    if beside is None:
+        return {}
+    try:
+        return read_run(beside)
+    except ValueError:  # a file of another tool may have this name
+        return {}
 
 
 def _read_json(path, attribute):

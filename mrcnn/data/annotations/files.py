@@ -7,10 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from mrcnn.image.reading import image_size
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".ppm"}
-SUFFIXES |= {".pgm", ".jpe", ".jfif"}
+from mrcnn.image.reading import SUFFIXES, image_size
 
 # Of the kinds that Pillow tells apart; the first is that which a file without one gets.
 _SUFFIXES_OF = {

@@ -58,6 +58,13 @@ def to_code(segmentation, height, width, name):
     return parts_code([x if isinstance(x, dict) else [x] for x in parts], height, width, name)
 
 
+def text_code(code):
+    """A compressed run-length code as JSON holds it: its counts a text, not bytes."""
+    counts = code["counts"]
+    counts = counts if isinstance(counts, str) else counts.decode("ascii")
+    return {"size": [int(side) for side in code["size"]], "counts": counts}
+
+
 def parts_code(parts, height, width, name):
     """The run-length code of the union of an instance's parts; a code brings its own size.
 

@@ -1,7 +1,8 @@
 """Folders of pictures beside folders of what is drawn on them, by subset."""
 
-from mrcnn.data.annotations.files import SUFFIXES, files_in
+from mrcnn.data.annotations.files import files_in
 from mrcnn.data.annotations.subsets import folders_in, named_subsets
+from mrcnn.image.reading import SUFFIXES
 
 
 def beside_images(path, names, fit):
@@ -37,4 +38,4 @@ def _below(path, names, fit):
 
 def label_files_in(path):
     """The files of a folder that `read_labels` may read, as `files_in`."""
-    return files_in(path, SUFFIXES | {".npy"})
+    return files_in(path, {*SUFFIXES, ".npy"})

@@ -6,6 +6,7 @@ import os
 from pycocotools import mask as mask_utils
 
 from mrcnn.data.annotations.instances import MaskFile
+from mrcnn.data.annotations.outlines import text_code
 from mrcnn.data.annotations.writing import code_of, save_picture
 
 _KEPT = ("score", "keypoints", "num_keypoints", "attributes")  # of what a file said beside
@@ -66,12 +67,8 @@ def _annotation(instance, picture):
         for part in instance.parts
     ]
     if instance.crowd or None in polygons:
-        outline = {"size": [int(side) for side in code["size"]], "counts": _text(code["counts"])}
+        outline = text_code(code)
     else:
         outline = [list(map(float, polygon)) for polygon in polygons]
     area, box = float(mask_utils.area(code)), mask_utils.toBbox(code).tolist()
     return {"segmentation": outline, "bbox": box, "area": area, **kept}
-
-
-def _text(counts):
-    return counts if isinstance(counts, str) else counts.decode("ascii")

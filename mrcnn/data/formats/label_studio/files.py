@@ -4,7 +4,8 @@ import re
 from pathlib import PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from mrcnn.data.annotations.files import SUFFIXES, has_picture, picture_at
+from mrcnn.data.annotations.files import has_picture, picture_at
+from mrcnn.image.reading import SUFFIXES
 
 _PREFIX = re.compile(r"^[0-9a-f]{4,}-")  # what Label Studio puts before the name of an upload
 

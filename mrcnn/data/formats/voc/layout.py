@@ -9,10 +9,11 @@ import os
 import re
 from pathlib import Path
 
-from mrcnn.data.annotations.files import SUFFIXES, files_in, has_picture, picture_at
+from mrcnn.data.annotations.files import files_in, has_picture, picture_at
 from mrcnn.data.annotations.subsets import subset_folders, subset_of
 from mrcnn.data.annotations.text_files import read_text
 from mrcnn.data.annotations.xml_files import root_tag
+from mrcnn.image.reading import SUFFIXES
 
 FEW = 8  # XML files of a folder that are looked into
 _PICTURES = ("JPEGImages", "images", "Images")

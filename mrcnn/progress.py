@@ -44,7 +44,7 @@ class Progress:
     def __exit__(self, *_):
         self._bar.stop()
         if self._bar.disable:
-            self.say(f"{self._state()}, {_duration(monotonic() - self._started)}")
+            self.say(f"{self._state()}, {duration(monotonic() - self._started)}")
 
     def grow(self, more):
         """More are to be done than was known."""
@@ -74,11 +74,15 @@ class Progress:
         if not worked:
             return "time left unknown"
         seconds = (now - self._started) / worked * max(0, self.total - self.done)
-        return f"{_duration(seconds)} left"
+        return f"{duration(seconds)} left"
 
 
-def _duration(seconds):
-    """Seconds as one reads them: "42 s", "3 min 20 s", "2 h 05 min"."""
+def duration(seconds):
+    """Seconds as people read them.
+
+    >>> duration(42), duration(200), duration(7500)
+    ('42 s', '3 min 20 s', '2 h 05 min')
+    """
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
