@@ -100,6 +100,7 @@ def _open_npy(path):
         labels = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(labels, np.ndarray):
             return labels
+        labels.close()
         error = "it is an archive of several"
     except Warning:  # where warnings are errors
         raise
