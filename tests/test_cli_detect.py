@@ -105,6 +105,9 @@ def test_a_folder_that_cannot_be_gone_on_with_is_told_before_a_model_is_built(
     (tmp_path / "detections.jsonl").write_text('{"save": ["json"]}\n')
     assert cli.main(["detect", weights, str(pictures), "--out", str(tmp_path), *options]) == 2
     assert message in capsys.readouterr().err
+    file = str(tmp_path / "detections.jsonl")
+    assert cli.main(["detect", weights, str(pictures), "--out", file]) == 2
+    assert f"{file}: expected a folder to write into" in capsys.readouterr().err
 
 
 def test_a_package_that_is_missing_is_told_in_a_line(pictures, tmp_path, capsys, monkeypatch):

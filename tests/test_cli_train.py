@@ -211,6 +211,8 @@ SQUARE = {"segmentation": [[8, 8, 24, 8, 24, 24, 8, 24]], "area": 256}
         (["DATA", "--weights", "."], "no checkpoint under"),
         (["DATA", "--weights", "coco", "BACKBONE=resnet50"], "no 'coco' weights for PRESET"),
         (["DATA", "--layers", "(heads"], "--layers (heads: missing )"),
+        (["DATA", "--learning-rate", "-1"], "LEARNING_RATE is -1.0; expected a number above 0"),
+        (["DATA", "LEARNING_RATE=.nan"], "LEARNING_RATE is nan; expected a number above 0"),
         (["DATA", "--split", "2"], "expected a share above 0 and below 1"),
         (["DATA", "--split", "0.5", "--val", "DATA"], "expected --val or --split, received both"),
         (["DATA", "--val", "DATA/test"], "expected an annotation file or the folder"),

@@ -150,6 +150,8 @@ def _check(config, train, val, weights, layers):
     from mrcnn.weights.registry import resolve
 
     config.validate()
+    if not 0 < config.LEARNING_RATE < float("inf"):
+        raise ValueError(f"LEARNING_RATE is {config.LEARNING_RATE}; expected a number above 0")
     settings = Settings.from_config(config)
     for dataset in (train, val):
         check_classes(dataset, settings)

@@ -114,6 +114,8 @@ def check_folder(
     """
     settings = _settings(_checked_kinds(save, has_masks), score, frames, about, class_names)
     path = Path(out, RECORDS)
+    if Path(out).is_file():
+        raise ValueError(f"{out}: expected a folder to write into, received a file")
     if path.exists():
         with open_records(path, settings, resume):
             pass
