@@ -17,7 +17,7 @@ from mrcnn.data.loading import load
 FORMATS = pytest.mark.parametrize("format", PICTURES)
 
 
-NAMING = pytest.mark.parametrize("format", PICTURES.keys() - {"masks", "labels", "yolo"})
+NAMING = pytest.mark.parametrize("format", sorted(PICTURES.keys() - {"masks", "labels", "yolo"}))
 
 
 def paths(folder):
