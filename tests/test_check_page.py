@@ -18,7 +18,7 @@ def test_a_page_of_the_worst(tmp_path, capsys):
     dataset, report = check_path(tmp_path / "data")
     page = write_check_page(report, dataset, tmp_path / "page", tile=100)
     text = page.read_text()
-    assert "<b>2</b> errors" in text and "Errors would break a training" in text
+    assert "<b>2 errors, " in text and "Errors would break a training" in text
     assert "<b>.png" not in text and "&lt;b&gt;.png" in text
     # Errors first; a.png has no picture to show.
     titles = ("train/a.png)</b>", "train/c.png)</b>", "train/&lt;b&gt;.png)</b>")
@@ -32,6 +32,14 @@ def test_a_page_of_the_worst(tmp_path, capsys):
     line = ["check", str(tmp_path / "data"), "--html", str(tmp_path / "other")]
     assert main(line) == 1
     assert "check.html" in capsys.readouterr().out
+
+
+def test_a_page_of_good_data_shows_its_first_pictures(tmp_path):
+    write(tmp_path / "data", "train", {f"{i:02d}.png": [("cat", square(5, 5))] for i in range(14)})
+    dataset, report = check_path(tmp_path / "data")
+    text = write_check_page(report, dataset, tmp_path / "page", tile=60).read_text()
+    assert "None has something wrong" in text and "train/11.png)</b>" in text
+    assert len(list((tmp_path / "page" / "pictures").iterdir())) == 12
 
 
 def test_a_page_of_nothing(tmp_path):

@@ -185,7 +185,9 @@ def test_nothing_can_be_read(tmp_path, capsys):
     assert dataset is None and not report.ok
     assert "found none" in kinds(report)["annotations that cannot be read"][0]
     assert main(["check", str(tmp_path)]) == 1
-    assert "1 errors" in capsys.readouterr().out
+    assert "1 error, 0 warnings" in capsys.readouterr().out
+    assert main(["check", str(tmp_path / "nowhere")]) == 2
+    assert "there is no" in capsys.readouterr().err
 
 
 def test_no_objects(tmp_path):

@@ -209,7 +209,8 @@ def test_scores_of_files(files, tmp_path, capsys):
     # F1 of precision 1 and recall 1/2: 2/3.
     assert "best F1 0.667 (precision 1.000, recall 0.500) with DETECTION_MIN_CONFIDENCE=0.9" in said
     # Half an object a picture too few; of two pictures one is right.
-    assert "-0.50 objects a picture, MAE 0.50" in said and "score 0.500" in said
+    assert "0.50 objects too few on average (mean absolute error 0.50)" in said
+    assert "score 0.500" in said
     assert "95 % of bbox: AP" in said
     assert json.loads((out / "scores.json").read_text())["scores"]["bbox"]["AR1"] == 0.5
     assert json.loads((out / "detections.json").read_text())[0]["score"] == 0.9

@@ -3,9 +3,11 @@
 import json
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from skimage import io
@@ -199,7 +201,10 @@ SQUARE = {"segmentation": [[8, 8, 24, 8, 24, 24, 8, 24]], "area": 256}
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["nowhere"], "nowhere: expected an annotation file or the folder of a data set"),
+        (
+            ["nowhere"],
+            "there is no nowhere: expected an annotation file or the folder of a data set",
+        ),
         (["DATA", "--config", "no.yaml"], "no.yaml: expected a config file"),
         (["DATA", "--config", "bad.yaml"], "bad.yaml, line 2: IMAGE_SIZE is no key of Config"),
         (["DATA", "--config", "bad.yaml", "--preset", "x"], "expected --config or --preset, rec"),
@@ -302,3 +307,36 @@ def test_the_line_of_the_readme_can_be_typed(balloons, tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):  # what is checked before a model is built is right
         cli.main(words)
     assert reached[0][1].IMAGE_SHAPE.tolist() == [512, 512, 3]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_stopped_says_how_to_go_on(balloons, tmp_path, capsys, monkeypatch):
+    argv = ["train", str(balloons), *SMALL, "--weights", "none", "--steps", "1", "--no-augment"]
+    argv += ["--out", str(tmp_path), "--layers", "all"]
+    assert cli.main([*argv, "--name", "first", "--epochs", "1"]) == 0
+    capsys.readouterr()
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    progress = "mrcnn.training.progress.Progress"
+    monkeypatch.setattr(progress, lambda path: Stop())
+    # Another run is newer; the one that goes on has weights and layers of its own.
+    going_on = [x for x in argv if x not in ("--weights", "none", "--layers", "all")]
+    going_on += ["--name", "first", "--exist-ok", "--weights", "last"]
+    (tmp_path / "other").mkdir()
+    shutil.copy(tmp_path / "first" / "mask_rcnn_red_balloons_0001.h5", tmp_path / "other")
+    assert cli.main([*going_on, "--epochs", "4"]) == 130
+    said = capsys.readouterr()
+    assert "all from " + str(tmp_path / "first") in said.out
+    assert "Stopped after epoch 2 of 4. The same line with --weights " in said.err
+    assert f"{tmp_path / 'first'} --name first --exist-ok goes on" in said.err
+
+
+def test_a_key_in_small_letters_is_a_slip(balloons, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["train", str(balloons), "image_max_dim=128"])
+    assert stop.value.code == 2
+    assert "image_max_dim=128: did you mean IMAGE_MAX_DIM=128?" in capsys.readouterr().err

@@ -29,6 +29,8 @@ def _check(arguments):
     from mrcnn.data.checking import check_path, fix
     from mrcnn.data.converting import new_folder
 
+    if not Path(arguments.data).exists():
+        raise ValueError(f"there is no {arguments.data}")
     if arguments.fix:
         new_folder(arguments.fix)  # said before the data are read
     config = make_config(arguments)

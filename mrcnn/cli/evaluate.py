@@ -184,8 +184,9 @@ def _print_best(evaluation, best):
     print(
         f"\nbest F1 {best['f1']:.3f} (precision {best['precision']:.3f}, recall "
         f"{best['recall']:.3f}) with {best['key']}={best['score']:.3f}\n"
-        f"there: {counts['mean_error']:+.2f} objects a picture, MAE {counts['mae']:.2f}; 2018 Data "
-        f"Science Bowl's score {contest['score']:.3f}"
+        f"at that score a picture has {abs(counts['mean_error']):.2f} objects too "
+        f"{'few' if counts['mean_error'] < 0 else 'many'} on average (mean absolute error "
+        f"{counts['mae']:.2f}); 2018 Data Science Bowl's score {contest['score']:.3f}"
     )
 
 

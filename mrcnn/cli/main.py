@@ -1,10 +1,12 @@
 """The `mrcnn` command. Heavy imports wait until a command needs them."""
 
 import argparse
+import contextlib
 import os
 import shlex
 import signal
 import sys
+import warnings
 
 from mrcnn import __version__
 from mrcnn.cli import check, convert, detect, evaluate, info, train
@@ -37,13 +39,15 @@ def main(argv=None):
 
     argv = sys.argv[1:] if argv is None else list(argv)
     options, assignments = split_assignments(argv)
+    _refuse_small_letters(parser, options)
     arguments = parser.parse_args(options)
     if assignments and "assignments" not in arguments:
         parser.error(f"{arguments.command} takes no {assignments[0]}")
     arguments.assignments, arguments.command_line = assignments, shlex.join(["mrcnn", *argv])
     quiet.install()
     try:
-        code = arguments.run(arguments)
+        with _short_warnings():
+            code = arguments.run(arguments)
     except BrokenPipeError:  # who reads the output wants no more of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13  # SIGPIPE, as a shell says it
@@ -55,6 +59,28 @@ def main(argv=None):
     except KeyboardInterrupt:
         return 128 + signal.SIGINT  # as a shell says it
     return code or 0
+
+
+def _refuse_small_letters(parser, texts):
+    """Ends with a hint where a key of `Config` is written as image_max_dim=512."""
+    for text in texts:
+        name, found, value = text.partition("=")
+        if found and name.islower() and name.isidentifier():
+            from mrcnn.config import Config
+
+            if hasattr(Config, name.upper()):
+                parser.error(f"{text}: did you mean {name.upper()}={value}?")
+
+
+@contextlib.contextmanager
+def _short_warnings():
+    """Warnings without the place in the code, which says nothing to who typed a command."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *place, **more: f"Warning: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _demo(arguments):

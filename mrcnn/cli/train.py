@@ -5,6 +5,7 @@ import copy
 import os
 import re
 import shlex
+import sys
 import time
 from pathlib import Path
 
@@ -53,15 +54,16 @@ def add_parser(commands):
 
 
 def _train(arguments):
-    start = None if arguments.weights is None else file_of(arguments.weights, arguments.out)
-    _check_folder(arguments, start)
+    start = None if arguments.weights is None else file_of(arguments.weights, _runs(arguments))
+    earlier = _check_folder(arguments, start)
     config = _config_of_run(arguments, start)
     train, val = load_training_data(arguments)
     _fit_to_data(config, arguments, train)
     weights = start or arguments.weights or best_start(config)
     if weights == "none" and not _chosen(config, "TRAIN_BN"):
         config.TRAIN_BN = True
-    layers = arguments.layers or ("all" if weights in ("imagenet", "none") else "heads")
+    others = "all" if weights in ("imagenet", "none") else "heads"
+    layers = arguments.layers or earlier.get("layers") or others
     _check(config, train, val, weights, layers)
 
     from mrcnn.augment import FlipLeftRight
@@ -88,21 +90,38 @@ def _train(arguments):
     print(f"{folder}: the checkpoints, evaluation.html, and pictures of the run")
 
 
-def _check_folder(arguments, start):
-    """Raises ValueError where checkpoints of two trainings would lie in one folder.
+def _runs(arguments):
+    """Where the last weights are: of a run that goes on, its own folder."""
+    folder = Path(arguments.out, arguments.name)
+    return folder if _goes_on(arguments) else arguments.out
 
-    Those of more epochs would be taken for the newest.
-    """
+
+def _goes_on(arguments):
     from mrcnn.training.runs import checkpoints
 
     folder = Path(arguments.out, arguments.name)
-    if not (arguments.exist_ok and folder.is_dir() and checkpoints(folder)):
-        return
+    return bool(arguments.exist_ok and folder.is_dir() and checkpoints(folder))
+
+
+def _check_folder(arguments, start):
+    """What the run that is to go on was given; empty where a new one begins.
+
+    Raises:
+        ValueError: checkpoints of two trainings would lie in one folder, where those of more
+            epochs would be taken for the newest.
+    """
+    from mrcnn.config_files import read_run
+
+    folder = Path(arguments.out, arguments.name)
+    if not _goes_on(arguments):
+        return {}
     if start is None or not os.path.samefile(folder, os.path.dirname(os.path.abspath(start))):
         raise ValueError(
             f"{folder} has checkpoints of another training: go on with --weights {folder}, or give "
             "another --name"
         )
+    path = folder / "config.yaml"
+    return read_run(path) if path.is_file() else {}
 
 
 def _config_of_run(arguments, start):
@@ -224,15 +243,31 @@ def _fit(arguments, model, folder, data, layers, augmentation):
     from mrcnn.training.progress import Progress
 
     evaluate = EvaluateCallback(model, data[1], arguments.evaluate)
-    model.train(
-        *data,
-        model.config.LEARNING_RATE,
-        arguments.epochs,
-        layers,
-        augmentation=augmentation,
-        custom_callbacks=[evaluate, Results(folder), Progress(folder / "train.log")],
-    )
+    print("The first step takes longest: it is compiled", flush=True)
+    try:
+        model.train(
+            *data,
+            model.config.LEARNING_RATE,
+            arguments.epochs,
+            layers,
+            augmentation=augmentation,
+            custom_callbacks=[evaluate, Results(folder), Progress(folder / "train.log")],
+        )
+    except KeyboardInterrupt:
+        _say_how_to_go_on(arguments, model, folder)
+        raise
     return evaluate.evaluation
+
+
+def _say_how_to_go_on(arguments, model, folder):
+    if not model.epoch:
+        print(f"\nStopped in the first epoch: {folder} has no checkpoint yet", file=sys.stderr)
+        return
+    print(
+        f"\nStopped after epoch {model.epoch} of {arguments.epochs}. The same line with --weights "
+        f"{folder} --name {folder.name} --exist-ok goes on",
+        file=sys.stderr,
+    )
 
 
 def _for_scores(config):

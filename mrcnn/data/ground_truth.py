@@ -104,7 +104,7 @@ def check_outlines(dataset, settings):
         raise ValueError(
             f"Expected an outline of each object to train masks on, but {alone} has a box alone. "
             "Set USE_MASK = False to train boxes, or dataset.box_masks = True to take the boxes "
-            "for masks."
+            "for masks; on the command line USE_MASK=false or --box-masks."
         )
 
 

@@ -68,7 +68,9 @@ def recognize(path, format=None):
     """
     path, known = Path(path), ", ".join(FORMATS)
     if not path.exists():
-        raise ValueError(f"{path}: expected an annotation file or the folder of a data set")
+        raise ValueError(
+            f"there is no {path}: expected an annotation file or the folder of a data set"
+        )
     if format is not None:
         if format not in FORMATS:
             raise ValueError(f"expected a format of {known}, received {format!r}")

@@ -15,6 +15,7 @@ from mrcnn.reports.html_page import document, table
 from mrcnn.visualize.draw import draw_tile
 
 LISTED = 100  # findings of a kind that the page lists
+SAMPLES = 12  # pictures of data in which nothing is wrong
 
 
 def write_check_page(report, dataset, folder, count=40, tile=480):
@@ -40,8 +41,7 @@ def write_check_page(report, dataset, folder, count=40, tile=480):
 
 def _summary(report):
     verdict = "Nothing would break a training." if report.ok else "Errors would break a training."
-    counts = ", ".join(f"<b>{report.count(level)}</b> {level}s" for level in LEVELS)
-    yield f"<h1>{html.escape(report.name)}</h1><p>{verdict} {counts}.</p>"
+    yield f"<h1>{html.escape(report.name)}</h1><p>{verdict} <b>{report.counts()}</b>.</p>"
     rows = []
     for name, value in report.facts.items():
         if isinstance(value, dict):
@@ -63,11 +63,14 @@ def _figures(report, dataset, folder, count, tile):
     )
     if worst:
         yield f"<h2>Pictures, the worst first</h2><p>{len(worst)} have something wrong.</p>"
+    elif dataset is not None:
+        yield "<h2>The first pictures</h2><p>None has something wrong.</p>"
+        worst = [(image_id, []) for image_id in range(min(dataset.num_images, SAMPLES))]
     for rank, (image_id, findings) in enumerate(worst[:count]):
         texts = [f"<li>{html.escape(f'{x.kind}: {x}')}</li>" for x in findings[:10]]
         if len(findings) > 10:
             texts.append(f"<li>and {len(findings) - 10} more</li>")
-        picture = _draw(dataset, image_id, findings, tile)
+        picture = _draw(dataset, image_id, tile)
         image = ""
         if picture is not None:
             name = f"pictures/{rank + 1:04d}.jpg"
@@ -78,7 +81,7 @@ def _figures(report, dataset, folder, count, tile):
         yield f"{image}</figure>"
 
 
-def _draw(dataset, image_id, findings, tile):
+def _draw(dataset, image_id, tile):
     """The picture with its instances; None where it cannot be read."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the findings have them

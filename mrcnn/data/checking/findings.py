@@ -58,9 +58,11 @@ class Report:
         """Whether nothing would break a training."""
         return not any(finding.level == "error" for finding in self.findings)
 
-    def count(self, level):
-        """How many findings are of a level."""
-        return sum(finding.level == level for finding in self.findings)
+    def counts(self):
+        """How many findings there are of each level, as a text."""
+        numbers = [sum(finding.level == level for finding in self.findings) for level in LEVELS]
+        plurals = ("" if number == 1 else "s" for number in numbers)
+        return ", ".join(map("{} {}{}".format, numbers, LEVELS, plurals))
 
     def to_dict(self):
         """What JSON can hold of it."""
@@ -75,7 +77,7 @@ class Report:
         }
 
     def __str__(self):
-        lines = [f"{self.name}: " + ", ".join(f"{self.count(x)} {x}s" for x in LEVELS), ""]
+        lines = [f"{self.name}: {self.counts()}", ""]
         lines += [f"  {name}: {_short(value)}" for name, value in self.facts.items()]
         for (level, kind), group in itertools.groupby(
             self.findings, key=lambda finding: (finding.level, finding.kind)
