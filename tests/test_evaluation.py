@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
 from scenes import FOUND, TRUTHS, A, B, Oracle, Pictures, detection
 
 from mrcnn import evaluate
+from mrcnn.data import load
 from mrcnn.evaluate import Evaluation
 
 DATA = os.environ.get("MRCNN_DATA")
@@ -314,3 +316,19 @@ def test_boxes_alone():
     assert "masks" not in evaluation.instances(0)[1]
     with pytest.raises(ValueError, match="result 0 of image 0: expected a `segmentation`"):
         evaluation.boundary_scores()
+
+
+def test_objects_with_a_box_alone_score_boxes(tmp_path):
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 20, "height": 20}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 10, 10]}],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(content))
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "a.png")
+    found = detection((A, 1, 0.5))
+    dataset = load(tmp_path, verbose=0)
+    evaluation = Evaluation.of(Oracle(found), dataset)
+    assert evaluation.scores.keys() == {"bbox"} and evaluation.scores["bbox"]["AP"] == 1
+    dataset.box_masks = True  # asked for
+    assert Evaluation.of(Oracle(found), dataset).scores.keys() == {"bbox", "segm"}
