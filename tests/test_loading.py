@@ -202,6 +202,14 @@ def test_keypoints_and_attributes_are_kept(tmp_path):
     assert load(tmp_path / "out", verbose=0).instances(0)[0].extra.items() >= facts.items()
 
 
+def test_what_is_left_out_is_told_with_the_folder_that_stays(tmp_path):
+    write(tmp_path / "in")
+    notes = Notes()
+    convert(load(tmp_path / "in", verbose=0), tmp_path / "out", "masks", notes)
+    said = " ".join(notes.messages())
+    assert f"{tmp_path / 'out' / 'train' / 'a'}" in said and ".out-" not in said
+
+
 def test_what_fails_leaves_nothing(tmp_path, monkeypatch):
     write(tmp_path)
 

@@ -59,6 +59,7 @@ def write(items, folder, class_names, format, notes):
             folder.rmdir()
         unfinished.chmod(0o777 & ~_umask())
         os.replace(unfinished, folder)
+        notes.rename(unfinished, folder)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise

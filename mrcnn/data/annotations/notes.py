@@ -37,6 +37,11 @@ class Notes:
         """Keeps that an entry is left out; `what` is a sentence that ends before the entries."""
         self.left_out[what].append(entry)
 
+    def rename(self, before, after):
+        """Has the entries name a folder by another path, to which it was moved."""
+        for what, entries in self.left_out.items():
+            self.left_out[what] = [str(x).replace(str(before), str(after)) for x in entries]
+
     def messages(self):
         """One str for each kind of what was left out, with its first entries and their number."""
         for what, entries in self.left_out.items():
