@@ -42,7 +42,7 @@ class PageReader:
     def __init__(self, path):
         self._path, self._pages, self._picture = path, None, None
         with contextlib.ExitStack() as files:
-            with errors_named(path):
+            with errors_named(f"expected an image file at {path}"):
                 self._count = self._open(files.enter_context(open(path, "rb")), files)
             self._files = files.pop_all()
         self.animated = self._pages is None
@@ -69,7 +69,9 @@ class PageReader:
         """
         if self._count == 1:
             return read_image(self._path)
-        with errors_named(f"{self._path}, page {index + 1} of {self._count}"):
+        with errors_named(
+            f"expected an image file at {self._path}, page {index + 1} of {self._count}"
+        ):
             pixels = self._frame(index) if self.animated else self._page(self._pages[index])
             return np.ascontiguousarray(pixels)
 

@@ -61,14 +61,15 @@ def read_image(file, owner=None):
     Raises:
         ValueError: there is no such file, or it cannot be read as a picture.
     """
-    with errors_named(getattr(file, "name", file)), _opened(file) as opened:
+    name = getattr(file, "name", file)
+    with errors_named(f"expected an image file at {name}"), _opened(file) as opened:
         image = _read_tiff(opened, file, owner) if is_tiff(opened) else None
         return np.ascontiguousarray(_read_any(opened, file, owner) if image is None else image)
 
 
 @contextlib.contextmanager
-def errors_named(name):
-    """Whatever goes wrong with a picture file is a ValueError that names it."""
+def errors_named(expected):
+    """Whatever goes wrong with a file is a ValueError that says what was expected, and names it."""
     try:
         yield
     except Warning:  # where warnings are errors
@@ -76,8 +77,7 @@ def errors_named(name):
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
         raise ValueError(
-            f"expected an image file at {name}, but it cannot be read "
-            f"({type(error).__name__}: {reason})"
+            f"{expected}, but it cannot be read ({type(error).__name__}: {reason})"
         ) from error
 
 

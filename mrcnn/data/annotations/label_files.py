@@ -15,14 +15,13 @@
 Shape legend: H, W size in pixels.
 """
 
-import contextlib
 import struct
 
 import numpy as np
 import tifffile
 from PIL import Image, ImageOps
 
-from mrcnn.image.reading import image_size, read_image
+from mrcnn.image.reading import errors_named, image_size, read_image
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -112,19 +111,8 @@ def _open_npy(path):
     )
 
 
-@contextlib.contextmanager
 def _named(path):
-    """What goes wrong inside is a ValueError that names the file."""
-    try:
-        yield
-    except Warning:
-        raise
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ValueError(
-            f"{path}: expected a picture of labels, but it cannot be read "
-            f"({type(error).__name__}: {reason})"
-        ) from error
+    return errors_named(f"{path}: expected a picture of labels")
 
 
 def _read_picture(path):
