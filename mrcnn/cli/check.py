@@ -1,5 +1,6 @@
 """`mrcnn check`: what is wrong with a data set, before it is trained on."""
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -34,7 +35,9 @@ def _check(arguments):
     if arguments.fix:
         new_folder(arguments.fix)  # said before the data are read
     config = make_config(arguments)
-    dataset, report = check_path(arguments.data, config, _progress(), **data_options(arguments))
+    with contextlib.ExitStack() as stack:
+        options = data_options(arguments)
+        dataset, report = check_path(arguments.data, config, _progress(stack), **options)
     print(report)
     if arguments.json:
         path = Path(arguments.json)
@@ -53,13 +56,15 @@ def _check(arguments):
     return 0 if report.ok else 1
 
 
-def _progress():
-    """Prints how far a check has come, on a terminal."""
-    if not sys.stderr.isatty():
-        return None
+def _progress(stack):
+    """A function that shows how far a check has come, on a bar that the stack closes."""
+    from mrcnn.progress import Progress
+
+    bars = []
 
     def show(done, count):
-        end = "\n" if done == count else ""
-        print(f"\r{done}/{count} pictures", end=end, file=sys.stderr, flush=True)
+        if not bars:
+            bars.append(stack.enter_context(Progress("check", count)))
+        bars[0].advance()
 
     return show
