@@ -68,7 +68,10 @@ def test_pictures_into_a_folder(checkpoint, pictures, tmp_path, capsys):
     # Other settings do not go on in it, and are told without those that are alike.
     assert cli.main([*line, "--save", "json", "csv", "overlay", "RPN_NMS_THRESHOLD=0.6"]) == 2
     assert "settings (about.config.RPN_NMS_THRESHOLD 0.7, now 0.6): " in capsys.readouterr().err
-    assert cli.main([*line, "--save", "json", "csv", "overlay", "--no-resume"]) == 2
+    # Or they begin anew.
+    assert cli.main([*line, "--save", "json", "--no-resume"]) == 1
+    assert "in 2 pictures: " in capsys.readouterr().out
+    assert not (out / "overlays" / "a.jpg").exists() and (out / "detections.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -94,7 +97,6 @@ def test_what_is_wrong_is_told_before_a_model_is_built(
     ("weights", "options", "message"),
     [
         ("coco", ["--score", "0.5"], "holds results of other settings (save ['json'], now ['ov"),
-        ("coco", ["--no-resume"], "expected no earlier results without resume"),
         ("torchvision/fasterrcnn_resnet50_fpn", ["--save", "masks"], "the model finds boxes only"),
     ],
 )

@@ -360,13 +360,29 @@ def test_results_of_other_settings_are_not_mixed():
         run(about={"weights": "two.h5"})
     with pytest.raises(ValueError, match=r"score None, now 0\.5"):
         run(about={"weights": "one.h5"}, score=0.5)
-    with pytest.raises(ValueError, match="expected no earlier results without resume"):
-        run(about={"weights": "one.h5"}, resume=False)
     assert run(about={"weights": "one.h5"}).earlier == 1
     Path("other").mkdir()
     Path("other/detections.jsonl").write_text("something else\n")
     with pytest.raises(ValueError, match="expected results of an earlier run, received"):
         run(out="other")
+
+
+def test_what_begins_anew_removes_what_earlier_runs_wrote_alone():
+    write("pics/a.png")
+    write("pics/b.png")
+    run(about={"weights": "one.h5"})
+    own = ["out/notes.txt", "out/overlays/mine.jpg", "out/masks/a/mine.png", "out/crops/cat/a.png"]
+    for path in own:
+        Path(path).write_text("mine")
+    os.remove("pics/b.png")
+    run(about={"weights": "two.h5"}, save=["overlay"], resume=False)
+    kept = {path.removeprefix("out/") for path in own}
+    assert set(files_of("out")) == kept | {"detections.jsonl", "overlays/a.jpg"}
+    assert run(about={"weights": "two.h5"}, save=["overlay"]).earlier == 1
+    Path("out/detections.jsonl").write_text("something else\n")
+    with pytest.raises(ValueError, match="expected results of an earlier run, received"):
+        run(resume=False)
+    assert set(files_of("out")) == kept | {"detections.jsonl", "overlays/a.jpg"}
 
 
 # ---- memory

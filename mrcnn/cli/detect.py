@@ -38,7 +38,7 @@ def add_parser(commands):
         "--resume",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="go on where an earlier run into DIR stopped",
+        help="go on where an earlier run into DIR stopped; --no-resume removes what it wrote",
     )
     parser.set_defaults(run=_detect)
 

@@ -14,24 +14,37 @@ from mrcnn.inference.tables import COLUMNS, instance_row, write_csv
 
 
 @contextlib.contextmanager
-def open_records(path, settings, resume=True):
+def open_records(path, settings):
     """Opens a file of `Records`, or makes it.
 
     Args:
         path: of the file.
         settings: dict, ready for JSON, of what the results depend on: the file's first line.
-        resume: bool, whether the file may hold records already.
 
     Raises:
-        ValueError: it may not, but does; they were made with other settings; or it is another's.
+        ValueError: its records were made with other settings, or it is another's file.
     """
-    if not resume and os.path.exists(path):
-        raise ValueError(
-            f"expected no earlier results without resume, but there is {path}: choose another "
-            "folder or delete this one"
-        )
     with open(path, "a+b") as file:
         yield Records(file, settings)
+
+
+def recorded_names(path):
+    """Names of the pictures that have records in a file; none where there is no file.
+
+    Raises:
+        ValueError: it is no file of records.
+    """
+    if not os.path.exists(path):
+        return []
+    names = []
+    with open(path, "rb") as file:
+        settings = next(file, b"")
+        if settings.endswith(b"\n"):  # else it was cut short: there are no records
+            _read_settings(settings, path)
+        for line in file:
+            with contextlib.suppress(ValueError, KeyError):
+                names.append(json.loads(line)["name"])
+    return names
 
 
 class Records:
@@ -60,19 +73,12 @@ class Records:
             self._write(settings)
 
     def _check_settings(self, line, settings):
-        folder = os.path.dirname(self._file.name)
-        try:
-            earlier = dict(json.loads(line))
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"{self._file.name}: expected results of an earlier run, received "
-                f"{line[:40]!r}: choose another folder"
-            ) from None
+        earlier = _read_settings(line, self._file.name)
         differing = list(_differences(earlier, settings))
         if differing:
             raise ValueError(
-                f"{folder} holds results of other settings ({'; '.join(differing)}): choose "
-                "another folder or delete this one"
+                f"{os.path.dirname(self._file.name)} holds results of other settings "
+                f"({'; '.join(differing)}): choose another folder, or begin anew without resume"
             )
 
     def _write(self, value):
@@ -105,6 +111,17 @@ class Records:
             if name in self._places:
                 self._file.seek(self._places[name][0])
                 yield json.loads(self._file.readline())
+
+
+def _read_settings(line, path):
+    """The first line of a file of records, a dict."""
+    try:
+        return dict(json.loads(line))
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{path}: expected results of an earlier run, received {line[:40]!r}: choose another "
+            "folder"
+        ) from None
 
 
 def _differences(earlier, now, name=""):

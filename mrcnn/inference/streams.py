@@ -12,8 +12,14 @@ from time import monotonic
 
 from mrcnn.image.pixels import to_model_image
 from mrcnn.inference.inputs import find_sources, iterate_sources
-from mrcnn.inference.records import categories_of, open_records, write_coco, write_table
-from mrcnn.inference.writers import WRITERS, remove_instances
+from mrcnn.inference.records import (
+    categories_of,
+    open_records,
+    recorded_names,
+    write_coco,
+    write_table,
+)
+from mrcnn.inference.writers import WRITERS, remove_files
 from mrcnn.progress import Progress
 
 RECORDS = "detections.jsonl"
@@ -62,7 +68,8 @@ def detect_to_folder(
             "json" `detections.json` in COCO's format, "masks" `masks/NAME/0001.png`, "labels"
             `labels/NAME.png`, "crops" `crops/CLASS/NAME_0001.png`, "csv" `detections.csv`.
         resume: bool, whether to go on where an earlier run into this folder stopped. A picture
-            whose file has changed since is done again.
+            whose file has changed since is done again. False begins anew: what earlier runs wrote
+            is removed.
         score: float, the least score of what is kept, or None for what the config says.
         frames: "all" pages and frames of a file, or the "first" of each.
         about: dict, ready for JSON, of what else the results depend on, such as the weights: a
@@ -87,8 +94,10 @@ def detect_to_folder(
     pictures = iterate_sources(sources, frames)
     settings = _settings(kinds, score, frames, about, model.class_names)
     out.mkdir(parents=True, exist_ok=True)
+    if not resume:
+        _remove_results(out)
     with (
-        open_records(out / RECORDS, settings, resume) as records,
+        open_records(out / RECORDS, settings) as records,
         Progress("detect", len(sources), console) as progress,
     ):
         run = _Run(model, out, kinds, score, records, progress)
@@ -116,9 +125,19 @@ def check_folder(
     path = Path(out, RECORDS)
     if Path(out).is_file():
         raise ValueError(f"{out}: expected a folder to write into, received a file")
-    if path.exists():
-        with open_records(path, settings, resume):
+    if path.exists() and resume:
+        with open_records(path, settings):
             pass
+    elif path.exists():
+        recorded_names(path)
+
+
+def _remove_results(out):
+    """Removes what earlier runs wrote, and nothing else; the records last, which tell what."""
+    for name in recorded_names(out / RECORDS):
+        remove_files(out, name)
+    for name in ("detections.json", "detections.csv", RECORDS):
+        (out / name).unlink(missing_ok=True)
 
 
 def _settings(kinds, score, frames, about, class_names):
@@ -209,7 +228,7 @@ class _Run:
             record["page"] = picture.page
         record["annotations"] = _annotations(found)
         if picture.name in self.records:
-            remove_instances(self.out, picture.name)
+            remove_files(self.out, picture.name)
         if set(self.kinds) & set(_OF_PIXELS):
             from mrcnn.visualize import to_uint8_rgb
 

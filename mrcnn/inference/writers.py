@@ -66,10 +66,12 @@ WRITERS = {
 }
 
 
-def remove_instances(folder, name):
-    """Removes masks and crops of a picture that is done again: it may have fewer instances now."""
+def remove_files(folder, name):
+    """Removes what was written for a picture, and nothing else."""
     for path in (folder / "masks" / name).glob("[0-9]*.png"):
         path.unlink()
+    for path in (f"overlays/{name}.jpg", f"labels/{name}.png", f"labels/{name}.tif"):
+        (folder / path).unlink(missing_ok=True)
     number = re.compile(re.escape(name.rpartition("/")[2]) + r"_\d{4,}\.png")
     for kind in (folder / "crops").glob("*"):
         for path in (kind / name).parent.glob("*.png"):
