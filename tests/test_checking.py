@@ -16,6 +16,7 @@ from mrcnn.config import Config
 from mrcnn.data import Dataset
 from mrcnn.data.checking import check_path, fix
 from mrcnn.data.checking.statistics import anchor_fit
+from mrcnn.data.class_names import names_alike
 from mrcnn.data.loading import load
 from mrcnn.data.shapes import ShapesConfig, ShapesDataset
 
@@ -168,6 +169,17 @@ def test_repeats_and_classes(tmp_path):
     assert clean.class_names == ["BG", "cat", "cow"]
     names = [info["path"].rsplit("/", 1)[1] for info in clean.image_info]
     assert names == ["c.png", "d.png", "e.png"]
+
+
+def test_an_object_drawn_for_two_spellings_of_a_class_is_one(tmp_path):
+    objects = [("cat", square(5, 5)), ("Cat", square(5, 5)), ("Cat", square(20, 5))]
+    write(tmp_path, "train", {"a.png": objects}, ("cat", "Cat"))
+    dataset, report = check_path(tmp_path)
+    (twice,) = kinds(report)["object annotated twice"]
+    assert "annotation 2: the same object as annotation 1" in twice
+    fix(dataset, report, tmp_path / "out")
+    clean = load(tmp_path / "out", verbose=0)
+    assert clean.class_names == ["BG", "Cat"] and clean.load_mask(0)[0].shape[2] == 2
 
 
 def test_what_the_reader_refuses_is_told_with_all_the_rest(tmp_path):
@@ -394,10 +406,16 @@ def test_the_command(tmp_path, capsys):
 
 @pytest.mark.parametrize("name", ["Cat", "cat ", " CAT", "c at"])
 def test_names_that_are_nearly_the_same(name):
-    from mrcnn.data.checking.statistics import plain
+    assert names_alike(["cow", "cat", name]) == ([] if name == "c at" else [["cat", name]])
 
-    assert (plain(name) == plain("cat")) == (name != "c at")
-    assert plain("traffic_light") == plain("Traffic-Light") == plain("traffic  light")
+
+def test_names_of_several_words_that_are_nearly_the_same(tmp_path, capsys):
+    names = ["traffic_light", "cow", "Traffic-Light", "traffic  light"]
+    assert names_alike(names) == [["traffic_light", "Traffic-Light", "traffic  light"]]
+    write(tmp_path, "train", {"a.png": [(names[0], square(5, 5))]}, names)
+    load(tmp_path)  # training tells it too
+    said = capsys.readouterr().out
+    assert "classes that may be one: 'traffic_light', 'Traffic-Light', 'traffic  light'\n" in said
 
 
 def test_whatever_is_in_the_file_there_is_a_report(tmp_path):

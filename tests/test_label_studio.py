@@ -206,6 +206,13 @@ def test_tasks_without_an_annotation_are_told(tmp_path):
         assert load(tmp_path, verbose=0).num_images == 1
 
 
+def test_the_short_export_is_known_and_refused(tmp_path):
+    short = {"image": "/data/upload/1/a.png", "id": 1, "annotator": 1, "annotation_id": 1}
+    (tmp_path / "short.json").write_text(json.dumps([{**short, "label": [{"x": 1, "y": 2}]}]))
+    with pytest.raises(ValueError, match=r"short.json, task 1: .* Export, JSON \(not JSON-MIN\)"):
+        load(tmp_path)
+
+
 def test_a_picture_without_objects_stays(tmp_path):
     write(tmp_path, [task([])])
     assert load(tmp_path, verbose=0, classes=["cat"]).num_images == 1

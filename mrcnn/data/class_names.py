@@ -1,4 +1,7 @@
-"""Names of classes by their ids."""
+"""Names of classes by their ids, and names that people write in several ways."""
+
+import collections
+import re
 
 
 def class_name(class_id, class_names):
@@ -15,3 +18,16 @@ def class_name(class_id, class_names):
         return str(class_names[class_id])
     except (IndexError, KeyError):
         return f"class {class_id}"
+
+
+def plain_name(name):
+    """A class name without what people write in several ways: case, blanks, dashes."""
+    return re.sub(r"[\s_\-]+", " ", name.strip().lower())
+
+
+def names_alike(names):
+    """Lists of those names that are the same but for case, blanks or dashes."""
+    alike = collections.defaultdict(list)
+    for name in names:
+        alike[plain_name(name)].append(name)
+    return [group for group in alike.values() if len(group) > 1]

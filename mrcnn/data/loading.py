@@ -6,6 +6,7 @@ import numpy as np
 
 from mrcnn.data.annotations.json_files import broken_json, forget
 from mrcnn.data.annotations.notes import Notes
+from mrcnn.data.class_names import names_alike
 from mrcnn.data.formats import FORMATS
 
 
@@ -125,4 +126,6 @@ def describe(dataset, path):
     ]
     if absent:
         lines.append(f"  classes without an object: {', '.join(absent)}")
+    for names in names_alike(dataset.class_names[1:]):
+        lines.append(f"  classes that may be one: {', '.join(map(repr, names))}")
     return "\n".join(lines)

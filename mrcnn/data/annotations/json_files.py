@@ -55,8 +55,11 @@ def json_kind(content):
         if entries and all(isinstance(x, dict) and "filename" in x for x in entries[:5]):
             return "via"
     first = content[0] if isinstance(content, list) and content else None
-    is_task = isinstance(first, dict) and "data" in first
-    return "label_studio" if is_task and first.keys() & {"annotations", "completions"} else None
+    if not isinstance(first, dict):
+        return None
+    is_task = "data" in first and first.keys() & {"annotations", "completions"}
+    is_short = {"annotator", "annotation_id"} <= first.keys()  # JSON-MIN: its reader refuses it
+    return "label_studio" if is_task or is_short else None
 
 
 def json_files(folder, kind, prefix=""):

@@ -8,7 +8,7 @@ from mrcnn.data.annotations.files import true_suffix
 from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.annotations.writing import items_of
 from mrcnn.data.checking.findings import BOX_ALONE, Finding
-from mrcnn.data.checking.statistics import plain
+from mrcnn.data.class_names import names_alike
 from mrcnn.data.converting import write
 from mrcnn.data.formats import WRITERS
 
@@ -98,11 +98,8 @@ def _with_a_box_alone(dataset):
 
 def _one_name_each(counts, changes):
     """By a class name the one that it becomes."""
-    alike = collections.defaultdict(list)
-    for name in counts:
-        alike[plain(name)].append(name)
-    names = {}
-    for group in alike.values():
+    names = {name: name for name in counts}
+    for group in names_alike(counts):
         best = max(group, key=counts.get)
         names |= dict.fromkeys(group, best)
         changes += [f"class {name!r} becomes {best!r}" for name in group if name != best]

@@ -21,6 +21,7 @@ from mrcnn.data.annotations.files import true_suffix
 from mrcnn.data.annotations.instances import MaskFile
 from mrcnn.data.annotations.label_files import read_labels
 from mrcnn.data.checking.findings import Finding
+from mrcnn.data.class_names import plain_name
 from mrcnn.data.ground_truth import image_name, load_instances
 
 SAME = 0.95  # IoU from which two objects are one
@@ -174,7 +175,7 @@ def _check_outlines(record, dataset, image_id):
         class_id = dataset.class_id_of(instance)
         class_ids.append(-class_id if instance.crowd else class_id)
         places.append((place, instance.name))
-    _measure(record, codes, sides, class_ids, places)
+    _measure(record, codes, sides, class_ids, places, dataset.class_names)
 
 
 def _check_masks(record, dataset, image_id, shape):
@@ -194,10 +195,10 @@ def _check_masks(record, dataset, image_id, shape):
         sides.append(mask_utils.toBbox(code)[3:1:-1])
         class_ids.append(int(ids[place]))
         places.append((place, f"instance {place}"))
-    _measure(record, codes, sides, class_ids, places)
+    _measure(record, codes, sides, class_ids, places, dataset.class_names)
 
 
-def _measure(record, codes, sides, class_ids, places):
+def _measure(record, codes, sides, class_ids, places, class_names):
     record.sides = np.reshape(np.array(sides, float), (-1, 2))
     record.class_ids = np.array(class_ids, int)
     objects = [i for i, class_id in enumerate(class_ids) if class_id > 0]
@@ -208,7 +209,7 @@ def _measure(record, codes, sides, class_ids, places):
     for first, second in zip(*np.nonzero(overlaps >= SAME), strict=True):
         a, b = objects[first], objects[second]
         place, name = places[b]
-        if class_ids[a] == class_ids[b]:
+        if plain_name(class_names[class_ids[a]]) == plain_name(class_names[class_ids[b]]):
             record.repeated.append(place)
             text = f"the same object as {places[a][1]}"
             record.add("warning", "object annotated twice", text, place, name)

@@ -5,12 +5,12 @@ Shape legend: N objects of a data set; A anchor shapes.
 
 import collections
 import math
-import re
 
 import numpy as np
 
 from mrcnn.data.annotations.subsets import subset_of
 from mrcnn.data.checking.findings import Finding
+from mrcnn.data.class_names import names_alike
 from mrcnn.image.resizing import resized_scale
 
 TINY = 4  # pixels in the network: an object of a shorter side is hardly seen
@@ -21,18 +21,9 @@ _CANDIDATES = (4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 def check_names(class_names):
     """Yields findings about class names that are the same, but for case, blanks or dashes."""
-    alike = collections.defaultdict(list)
-    for name in class_names[1:]:
-        alike[plain(name)].append(name)
-    for names in alike.values():
-        if len(names) > 1:
-            text = f"{', '.join(map(repr, names))} are the same but for case, blanks or dashes"
-            yield Finding("warning", "class names that are nearly the same", "", text)
-
-
-def plain(name):
-    """A class name without what people write in several ways."""
-    return re.sub(r"[\s_\-]+", " ", name.strip().lower())
+    for names in names_alike(class_names[1:]):
+        text = f"{', '.join(map(repr, names))} are the same but for case, blanks or dashes"
+        yield Finding("warning", "class names that are nearly the same", "", text)
 
 
 def check_counts(records, class_names, max_instances):

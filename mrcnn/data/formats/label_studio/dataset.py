@@ -83,7 +83,7 @@ def _annotation(task, where, notes):
     if not isinstance(listed, list) or not all(isinstance(x, dict) for x in listed):
         raise ValueError(
             f"{where}: expected a task with a list of 'annotations', received {str(task)[:80]}; "
-            "in Label Studio choose Export, JSON"
+            "in Label Studio choose Export, JSON (not JSON-MIN)"
         )
     kept = [x for x in listed if not (x.get("was_cancelled") or x.get("skipped"))]
     if not kept:
