@@ -92,6 +92,8 @@ class Image(Stage):
     buckets: tuple = key("IMAGE_BUCKETS")
     interpolation: str = numerics("IMAGE_INTERPOLATION")
     channels: int = key("IMAGE_CHANNEL_COUNT")
+    channel_files: tuple = key("IMAGE_CHANNEL_FILES")
+    pages: str = key("IMAGE_PAGES")
     mean_pixel: tuple = numerics("MEAN_PIXEL")
     std_pixel: tuple = numerics("STD_PIXEL")
     num_classes: int = key("NUM_CLASSES")

@@ -57,13 +57,12 @@ def _train(arguments):
     start = None if arguments.weights is None else file_of(arguments.weights, _runs(arguments))
     earlier = _check_folder(arguments, start)
     config = _config_of_run(arguments, start)
-    train, val = load_training_data(arguments)
+    train, val = load_training_data(arguments, config)
     _fit_to_data(config, arguments, train)
     weights = start or arguments.weights or best_start(config)
     if weights == "none" and not _chosen(config, "TRAIN_BN"):
         config.TRAIN_BN = True
-    others = "all" if weights in ("imagenet", "none") else "heads"
-    layers = arguments.layers or earlier.get("layers") or others
+    layers = arguments.layers or earlier.get("layers") or _layers_after(weights, start, config)
     _check(config, train, val, weights, layers)
 
     from mrcnn.augment import FlipLeftRight
@@ -147,6 +146,12 @@ def _chosen(config, key):
     from mrcnn.config_values import is_set
 
     return is_set(config, key)
+
+
+def _layers_after(weights, start, config):
+    """What trains after weights, where nobody says it: an adapted first convolution must."""
+    adapted = start is None and config.IMAGE_CHANNEL_COUNT != 3  # the public weights take RGB
+    return "all" if adapted or weights in ("imagenet", "none") else "heads"
 
 
 def _fit_to_data(config, arguments, train):

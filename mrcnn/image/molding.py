@@ -26,9 +26,14 @@ def mold_image(image, mean_pixel, std_pixel=1.0):
 
 def unmold_image(image, mean_pixel, std_pixel=1.0):
     """Inverts `mold_image`: rounds, clips to 0..255; uint8."""
+    values = unmold_values(image, mean_pixel, std_pixel)
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def unmold_values(image, mean_pixel, std_pixel=1.0):
+    """Inverts `mold_image`, of pixels on any scale; float32."""
     image = np.asarray(image, np.float32) * np.asarray(std_pixel, np.float32)
-    image += np.asarray(mean_pixel, np.float32)
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    return image + np.asarray(mean_pixel, np.float32)
 
 
 def mold(image, window, settings):

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from mrcnn.image.channels import Channels
 from mrcnn.image.reading import read_image
 
 
@@ -24,12 +25,13 @@ def check_images(images, stream):
         )
 
 
-def read_images(images, owner=None):
+def read_images(images, owner=None, channels=None):
     """Yields each image as it is or, for a path, what its file holds.
 
     Args:
         images: iterable of arrays and paths.
         owner: see `mrcnn.image.read_image`.
+        channels: `mrcnn.image.Channels` of the model, or None for three.
 
     Raises:
         ValueError: a file that cannot be read, named by its place.
@@ -37,7 +39,13 @@ def read_images(images, owner=None):
     for i, image in enumerate(images):
         if isinstance(image, (str, os.PathLike)):
             try:
-                image = read_image(image, owner)
+                image = _read(image, owner, channels or Channels())
             except ValueError as error:
                 raise ValueError(f"images[{i}]: {error}") from error
         yield image
+
+
+def _read(path, owner, channels):
+    if channels == Channels():
+        return read_image(path, owner)  # as its file has it
+    return channels.read(path, owner=owner)

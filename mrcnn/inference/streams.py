@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from time import monotonic
 
+from mrcnn.image.channels import Channels
 from mrcnn.image.pixels import to_model_image
 from mrcnn.inference.inputs import find_sources, iterate_sources
 from mrcnn.inference.records import (
@@ -90,8 +91,9 @@ def detect_to_folder(
     """
     started, out = monotonic(), Path(out)
     kinds = _checked_kinds(save, model.settings.mask_head.enabled)
-    sources = find_sources(inputs, avoid=out)
-    pictures = iterate_sources(sources, frames)
+    channels = Channels.of(model.settings.image)
+    sources = find_sources(inputs, out, channels)
+    pictures = iterate_sources(sources, frames, channels)
     settings = _settings(kinds, score, frames, about, model.class_names)
     out.mkdir(parents=True, exist_ok=True)
     if not resume:
