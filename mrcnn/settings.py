@@ -102,6 +102,14 @@ class Image(Stage):
     )
 
     @property
+    def pads_with_mean(self):
+        """Whether padding is zero for the network, else black before it is molded.
+
+        Black, as matterport has it, means nothing where 0 is no value of the pictures.
+        """
+        return self.resize_mode == "shortest_edge" or self.channels != 3
+
+    @property
     def meta_size(self):
         """Length of the meta vector, see `mrcnn.image.meta`."""
         return 12 + self.num_classes

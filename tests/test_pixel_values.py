@@ -46,22 +46,36 @@ def test_two_pictures_by_hand():
 def test_blocks_and_pictures_are_as_numpy_has_all_at_once(monkeypatch):
     monkeypatch.setattr(module, "_BLOCK", 7)
     rng = np.random.default_rng(0)
-    images = [rng.normal(3, 2, (5, 4, 3)), rng.normal(-1, 9, (2, 9, 3)), rng.random((1, 1, 3))]
+    images = [rng.normal(3, 2, (5, 4, 2)), rng.normal(-1, 9, (2, 9, 2)), rng.random((1, 1, 2))]
+    images = [image.astype(np.float32) for image in images]
     found = pixel_statistics(Arrays(*images))
-    pixels = np.concatenate([x.reshape(-1, 3) for x in images])
+    pixels = np.concatenate([x.reshape(-1, 2) for x in images]).astype(np.float64)
     np.testing.assert_allclose(found.mean, pixels.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(found.std, pixels.std(axis=0), rtol=1e-12)
 
 
 def test_a_large_mean_loses_nothing():
-    # Squares of 1e8 have no room for the differences: E[x^2] - E[x]^2 would give 0 here.
-    found = pixel_statistics(Arrays(np.array([[[1e8 - 1.0]]]), np.array([[[1e8 + 1.0]]])))
-    assert found.std.tolist() == [1.0]
+    # Of 2**26 and 2**26 + 8 the squares have no room for the difference: E[x^2] - E[x]^2 of them in
+    # float64 is 16 plus or minus their last place, which is 1, over thousands of pixels far more.
+    far = [np.full((50, 50, 1), value, np.float32) for value in (2.0**26, 2.0**26 + 8)]
+    found = pixel_statistics(Arrays(*far))
+    assert found.mean.tolist() == [2.0**26 + 4] and found.std.tolist() == [4.0]
+
+
+def test_values_are_those_that_reach_the_network():
+    # 16 bits are divided by 257: 514 and 1028 become 2 and 4.
+    deep = Arrays(np.array([[[514, 1028]]], np.uint16))
+    assert pixel_statistics(deep).mean.tolist() == [2, 4]
+    # Grey is repeated where the config has three channels, and rounded: 300 / 257 = 1.17.
+    grey = Arrays(np.array([[300, 1028]], np.uint16))
+    with pytest.warns(UserWarning, match="grey levels"):
+        assert pixel_statistics(grey, Config()).mean.tolist() == [2.5] * 3
+    assert pixel_statistics(grey).mean.tolist() == pytest.approx([664 / 257])
 
 
 def test_pictures_of_other_channels_are_named():
-    with pytest.raises(ValueError, match=r"^Image 1 .*expected 1 channels.*received 2"):
-        pixel_statistics(Arrays(np.zeros((2, 2)), np.zeros((2, 2, 2))))
+    with pytest.raises(ValueError, match=r"^Image 1 .*expected 1, 2 .*channels, received 5"):
+        pixel_statistics(Arrays(np.zeros((2, 2)), np.zeros((2, 2, 5))))
     with pytest.raises(ValueError, match="with pictures"):
         pixel_statistics(Arrays())
 

@@ -33,7 +33,7 @@ def _stats(arguments):
     with contextlib.redirect_stdout(sys.stderr):  # what was found is no part of the answer
         dataset = load_train(arguments, subsets_of(arguments, arguments.data), config)
     with contextlib.ExitStack() as stack:
-        found = pixel_statistics(dataset, shown_on("stats", stack))
+        found = pixel_statistics(dataset, config, shown_on("stats", stack))
     keys = found.normalising(input_spread(config))
     print(json.dumps(_facts(found, keys), indent=1) if arguments.json else _text(found, keys))
     if found.constant:

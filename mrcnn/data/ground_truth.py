@@ -202,7 +202,8 @@ def to_ground_truth(
     masks = resize_mask(masks, scale, padding, crop, None if crop else size)
     if augmentation is not None:
         with _naming(name, "augmentation"):
-            image, masks = _augment_window(augmentation, image, masks, rng, window, resize_mode)
+            alone = settings.image.pads_with_mean
+            image, masks = _augment_window(augmentation, image, masks, rng, window, alone)
 
     bbox = extract_bboxes(masks)
     visible = bbox[:, 2] > 0
@@ -227,10 +228,9 @@ def to_ground_truth(
     return image, image_meta, class_ids, bbox, masks
 
 
-def _augment_window(augmentation, image, masks, rng, window, resize_mode):
-    """Augments a padded image; in mode "shortest_edge" the picture alone, so that the padding
-    stays at the bottom and right."""
-    if resize_mode != "shortest_edge":
+def _augment_window(augmentation, image, masks, rng, window, alone):
+    """Augments a padded image; with `alone` the picture in it, so that the padding stays."""
+    if not alone:
         return _augment(augmentation, image, masks, rng)
     inside = (slice(window[0], window[2]), slice(window[1], window[3]))
     padded, padded_masks = np.zeros_like(image), np.zeros_like(masks)

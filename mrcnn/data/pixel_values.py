@@ -7,6 +7,10 @@ import dataclasses
 
 import numpy as np
 
+from mrcnn.data.ground_truth import image_name
+from mrcnn.image.pixels import to_model_image
+from mrcnn.settings import Settings
+
 _BLOCK = 1 << 20  # pixels computed at a time in float64
 
 
@@ -18,7 +22,7 @@ class PixelStatistics:
         pictures: int. pixels: int, of each channel.
         mean, std: float64 [C]; std over all pixels, not of a sample (N, not N - 1).
         low, high: float64 [C], least and largest value.
-        dtypes: tuple of str: "uint8", "float32", as `Dataset.load_image` returns them.
+        dtypes: tuple of str: "uint8", "float32", as the network takes them.
     """
 
     pictures: int
@@ -51,7 +55,7 @@ class PixelStatistics:
         }
 
 
-def pixel_statistics(dataset, progress=None):
+def pixel_statistics(dataset, config=None, progress=None):
     """Computes mean, standard deviation and range of each channel, one picture in memory at a time.
 
     Sums of squares about the mean are merged as in Chan, Golub and LeVeque (1983), so that nothing
@@ -59,13 +63,15 @@ def pixel_statistics(dataset, progress=None):
 
     Args:
         dataset: a prepared `Dataset`. Of one that reads files, `channels` says which there are.
+        config: `Config` whose IMAGE_CHANNEL_COUNT channels count; by default as many as the first
+            picture has.
         progress: function of how many pictures are done, and of how many there are; or None.
 
     Returns:
         `PixelStatistics`.
 
     Raises:
-        ValueError: a picture that cannot be read, or whose channels are not as many as the first's.
+        ValueError: a picture that cannot be read, or that has other channels.
 
     Example:
 
@@ -73,20 +79,14 @@ def pixel_statistics(dataset, progress=None):
     >>> found.normalising()
     {'MEAN_PIXEL': [33.1], 'STD_PIXEL': [11.7]}
     """
-    from mrcnn.data.ground_truth import image_name
-
-    total, first, dtypes = _Moments(0), None, set()
+    total, dtypes = _Moments(0), set()
+    count = None if config is None else Settings.from_config(config).image.channels
     for done, image_id in enumerate(dataset.image_ids, 1):
         image = np.asarray(dataset.load_image(image_id))
-        image = image[:, :, None] if image.ndim == 2 else image  # (H, W) -> (H, W, 1)
-        first = first or image.shape[2]
-        if image.shape[2] != first:
-            raise ValueError(
-                f"{image_name(dataset, image_id)}: expected {first} channels as in the first "
-                f"picture, received {image.shape[2]}"
-            )
+        count = count or (image.shape[2] if image.ndim == 3 else 1)
+        image = to_model_image(image, count, image_name(dataset, image_id), dataset)
         dtypes.add(str(image.dtype))
-        pixels = image.reshape(-1, first)  # (H, W, C) -> (H * W, C)
+        pixels = image.reshape(-1, count)  # (H, W, C) -> (H * W, C)
         for start in range(0, len(pixels), _BLOCK):
             total = total.merged(_Moments.of(pixels[start : start + _BLOCK]))
         if progress:

@@ -39,8 +39,8 @@ def unmold_values(image, mean_pixel, std_pixel=1.0):
 def mold(image, window, settings):
     """Returns what the network takes for a resized image: float32 `[H, W, C]`.
 
-    In mode "shortest_edge" the padding is zero afterwards, as in torchvision and detectron2; in
-    matterport's modes it was black before.
+    In mode "shortest_edge" the padding is zero afterwards, as in torchvision and detectron2, and so
+    it is of images of other than three channels; in matterport's modes it was black before.
 
     Args:
         image: array `[H, W, C]`, resized and padded.
@@ -48,7 +48,7 @@ def mold(image, window, settings):
         settings: `mrcnn.settings.Image`.
     """
     molded = mold_image(image, settings.mean_pixel, settings.std_pixel)
-    if settings.resize_mode == "shortest_edge":
+    if settings.pads_with_mean:
         y1, x1, y2, x2 = window
         outside = np.ones(image.shape[:2], bool)
         outside[y1:y2, x1:x2] = False
