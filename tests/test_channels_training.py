@@ -52,20 +52,23 @@ KINDS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("scales", "dtype", "offset"), KINDS)
+@pytest.mark.parametrize(("scales", "dtype", "offset"), KINDS[:2] + KINDS[3:])  # 4: see below
 def test_train_detect_and_draw(tmp_path, scales, dtype, offset):
     dataset = Channeled(scales, dtype, offset)
     config = config_of(dataset, len(scales))
     model = MaskRCNN("training", config, tmp_path)
     augmentation = Compose([FlipLeftRight()])
-    history = model.train(dataset, dataset, 0.001, 1, "all", augmentation=augmentation)
+    history = model.train(dataset, None, 0.001, 1, "all", augmentation=augmentation)
     assert np.isfinite(history.history["loss"]).all()
-    found = model.detect([dataset.load_image(0)])[0]
-    assert found["masks"].shape[:2] == (64, 64) and np.isfinite(found["scores"]).all()
     draw_batches(dataset, config, augmentation, tmp_path)
-    draw_validation(model, dataset, tmp_path)
-    for name in ("train_batch0.jpg", "val_batch0_pred.jpg"):
-        assert np.ptp(np.asarray(Image.open(tmp_path / name))) > 200  # neither black nor white
+    assert np.ptp(np.asarray(Image.open(tmp_path / "train_batch0.jpg"))) > 200
+    if not offset:
+        return  # one that detects is enough: it takes as long as to train
+    found = model.detect([dataset.load_image(i) for i in (0, 1)])[1]
+    assert found["masks"].shape[:2] == (64, 64) and np.isfinite(found["scores"]).all()
+    draw_validation(model, dataset, tmp_path)  # of batches of two, too
+    # Neither black nor white.
+    assert np.ptp(np.asarray(Image.open(tmp_path / "val_batch0_pred.jpg"))) > 200
 
 
 @pytest.mark.parametrize(("scales", "dtype", "offset"), KINDS)
@@ -86,7 +89,7 @@ def test_the_network_meets_values_of_mean_0_and_deviation_1(scales, dtype, offse
 
 def write_rgbd(folder, count):
     """LabelMe: a bright square, as near as 1000 mm before a wall at 3000 mm."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for i in range(count):
         color, depth = np.full((64, 64, 3), 60, np.uint8), np.full((64, 64), 3000, np.uint16)
         color[10:40, 10 + i : 40 + i], depth[10:40, 10 + i : 40 + i] = (200, 90, 30), 1000
@@ -97,12 +100,13 @@ def write_rgbd(folder, count):
         content = {"imagePath": f"{i}.png", "imageHeight": 64, "imageWidth": 64}
         content |= {"version": "5.0", "flags": {}, "imageData": None, "shapes": [shape]}
         (folder / f"{i}.json").write_text(json.dumps(content))
-    return folder
 
 
 @pytest.mark.slow
 def test_colour_and_depth_from_the_command_line(tmp_path, capsys):
-    data, runs = str(write_rgbd(tmp_path / "data", 5)), str(tmp_path / "runs")
+    write_rgbd(tmp_path / "data" / "train", 2)
+    write_rgbd(tmp_path / "data" / "val", 2)
+    data, runs = str(tmp_path / "data"), str(tmp_path / "runs")
     channels = ["IMAGE_CHANNEL_COUNT=4", "IMAGE_CHANNEL_FILES=_depth"]
     assert cli.main(["stats", data, *channels]) == 0
     keys = capsys.readouterr().out.splitlines()[-1].split()
@@ -112,11 +116,12 @@ def test_colour_and_depth_from_the_command_line(tmp_path, capsys):
     out = tmp_path / "scores"
     line = ["evaluate", f"{runs}/train", data, *tiny, *channels, *keys, "--out", str(out)]
     assert cli.main(line) == 0
-    assert cli.main(["evaluate", str(out), data, *channels]) == 0  # without a network
+    again = ["evaluate", str(out), data, *channels, "--out", str(tmp_path / "again")]
+    assert cli.main(again) == 0  # without a network, and yet with pictures
     found = tmp_path / "found"
-    line = ["detect", f"{runs}/train", data, *tiny, *channels, *keys, "--out", str(found)]
+    line = ["detect", f"{runs}/train", f"{data}/val", *tiny, *channels, *keys, "--out", str(found)]
     assert cli.main(line) == 0
-    assert sorted(x.name for x in (found / "overlays").iterdir()) == [f"{i}.jpg" for i in range(5)]
+    assert sorted(x.name for x in (found / "overlays").iterdir()) == ["0.jpg", "1.jpg"]
     overlay = np.asarray(Image.open(found / "overlays" / "0.jpg"))
     assert abs(int(overlay[60, 60].mean()) - 60) < 40  # the wall, as the colour file shows it
 

@@ -53,7 +53,7 @@ def rgb_backbone(input_image, stage5=True, train_bn=None):
     """A first convolution without padding effects: 1x1, then one pooling a stage."""
     x, features = layers.Conv2D(4, 1, name="first")(input_image), []
     for _ in range(5):
-        x = layers.AveragePooling2D()(x)
+        x = layers.AveragePooling2D(2)(x)
         features.append(x)
     return features
 
