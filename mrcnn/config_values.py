@@ -144,7 +144,7 @@ def _to_texts(value, kind):
     values = value.split(",") if isinstance(value, str) else value
     _refuse_unless(isinstance(values, (list, tuple)))
     _refuse_unless(all(isinstance(text, str) for text in values))
-    return [text.strip() for text in values if text.strip()]
+    return tuple(text.strip() for text in values if text.strip())
 
 
 _CONVERT = {
