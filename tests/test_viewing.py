@@ -11,6 +11,8 @@ def test_eight_bits_are_shown_as_they_are():
     assert to_uint8_rgb(five).tolist() == [[[1, 2, 3]]]
     assert to_uint8_rgb(five[:, :, :4]).tolist() == [[[1, 2, 3]]]
     assert to_uint8_rgb(five[:, :, :2]).tolist() == [[[1, 1, 1]]]
+    two = np.array([[[-5.0, 9.0], [5.0, 1.0]]])
+    assert to_uint8_rgb(two).tolist() == [[[0, 0, 0], [255, 255, 255]]]  # the first, stretched
     floats = np.array([[[0.0, 40.4, 254.6, 9e9]]])
     assert to_uint8_rgb(floats).tolist() == [[[0, 40, 255]]]
 
