@@ -20,6 +20,8 @@ _CHOICES = {
     "BBOX_LOSS_NORMALIZER": ("positives", "sampled"),
     "MASK_TARGET": ("crop_and_resize", "roi_align", "roi_align_binary"),
     "MASK_PASTE": ("resize", "padded", "sampled"),
+    "OPTIMIZER": ("sgd", "adamw"),
+    "LEARNING_SCHEDULE": ("constant", "multistep", "cosine", "one_cycle"),
     "PRECISION": ("float32", "mixed_bfloat16", "mixed_float16"),
 }
 _CALLABLES = ("BACKBONE", "COMPUTE_BACKBONE_SHAPE")
@@ -171,12 +173,37 @@ class Config:
     BBOX_LOSS_NORMALIZER = "positives"
     MASK_TARGET = "crop_and_resize"
 
-    # Optimisation: SGD with momentum, gradients clipped by their global norm, L2 decay.
+    # Optimisation: SGD with momentum and L2 decay, or AdamW (Loshchilov and Hutter 2019), whose
+    # WEIGHT_DECAY is apart from the loss; gradients are clipped by their global norm.
+    OPTIMIZER = "sgd"
     LEARNING_RATE = 0.001  # for scripts and commands to pass on: `train` is given its own
     LEARNING_MOMENTUM = 0.9
+    LAYER_DECAY = 1.0  # factor of the rate from each backbone stage to the one below
     WEIGHT_DECAY = 0.0001
     WEIGHT_DECAY_BY_SIZE = True  # over the size of each kernel and bias; False: half their sum
+    WEIGHT_DECAY_BIASES = True
     GRADIENT_CLIP_NORM = 5.0
+    ACCUMULATION_STEPS = 1  # batches whose mean gradient is one update
+
+    # How the rate changes over one call of `train`: see `mrcnn.training.schedules`.
+    LEARNING_SCHEDULE = "constant"
+    LEARNING_MILESTONES = (2 / 3, 8 / 9)  # of "multistep": shares of the updates
+    LEARNING_DROP = 0.1  # of "multistep": factor at each milestone
+    WARMUP_STEPS = 0  # updates of a linear rise, from WARMUP_FACTOR of the rate on
+    WARMUP_FACTOR = 0.001
+
+    # Moving average of the weights, which is what is evaluated and saved: factor of an update,
+    # such as 0.999; None: the weights themselves.
+    EMA_MOMENTUM = None
+
+    # What a training leaves. EARLY_STOPPING ends it after as many evaluations without a better mask
+    # AP. Of the weights of each epoch the last CHECKPOINTS_KEPT stay, None: all.
+    # CHECKPOINT_MINUTES: from one save of the state that `resume` goes on from to the next, None:
+    # at the end of an epoch only.
+    EARLY_STOPPING = None
+    CHECKPOINTS_KEPT = None
+    CHECKPOINT_MINUTES = 10
+
     LOSS_WEIGHTS = {  # noqa: RUF012  one that is left out keeps this weight
         "rpn_class_loss": 1.0,
         "rpn_bbox_loss": 1.0,
@@ -368,6 +395,34 @@ class Config:
                 yield f"{key} is {getattr(self, key)}; expected at least 1"
         if not 0 < self.ROI_POSITIVE_RATIO <= 1:
             yield f"ROI_POSITIVE_RATIO is {self.ROI_POSITIVE_RATIO}; expected above 0, at most 1"
+        yield from self._optimization_problems()
         unknown = set(self.LOSS_WEIGHTS) - set(Config.LOSS_WEIGHTS)
         if unknown:
             yield f"LOSS_WEIGHTS has {sorted(unknown)}; expected {list(Config.LOSS_WEIGHTS)}"
+
+    def _optimization_problems(self):
+        for key in ("ACCUMULATION_STEPS", "EARLY_STOPPING", "CHECKPOINTS_KEPT"):
+            value = getattr(self, key)
+            optional = key != "ACCUMULATION_STEPS"
+            if not (value is None and optional) and not _is_count(value):
+                yield f"{key} is {value!r}; expected 1 or more{', or None' * optional}"
+        if self.WARMUP_STEPS != 0 and not _is_count(self.WARMUP_STEPS):
+            yield f"WARMUP_STEPS is {self.WARMUP_STEPS!r}; expected a number of updates, 0: none"
+        for key in ("LAYER_DECAY", "LEARNING_DROP", "WARMUP_FACTOR"):
+            value = getattr(self, key)
+            if not 0 < value <= 1:
+                yield f"{key} is {value!r}; expected above 0, at most 1"
+        if self.EMA_MOMENTUM is not None and not 0 < self.EMA_MOMENTUM < 1:
+            yield f"EMA_MOMENTUM is {self.EMA_MOMENTUM!r}; expected between 0 and 1, or None"
+        milestones = list(self.LEARNING_MILESTONES)
+        if milestones != sorted(milestones) or not all(0 < x < 1 for x in milestones):
+            yield (
+                f"LEARNING_MILESTONES is {milestones}; expected rising shares of the updates, "
+                "between 0 and 1"
+            )
+        if self.CHECKPOINT_MINUTES is not None and not self.CHECKPOINT_MINUTES > 0:
+            yield f"CHECKPOINT_MINUTES is {self.CHECKPOINT_MINUTES!r}; expected minutes, or None"
+
+
+def _is_count(value):
+    return isinstance(value, numbers.Integral) and value >= 1

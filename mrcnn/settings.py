@@ -63,6 +63,12 @@ class Stage:
         }
         return cls(**found, **values)
 
+    def by_key(self):
+        """The values by the names of their keys."""
+        return {
+            field.metadata["key"]: getattr(self, field.name) for field in dataclasses.fields(self)
+        }
+
 
 @stage
 class Boxes(Stage):
@@ -302,7 +308,10 @@ class Detections(Boxes, Native):
 
 @stage
 class Losses(Stage):
-    """The total loss: see `mrcnn.ops.losses`, `mrcnn.network.training_model`."""
+    """The total loss: see `mrcnn.ops.losses`, `mrcnn.network.training_model`.
+
+    `in_loss` False: the optimizer does the weight decay.
+    """
 
     weights: dict = dataclasses.field(
         default_factory=lambda: dict(Config.LOSS_WEIGHTS),
@@ -312,6 +321,8 @@ class Losses(Stage):
     normalizer: str = key("BBOX_LOSS_NORMALIZER")
     weight_decay: float = key("WEIGHT_DECAY")
     decay_by_size: bool = key("WEIGHT_DECAY_BY_SIZE")
+    decay_biases: bool = key("WEIGHT_DECAY_BIASES")
+    in_loss: bool = key("OPTIMIZER", lambda optimizer: optimizer != "adamw")
 
     @property
     def box_loss(self):
@@ -330,8 +341,34 @@ class Runtime(Stage):
     jit_compile: bool = key("JIT_COMPILE")
     seed: int = key("SEED")
     workers: int = key("WORKERS")
+
+
+@stage
+class Optimization(Stage):
+    """From gradients to weights: see `mrcnn.training.optimizers`, `mrcnn.training.schedules`."""
+
+    optimizer: str = key("OPTIMIZER")
     momentum: float = key("LEARNING_MOMENTUM")
+    layer_decay: float = key("LAYER_DECAY")
+    weight_decay: float = key("WEIGHT_DECAY")
+    decay_biases: bool = key("WEIGHT_DECAY_BIASES")
     clip_norm: float = key("GRADIENT_CLIP_NORM")
+    accumulation_steps: int = key("ACCUMULATION_STEPS")
+    schedule: str = key("LEARNING_SCHEDULE")
+    milestones: tuple = key("LEARNING_MILESTONES", _floats)
+    drop: float = key("LEARNING_DROP")
+    warmup_steps: int = key("WARMUP_STEPS")
+    warmup_factor: float = key("WARMUP_FACTOR")
+    ema_momentum: float = key("EMA_MOMENTUM")
+
+
+@stage
+class Checkpoints(Stage):
+    """What a training leaves, and when it ends: see `mrcnn.training.checkpoints`."""
+
+    patience: int = key("EARLY_STOPPING")
+    kept: int = key("CHECKPOINTS_KEPT")
+    minutes: float = key("CHECKPOINT_MINUTES")
 
 
 def check_config(config):
@@ -366,6 +403,8 @@ class Settings:
     ground_truth: GroundTruth
     detections: Detections
     losses: Losses
+    optimization: Optimization
+    checkpoints: Checkpoints
     runtime: Runtime
     preset: str
 
@@ -392,13 +431,14 @@ class Settings:
     def changed_since(self, earlier):
         """Keys of `Config` in which these settings of training differ from others, a sorted list.
 
-        Those of detections alone are left out.
+        Those of detections alone are left out, and those that `train` reads anew.
         """
+        others = ("preset", "training_proposals", "detections", "optimization", "checkpoints")
         return sorted(
             {
                 field.metadata["key"]
                 for stage in dataclasses.fields(self)
-                if stage.name not in ("preset", "training_proposals", "detections")
+                if stage.name not in others
                 for field in dataclasses.fields(stage.type)
                 if getattr(getattr(self, stage.name), field.name)
                 != getattr(getattr(earlier, stage.name), field.name)

@@ -12,6 +12,7 @@ from mrcnn import __version__
 from mrcnn.cli import check, convert, detect, evaluate, info, train
 from mrcnn.cli import weights as weights_cli
 from mrcnn.cli.config_arguments import positive, split_assignments
+from mrcnn.cli.resuming import expand_resume
 from mrcnn.startup import quiet
 
 
@@ -38,6 +39,11 @@ def main(argv=None):
         command.add_parser(commands)
 
     argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        argv = expand_resume(argv)
+    except (OSError, ValueError) as error:
+        print(f"mrcnn: {error}", file=sys.stderr)
+        return 2
     options, assignments = split_assignments(argv)
     _refuse_small_letters(parser, options)
     arguments = parser.parse_args(options)

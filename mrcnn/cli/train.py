@@ -50,21 +50,29 @@ def add_parser(commands):
     group.add_argument("--out", default="runs", metavar="DIR", help="folder of runs; default runs")
     group.add_argument("--name", default="train", help="default train")
     group.add_argument("--exist-ok", action="store_true", help="write to NAME though it is there")
+    group.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="go on with a run that was interrupted, by default the newest in DIR; needs no DATA",
+    )
     parser.set_defaults(run=_train)
 
 
 def _train(arguments):
-    start = None if arguments.weights is None else file_of(arguments.weights, _runs(arguments))
-    earlier = _check_folder(arguments, start)
+    resumed = _resumed(arguments)
+    start = None
+    if not resumed and arguments.weights is not None:
+        start = file_of(arguments.weights, _runs(arguments))
+    earlier = resumed or _check_folder(arguments, start)
     config = _config_of_run(arguments, start)
     train, val = load_training_data(arguments)
     _fit_to_data(config, arguments, train)
-    weights = start or arguments.weights or best_start(config)
+    weights = earlier["weights"] if resumed else start or arguments.weights or best_start(config)
     if weights == "none" and not _chosen(config, "TRAIN_BN"):
         config.TRAIN_BN = True
     others = "all" if weights in ("imagenet", "none") else "heads"
     layers = arguments.layers or earlier.get("layers") or others
-    _check(config, train, val, weights, layers)
+    _check(config, train, val, None if resumed else weights, layers)
 
     from mrcnn.augment import FlipLeftRight
     from mrcnn.evaluate import format_table
@@ -74,12 +82,16 @@ def _train(arguments):
 
     augmentation = FlipLeftRight() if arguments.augment else None
     # Weights that cannot be had or do not fit are told before pictures are drawn.
-    model = _build(arguments, config, weights)
-    folder = numbered_folder(arguments.out, arguments.name, arguments.exist_ok)
-    _write_facts(arguments, folder, config, train, weights=weights, layers=layers)
-    print(f"{folder}: {train.num_classes - 1} classes, {layers} from {weights}", flush=True)
-    draw_labels(train, folder)
-    draw_batches(train, config, augmentation, folder)
+    model = _build(arguments, config, "none" if resumed else weights)
+    if resumed:
+        folder = Path(arguments.resume)
+        print(f"{folder}: it goes on", flush=True)
+    else:
+        folder = numbered_folder(arguments.out, arguments.name, arguments.exist_ok)
+        _write_facts(arguments, folder, config, train, weights=weights, layers=layers)
+        print(f"{folder}: {train.num_classes - 1} classes, {layers} from {weights}", flush=True)
+        draw_labels(train, folder)
+        draw_batches(train, config, augmentation, folder)
     _place(model, folder, weights)
     evaluation = _fit(arguments, model, folder, (train, val), layers, augmentation)
     if evaluation is not None:
@@ -88,6 +100,21 @@ def _train(arguments):
         write_evaluation_page(evaluation, val, folder)
     draw_validation(model, val, folder, config.DETECTION_MIN_CONFIDENCE or 0)
     print(f"{folder}: the checkpoints, evaluation.html, and pictures of the run")
+
+
+def _resumed(arguments):
+    """What the run that is resumed was given, None where a new one begins.
+
+    Its config is that of its folder: what it was made from may have changed since.
+    """
+    if not arguments.resume:
+        return None
+    from mrcnn.config_files import read_run
+
+    path = Path(arguments.resume, "config.yaml")
+    if not str(arguments.config).endswith(".py"):
+        arguments.config, arguments.preset, arguments.assignments = str(path), None, []
+    return read_run(path)
 
 
 def _runs(arguments):
@@ -175,7 +202,7 @@ def _check(config, train, val, weights, layers):
     for dataset in (train, val):
         check_classes(dataset, settings)
         check_outlines(dataset, settings)
-    if not os.path.exists(weights):
+    if weights is not None and not os.path.exists(weights):
         resolve(weights, config)
     try:
         re.compile(layer_regex_of(layers))
@@ -252,22 +279,13 @@ def _fit(arguments, model, folder, data, layers, augmentation):
             layers,
             augmentation=augmentation,
             custom_callbacks=[evaluate, Results(folder), Progress(folder / "train.log")],
+            resume=bool(arguments.resume),
         )
-    except KeyboardInterrupt:
-        _say_how_to_go_on(arguments, model, folder)
+    except (KeyboardInterrupt, SystemExit):
+        command = shlex.join(["mrcnn", "train", "--resume", str(folder)])
+        print(f"\nStopped in epoch {model.epoch + 1}; {command} goes on", file=sys.stderr)
         raise
     return evaluate.evaluation
-
-
-def _say_how_to_go_on(arguments, model, folder):
-    if not model.epoch:
-        print(f"\nStopped in the first epoch: {folder} has no checkpoint yet", file=sys.stderr)
-        return
-    print(
-        f"\nStopped after epoch {model.epoch} of {arguments.epochs}. The same line with --weights "
-        f"{folder} --name {folder.name} --exist-ok goes on",
-        file=sys.stderr,
-    )
 
 
 def _for_scores(config):

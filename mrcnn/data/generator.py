@@ -61,6 +61,7 @@ class DataGenerator(keras.utils.PyDataset):
 
     Attributes:
         epoch: int, counts finished epochs; set it to go on from another one.
+        first_step: int, batches of the epoch that are left out: it was interrupted after them.
         error: the exception that the last failing batch raised, or None. TensorFlow's `fit`
             raises one of its own instead, which only quotes it.
         ready: dict, by index of a batch when it was made last, in `time.perf_counter` seconds.
@@ -103,7 +104,7 @@ class DataGenerator(keras.utils.PyDataset):
         check_outlines(dataset, settings)
         # NumPy's global state: keras.utils.set_random_seed reaches it.
         self.seed = np.random.randint(2**31) if runtime.seed is None else runtime.seed
-        self.epoch = 0
+        self.epoch = self.first_step = 0
         self.error = None
         self.ready = {}
         self._within_epoch = False
@@ -111,7 +112,8 @@ class DataGenerator(keras.utils.PyDataset):
         self._failed = set()
 
     def __len__(self):
-        return self.steps or math.ceil(len(self.image_ids) / self.batch_size)
+        steps = self.steps or math.ceil(len(self.image_ids) / self.batch_size)
+        return steps - self.first_step
 
     def on_epoch_begin(self):
         self._within_epoch = True
@@ -122,7 +124,7 @@ class DataGenerator(keras.utils.PyDataset):
         self._within_epoch = False
 
     def __getitem__(self, index):
-        """Returns `(inputs,)`, the batch `index` of the current epoch.
+        """Returns `(inputs,)`, the batch `index` of what is left of the current epoch.
 
         Returns:
             A tuple of one dict; instances beyond an image's own are zeros:
@@ -140,6 +142,7 @@ class DataGenerator(keras.utils.PyDataset):
         if not 0 <= index < len(self):
             raise IndexError(f"Expected a batch index below {len(self)}, received {index}.")
         count, batch_size = len(self.image_ids), self.batch_size
+        position, index = index, index + self.first_step
         if self.steps is None:
             first = self.epoch * count + index * batch_size
             batch_size = min(batch_size, count - index * batch_size)
@@ -151,7 +154,7 @@ class DataGenerator(keras.utils.PyDataset):
         except Exception as e:
             self.error = e
             raise
-        self.ready[index] = time.perf_counter()
+        self.ready[position] = time.perf_counter()
         return batch
 
     def _load(self, number, position):

@@ -1,24 +1,8 @@
-"""Checkpoints, the log's `data_wait`, and the record of a training."""
+"""The log's `data_wait`, and the record of a training."""
 
 import time
 
 import keras
-
-
-class Checkpoint(keras.callbacks.Callback):
-    """Writes the weights after every epoch.
-
-    Args:
-        save: function of a path that writes the weights whole or not at all.
-        path: str with a field `{epoch:04d}`, epochs counted from 1.
-    """
-
-    def __init__(self, save, path):
-        super().__init__()
-        self.save, self.path = save, path
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.save(self.path.format(epoch=epoch + 1))
 
 
 class DataWait(keras.callbacks.Callback):

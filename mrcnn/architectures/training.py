@@ -1,0 +1,296 @@
+"""Training of a model: what happens around Keras's `fit`."""
+
+import dataclasses
+import importlib.util
+import numbers
+import os
+import warnings
+
+import keras
+
+from mrcnn.data.generator import DataGenerator
+from mrcnn.inference.log import log
+from mrcnn.settings import Settings
+from mrcnn.training.callbacks import DataWait, History
+from mrcnn.training.checkpoints import BestCheckpoint, Checkpoint, EarlyStopping
+from mrcnn.training.evaluation import EvaluateCallback
+from mrcnn.training.freezing import layer_regex_of, set_trainable, warn_of_heads_alone
+from mrcnn.training.interrupts import Interrupts
+from mrcnn.training.loop import fit, restart, to_tf_dataset
+from mrcnn.training.optimizers import make_optimizer
+from mrcnn.training.resuming import check_same, find_state, read_state, training_facts
+from mrcnn.training.saving import EpochEnd, StateSaver
+from mrcnn.training.schedules import make_rate
+from mrcnn.training.state import FILE as STATE
+from mrcnn.training.state import Position, restore_state
+
+
+class ModelTraining:
+    """Training; the attributes are `DetectionModel`'s."""
+
+    generator_type = DataGenerator  # makes the batches of training
+    _step = None, None  # what `compile` prepared last, and its optimizer
+
+    def train(
+        self,
+        train_dataset,
+        val_dataset,
+        learning_rate,
+        epochs,
+        layers,
+        augmentation=None,
+        custom_callbacks=None,
+        no_augmentation_sources=None,
+        resume=False,
+    ):
+        """Trains the model; logs, a checkpoint per epoch and the state go to `log_dir`.
+
+        Of the config, `STEPS_PER_EPOCH`, `VALIDATION_STEPS` and the keys of optimisation and
+        checkpoints are read now. All else is what the model was built with: a key that was changed
+        since has no effect, and is told.
+
+        Ctrl-C ends it after the step that is running, with its state saved; so does SIGTERM. A
+        second one ends it at once.
+
+        Args:
+            train_dataset: a prepared `Dataset`.
+            val_dataset: a prepared `Dataset`, or None.
+            learning_rate: float, of which `LEARNING_SCHEDULE` makes a schedule; or a
+                `keras.optimizers.schedules.LearningRateSchedule`.
+            epochs: int, the total to reach: a model at epoch 20 trains 20 more for 40. What it
+                did reach is `epoch`, also after an interruption: the same call then goes on.
+            layers: "heads", "3+", "4+", "5+", "all" or a regular expression of layer names.
+            augmentation: None; a callable `(image, masks) -> (image, masks)`; an imgaug
+                augmenter, an albumentations transform or a Keras layer: see `mrcnn.augment`.
+            custom_callbacks: list of `keras.callbacks.Callback`, or None.
+            no_augmentation_sources: list of sources whose images are not augmented, or None.
+            resume: bool; go on with the training whose state is in `log_dir`, else with the newest
+                of this experiment in `model_dir`, and end as it would have ended undisturbed, with
+                `SEED` in the same bits. A script that trains in stages resumes in each call: those
+                that are done return at once. Where there is no state, training begins.
+
+        Returns:
+            keras.callbacks.History, or None when the epochs were reached already.
+
+        Raises:
+            ValueError: an inference model, a data set that cannot be used, a pattern without
+                layers, or a state of another training. The first batch of the validation is
+                looked at before the first step.
+        """
+        if self.mode != "training":
+            name = type(self).__name__
+            raise ValueError(f'this model was built for inference; use {name}("training", ...)')
+        if not isinstance(epochs, numbers.Real) or epochs != int(epochs):
+            raise ValueError(f"epochs is {epochs!r}; expected a whole number")
+        layer_regex, epochs = layer_regex_of(layers), int(epochs)
+        if epochs <= self.epoch and not resume:
+            return self._nothing_to_train(epochs)
+        config = self.config
+        settings = self._read_training_keys()
+        generator = self.generator_type(
+            train_dataset,
+            settings,
+            augmentation=augmentation,
+            steps=None if config.STEPS_PER_EPOCH is None else int(config.STEPS_PER_EPOCH),
+            no_augmentation_sources=no_augmentation_sources,
+        )
+        facts = training_facts(layer_regex, learning_rate, settings, generator, epochs)
+        position = self._resume(facts) if resume else None
+        if epochs <= self.epoch:
+            return self._nothing_to_train(epochs)
+        validation = None if val_dataset is None else self._validation(val_dataset)
+        self.set_trainable(layer_regex, verbose=0)
+        warn_of_heads_alone(self.keras_model, layers)
+        first_epoch = self.epoch if position is None else position.first_epoch
+        updates = (
+            (epochs - first_epoch) * len(generator) // settings.optimization.accumulation_steps
+        )
+        rate = make_rate(settings.optimization, learning_rate, updates)
+        self.compile(rate, settings.optimization.momentum)
+        self.class_names = list(train_dataset.class_names)
+        resumed = position is not None
+        if resumed:
+            restore_state(os.path.join(self.log_dir, STATE), self.keras_model)
+            generator.seed = position.seed
+        else:
+            self._open_run()
+            position = Position(facts, self.epoch, self.epoch, seed=generator.seed)
+        self._log_start(layers, epochs, position)
+        with Interrupts() as interrupts:
+            saver = StateSaver(self.log_dir, position, resumed, interrupts, settings.checkpoints)
+            callbacks = [
+                saver,
+                keras.callbacks.LambdaCallback(on_epoch_end=self._count_epoch),
+                DataWait(generator),  # before those that read the epoch's log
+                *self._callbacks(val_dataset, custom_callbacks or []),
+                History(),
+                EpochEnd(saver),
+            ]
+            saver.callbacks = callbacks
+            return self._fit(generator, validation, callbacks, epochs, position)
+
+    def _fit(self, generator, validation, callbacks, epochs, position):
+        try:
+            return fit(
+                self.keras_model,
+                generator,
+                self._batches,
+                callbacks,
+                epochs,
+                position,
+                validation,
+            )
+        except Exception:
+            # TensorFlow quotes an error of the data in one of its own; the user gets the first.
+            for each in filter(None, (generator, validation)):
+                if each.error is not None:
+                    raise each.error from each.error.__cause__
+            raise
+        except (KeyboardInterrupt, SystemExit):
+            log(
+                f"\nInterrupted in epoch {position.epoch + 1} of {epochs}, after {position.step} "
+                f"steps of it; train(..., resume=True) goes on from {self.log_dir}"
+            )
+            raise
+
+    def _resume(self, facts):
+        """Takes up the training whose state is found, and returns its `Position`.
+
+        Returns:
+            None where there is no state, or one of a training that has ended: its weights are the
+            model's then, and another begins.
+        """
+        folder = find_state(self.log_dir, self.model_dir, self.config.NAME.lower())
+        if folder is None:
+            log(f"No training to resume in {self.model_dir}: it begins")
+            return None
+        path, position = read_state(folder)
+        self._go_on_in(folder, position.epoch)
+        if not position.finished:
+            check_same(path, position, facts)
+            return position
+        restore_state(path, self.keras_model, ("model",))
+        return None
+
+    def _nothing_to_train(self, epochs):
+        warnings.warn(
+            f"nothing to train: epochs={epochs} is the total and the weights have "
+            f"{self.epoch}; raise it, or set model.epoch = 0 to count anew",
+            stacklevel=3,
+        )
+
+    def _log_start(self, layers, epochs, position):
+        step = f", step {position.step}" if position.step else ""
+        log(
+            f"\nTraining {layers!r} from epoch {self.epoch}{step} to {epochs}: "
+            f"{self.checkpoint_path}"
+        )
+
+    def _read_training_keys(self):
+        """The settings, with the keys of optimisation and checkpoints as they are now."""
+        now = Settings.from_config(self.config)
+        self._warn_of_changed_keys(now)
+        self.settings = dataclasses.replace(
+            self.settings, optimization=now.optimization, checkpoints=now.checkpoints
+        )
+        return self.settings
+
+    def _warn_of_changed_keys(self, now):
+        changed = now.changed_since(self.settings)
+        if changed:
+            warnings.warn(
+                f"changed after the model was built, and without effect: {', '.join(changed)}; "
+                "build a model from the changed config, and load these weights into it",
+                stacklevel=4,
+            )
+
+    def _validation(self, dataset):
+        """Batches of the validation, of which the first was made: what it raises says so."""
+        try:
+            generator = self.generator_type(dataset, self.settings, shuffle=False)
+            count = len(generator)
+            generator.steps = min(int(self.config.VALIDATION_STEPS or count), count)
+            generator[0]
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise type(error)(f"validation: {error}") from error
+        return generator
+
+    def _open_run(self):
+        """Makes `log_dir`. Two runs that start at once, or a second from epoch 0, have two."""
+        while self.epoch == 0 and self.log_dir == self._new_run:
+            try:
+                return os.makedirs(self.log_dir)
+            except FileExistsError:
+                self.set_log_dir()
+        return os.makedirs(self.log_dir, exist_ok=True)  # it goes on, or the user chose the folder
+
+    def _count_epoch(self, epoch, logs):
+        self.epoch = epoch + 1
+
+    def _batches(self, generator):
+        """What `fit` takes for a generator."""
+        sizes_vary = self.settings.image.resize_mode not in ("square", "crop")
+        if sizes_vary and keras.backend.backend() == "tensorflow":
+            model = self.keras_model
+            inputs = [x for x in model.inputs if not model.get_layer(x.name).optional]
+            return to_tf_dataset(generator, inputs)
+        return generator
+
+    def _callbacks(self, val_dataset, custom):
+        """What writes logs and weights, around the callbacks of the user."""
+        monitor = f"val_{'segm' if self.settings.mask_head.enabled else 'bbox'}_AP"
+        keys, evaluating = self.settings.checkpoints, []
+        if keys.patience is not None:
+            if val_dataset is None:
+                raise ValueError("EARLY_STOPPING is set; expected a val_dataset to evaluate on")
+            if not any(isinstance(each, EvaluateCallback) for each in custom):
+                evaluating.append(EvaluateCallback(self, val_dataset))
+        callbacks = [Checkpoint(self.save_weights, self.checkpoint_path, keys.kept)]
+        if all(map(importlib.util.find_spec, ("tensorflow", "tensorboard"))):
+            board = keras.callbacks.TensorBoard(self.log_dir, write_graph=False)
+            board.async_safe = True  # else Keras has the host wait for the log of every step
+            callbacks.append(board)
+        best = BestCheckpoint(self.save_weights, self.checkpoint_path, monitor)
+        callbacks += [*evaluating, *custom, best]
+        if keys.patience is not None:
+            callbacks.append(EarlyStopping(monitor, keys.patience))
+        return callbacks
+
+    def compile(self, learning_rate, momentum):
+        """Prepares training, by SGD unless `OPTIMIZER` says otherwise.
+
+        Called again for the same layers, momentum and keys, it keeps the step that is traced or
+        compiled already, and starts it anew.
+        """
+        model = self.keras_model
+        settings = dataclasses.replace(self.settings.optimization, momentum=momentum)
+        constant_rate = isinstance(learning_rate, (int, float))
+        step = [x.path for x in model.trainable_weights], settings, constant_rate
+        if constant_rate and self._same_step(step):
+            restart(model.optimizer, learning_rate)
+            return
+        optimizer = make_optimizer(settings, learning_rate, model)
+        model.compile(optimizer, jit_compile=self._jit_compile)
+        self._step = step, optimizer
+
+    def _same_step(self, step):
+        """Whether the model is compiled for a step already, by this class."""
+        known, optimizer = self._step
+        return known == step and self.keras_model.optimizer is optimizer
+
+    def set_trainable(self, layer_regex, keras_model=None, indent=0, verbose=1):
+        """Makes the layers whose whole name matches trainable, and no others.
+
+        Args:
+            layer_regex: str, regular expression of layer names.
+            keras_model: a model inside `self.keras_model`, or None for that itself.
+            indent: int, spaces before each printed line.
+            verbose: 0 prints nothing.
+
+        Raises:
+            ValueError: no layer with weights matches.
+        """
+        matched = set_trainable(keras_model or self.keras_model, layer_regex)
+        if verbose:
+            for layer in matched:
+                log(f"{' ' * indent}{layer.name:25} ({type(layer).__name__})")
