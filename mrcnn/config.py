@@ -187,7 +187,7 @@ class Config:
 
     # How the rate changes over one call of `train`: see `mrcnn.training.schedules`.
     LEARNING_SCHEDULE = "constant"
-    LEARNING_MILESTONES = (2 / 3, 8 / 9)  # of "multistep": shares of the updates
+    LEARNING_MILESTONES = (0.67, 0.89)  # of "multistep": shares of the updates
     LEARNING_DROP = 0.1  # of "multistep": factor at each milestone
     WARMUP_STEPS = 0  # updates of a linear rise, from WARMUP_FACTOR of the rate on
     WARMUP_FACTOR = 0.001

@@ -1,9 +1,10 @@
 """`mrcnn train` and `mrcnn evaluate`: no Python written, errors before anything is built."""
 
 import json
+import os
 import re
 import shlex
-import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tiny import TinyConfig
 
 from mrcnn import cli
 from mrcnn.config_files import read_run, write_config
+from mrcnn.files.hdf5 import read_hdf5
 from mrcnn.reports.run_folder import read_results
 from mrcnn.weights import class_names_of
 
@@ -310,27 +312,43 @@ def test_the_line_of_the_readme_can_be_typed(balloons, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_stopped_says_how_to_go_on(run, balloons, tmp_path, capsys, monkeypatch):
-    (tmp_path / "other").mkdir()
-    first = Path(shutil.copytree(run[0], tmp_path / "first"))
-    facts = (first / "config.yaml").read_text()
-    (first / "config.yaml").write_text(facts.replace("layers: all", "layers: mrcnn_.*"))
-    newest = sorted(first.glob("*.h5"))[-1]
-    shutil.copy(newest, tmp_path / "other")  # another run is newer; this one has weights of its own
-
+def test_a_run_that_is_stopped_is_resumed(run, balloons, tmp_path, capsys, monkeypatch):
     class Stop(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            raise KeyboardInterrupt
+        def on_train_batch_end(self, batch, logs=None):
+            os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("mrcnn.training.progress.Progress", lambda path: Stop())
-    argv = ["train", str(balloons), "--config", TINY, "NAME=balloon", "--out", str(tmp_path)]
-    argv += ["--name", "first", "--exist-ok", "--weights", "last", "--epochs", "9"]
-    assert cli.main(argv) == 130
-    said = capsys.readouterr()
-    assert f"mrcnn_.* from {newest}" in said.out
-    epoch = int(newest.stem[-4:])
-    assert f"Stopped after epoch {epoch} of 9. The same line with --weights {first} " in said.err
-    assert "--name first --exist-ok goes on" in said.err
+    argv = ["train", "STEPS_PER_EPOCH=2", str(balloons), "--config", TINY, "NAME=balloon"]
+    argv += ["--epochs", "2", "--weights", "none", "--out", str(tmp_path), "--name", "b"]
+    with monkeypatch.context() as patch:
+        patch.setattr("mrcnn.training.progress.Progress", lambda path: Stop())
+        assert cli.main(argv) == 130
+    folder = tmp_path / "b"
+    assert f"mrcnn train --resume {folder} goes on" in capsys.readouterr().err
+    assert cli.main(["train", "--resume", "--out", str(tmp_path)]) == 0
+    assert "from epoch 0, step 1 to 2" in capsys.readouterr().out
+    # The same as the run that nobody stopped, but for its name.
+    files = [path / "mask_rcnn_balloon_0002.h5" for path in (run[0], folder)]
+    first, second = map(read_hdf5, files)
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    rows = [read_results(path / "results.csv") for path in (run[0], folder)]
+    for one, other in zip(*rows, strict=True):
+        assert {**one, "data_wait": 0} == pytest.approx({**other, "data_wait": 0})
+    # More epochs are asked for by the same line; what it was given cannot be changed.
+    assert cli.main(["train", "--resume", str(folder), "--epochs", "3"]) == 0
+    assert (folder / "mask_rcnn_balloon_0003.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--resume"], "there is no training to resume in runs: --resume RUN names its run"),
+        (["--resume", "nowhere"], "nowhere: expected the folder of a run of `mrcnn train`, found"),
+    ],
+)
+def test_what_cannot_be_resumed_is_told(options, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", *options]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_key_in_small_letters_is_a_slip(balloons, capsys):

@@ -30,7 +30,7 @@ def test_a_schedule_of_the_user_stays_itself():
 
 
 def test_multistep():
-    # Of 9 updates two thirds, 6, have the rate, two more a tenth, the last a hundredth.
+    # Of 9 updates 67 %, 6, have the rate, two more a tenth, the last a hundredth.
     schedule = rate(9, LEARNING_SCHEDULE="multistep")
     assert values(schedule, range(9)) == pytest.approx([1] * 6 + [0.1] * 2 + [0.01])
     halves = rate(4, LEARNING_SCHEDULE="multistep", LEARNING_MILESTONES=[0.5], LEARNING_DROP=0.5)

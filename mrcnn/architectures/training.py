@@ -14,6 +14,7 @@ from mrcnn.settings import Settings
 from mrcnn.training.callbacks import DataWait, History
 from mrcnn.training.checkpoints import BestCheckpoint, Checkpoint, EarlyStopping
 from mrcnn.training.evaluation import EvaluateCallback
+from mrcnn.training.finite import FiniteLoss
 from mrcnn.training.freezing import layer_regex_of, set_trainable, warn_of_heads_alone
 from mrcnn.training.interrupts import Interrupts
 from mrcnn.training.loop import fit, restart, to_tf_dataset
@@ -117,9 +118,11 @@ class ModelTraining:
             position = Position(facts, self.epoch, self.epoch, seed=generator.seed)
         self._log_start(layers, epochs, position)
         with Interrupts() as interrupts:
-            saver = StateSaver(self.log_dir, position, resumed, interrupts, settings.checkpoints)
+            finite, keys = FiniteLoss(generator), settings.checkpoints
+            saver = StateSaver(self.log_dir, position, resumed, interrupts, keys, finite.check)
             callbacks = [
                 saver,
+                finite,
                 keras.callbacks.LambdaCallback(on_epoch_end=self._count_epoch),
                 DataWait(generator),  # before those that read the epoch's log
                 *self._callbacks(val_dataset, custom_callbacks or []),
@@ -140,6 +143,15 @@ class ModelTraining:
                 position,
                 validation,
             )
+        except FloatingPointError as error:
+            path, saved = read_state(self.log_dir)
+            restore_state(path, self.keras_model, ("model",))
+            self.epoch = saved.epoch
+            raise FloatingPointError(
+                f"{error}. The model has its last good weights again, of epoch {saved.epoch + 1}, "
+                f"step {saved.step}: train them with a lower learning rate, or with WARMUP_STEPS; "
+                "`mrcnn check` tells whether the data are at fault"
+            ) from error
         except Exception:
             # TensorFlow quotes an error of the data in one of its own; the user gets the first.
             for each in filter(None, (generator, validation)):

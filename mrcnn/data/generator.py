@@ -65,6 +65,7 @@ class DataGenerator(keras.utils.PyDataset):
         error: the exception that the last failing batch raised, or None. TensorFlow's `fit`
             raises one of its own instead, which only quotes it.
         ready: dict, by index of a batch when it was made last, in `time.perf_counter` seconds.
+        made_of: dict, by index of a batch the ids of its images, a list.
 
     Example:
 
@@ -106,7 +107,7 @@ class DataGenerator(keras.utils.PyDataset):
         self.seed = np.random.randint(2**31) if runtime.seed is None else runtime.seed
         self.epoch = self.first_step = 0
         self.error = None
-        self.ready = {}
+        self.ready, self.made_of = {}, {}
         self._within_epoch = False
         self._without_objects = set()  # saves loading them again; no result depends on it
         self._failed = set()
@@ -155,6 +156,7 @@ class DataGenerator(keras.utils.PyDataset):
             self.error = e
             raise
         self.ready[position] = time.perf_counter()
+        self.made_of[position] = [int(image_id) for image_id in batch[0]["input_image_meta"][:, 0]]
         return batch
 
     def _load(self, number, position):

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -29,20 +30,23 @@ class StateSaver(keras.callbacks.Callback):
         resumed: bool, whether the model's variables came from that file.
         interrupts: `mrcnn.training.interrupts.Interrupts`.
         settings: `mrcnn.settings.Checkpoints`.
+        check: function without arguments that raises where nothing must be saved.
 
     Attributes:
         callbacks: list of all callbacks, whose memory is saved too.
     """
 
-    def __init__(self, folder, position, resumed, interrupts, settings):
+    def __init__(self, folder, position, resumed, interrupts, settings, check):
         super().__init__()
         self.path, self.position, self.callbacks = os.path.join(folder, FILE), position, []
         self.interval = float("inf") if settings.minutes is None else 60 * settings.minutes
-        self.interrupts, self._resumed = interrupts, resumed
+        self.interrupts, self._resumed, self._check = interrupts, resumed, check
         self._averaged = self._left = False
         self._saved_at = time.monotonic()
 
     def on_train_begin(self, logs=None):
+        for left in Path(self.path).parent.glob("*.unfinished"):  # by a process that was killed
+            left.unlink()
         if not self._resumed:
             self._save()
 
@@ -98,6 +102,7 @@ class StateSaver(keras.callbacks.Callback):
             self._averaged = wanted
 
     def _save(self):
+        self._check()
         save_state(self.path, self.model, self.position)
         self._saved_at = time.monotonic()
 
