@@ -18,6 +18,7 @@ from mrcnn.training.finite import FiniteLoss
 from mrcnn.training.freezing import layer_regex_of, set_trainable, warn_of_heads_alone
 from mrcnn.training.interrupts import Interrupts
 from mrcnn.training.loop import fit, restart, to_tf_dataset
+from mrcnn.training.memory import advice, is_out_of_memory
 from mrcnn.training.optimizers import make_optimizer
 from mrcnn.training.resuming import check_same, find_state, read_state, training_facts
 from mrcnn.training.saving import EpochEnd, StateSaver
@@ -152,7 +153,12 @@ class ModelTraining:
                 f"step {saved.step}: train them with a lower learning rate, or with WARMUP_STEPS; "
                 "`mrcnn check` tells whether the data are at fault"
             ) from error
-        except Exception:
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise MemoryError(
+                    f"a training step needs more memory than there is. What helps: "
+                    f"{advice(self.settings)}"
+                ) from error
             # TensorFlow quotes an error of the data in one of its own; the user gets the first.
             for each in filter(None, (generator, validation)):
                 if each.error is not None:

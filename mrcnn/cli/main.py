@@ -57,7 +57,7 @@ def main(argv=None):
     except BrokenPipeError:  # who reads the output wants no more of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13  # SIGPIPE, as a shell says it
-    except (OSError, ValueError, ImportError, FloatingPointError) as error:
+    except (OSError, ValueError, ImportError, FloatingPointError, MemoryError) as error:
         if (getattr(error, "name", None) or "").startswith("mrcnn"):
             raise  # a fault of ours, no package that is missing
         print(f"mrcnn: {error}", file=sys.stderr)
