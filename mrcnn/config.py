@@ -67,7 +67,8 @@ class Config:
     # The preset whose numerics these are, for `load_weights("coco")`; see `mrcnn.presets`.
     PRESET = "matterport/mask_rcnn_coco"
 
-    # Devices and batch. One batch holds IMAGES_PER_GPU * GPU_COUNT images.
+    # Devices and batch. One batch holds IMAGES_PER_GPU * GPU_COUNT images; IMAGES_PER_GPU = -1: as
+    # many as a training step has memory for, which `train` measures.
     GPU_COUNT = 1
     IMAGES_PER_GPU = 2
 
@@ -391,8 +392,9 @@ class Config:
 
     def _training_problems(self):
         for key in ("IMAGES_PER_GPU", "GPU_COUNT", "MAX_GT_INSTANCES", "TRAIN_ROIS_PER_IMAGE"):
-            if getattr(self, key) < 1:
-                yield f"{key} is {getattr(self, key)}; expected at least 1"
+            value = getattr(self, key)
+            if value < 1 and (key, value) != ("IMAGES_PER_GPU", -1):
+                yield f"{key} is {value}; expected at least 1"
         if not 0 < self.ROI_POSITIVE_RATIO <= 1:
             yield f"ROI_POSITIVE_RATIO is {self.ROI_POSITIVE_RATIO}; expected above 0, at most 1"
         yield from self._optimization_problems()

@@ -332,12 +332,13 @@ class Losses(Stage):
 
 @stage
 class Runtime(Stage):
-    """How batches are made and run."""
+    """How batches are made and run; `measured`: `train` finds the batch that fits."""
 
     batch_size: int = dataclasses.field(
         default=Config.IMAGES_PER_GPU * Config.GPU_COUNT,
-        metadata={"key": "BATCH_SIZE", "convert": int, "numeric": False},
+        metadata={"key": "BATCH_SIZE", "convert": lambda size: max(1, int(size)), "numeric": False},
     )
+    measured: bool = key("IMAGES_PER_GPU", lambda images: images == -1)
     jit_compile: bool = key("JIT_COMPILE")
     seed: int = key("SEED")
     workers: int = key("WORKERS")

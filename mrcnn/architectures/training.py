@@ -11,6 +11,7 @@ import keras
 from mrcnn.data.generator import DataGenerator
 from mrcnn.inference.log import log
 from mrcnn.settings import Settings
+from mrcnn.training.batch_size import MOST, StepMemory, largest_batch
 from mrcnn.training.callbacks import DataWait, History
 from mrcnn.training.checkpoints import BestCheckpoint, Checkpoint, EarlyStopping
 from mrcnn.training.evaluation import EvaluateCallback
@@ -89,15 +90,18 @@ class ModelTraining:
             return self._nothing_to_train(epochs)
         config = self.config
         settings = self._read_training_keys()
-        generator = self.generator_type(
-            train_dataset,
-            settings,
-            augmentation=augmentation,
-            steps=None if config.STEPS_PER_EPOCH is None else int(config.STEPS_PER_EPOCH),
-            no_augmentation_sources=no_augmentation_sources,
-        )
+        options = {
+            "augmentation": augmentation,
+            "steps": None if config.STEPS_PER_EPOCH is None else int(config.STEPS_PER_EPOCH),
+            "no_augmentation_sources": no_augmentation_sources,
+        }
+        generator = self.generator_type(train_dataset, settings, **options)
+        saved = self._saved_training() if resume else None
+        if settings.runtime.measured:
+            settings = self._fit_batch(saved, layer_regex, train_dataset, options)
+            generator = self.generator_type(train_dataset, settings, **options)
         facts = training_facts(layer_regex, learning_rate, settings, generator, epochs)
-        position = self._resume(facts) if resume else None
+        position = None if saved is None else self._resume(*saved, facts)
         if epochs <= self.epoch:
             return self._nothing_to_train(epochs)
         validation = None if val_dataset is None else self._validation(val_dataset)
@@ -171,24 +175,55 @@ class ModelTraining:
             )
             raise
 
-    def _resume(self, facts):
-        """Takes up the training whose state is found, and returns its `Position`.
-
-        Returns:
-            None where there is no state, or one of a training that has ended: its weights are the
-            model's then, and another begins.
-        """
+    def _saved_training(self):
+        """The state to resume from, (path, `Position`), in whose folder the model writes from now
+        on; None where there is none."""
         folder = find_state(self.log_dir, self.model_dir, self.config.NAME.lower())
         if folder is None:
             log(f"No training to resume in {self.model_dir}: it begins")
             return None
         path, position = read_state(folder)
         self._go_on_in(folder, position.epoch)
+        return path, position
+
+    def _resume(self, path, position, facts):
+        """Returns the position to go on from; None after a training that has ended, with its
+        weights in the model."""
         if not position.finished:
             check_same(path, position, facts)
             return position
         restore_state(path, self.keras_model, ("model",))
         return None
+
+    def _fit_batch(self, saved, layer_regex, dataset, options):
+        """Sets `IMAGES_PER_GPU` to as many as fit, or did when the training was begun that is
+        resumed; returns the settings."""
+        if saved is not None and not saved[1].finished:
+            size = saved[1].facts["images of a batch"]
+        else:
+            size = self._measured_batch(layer_regex, dataset, options)
+        count = self.config.GPU_COUNT
+        self.config.IMAGES_PER_GPU = max(1, size // count)
+        log(f"IMAGES_PER_GPU = {self.config.IMAGES_PER_GPU}: as many as fit")
+        runtime = dataclasses.replace(
+            self.settings.runtime, batch_size=self.config.BATCH_SIZE, measured=False
+        )
+        self.settings = dataclasses.replace(self.settings, runtime=runtime)
+        return self.settings
+
+    def _measured_batch(self, layer_regex, dataset, options):
+        def batch_of(images):
+            generator = self.generator_type(dataset, settings, batch_size=images, **options)
+            return generator[0][0]
+
+        settings = self.settings
+        self.set_trainable(layer_regex, verbose=0)
+        self.compile(0.0, settings.optimization.momentum)
+        with StepMemory(self.keras_model, batch_of) as memory:
+            try:
+                return largest_batch(memory.measure, memory.limit, min(MOST, dataset.num_images))
+            except MemoryError as error:
+                raise MemoryError(f"{error}. What helps: {advice(settings)}") from None
 
     def _nothing_to_train(self, epochs):
         warnings.warn(

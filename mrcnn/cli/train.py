@@ -62,16 +62,16 @@ def _train(arguments):
     resumed = _resumed(arguments)
     start = None
     if not resumed and arguments.weights is not None:
-        start = file_of(arguments.weights, _runs(arguments))
-    earlier = resumed or _check_folder(arguments, start)
+        start = file_of(arguments.weights, arguments.out)
+    _check_folder(arguments)
     config = _config_of_run(arguments, start)
     train, val = load_training_data(arguments)
     _fit_to_data(config, arguments, train)
-    weights = earlier["weights"] if resumed else start or arguments.weights or best_start(config)
+    weights = resumed["weights"] if resumed else start or arguments.weights or best_start(config)
     if weights == "none" and not _chosen(config, "TRAIN_BN"):
         config.TRAIN_BN = True
     others = "all" if weights in ("imagenet", "none") else "heads"
-    layers = arguments.layers or earlier.get("layers") or others
+    layers = arguments.layers or others
     _check(config, train, val, None if resumed else weights, layers)
 
     from mrcnn.augment import FlipLeftRight
@@ -92,7 +92,7 @@ def _train(arguments):
         print(f"{folder}: {train.num_classes - 1} classes, {layers} from {weights}", flush=True)
         draw_labels(train, folder)
         draw_batches(train, config, augmentation, folder)
-    _place(model, folder, weights)
+    _place(model, folder)
     evaluation = _fit(arguments, model, folder, (train, val), layers, augmentation)
     if evaluation is not None:
         evaluation.save(folder)
@@ -117,38 +117,17 @@ def _resumed(arguments):
     return read_run(path)
 
 
-def _runs(arguments):
-    """Where the last weights are: of a run that goes on, its own folder."""
-    folder = Path(arguments.out, arguments.name)
-    return folder if _goes_on(arguments) else arguments.out
-
-
-def _goes_on(arguments):
+def _check_folder(arguments):
+    """Raises ValueError where checkpoints of two trainings would lie in one folder: those of more
+    epochs would be taken for the newest."""
     from mrcnn.training.runs import checkpoints
 
     folder = Path(arguments.out, arguments.name)
-    return bool(arguments.exist_ok and folder.is_dir() and checkpoints(folder))
-
-
-def _check_folder(arguments, start):
-    """What the run that is to go on was given; empty where a new one begins.
-
-    Raises:
-        ValueError: checkpoints of two trainings would lie in one folder, where those of more
-            epochs would be taken for the newest.
-    """
-    from mrcnn.config_files import read_run
-
-    folder = Path(arguments.out, arguments.name)
-    if not _goes_on(arguments):
-        return {}
-    if start is None or not os.path.samefile(folder, os.path.dirname(os.path.abspath(start))):
+    if arguments.exist_ok and not arguments.resume and folder.is_dir() and checkpoints(folder):
         raise ValueError(
-            f"{folder} has checkpoints of another training: go on with --weights {folder}, or give "
+            f"{folder} has checkpoints of another training: go on with --resume {folder}, or give "
             "another --name"
         )
-    path = folder / "config.yaml"
-    return read_run(path) if path.is_file() else {}
 
 
 def _config_of_run(arguments, start):
@@ -186,6 +165,8 @@ def _fit_to_data(config, arguments, train):
         config.NAME = re.sub(r"[^\w.-]+", "_", folder.name).lower() or "data"
     if not _chosen(config, "STEPS_PER_EPOCH"):
         config.STEPS_PER_EPOCH = None
+    if not _chosen(config, "CHECKPOINTS_KEPT"):
+        config.CHECKPOINTS_KEPT = 3
 
 
 def _check(config, train, val, weights, layers):
@@ -251,14 +232,9 @@ def _build(arguments, config, weights):
     return model
 
 
-def _place(model, folder, weights):
-    """Has the model train into a folder; from a checkpoint of this folder it goes on."""
-    from mrcnn.training.runs import checkpoints
-
-    start = os.path.realpath(weights)
-    epochs = {os.path.realpath(path): epoch for epoch, path in checkpoints(folder).items()}
-    model.epoch = epochs.get(start, 0)
-    model.log_dir = str(folder)
+def _place(model, folder):
+    """Has the model train into a folder."""
+    model.epoch, model.log_dir = 0, str(folder)
     name = model.config.NAME.lower()
     model.checkpoint_path = str(folder / f"mask_rcnn_{name}_{{epoch:04d}}.h5")
 

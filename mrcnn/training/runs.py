@@ -56,6 +56,11 @@ def newest_checkpoint(folder):
     return max(last, key=os.path.getmtime)
 
 
+def best_checkpoint(folder):
+    """The weights of a run that scored best, which `BestCheckpoint` writes; None without."""
+    return next(map(str, sorted(Path(folder).glob("mask_rcnn_*_best.h5"))), None)
+
+
 def numbered_folder(parent, name, exist_ok=False):
     """Makes a folder that no other run has: `name`, `name2`, `name3`, ...
 
