@@ -46,16 +46,14 @@ class Signal(keras.callbacks.Callback):
                 os.kill(os.getpid(), self.number)
 
 
-def train(folder, keys, resume=True, callbacks=(), epochs=EPOCHS, rate=0.01):
-    """Trains in a folder and returns the model and Keras's history."""
-    model = MaskRCNN("training", config(keys), folder)
-    history = model.train(
+def train(model, callbacks=(), epochs=EPOCHS, rate=0.01, resume=True):
+    """Trains all layers, and returns Keras's history."""
+    return model.train(
         *(shapes(6), shapes(2, seed=5), rate, epochs, "all"),
         augmentation=flip,
         custom_callbacks=list(callbacks),
         resume=resume,
     )
-    return model, history
 
 
 def flip(image, masks, rng):
@@ -65,7 +63,8 @@ def flip(image, masks, rng):
 def main():
     folder, keys, *step = sys.argv[1:]
     callbacks = [Signal(signal.SIGKILL, int(step[0]))] if step else []
-    model, _ = train(folder, json.loads(keys), callbacks=callbacks)
+    model = MaskRCNN("training", config(json.loads(keys)), folder)
+    train(model, callbacks)
     np.savez(os.path.join(folder, "final.npz"), *weights(model))
 
 
