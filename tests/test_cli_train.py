@@ -15,7 +15,7 @@ from tiny import TinyConfig
 
 from mrcnn import cli
 from mrcnn.config_files import read_run, write_config
-from mrcnn.reports.run_folder import read_results
+from mrcnn.training.results import read_results
 from mrcnn.weights import class_names_of
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))

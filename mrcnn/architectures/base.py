@@ -15,9 +15,10 @@ from mrcnn.inference.images import check_images, read_images
 from mrcnn.inference.inspection import Inspection
 from mrcnn.inference.log import log
 from mrcnn.settings import Settings, check_config
-from mrcnn.training.callbacks import Checkpoint, DataWait, History
+from mrcnn.training.callbacks import Checkpoint, DataWait, EpochFacts, History
 from mrcnn.training.freezing import layer_regex_of, set_trainable, warn_of_heads_alone
 from mrcnn.training.loop import make_deterministic, restart, to_tf_dataset
+from mrcnn.training.results import Results
 
 
 class DetectionModel(Inspection, ModelFiles):
@@ -141,7 +142,7 @@ class DetectionModel(Inspection, ModelFiles):
         custom_callbacks=None,
         no_augmentation_sources=None,
     ):
-        """Trains the model; TensorBoard logs and a checkpoint per epoch go to `log_dir`.
+        """Trains the model; checkpoints, `results.csv` and TensorBoard logs go to `log_dir`.
 
         Of the config, `STEPS_PER_EPOCH` and `VALIDATION_STEPS` are read now. All else is what the
         model was built with: a key that was changed since has no effect, and is told.
@@ -205,8 +206,10 @@ class DetectionModel(Inspection, ModelFiles):
                 callbacks=[
                     keras.callbacks.LambdaCallback(on_epoch_end=self._count_epoch),
                     DataWait(train_generator),  # before those that read the epoch's log
+                    EpochFacts(),
                     *self._callbacks(),
                     *(custom_callbacks or []),
+                    Results(self.log_dir),  # with what the callbacks above have logged
                     History(),
                 ],
             )
