@@ -8,8 +8,9 @@ from tiny import TinyConfig, shapes
 
 from mrcnn.data import DataGenerator
 from mrcnn.reports import run_folder
-from mrcnn.reports.run_folder import Results, draw_labels, read_results, seen
+from mrcnn.reports.run_folder import draw_labels, seen
 from mrcnn.training.progress import Progress
+from mrcnn.training.results import Results, read_results
 from mrcnn.visualize.grids import draw_grid
 from mrcnn.visualize.training_plots import plot_labels, plot_results
 

@@ -186,6 +186,31 @@ class AnnotatedDataset(Dataset):
         info = self.image_info[image_id]
         if info["source"] != self.source:
             return super().load_mask(image_id)
+        codes, class_ids = self._codes(image_id)
+        size = info["height"], info["width"]
+        masks = mask_utils.decode(codes) if codes else np.zeros((*size, 0), np.uint8)
+        return masks.view(bool), np.array(class_ids, np.int32)
+
+    def load_boxes(self, image_id, image_shape):
+        """Returns the boxes of what `load_mask` returns, without drawing it: see `Dataset`."""
+        info = self.image_info[image_id]
+        own_masks = type(self).load_mask is not AnnotatedDataset.load_mask
+        if info["source"] != self.source or own_masks:
+            return super().load_boxes(image_id, image_shape)
+        size = [info["height"], info["width"]]
+        if size != list(image_shape[:2]):
+            raise ValueError(
+                f"expected annotations of the image's size {list(image_shape[:2])}, received "
+                f"{size}. Pictures are read upright, as their EXIF says: annotate them upright."
+            )
+        codes, class_ids = self._codes(image_id)
+        x, y, width, height = mask_utils.toBbox(codes).T if codes else np.zeros((4, 0))
+        boxes = np.stack([y, x, y + height, x + width], axis=1).astype(np.int32)
+        return boxes, np.array(class_ids, np.int32)
+
+    def _codes(self, image_id):
+        """Run-length codes and class ids, negative for a crowd, of the instances with pixels."""
+        info = self.image_info[image_id]
         size = [info["height"], info["width"]]
         labels = functools.cache(read_labels)  # a label image is read once for all that it holds
         codes, class_ids = [], []
@@ -202,8 +227,7 @@ class AnnotatedDataset(Dataset):
                     "left out without a word",
                     stacklevel=2,
                 )
-        masks = mask_utils.decode(codes) if codes else np.zeros((*size, 0), np.uint8)
-        return masks.view(bool), np.array(class_ids, np.int32)
+        return codes, class_ids
 
     def image_reference(self, image_id):
         """Returns the path of the picture."""
