@@ -115,8 +115,15 @@ def check_outlines(dataset, settings):
 
 
 def load_annotated(dataset, settings, image_id):
-    """Returns the checked image, masks and class ids as the data set has them."""
+    """Returns the checked image, masks and class ids as the data set has them.
+
+    Masks that are run-length codes stay so: `EncodedMasks`.
+    """
     image = load_checked_image(dataset, settings, image_id)
+    with _naming(image_name(dataset, image_id), "load_mask"):
+        encoded = getattr(dataset, "load_encoded", lambda *arguments: None)(image_id, image.shape)
+    if encoded is not None:
+        return image, *encoded
     masks, class_ids = load_instances(dataset, image_id, image.shape, settings.image.num_classes)
     return image, masks, class_ids
 

@@ -1,14 +1,15 @@
-"""Boxes without masks: what a network with USE_MASK = False is trained on."""
+"""Masks that are not drawn: boxes alone where none are trained, codes until they are resized."""
 
 import json
 
 import numpy as np
 import pytest
+from pycocotools import mask as mask_utils
 from skimage import io
 from tiny import TinyConfig
 
 from mrcnn.augment import ColorJitter, Compose, FlipLeftRight, Rotate90, ScaleJitter
-from mrcnn.data import DataGenerator, Dataset, load
+from mrcnn.data import DataGenerator, Dataset, load, load_image_gt
 from mrcnn.data.annotations.annotated import AnnotatedDataset
 from mrcnn.image.masks import extract_bboxes, fill_boxes, resize_boxes, resize_mask
 from mrcnn.image.resizing import resize_image
@@ -53,7 +54,7 @@ def no_masks(monkeypatch):
     def refuse(*arguments):
         raise AssertionError("a mask was drawn")
 
-    monkeypatch.setattr("mrcnn.data.annotations.annotated.mask_utils.decode", refuse)
+    monkeypatch.setattr("pycocotools.mask.decode", refuse)
 
 
 @pytest.mark.filterwarnings("ignore:.*covers no pixel")
@@ -89,7 +90,7 @@ def test_no_mask_is_drawn_for_boxes(coco, no_masks, augmentation):
     left = [10, 12] if augmentation is None else [64 - 12, 64 - 10]
     assert batch["input_gt_boxes"][0, 1].tolist() == [20, left[0], 28, left[1]]
     assert batch["input_gt_class_ids"][0].tolist() == [1, 1, -1, 0, 0, 0]
-    with pytest.raises(RuntimeError, match="a mask was drawn"):
+    with pytest.raises((AssertionError, RuntimeError), match="a mask was drawn"):
         DataGenerator(dataset, MaskConfig(), False)._load_image(0, np.random.default_rng(0))
 
 
@@ -200,3 +201,36 @@ def test_masks_that_a_subclass_changes_give_the_boxes(coco):
     dataset.load(coco)
     dataset.prepare()
     assert dataset.load_boxes(0, (32, 64))[0].tolist() == [[4, 10, 12, 12]]
+
+
+# ---- Masks that are trained stay codes until they are resized.
+
+
+@pytest.mark.filterwarnings("ignore:.*covers no pixel")
+@pytest.mark.parametrize("mode", ["square", "crop"])
+@pytest.mark.parametrize("mini_masks", [True, False])
+def test_ground_truth_of_codes_is_that_of_arrays(coco, monkeypatch, mode, mini_masks):
+    dataset, config = load(coco), MaskConfig()
+    dataset.prepare()
+    config.IMAGE_RESIZE_MODE = mode
+    decoded, decode = [], mask_utils.decode
+    monkeypatch.setattr(mask_utils, "decode", lambda code: decoded.append(code) or decode(code))
+    results = []
+    for encoded in (True, False):
+        if not encoded:
+            monkeypatch.setattr(AnnotatedDataset, "load_encoded", lambda *arguments: None)
+        rng = np.random.default_rng(0)
+        results.append(load_image_gt(dataset, config, 0, None, mini_masks, rng))
+    # One by one, and then all at once.
+    assert [isinstance(each, dict) for each in decoded] == [True] * 3 + [False]
+    assert results[0][4].dtype == bool and results[0][4].any()
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_codes_of_another_size_are_refused_as_masks_are(coco):
+    dataset = load(coco)
+    dataset.prepare()
+    io.imsave(coco.parent / "a.png", np.zeros((64, 32, 3), np.uint8), check_contrast=False)
+    with pytest.raises(ValueError, match="annotate them upright"):
+        load_image_gt(dataset, MaskConfig(), 0)
