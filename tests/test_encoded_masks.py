@@ -228,6 +228,7 @@ def test_ground_truth_of_codes_is_that_of_arrays(coco, monkeypatch, mode, mini_m
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.filterwarnings("ignore:.*covers no pixel")
 def test_codes_of_another_size_are_refused_as_masks_are(coco):
     dataset = load(coco)
     dataset.prepare()

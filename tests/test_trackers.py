@@ -1,4 +1,4 @@
-"""MLflow and Weights & Biases: what each is told, by stand-ins of both, and offline by themselves."""
+"""MLflow and Weights & Biases: what each is told, by stand-ins, and offline by themselves."""
 
 import sys
 import types
@@ -171,11 +171,15 @@ def test_mlflow_offline(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_wandb_offline(tmp_path, monkeypatch):
-    pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
-    evaluate = Evaluate()
+    run, evaluate = wandb.init(project="own"), Evaluate()
     train(WandbLogger(Model(tmp_path), evaluate), evaluate)
-    (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
-    assert b"NUM_CLASSES" in file.read_bytes()
-    assert len(list(tmp_path.glob("wandb/offline-run-*/files/media/images/*.png"))) == 1
+    assert wandb.run is run  # ours stays open
+    assert run.config["NUM_CLASSES"] == 4
+    assert (run.summary["loss"], run.summary["epoch"]) == (1.0, 2)
+    run.finish()
+    assert len(list(tmp_path.glob("wandb/offline-run-*/*.wandb"))) == 1
+    # The labels, and truth and detections.
+    assert len(list(tmp_path.glob("wandb/offline-run-*/files/media/images/*.*"))) == 2
