@@ -40,6 +40,8 @@ setup(
         "video": ["av>=16"],
         "pandas": ["pandas>=2"],
         "supervision": ["supervision>=0.25"],
+        "mlflow": ["mlflow>=2.20"],
+        "wandb": ["wandb>=0.19"],
         "notebooks": ["jupyterlab>=4", "ipykernel>=6.29"],
         "test": [
             "pytest>=8",

@@ -117,7 +117,7 @@ class Config:
     POST_NMS_ROIS_INFERENCE = 1000
 
     # Masks at training: small crops of each instance inside its box instead of whole images.
-    USE_MASK = True  # False: Faster R-CNN, no mask head; masks still give the boxes
+    USE_MASK = True  # False: Faster R-CNN: no mask head, and no mask is drawn for the boxes
     USE_MINI_MASK = True
     MINI_MASK_SHAPE = (56, 56)  # height, width
 

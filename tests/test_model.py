@@ -201,7 +201,8 @@ def trained(tmp_path_factory):
 def test_log_has_the_losses_and_their_sum(trained):
     losses = [*TinyConfig.LOSS_WEIGHTS, "loss"]
     history = trained["history"].history
-    assert set(history) == {*losses, *(f"val_{name}" for name in losses), "data_wait"}
+    facts = ("data_wait", "learning_rate", "seconds")
+    assert set(history) == {*losses, *(f"val_{name}" for name in losses), *facts}
     assert all(len(values) == 2 and np.isfinite(values).all() for values in history.values())
     # The total is the sum of the five and a small weight decay.
     rest = history["loss"][0] - sum(history[name][0] for name in TinyConfig.LOSS_WEIGHTS)

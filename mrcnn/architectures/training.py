@@ -12,7 +12,7 @@ from mrcnn.data.generator import DataGenerator
 from mrcnn.inference.log import log
 from mrcnn.settings import Settings
 from mrcnn.training.batch_size import MOST, StepMemory, largest_batch
-from mrcnn.training.callbacks import DataWait, History
+from mrcnn.training.callbacks import DataWait, EpochFacts, History
 from mrcnn.training.checkpoints import BestCheckpoint, Checkpoint, EarlyStopping
 from mrcnn.training.evaluation import EvaluateCallback
 from mrcnn.training.finite import FiniteLoss
@@ -21,6 +21,7 @@ from mrcnn.training.interrupts import Interrupts
 from mrcnn.training.loop import fit, restart, to_tf_dataset
 from mrcnn.training.memory import advice, is_out_of_memory
 from mrcnn.training.optimizers import make_optimizer
+from mrcnn.training.results import Results
 from mrcnn.training.resuming import check_same, find_state, read_state, training_facts
 from mrcnn.training.saving import EpochEnd, StateSaver
 from mrcnn.training.schedules import make_rate
@@ -46,7 +47,7 @@ class ModelTraining:
         no_augmentation_sources=None,
         resume=False,
     ):
-        """Trains the model; logs, a checkpoint per epoch and the state go to `log_dir`.
+        """Trains the model; checkpoints, its state, `results.csv` and logs go to `log_dir`.
 
         Of the config, `STEPS_PER_EPOCH`, `VALIDATION_STEPS` and the keys of optimisation and
         checkpoints are read now. All else is what the model was built with: a key that was changed
@@ -130,7 +131,9 @@ class ModelTraining:
                 finite,
                 keras.callbacks.LambdaCallback(on_epoch_end=self._count_epoch),
                 DataWait(generator),  # before those that read the epoch's log
+                EpochFacts(),
                 *self._callbacks(val_dataset, custom_callbacks or []),
+                Results(self.log_dir),  # with what the callbacks above have logged
                 History(),
                 EpochEnd(saver),
             ]

@@ -2,6 +2,9 @@
 
 Images are `[H, W, C]`, uint8 or float32 on the scale of 0 to 255; masks are bool `[H, W, N]`. Both
 keep their shapes.
+
+`keeps_rectangles`: an upright rectangle stays one. Without it, a callable needs the masks of a data
+set even where boxes alone are trained.
 """
 
 import numpy as np
@@ -30,9 +33,16 @@ class Compose:
             image, masks = step(image, masks, **({"rng": rng} if takes_rng(step) else {}))
         return image, masks
 
+    @property
+    def keeps_rectangles(self):
+        """Whether all steps do."""
+        return all(getattr(step, "keeps_rectangles", False) for step in self.steps)
+
 
 class FlipLeftRight:
     """Mirrors left and right with probability `p`."""
+
+    keeps_rectangles = True
 
     def __init__(self, p=0.5):
         self.p = p
@@ -44,6 +54,8 @@ class FlipLeftRight:
 class FlipUpDown:
     """Mirrors top and bottom with probability `p`."""
 
+    keeps_rectangles = True
+
     def __init__(self, p=0.5):
         self.p = p
 
@@ -53,6 +65,8 @@ class FlipUpDown:
 
 class Rotate90:
     """Turns by 0, 90, 180 or 270 degrees, all equally likely; by 0 or 180 unless square."""
+
+    keeps_rectangles = True
 
     def __call__(self, image, masks, rng):
         step = 1 if image.shape[0] == image.shape[1] else 2
@@ -70,6 +84,8 @@ class ScaleJitter:
         scale: range that the scale is drawn from, its logarithm uniformly; 2 shows things twice as
             large.
     """
+
+    keeps_rectangles = True
 
     def __init__(self, scale=(0.5, 2.0)):
         low, high = scale
@@ -102,6 +118,8 @@ class ColorJitter:
             0 leaves it alone. Contrast scales the distance from the mean grey of the image,
             saturation that from the grey of the pixel (of three channels, the luminance).
     """
+
+    keeps_rectangles = True
 
     def __init__(self, brightness=0.2, contrast=0.2, saturation=0.2):
         given = {"brightness": brightness, "contrast": contrast, "saturation": saturation}

@@ -46,6 +46,13 @@ def add_parser(commands):
         metavar="N",
         help="score the validation every N epochs, and after the last; default 1",
     )
+    group.add_argument(
+        "--log",
+        nargs="+",
+        choices=("mlflow", "wandb"),
+        default=[],
+        help="also to MLflow, to Weights & Biases; TensorBoard and results.csv are always written",
+    )
     group = parser.add_argument_group("results", "in DIR/NAME, or NAME2 and so on if it is taken")
     group.add_argument("--out", default="runs", metavar="DIR", help="folder of runs; default runs")
     group.add_argument("--name", default="train", help="default train")
@@ -73,6 +80,7 @@ def _train(arguments):
     others = "all" if weights in ("imagenet", "none") else "heads"
     layers = arguments.layers or others
     _check(config, train, val, None if resumed else weights, layers)
+    _check_trackers(arguments)
 
     from mrcnn.augment import FlipLeftRight
     from mrcnn.evaluate import format_table
@@ -191,6 +199,13 @@ def _check(config, train, val, weights, layers):
         raise ValueError(f"--layers {layers}: {error}; expected heads, 3+, 4+, 5+ or all") from None
 
 
+def _check_trackers(arguments):
+    from mrcnn.training.trackers import load_library
+
+    for name in arguments.log:
+        load_library(name)
+
+
 def _write_facts(arguments, folder, config, train, **chosen):
     """Writes `config.yaml`, `command.txt` and the first line of `train.log`."""
     from mrcnn.config_files import write_config
@@ -241,11 +256,12 @@ def _place(model, folder):
 
 def _fit(arguments, model, folder, data, layers, augmentation):
     """Trains; returns the last `Evaluation`, None where all epochs were there."""
-    from mrcnn.reports.run_folder import Results
     from mrcnn.training.evaluation import EvaluateCallback
     from mrcnn.training.progress import Progress
+    from mrcnn.training.trackers import TRACKERS
 
     evaluate = EvaluateCallback(model, data[1], arguments.evaluate)
+    trackers = [TRACKERS[name](model, evaluate) for name in dict.fromkeys(arguments.log)]
     print("The first step takes longest: it is compiled", flush=True)
     try:
         model.train(
@@ -254,7 +270,7 @@ def _fit(arguments, model, folder, data, layers, augmentation):
             arguments.epochs,
             layers,
             augmentation=augmentation,
-            custom_callbacks=[evaluate, Results(folder), Progress(folder / "train.log")],
+            custom_callbacks=[evaluate, *trackers, Progress(folder / "train.log")],
             resume=bool(arguments.resume),
         )
     except (KeyboardInterrupt, SystemExit):

@@ -5,7 +5,8 @@ Shape legend: H, W size in pixels; N instances of an image; K classes, backgroun
 
 import numpy as np
 
-from mrcnn.data.ground_truth import image_name
+from mrcnn.data.ground_truth import check_instances, image_name
+from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.pixels import to_model_image
 from mrcnn.image.reading import read_image
 
@@ -147,6 +148,22 @@ class Dataset:
             class_ids: int `[N]`, 1 to K - 1; negative for a crowd of that class.
         """
         return np.zeros((0, 0, 0), bool), np.zeros(0, np.int32)
+
+    def load_boxes(self, image_id, image_shape):
+        """Returns the boxes of an image, for networks without masks (`USE_MASK = False`).
+
+        By default those of `load_mask`; override it where boxes are known without masks.
+
+        Args:
+            image_id: int.
+            image_shape: (H, W, ...) of the image, which the annotations must fit.
+
+        Returns:
+            boxes: int `[N, 4]`, y1 x1 y2 x2 in pixels of the image, half-open.
+            class_ids: int `[N]`, as of `load_mask`.
+        """
+        instances = check_instances(self.load_mask(image_id), image_shape, self.num_classes)
+        return extract_bboxes(instances[0]), instances[1]
 
 
 def short_name(name):

@@ -20,6 +20,7 @@ from mrcnn.data.ground_truth import (
     check_dataset,
     check_outlines,
     load_annotated,
+    load_boxed,
     to_ground_truth,
 )
 from mrcnn.image.meta import parse_image_meta, with_image_shape
@@ -196,12 +197,14 @@ class DataGenerator(keras.utils.PyDataset):
     def _load_image(self, image_id, rng):
         dataset, settings = self.dataset, self.settings
         gt = settings.ground_truth
-        annotated = load_annotated(dataset, settings, image_id)
+        source = dataset.image_info[image_id]["source"]
+        augmentation = None if source in self.no_augmentation_sources else self.augmentation
+        boxes_do = augmentation is None or getattr(augmentation, "keeps_rectangles", False)
+        load = load_boxed if boxes_do and not settings.mask_head.enabled else load_annotated
+        annotated = load(dataset, settings, image_id)
         if not gt.include_empty and not (annotated[2] > 0).any():
             self._without_objects.add(image_id)
             return None
-        source = dataset.image_info[image_id]["source"]
-        augmentation = None if source in self.no_augmentation_sources else self.augmentation
         image, meta, class_ids, boxes, masks = to_ground_truth(
             dataset, settings, image_id, *annotated, augmentation, gt.mini_masks, rng
         )

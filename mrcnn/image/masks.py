@@ -23,19 +23,61 @@ def resize_mask(mask, scale, padding, crop=None, size=None):
     Returns:
         New array of the resized image's height and width, `[h, w, N]`, of the mask's dtype.
     """
-    height, width, count = mask.shape
-    new_height, new_width = size or scaled_size(height, width, scale)
-    y, x, h, w = crop or (0, 0, new_height, new_width)
-    (top, bottom), (left, right), _ = np.broadcast_to(padding, (3, 2)).tolist()
+    count = mask.shape[2]
+    rows, cols, (top, bottom), (left, right) = _source_pixels(
+        mask.shape, scale, padding, crop, size
+    )
+    h, w = len(rows), len(cols)
     # The padding takes the pixels at the border and is emptied afterwards, so that masks are copied
     # once. One plane an instance: faster to write than pixel by pixel, and to read for the boxes.
-    rows = np.pad(nearest(height, new_height)[y : y + h], (top, bottom), "edge")
-    cols = np.pad(nearest(width, new_width)[x : x + w], (left, right), "edge")
+    rows, cols = np.pad(rows, (top, bottom), "edge"), np.pad(cols, (left, right), "edge")
     planes = np.empty((count, len(rows), len(cols)), mask.dtype)
     for i, plane in enumerate(planes):
         np.take(mask[:, :, i].take(cols, axis=1), rows, axis=0, out=plane, mode="clip")
     planes[:, :top], planes[:, top + h :] = 0, 0
     planes[:, :, :left], planes[:, :, left + w :] = 0, 0
+    return np.moveaxis(planes, 0, -1)
+
+
+def resize_boxes(boxes, shape, scale, padding, crop=None, size=None):
+    """Does to boxes what `resize_mask` does to masks that fill them.
+
+    Args:
+        boxes: int array `[N, 4]`.
+        shape: `(H, W)` of the image that they lie in.
+        scale, padding, crop, size: as of `resize_mask`.
+
+    Returns:
+        int32 array `[N, 4]`; zeros for a box of which no pixel is left.
+    """
+    rows, cols, (top, _), (left, _) = _source_pixels(shape, scale, padding, crop, size)
+    y1, x1, y2, x2 = np.asarray(boxes, int).reshape(-1, 4).T
+    sides = [np.searchsorted(rows, y1) + top, np.searchsorted(cols, x1) + left]
+    sides += [np.searchsorted(rows, y2) + top, np.searchsorted(cols, x2) + left]
+    resized = np.stack(sides, axis=1).astype(np.int32)
+    resized[(resized[:, :2] >= resized[:, 2:]).any(axis=1)] = 0
+    return resized
+
+
+def _source_pixels(shape, scale, padding, crop, size):
+    """The row and the column that each of the resized ones shows, and the padding of both."""
+    height, width = shape[:2]
+    new_height, new_width = size or scaled_size(height, width, scale)
+    y, x, h, w = crop or (0, 0, new_height, new_width)
+    vertical, horizontal, _ = np.broadcast_to(padding, (3, 2)).tolist()
+    return (
+        nearest(height, new_height)[y : y + h],
+        nearest(width, new_width)[x : x + w],
+        vertical,
+        horizontal,
+    )
+
+
+def fill_boxes(boxes, shape):
+    """Masks that fill their boxes: int `[N, 4]` -> bool `[H, W, N]`."""
+    planes = np.zeros((len(boxes), *shape[:2]), bool)
+    for plane, (y1, x1, y2, x2) in zip(planes, boxes, strict=True):
+        plane[y1:y2, x1:x2] = True
     return np.moveaxis(planes, 0, -1)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from mrcnn.data.annotations.encoded import EncodedMasks
 from mrcnn.data.annotations.files import pictures_in
 from mrcnn.data.annotations.instances import MaskFile
 from mrcnn.data.annotations.label_files import read_labels
@@ -186,6 +187,47 @@ class AnnotatedDataset(Dataset):
         info = self.image_info[image_id]
         if info["source"] != self.source:
             return super().load_mask(image_id)
+        codes, class_ids = self._codes(image_id)
+        size = info["height"], info["width"]
+        masks = mask_utils.decode(codes) if codes else np.zeros((*size, 0), np.uint8)
+        return masks.view(bool), np.array(class_ids, np.int32)
+
+    def load_boxes(self, image_id, image_shape):
+        """Returns the boxes of what `load_mask` returns, without drawing it: see `Dataset`."""
+        info = self.image_info[image_id]
+        if not self._has_codes(image_id):
+            return super().load_boxes(image_id, image_shape)
+        size = [info["height"], info["width"]]
+        if size != list(image_shape[:2]):
+            raise ValueError(
+                f"expected annotations of the image's size {list(image_shape[:2])}, received "
+                f"{size}. Pictures are read upright, as their EXIF says: annotate them upright."
+            )
+        codes, class_ids = self._codes(image_id)
+        x, y, width, height = mask_utils.toBbox(codes).T if codes else np.zeros((4, 0))
+        boxes = np.stack([y, x, y + height, x + width], axis=1).astype(np.int32)
+        return boxes, np.array(class_ids, np.int32)
+
+    def load_encoded(self, image_id, image_shape):
+        """What `load_mask` returns, its masks as `EncodedMasks`; None if they must be arrays.
+
+        They must where a subclass makes them itself, and where they do not fit the image.
+        """
+        info = self.image_info[image_id]
+        fits = (info.get("height"), info.get("width")) == tuple(image_shape[:2])
+        if not (self._has_codes(image_id) and fits):
+            return None
+        codes, class_ids = self._codes(image_id)
+        return EncodedMasks(codes, image_shape[:2]), np.array(class_ids, np.int32)
+
+    def _has_codes(self, image_id):
+        """Whether the masks of an image are those of its annotations, and no subclass's own."""
+        own_masks = type(self).load_mask is not AnnotatedDataset.load_mask
+        return self.image_info[image_id]["source"] == self.source and not own_masks
+
+    def _codes(self, image_id):
+        """Run-length codes and class ids, negative for a crowd, of the instances with pixels."""
+        info = self.image_info[image_id]
         size = [info["height"], info["width"]]
         labels = functools.cache(read_labels)  # a label image is read once for all that it holds
         codes, class_ids = [], []
@@ -202,8 +244,7 @@ class AnnotatedDataset(Dataset):
                     "left out without a word",
                     stacklevel=2,
                 )
-        masks = mask_utils.decode(codes) if codes else np.zeros((*size, 0), np.uint8)
-        return masks.view(bool), np.array(class_ids, np.int32)
+        return codes, class_ids
 
     def image_reference(self, image_id):
         """Returns the path of the picture."""
