@@ -102,7 +102,7 @@ class ModelTraining:
             settings = self._fit_batch(saved, layer_regex, train_dataset, options)
             generator = self.generator_type(train_dataset, settings, **options)
         facts = training_facts(layer_regex, learning_rate, settings, generator, epochs)
-        position = None if saved is None else self._resume(*saved, facts)
+        position = None if saved is None else self._resume(*saved, facts, epochs)
         if epochs <= self.epoch:
             return self._nothing_to_train(epochs)
         validation = None if val_dataset is None else self._validation(val_dataset)
@@ -189,10 +189,10 @@ class ModelTraining:
         self._go_on_in(folder, position.epoch)
         return path, position
 
-    def _resume(self, path, position, facts):
-        """Returns the position to go on from; None after a training that has ended, with its
-        weights in the model."""
-        if not position.finished:
+    def _resume(self, path, position, facts, epochs):
+        """Returns the position to go on from; None after a training that has ended, or is beyond
+        `epochs` already, with its weights in the model."""
+        if not position.finished and position.epoch < epochs:
             check_same(path, position, facts)
             return position
         restore_state(path, self.keras_model, ("model",))

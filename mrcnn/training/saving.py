@@ -47,6 +47,7 @@ class StateSaver(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         for left in Path(self.path).parent.glob("*.unfinished"):  # by a process that was killed
             left.unlink()
+        self.model.reset_metrics()  # of another training, whose loss may not have been finite
         if not self._resumed:
             self._save()
 
