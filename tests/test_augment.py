@@ -15,7 +15,8 @@ from tiny import TinyConfig, shapes
 
 from mrcnn import augment
 from mrcnn.data import Dataset, load_image_gt
-from mrcnn.data.augmentation import as_callable, takes_rng
+from mrcnn.data.augmentation import as_callable
+from mrcnn.data.sample import takes_rng
 from mrcnn.model import DataGenerator, MaskRCNN
 from mrcnn.startup import imgaug_import
 

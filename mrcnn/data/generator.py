@@ -14,7 +14,7 @@ import warnings
 import keras
 import numpy as np
 
-from mrcnn.data.augmentation import as_callable, takes_rng
+from mrcnn.data.augmentation import as_callable
 from mrcnn.data.ground_truth import (
     check_classes,
     check_dataset,
@@ -22,6 +22,7 @@ from mrcnn.data.ground_truth import (
     load_annotated,
     to_ground_truth,
 )
+from mrcnn.data.sample import takes_rng
 from mrcnn.image.meta import parse_image_meta, with_image_shape
 from mrcnn.image.molding import mold
 from mrcnn.image.resizing import bucket_sides, pad_to

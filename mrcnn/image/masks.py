@@ -39,6 +39,32 @@ def resize_mask(mask, scale, padding, crop=None, size=None):
     return np.moveaxis(planes, 0, -1)
 
 
+def to_bool(masks):
+    """Masks of numbers as bool.
+
+    Args:
+        masks: array of bool, or of 0 and one other value: 0 and 255, as picture files have it, are
+            as clear as 0 and 1; labels of instances are not.
+
+    Raises:
+        ValueError: there are more values.
+    """
+    masks = np.asarray(masks)
+    if masks.dtype == bool:
+        return masks
+    if masks.dtype.kind not in "iuf" or not ((masks == 0) | (masks == masks.max(initial=0))).all():
+        raise ValueError(
+            f"expected masks of bool, or of 0 and one other value, received {masks.dtype} with "
+            "more values. Compare them, for example mask > 0."
+        )
+    return masks.astype(bool)
+
+
+def no_masks(size, count):
+    """False masks `[*size, count]`, one plane an instance: faster to read one by one."""
+    return np.moveaxis(np.zeros((count, *size), bool), 0, -1)
+
+
 def extract_bboxes(mask):
     """Computes the tight box of each mask.
 
