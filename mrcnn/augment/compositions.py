@@ -2,7 +2,6 @@
 
 from mrcnn.augment.geometry import (
     FlipLeftRight,
-    FlipUpDown,
     LargeScaleJitter,
     Rotate90,
     ScaleJitter,
@@ -39,32 +38,29 @@ COMPOSITIONS = {
     "flip": [FlipLeftRight()],
     "photo": [
         FlipLeftRight(),
-        ScaleJitter((0.75, 1.33)),
+        ScaleJitter((0.67, 1.5), p=0.5),
         ColorJitter(),
         GaussianBlur(p=0.1),
-        JPEGCompression(p=0.2),
+        JPEGCompression(p=0.1),
     ],
     "lsj": [FlipLeftRight(), LargeScaleJitter()],
     "copypaste": [FlipLeftRight(), LargeScaleJitter(), CopyPaste()],
     "microscopy": [
         FlipLeftRight(),
-        FlipUpDown(),
         Rotate90(),
-        ScaleJitter((0.75, 1.33)),
-        ElasticTransform(p=0.3),
+        ScaleJitter((0.67, 1.5), p=0.3),
+        ElasticTransform(p=0.2),
         ColorJitter(saturation=0),
         GaussianBlur(p=0.1),
         GaussianNoise(p=0.2),
     ],
     "histology": [
         FlipLeftRight(),
-        FlipUpDown(),
         Rotate90(),
-        ScaleJitter((0.75, 1.33)),
-        ElasticTransform(p=0.3),
+        ScaleJitter((0.67, 1.5), p=0.3),
+        ElasticTransform(p=0.2),
         StainJitter(),
         GaussianBlur(p=0.1),
-        JPEGCompression(p=0.2),
     ],
 }
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mrcnn.augment.ranges import number_range
+from mrcnn.augment.ranges import number_range, share
 from mrcnn.data.sample import Step
 from mrcnn.image.masks import resize_mask
 from mrcnn.image.resizing import scale_image
@@ -12,7 +12,7 @@ class _Flip(Step):
     axis = None
 
     def __init__(self, p=0.5):
-        self.p = p
+        self.p = share("p", p)
 
     def apply(self, sample, rng):
         if rng.random() >= self.p:
@@ -67,12 +67,15 @@ class ScaleJitter(Step):
     Args:
         scale: range that the scale is drawn from, its logarithm uniformly; 2 shows things twice as
             large.
+        p: float, how probably.
     """
 
-    def __init__(self, scale=(0.5, 2.0)):
-        self.scale = number_range("scale", scale, above=0)
+    def __init__(self, scale=(0.5, 2.0), p=1.0):
+        self.scale, self.p = number_range("scale", scale, above=0), share("p", p)
 
     def apply(self, sample, rng):
+        if self.p < 1 and rng.random() >= self.p:
+            return sample
         return zoom(sample, self.draw(sample, rng), rng)
 
     def draw(self, sample, rng):
@@ -86,10 +89,11 @@ class LargeScaleJitter(ScaleJitter):
     Args:
         scale: range that the scale is drawn from; 1 is the largest picture that fits the canvas. It
             is meant for the fixed canvas of `IMAGE_RESIZE_MODE = "square"`.
+        p: float, how probably.
     """
 
-    def __init__(self, scale=(0.1, 2.0)):
-        super().__init__(scale)
+    def __init__(self, scale=(0.1, 2.0), p=1.0):
+        super().__init__(scale, p)
 
     def draw(self, sample, rng):
         y1, x1, y2, x2 = sample.window
@@ -118,7 +122,7 @@ def zoom(sample, scale, rng):
     moved = sample.moved(
         pixels,
         points=lambda points: (points - start) * (target / source) + place,
-        masks=lambda masks: resize_mask(masks[part], 1, padding, size=size),
+        masks=resize_mask(sample.masks[part], 1, padding, size=size),
     )
     return moved.replace(window=(*place.tolist(), *(place + target).tolist()))
 

@@ -63,8 +63,7 @@ class CopyPaste(Step):
         count = len(sample.class_ids)
         image, masks = sample.image.copy(), no_masks(sample.size, count + len(pieces))
         masks[:, :, :count] = sample.masks
-        areas = [int(np.count_nonzero(masks[:, :, i])) for i in range(count)]
-        areas += [int(np.count_nonzero(mask)) for _, _, mask in pieces]
+        areas = [*_areas(sample.masks), *(np.count_nonzero(mask) for _, _, mask in pieces)]
         boxes = extract_bboxes(sample.masks).tolist()
         for place, (there, pixels, mask) in enumerate(pieces, count):
             image[there][mask] = pixels[mask]
@@ -73,7 +72,7 @@ class CopyPaste(Step):
                 if i >= count or _overlap(boxes[i], there):
                     masks[(*there, i)] &= ~mask
             masks[(*there, place)] = mask
-        left = np.count_nonzero(masks, axis=(0, 1))
+        left = _areas(masks)
         # An object without a pixel stays as it is: what reads the sample drops it.
         kept = (left >= self.min_visible * np.array(areas)) & (left > 0)
         y1, x1, y2, x2 = sample.window
@@ -143,6 +142,10 @@ class Placing:
         if self.mirrored:
             points = points * [1, -1] + [0, self.sample.size[1]]
         return points * self.scale + self.origin
+
+
+def _areas(masks):
+    return np.array([np.count_nonzero(masks[:, :, i]) for i in range(masks.shape[2])], int)
 
 
 def _overlap(box, there):

@@ -3,14 +3,18 @@
 Images are `[H, W, C]`, uint8 or float32 on the scale of 0 to 255, of any number of channels.
 """
 
+import functools
 import io
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
+from scipy.special import ndtri
 
 from mrcnn.augment.ranges import factor_range, number_range, share
 from mrcnn.data.sample import Step
+
+_LUMINANCE = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601)
 
 
 class Photometric(Step):
@@ -27,12 +31,10 @@ class Photometric(Step):
         if self.p < 1 and rng.random() >= self.p:
             return sample
         pixels = self.change(sample.image[sample.inside], rng)
-        if pixels.dtype != sample.image.dtype:
-            pixels = np.clip(pixels, 0, 255)
-            pixels = (np.rint(pixels) if sample.image.dtype == np.uint8 else pixels).astype(
-                sample.image.dtype
-            )
         image = np.zeros_like(sample.image)
+        if pixels.dtype != image.dtype or image.dtype != np.uint8:
+            pixels = np.clip(pixels, 0, 255)
+            pixels = np.rint(pixels) if image.dtype == np.uint8 else pixels
         image[sample.inside] = pixels
         return sample.replace(image=image)
 
@@ -58,18 +60,17 @@ class ColorJitter(Photometric):
 
     def change(self, pixels, rng):
         brightness, contrast, saturation = (rng.uniform(*r) for r in self.ranges.values())
-        pixels = pixels * np.float32(brightness)
-        mean = _grey(pixels).mean()
-        pixels = mean + (pixels - mean) * np.float32(contrast)
-        grey = _grey(pixels)
-        return grey + (pixels - grey) * np.float32(saturation)
-
-
-def _grey(pixels):
-    """Returns `[H, W, 1]`."""
-    if pixels.shape[2] == 3:
-        return pixels @ np.array([[0.299], [0.587], [0.114]], np.float32)
-    return pixels.mean(axis=2, keepdims=True)
+        channels = pixels.shape[2]
+        grey = _LUMINANCE if channels == 3 else np.full(channels, 1 / channels)
+        pixels = pixels.astype(np.float32)
+        flat = pixels.reshape(-1, channels)
+        mean = brightness * (np.ones(len(flat), np.float32) @ flat / len(flat)) @ grey
+        # Each of the three is an affine map of a pixel's channels; the mean grey stays in the last.
+        to_grey = np.tile(grey[:, None], channels)
+        matrix = saturation * np.eye(channels) + (1 - saturation) * to_grey
+        pixels = pixels @ (brightness * contrast * matrix).astype(np.float32)
+        pixels += np.float32((1 - contrast) * mean)
+        return pixels
 
 
 class GaussianBlur(Photometric):
@@ -105,10 +106,15 @@ class GaussianNoise(Photometric):
         self.std = number_range("std", std)
 
     def change(self, pixels, rng):
-        noise = rng.standard_normal(pixels.shape, np.float32)
-        noise *= np.float32(rng.uniform(*self.std))
-        noise += pixels
-        return noise
+        std = np.float32(rng.uniform(*self.std))
+        drawn = rng.integers(2**16, size=pixels.shape, dtype=np.uint16)
+        return (std * _normal_quantiles()).take(drawn) + pixels
+
+
+@functools.cache
+def _normal_quantiles():
+    """float32 `[65536]`, equally likely: several times as fast to draw from as a normal one."""
+    return ndtri((np.arange(2**16) + 0.5) / 2**16).astype(np.float32)
 
 
 class JPEGCompression(Photometric):

@@ -66,22 +66,35 @@ class Sample:
         return dataclasses.replace(self, **changes)
 
     def moved(self, pixels, points, masks=None):
-        """A copy that flips, turns or scales have moved.
+        """A copy that a mirror, a turn by right angles or a zoom has moved.
 
         Args:
-            pixels: function of an array `[H, W, n]` that moves it, for the image.
-            points: function of points `[..., 2]` that moves them the same way; it keeps sides
-                parallel to the axes.
-            masks: as `pixels`, for the masks; by default the same.
+            pixels: function of an array `[h, w, n]` that moves it: the image, or a part of a mask.
+            points: function of points `[..., 2]` that moves them the same way.
+            masks: bool `[H, W, N]` that are moved already, where `pixels` is for the image alone.
         """
-        corners = points(np.reshape(self.window, (2, 2)).astype(float))
         image = pixels(self.image)
         return self.replace(
             image=image,
-            masks=(masks or pixels)(self.masks),
-            window=clipped_window([*corners.min(axis=0), *corners.max(axis=0)], image.shape),
+            masks=self._moved_masks(pixels, points, image.shape) if masks is None else masks,
+            window=clipped_window(_moved_box(self.window, points), image.shape),
             points=None if self.points is None else points(self.points),
         )
+
+    def _moved_masks(self, pixels, points, shape):
+        """Each mask is moved in its box alone."""
+        masks = no_masks(shape[:2], self.masks.shape[2])
+        for i, box in enumerate(extract_bboxes(self.masks)):
+            y1, x1, y2, x2 = box
+            patch = pixels(self.masks[y1:y2, x1:x2, i : i + 1])[:, :, 0]
+            y1, x1, y2, x2 = np.rint(_moved_box(box, points)).astype(int)
+            masks[y1:y2, x1:x2, i] = patch
+        return masks
+
+
+def _moved_box(box, points):
+    corners = points(np.reshape(box, (2, 2)).astype(float))
+    return np.concatenate([corners.min(axis=0), corners.max(axis=0)])
 
 
 def clipped_window(box, shape):

@@ -27,16 +27,15 @@ def resize_mask(mask, scale, padding, crop=None, size=None):
     new_height, new_width = size or scaled_size(height, width, scale)
     y, x, h, w = crop or (0, 0, new_height, new_width)
     (top, bottom), (left, right), _ = np.broadcast_to(padding, (3, 2)).tolist()
-    # The padding takes the pixels at the border and is emptied afterwards, so that masks are copied
-    # once. One plane an instance: faster to write than pixel by pixel, and to read for the boxes.
-    rows = np.pad(nearest(height, new_height)[y : y + h], (top, bottom), "edge")
-    cols = np.pad(nearest(width, new_width)[x : x + w], (left, right), "edge")
-    planes = np.empty((count, len(rows), len(cols)), mask.dtype)
-    for i, plane in enumerate(planes):
-        np.take(mask[:, :, i].take(cols, axis=1), rows, axis=0, out=plane, mode="clip")
-    planes[:, :top], planes[:, top + h :] = 0, 0
-    planes[:, :, :left], planes[:, :, left + w :] = 0, 0
-    return np.moveaxis(planes, 0, -1)
+    rows, cols = nearest(height, new_height)[y : y + h], nearest(width, new_width)[x : x + w]
+    resized = no_masks((top + len(rows) + bottom, left + len(cols) + right), count, mask.dtype)
+    for i, (y1, x1, y2, x2) in enumerate(extract_bboxes(mask)):
+        # What lies outside of its box is 0 already.
+        (r1, r2), (c1, c2) = np.searchsorted(rows, (y1, y2)), np.searchsorted(cols, (x1, x2))
+        patch = mask[y1:y2, x1:x2, i].take(cols[c1:c2] - x1, axis=1)
+        place = slice(top + r1, top + r2), slice(left + c1, left + c2)
+        resized[(*place, i)] = patch.take(rows[r1:r2] - y1, axis=0)
+    return resized
 
 
 def to_bool(masks):
@@ -60,9 +59,9 @@ def to_bool(masks):
     return masks.astype(bool)
 
 
-def no_masks(size, count):
-    """False masks `[*size, count]`, one plane an instance: faster to read one by one."""
-    return np.moveaxis(np.zeros((count, *size), bool), 0, -1)
+def no_masks(size, count, dtype=bool):
+    """Empty masks `[*size, count]`, one plane an instance: faster to read and write one by one."""
+    return np.moveaxis(np.zeros((count, *size), dtype), 0, -1)
 
 
 def extract_bboxes(mask):
