@@ -66,19 +66,18 @@ class CopyPaste(Step):
         areas = [*_areas(sample.masks), *(np.count_nonzero(mask) for _, _, mask in pieces)]
         boxes = extract_bboxes(sample.masks).tolist()
         for place, (there, pixels, mask) in enumerate(pieces, count):
-            image[there][mask] = pixels[mask]
+            np.copyto(image[there], pixels, where=mask[:, :, None])
             for i in range(place):
                 # What lies in another part of the picture is left alone.
-                if i >= count or _overlap(boxes[i], there):
+                if _overlap(boxes[i], there):
                     masks[(*there, i)] &= ~mask
             masks[(*there, place)] = mask
+            boxes.append([there[0].start, there[1].start, there[0].stop, there[1].stop])
         left = _areas(masks)
-        # An object without a pixel stays as it is: what reads the sample drops it.
         kept = (left >= self.min_visible * np.array(areas)) & (left > 0)
-        y1, x1, y2, x2 = sample.window
-        for (rows, cols), _, _ in pieces:
-            y1, x1 = min(y1, rows.start), min(x1, cols.start)
-            y2, x2 = max(y2, rows.stop), max(x2, cols.stop)
+        # Objects may lie beyond the picture, on what was padding.
+        boxes = np.array([sample.window, *boxes[count:]])
+        window = (*boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist())
         if sample.points is not None:
             if points is None:
                 raise ValueError("expected points of the pasted objects, received none")
@@ -87,7 +86,7 @@ class CopyPaste(Step):
             image=image,
             masks=masks if kept.all() else masks[:, :, kept],
             class_ids=np.concatenate([sample.class_ids, class_ids])[kept],
-            window=(y1, x1, y2, x2),
+            window=window,
             points=points if sample.points is not None else None,
         )
 
@@ -129,8 +128,8 @@ class Placing:
         if not visible or visible < min_visible * np.count_nonzero(mask):
             return None
         pixels = scale_image(np.ascontiguousarray(pixels), size, "antialias")[cut]
-        if canvas.image.dtype == np.uint8:
-            pixels = np.clip(np.rint(pixels), 0, 255)
+        if pixels.dtype != np.uint8 and canvas.image.dtype == np.uint8:
+            pixels = np.rint(pixels)
         there = tuple(slice(*pair) for pair in np.stack([first, last], 1).tolist())
         return there, pixels.astype(canvas.image.dtype), mask[cut]
 

@@ -148,6 +148,13 @@ class Dataset:
         """
         return np.zeros((0, 0, 0), bool), np.zeros(0, np.int32)
 
+    def image_class_ids(self, image_id):
+        """Returns the class ids of an image's instances, int `[N]`.
+
+        Override it where they are known without masks: `REPEAT_FACTOR_THRESHOLD` asks for all.
+        """
+        return np.asarray(self.load_mask(image_id)[1], int)
+
 
 def short_name(name):
     """The name of a class in `class_names`: ImageNet, for example, has "tench, Tinca tinca"."""
