@@ -1,6 +1,8 @@
 """The built-in steps on pictures small enough to check by eye."""
 
 import io
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,7 +98,8 @@ def test_scale_jitter_scales_the_picture_without_its_padding():
     assert pixels(large.masks[:, :, 1]) == [[0, 2], [0, 3], [1, 2], [1, 3]]
     assert not large.masks[:, :, 0].any()
     assert large.points.tolist() == [[[3, 7]], [[1, 3]]]
-    assert large.image[[0, 0, 3, 3], [0, 3, 0, 3], 0].tolist() == [10, 23, 50, 63]
+    # The corners of the part, beyond which nothing of the picture counts: 10, 20, 50, 60.
+    assert large.image[[0, 0, 3, 3], [0, 3, 0, 3], 0].tolist() == [10, 20, 50, 60]
 
 
 def test_large_scale_jitter_fits_the_canvas_at_1():
@@ -323,6 +326,31 @@ def test_nothing_to_paste():
 # ---- names and arguments
 
 
+def test_the_steps_of_the_documentation():
+    page = Path(__file__).resolve().parents[1] / "docs" / "augmentation.md"
+    block = re.search(
+        r"```python\n(from mrcnn.augment import Photometric.*?)```", page.read_text(), re.S
+    )
+    names = {}
+    exec(block[1], names)
+    given = sample([[1, 2], [3, 4]], [(0, 1)], (0, 0, 1, 2), np.array([[[0.5, 1.75]]]))
+    inverted = names["Invert"]().apply(given, None)
+    assert inverted.image[:, :, 0].tolist() == [[254, 253], [0, 0]]  # the second row is padding
+    swapped = names["Transpose"]().apply(given, None)
+    assert swapped.image[:, :, 0].tolist() == [[1, 3], [2, 4]] and swapped.window == (0, 0, 2, 1)
+    assert pixels(swapped.masks[:, :, 0]) == [[1, 0]]
+    assert swapped.points.tolist() == [[[1.75, 0.5]]]
+
+
+def test_the_documentation_has_every_name():
+    page = (Path(__file__).resolve().parents[1] / "docs" / "augmentation.md").read_text()
+    names = set(re.findall(r"^\| `(\w+)", page, re.M))
+    helpers = {"Photometric", "Sample", "Step", "COMPOSITIONS"}
+    assert names == {x for x in augment.__all__ if x[0].isupper()} - helpers | set(
+        augment.COMPOSITIONS
+    )
+
+
 @pytest.mark.parametrize("name", augment.COMPOSITIONS)
 def test_named_compositions(name):
     augmentation = augment.named(name)
@@ -342,7 +370,7 @@ def test_named_compositions(name):
 
 
 def test_a_name_that_does_not_exist():
-    with pytest.raises(ValueError, match="expected an augmentation of none, flip, .*'flop'"):
+    with pytest.raises(ValueError, match=r"expected an augmentation of none, flip, .*'flop'"):
         augment.named("flop")
 
 

@@ -173,8 +173,9 @@ def test_the_window_of_the_meta_is_the_moved_one():
             Wide(), WideConfig(), 0, augmentation=augment.Rotate90(), rng=rng
         )
         seen.add((*parse_image_meta(meta)["window"].astype(int).tolist(), *boxes[0].tolist()))
-    # 32 x 64 on 64 x 64: rows 16 to 48; the box of rows 20 to 28 turns counterclockwise with it.
-    assert (16, 0, 48, 64, 20, 8, 28, 24) in seen
+    # 32 x 64 on 64 x 64: rows 16 to 48; the box is of rows 20 to 28, columns 8 to 24. Half a turn,
+    # then a quarter, counterclockwise.
+    assert (16, 0, 48, 64, 64 - 28, 64 - 24, 64 - 20, 64 - 8) in seen
     assert (0, 16, 64, 48, 64 - 24, 20, 64 - 8, 28) in seen
 
 

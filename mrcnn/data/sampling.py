@@ -28,7 +28,8 @@ def repeat_factors(class_ids, threshold):
     >>> repeat_factors([[1], [1], [1], [1, 2]], threshold=1.0).tolist()
     [1.0, 1.0, 1.0, 2.0]
     """
-    present = [np.unique(ids)[np.unique(ids) > 0] for ids in class_ids]
+    class_ids = [np.unique(np.asarray(ids, int)) for ids in class_ids]
+    present = [ids[ids > 0] for ids in class_ids]
     counts = np.bincount(np.concatenate([*present, []]).astype(int), minlength=1)
     of_class = np.sqrt(threshold * len(present) / np.maximum(counts, 1)).clip(1)
     return np.array([of_class[ids].max(initial=1) for ids in present])
