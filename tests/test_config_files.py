@@ -197,7 +197,7 @@ def test_python_files_that_do_not_work(text, message, tmp_path):
         ("LOSS_WEIGHTS.mrcnn_mask_loss=2", {**Config.LOSS_WEIGHTS, "mrcnn_mask_loss": 2}),
         ("LOSS_WEIGHTS={rpn_bbox_loss: 3}", {"rpn_bbox_loss": 3}),
         ("CLASS_WEIGHTS={2: 4.5, '3': 2, cat: 1}", {2: 4.5, 3: 2, "cat": 1}),
-        ("CLASS_WEIGHTS=none", None),
+        ("CLASS_WEIGHTS=null", None),
         ("REPEAT_FACTOR_THRESHOLD=0.1", 0.1),
     ],
 )

@@ -145,8 +145,8 @@ class Mesh:
         Only around its box is a mask looked at.
         """
         height, width, _ = masks.shape
-        index = np.floor(self.source(np.arange(height) + 0.5, np.arange(width) + 0.5)).astype(int)
-        index = np.minimum(index[0], height - 1) * width + np.minimum(index[1], width - 1)
+        rows, cols = self.source(np.arange(height) + 0.5, np.arange(width) + 0.5).astype(np.int32)
+        index = np.minimum(rows, height - 1) * width + np.minimum(cols, width - 1)
         still = np.stack(np.meshgrid(*self.nodes, indexing="ij"))
         reach = int(np.ceil(np.abs(self.sources - still).max()))
         for i, (y1, x1, y2, x2) in enumerate(extract_bboxes(masks)):

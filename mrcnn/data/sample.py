@@ -73,7 +73,7 @@ class Sample:
             points: function of points `[..., 2]` that moves them the same way.
             masks: bool `[H, W, N]` that are moved already, where `pixels` is for the image alone.
         """
-        image = pixels(self.image)
+        image = np.ascontiguousarray(pixels(self.image))
         return self.replace(
             image=image,
             masks=self._moved_masks(pixels, points, image.shape) if masks is None else masks,
