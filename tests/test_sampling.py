@@ -56,6 +56,12 @@ def test_passes_repeat_as_often_as_their_factors():
     assert len({tuple(passes.order(number).tolist()) for number in range(20)}) > 15
 
 
+def test_what_is_drawn_is_as_probable_as_the_rest_is_large():
+    passes = Passes(np.array([4, 5]), seed=0, factors=np.array([1.9, 1.1]))
+    twice = [Counter(passes.order(number).tolist())[4] == 2 for number in range(400)]
+    assert 340 <= sum(twice) <= 380  # 0.9 * 400 = 360, standard deviation 6
+
+
 class Rare(Dataset):
     """Four pictures; class 2 is in the last alone. Ids of the third cannot be read."""
 
