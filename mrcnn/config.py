@@ -110,6 +110,7 @@ class Config:
     RPN_NMS_PER_LEVEL = False  # each pyramid level competes by itself, PRE_NMS_LIMIT is a level's
     RPN_CLIP_TO_WINDOW = False  # proposals end at the picture, not at its padding
     RPN_TRAIN_ANCHORS_PER_IMAGE = 256
+    RPN_POSITIVE_RATIO = 0.5  # share of them that may be positive; the rest is negative
     RPN_BBOX_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])  # dy, dx, log dh, log dw
     PRE_NMS_LIMIT = 6000
     PRE_NMS_LIMIT_TRAINING = None  # None: PRE_NMS_LIMIT
@@ -145,6 +146,9 @@ class Config:
     USE_RPN_ROIS = True  # False: proposals are given in the input `input_roi`
     MAX_GT_INSTANCES = 100  # crowds too; of more, each batch draws some, and the rest is background
     INCLUDE_EMPTY_IMAGES = False  # train on images without objects too
+    # Images of classes that a smaller share of all images has are seen more often; None: none are.
+    # See `mrcnn.data.sampling.repeat_factors`.
+    REPEAT_FACTOR_THRESHOLD = None
 
     # Heads.
     ROI_ALIGN_MODE = "crop_and_resize"  # or "roi_align"
@@ -205,6 +209,8 @@ class Config:
     CHECKPOINTS_KEPT = None
     CHECKPOINT_MINUTES = 10
 
+    # Weights of the losses.
+    CLASS_WEIGHTS = None  # in mrcnn_class_loss: {class id: weight}; others, and background (0): 1
     LOSS_WEIGHTS = {  # noqa: RUF012  one that is left out keeps this weight
         "rpn_class_loss": 1.0,
         "rpn_bbox_loss": 1.0,
@@ -395,12 +401,32 @@ class Config:
             value = getattr(self, key)
             if value < 1 and (key, value) != ("IMAGES_PER_GPU", -1):
                 yield f"{key} is {value}; expected at least 1"
-        if not 0 < self.ROI_POSITIVE_RATIO <= 1:
-            yield f"ROI_POSITIVE_RATIO is {self.ROI_POSITIVE_RATIO}; expected above 0, at most 1"
+        for key in ("RPN_POSITIVE_RATIO", "ROI_POSITIVE_RATIO"):
+            if not 0 < getattr(self, key) <= 1:
+                yield f"{key} is {getattr(self, key)}; expected above 0, at most 1"
+        threshold = self.REPEAT_FACTOR_THRESHOLD
+        if threshold is not None and not 0 < threshold <= 1:
+            yield f"REPEAT_FACTOR_THRESHOLD is {threshold}; expected above 0, at most 1, or None"
+        yield from self._class_weight_problems()
         yield from self._optimization_problems()
         unknown = set(self.LOSS_WEIGHTS) - set(Config.LOSS_WEIGHTS)
         if unknown:
             yield f"LOSS_WEIGHTS has {sorted(unknown)}; expected {list(Config.LOSS_WEIGHTS)}"
+
+    def _class_weight_problems(self):
+        weights = {} if self.CLASS_WEIGHTS is None else self.CLASS_WEIGHTS
+        if not isinstance(weights, dict):
+            yield f"CLASS_WEIGHTS is {weights!r}; expected {{class id: weight}}, or None"
+            return
+        for class_id, weight in weights.items():
+            known = isinstance(class_id, numbers.Integral) and 0 <= class_id < self.NUM_CLASSES
+            if not known:
+                yield (
+                    f"CLASS_WEIGHTS has the class {class_id!r}; expected ids of 0, background, to "
+                    f"{self.NUM_CLASSES - 1}. Names are for the command line alone"
+                )
+            if not isinstance(weight, numbers.Real) or not 0 <= weight < float("inf"):
+                yield f"CLASS_WEIGHTS has the weight {weight!r}; expected a number of 0 or more"
 
     def _optimization_problems(self):
         for key in ("ACCUMULATION_STEPS", "EARLY_STOPPING", "CHECKPOINTS_KEPT"):

@@ -24,6 +24,8 @@ _KINDS = {
     "PRE_NMS_LIMIT_TRAINING": int,
     "IMAGE_MIN_SCALE": float,
     "IMAGE_BUCKETS": list,
+    "REPEAT_FACTOR_THRESHOLD": float,
+    "CLASS_WEIGHTS": "class weights",
     "SEED": int,
 }
 # Keys for which None has a meaning.
@@ -31,6 +33,7 @@ _OPTIONAL = {
     *("NAME", "STEPS_PER_EPOCH", "VALIDATION_STEPS", "COMPUTE_BACKBONE_SHAPE", "TRAIN_BN"),
     *("RPN_INIT_STD", "PRE_NMS_LIMIT_TRAINING", "IMAGE_MIN_DIM", "IMAGE_MIN_SCALE"),
     *("IMAGE_BUCKETS", "DETECTION_MIN_CONFIDENCE", "GRADIENT_CLIP_NORM", "SEED"),
+    *("REPEAT_FACTOR_THRESHOLD", "CLASS_WEIGHTS"),
 }
 _EXPECTED = {
     bool: "true or false",
@@ -38,6 +41,7 @@ _EXPECTED = {
     float: "a number",
     str: "a text",
     dict: "a number for each name, such as {rpn_class_loss: 1.0}",
+    "class weights": "a number for each class, such as {2: 4.0}",
     type(None): "none, as a file holds no functions",
 }
 _IN_PYTHON = re.compile(r"<(.+)>")
@@ -129,6 +133,12 @@ def _to_dict(value, kind):
     return dict(value)
 
 
+def _to_class_weights(value, kind):
+    """Ids of classes become integers, which JSON writes as texts; names stay."""
+    weights = _to_dict(value, kind)
+    return {int(x) if isinstance(x, str) and x.isdecimal() else x: weights[x] for x in weights}
+
+
 def _to_sequence(value, kind):
     _refuse_unless(kind is not type(None))
     values = list(value) if isinstance(value, (list, tuple)) else [value]
@@ -138,7 +148,14 @@ def _to_sequence(value, kind):
     return np.array(values) if kind is np.ndarray else kind(values)
 
 
-_CONVERT = {bool: _to_bool, int: _to_int, float: _to_float, str: _to_text, dict: _to_dict}
+_CONVERT = {
+    bool: _to_bool,
+    int: _to_int,
+    float: _to_float,
+    str: _to_text,
+    dict: _to_dict,
+    "class weights": _to_class_weights,
+}
 
 
 def from_text(key, text):

@@ -45,6 +45,11 @@ def _loss_weights(value):
     return {**Config.LOSS_WEIGHTS, **value}
 
 
+def _class_weights(value):
+    """Pairs of class id and weight, which any file holds; None without."""
+    return None if value is None else tuple(sorted((int(i), float(w)) for i, w in value.items()))
+
+
 def _sides(config_shape):
     """The fixed height and width of a derived `IMAGE_SHAPE`."""
     return tuple(int(side) for side in config_shape[:2])
@@ -237,11 +242,13 @@ class AnchorTargets(Native):
 
     Attributes:
         num_anchors: int, anchors drawn for each image.
+        positive_ratio: float, share of positives at most.
         std_dev: four floats, scale of the deltas.
         seed: int or None.
     """
 
     num_anchors: int = key("RPN_TRAIN_ANCHORS_PER_IMAGE")
+    positive_ratio: float = key("RPN_POSITIVE_RATIO")
     std_dev: tuple = key("RPN_BBOX_STD_DEV", _floats)
     seed: int = key("SEED")
 
@@ -317,6 +324,7 @@ class Losses(Stage):
         default_factory=lambda: dict(Config.LOSS_WEIGHTS),
         metadata={"key": "LOSS_WEIGHTS", "convert": _loss_weights, "numeric": False},
     )
+    class_weights: tuple = key("CLASS_WEIGHTS", _class_weights)
     beta: float = key("SMOOTH_L1_BETA")
     normalizer: str = key("BBOX_LOSS_NORMALIZER")
     weight_decay: float = key("WEIGHT_DECAY")
@@ -328,6 +336,13 @@ class Losses(Stage):
     def box_loss(self):
         """Arguments of `mrcnn.ops.losses.box_loss`."""
         return {"beta": self.beta, "normalizer": self.normalizer}
+
+    def class_loss(self, num_classes):
+        """Arguments of `mrcnn.ops.losses.mrcnn_class_loss`: none without weights."""
+        if self.class_weights is None:
+            return {}
+        weights = dict(self.class_weights)
+        return {"class_weights": tuple(weights.get(i, 1.0) for i in range(num_classes))}
 
 
 @stage
@@ -342,6 +357,7 @@ class Runtime(Stage):
     jit_compile: bool = key("JIT_COMPILE")
     seed: int = key("SEED")
     workers: int = key("WORKERS")
+    repeat_threshold: float = key("REPEAT_FACTOR_THRESHOLD")
 
 
 @stage

@@ -1,5 +1,6 @@
 """`mrcnn train` and `mrcnn evaluate`: no Python written, errors before anything is built."""
 
+import argparse
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from skimage import io
 from tiny import TinyConfig
 
 from mrcnn import cli
+from mrcnn.cli.train import _by_class_id, add_parser
 from mrcnn.config_files import read_run, write_config
 from mrcnn.files.hdf5 import read_hdf5
 from mrcnn.training.results import read_results
@@ -351,3 +353,30 @@ def test_a_key_in_small_letters_is_a_slip(balloons, capsys):
         cli.main(["train", str(balloons), "image_max_dim=128"])
     assert stop.value.code == 2
     assert "image_max_dim=128: did you mean IMAGE_MAX_DIM=128?" in capsys.readouterr().err
+
+
+def test_augmentations_by_name(balloons, capsys):
+    assert cli.main(["train", str(balloons), "--augment", "flop"]) == 2
+    assert "expected an augmentation of none, flip, photo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        ([], "flip"),
+        (["--augment"], "flip"),
+        (["--no-augment"], "none"),
+        (["--augment", "lsj"], "lsj"),
+    ],
+)
+def test_flags_of_augmentation(flags, name):
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers())
+    assert parser.parse_args(["train", "data", *flags]).augment == name
+
+
+def test_class_weights_by_name():
+    names = ["BG", "cat", "dog"]
+    assert _by_class_id({"dog": 4.0, 0: 0.5}, names) == {2: 4.0, 0: 0.5}
+    with pytest.raises(ValueError, match=r"CLASS_WEIGHTS has \['cow'\]; expected .*BG, cat, dog"):
+        _by_class_id({"cow": 4.0}, names)

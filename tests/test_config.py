@@ -70,6 +70,11 @@ def test_valid_config_passes():
         ({"ROI_ALIGN_SAMPLING_RATIO": -1}, "ROI_ALIGN_SAMPLING_RATIO is -1"),
         ({"IMAGES_PER_GPU": 0}, "IMAGES_PER_GPU is 0"),
         ({"ROI_POSITIVE_RATIO": 0}, "ROI_POSITIVE_RATIO is 0"),
+        ({"RPN_POSITIVE_RATIO": 1.5}, "RPN_POSITIVE_RATIO is 1.5"),
+        ({"REPEAT_FACTOR_THRESHOLD": 0}, "REPEAT_FACTOR_THRESHOLD is 0; .*or None"),
+        ({"CLASS_WEIGHTS": [1, 2]}, r"CLASS_WEIGHTS is \[1, 2\]; expected {class id: weight}"),
+        ({"CLASS_WEIGHTS": {"cat": 2}}, "CLASS_WEIGHTS has the class 'cat'; expected ids of 0"),
+        ({"CLASS_WEIGHTS": {1: -2}}, "CLASS_WEIGHTS has the weight -2"),
         (
             {"LOSS_WEIGHTS": {"mask_loss": 2.0}},
             r"LOSS_WEIGHTS has \['mask_loss'\].*mrcnn_mask_loss",

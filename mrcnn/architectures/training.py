@@ -118,7 +118,7 @@ class ModelTraining:
         resumed = position is not None
         if resumed:
             restore_state(os.path.join(self.log_dir, STATE), self.keras_model)
-            generator.seed = position.seed
+            generator.reseed(position.seed)
         else:
             self._open_run()
             position = Position(facts, self.epoch, self.epoch, seed=generator.seed)

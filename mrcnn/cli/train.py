@@ -1,6 +1,5 @@
 """`mrcnn train`: from annotated pictures to a trained model and a folder of pictures."""
 
-import argparse
 import copy
 import os
 import re
@@ -37,7 +36,16 @@ def add_parser(commands):
     group.add_argument("--batch-size", type=positive, help="IMAGES_PER_GPU")
     group.add_argument("--steps", type=positive, help="of an epoch; default: each picture once")
     group.add_argument(
-        "--augment", action=argparse.BooleanOptionalAction, default=True, help="mirror at random"
+        "--augment",
+        metavar="NAME",
+        nargs="?",
+        const="flip",
+        default="flip",
+        help="flip (default, also without NAME), none, photo, lsj, copypaste, microscopy or "
+        "histology: see docs/augmentation.md",
+    )
+    group.add_argument(
+        "--no-augment", dest="augment", action="store_const", const="none", help="--augment none"
     )
     group.add_argument(
         "--evaluate",
@@ -66,6 +74,9 @@ def add_parser(commands):
 
 
 def _train(arguments):
+    from mrcnn.augment import named
+
+    augmentation = named(arguments.augment)
     resumed = _resumed(arguments)
     start = None
     if not resumed and arguments.weights is not None:
@@ -82,13 +93,11 @@ def _train(arguments):
     _check(config, train, val, None if resumed else weights, layers)
     _check_trackers(arguments)
 
-    from mrcnn.augment import FlipLeftRight
     from mrcnn.evaluate import format_table
     from mrcnn.reports.evaluation_page import write_evaluation_page
     from mrcnn.reports.run_folder import draw_batches, draw_labels, draw_validation
     from mrcnn.training.runs import numbered_folder
 
-    augmentation = FlipLeftRight() if arguments.augment else None
     # Weights that cannot be had or do not fit are told before pictures are drawn.
     model = _build(arguments, config, "none" if resumed else weights)
     if resumed:
@@ -175,6 +184,19 @@ def _fit_to_data(config, arguments, train):
         config.STEPS_PER_EPOCH = None
     if not _chosen(config, "CHECKPOINTS_KEPT"):
         config.CHECKPOINTS_KEPT = 3
+    if isinstance(config.CLASS_WEIGHTS, dict):
+        config.CLASS_WEIGHTS = _by_class_id(config.CLASS_WEIGHTS, train.class_names)
+
+
+def _by_class_id(weights, class_names):
+    """The weights of classes, of which some may have names, by their ids."""
+    ids = {name: i for i, name in enumerate(class_names)}
+    unknown = [name for name in weights if isinstance(name, str) and name not in ids]
+    if unknown:
+        raise ValueError(
+            f"CLASS_WEIGHTS has {unknown}; expected classes of {', '.join(class_names)}"
+        )
+    return {ids.get(name, name): weight for name, weight in weights.items()}
 
 
 def _check(config, train, val, weights, layers):

@@ -165,6 +165,13 @@ class Dataset:
         instances = check_instances(self.load_mask(image_id), image_shape, self.num_classes)
         return extract_bboxes(instances[0]), instances[1]
 
+    def image_class_ids(self, image_id):
+        """Returns the class ids of an image's instances, int `[N]`.
+
+        Override it where they are known without masks: `REPEAT_FACTOR_THRESHOLD` asks for all.
+        """
+        return np.asarray(self.load_mask(image_id)[1], int)
+
 
 def short_name(name):
     """The name of a class in `class_names`: ImageNet, for example, has "tench, Tinca tinca"."""

@@ -10,18 +10,22 @@ import functools
 
 import numpy as np
 
-from mrcnn.data.augmentation import as_callable, takes_rng
+from mrcnn.data.augmentation import as_callable
+from mrcnn.data.sample import Sample, augment_sample
 from mrcnn.image.masks import (
     extract_bboxes,
     fill_boxes,
     minimize_mask,
     resize_boxes,
     resize_mask,
+    to_bool,
 )
 from mrcnn.image.meta import compose_image_meta
 from mrcnn.image.pixels import to_model_image
-from mrcnn.image.resizing import resize_by
+from mrcnn.image.resizing import resize_by, resized_scale
 from mrcnn.settings import Settings
+
+MAX_DRAWS = 20  # of a second picture, in search of one of the same source
 
 
 def image_name(dataset, image_id):
@@ -189,7 +193,7 @@ def check_instances(instances, image_shape, num_classes):
             f"received {list(masks.shape)}. {advice}"
         )
     class_ids = _checked_class_ids(class_ids, masks.shape[2], "masks")
-    masks = _to_bool(masks)
+    masks = to_bool(masks)
     if not class_ids.all():
         # An empty mask of class 0 is how some data sets say that an image has no object.
         real = (class_ids != 0) | masks.any(axis=(0, 1))
@@ -224,19 +228,6 @@ def _check_known(class_ids, num_classes):
         )
 
 
-def _to_bool(masks):
-    masks = np.asarray(masks)
-    if masks.dtype == bool:
-        return masks
-    # 0 and 255, as picture files have it, are as clear as 0 and 1; labels of instances are not.
-    if masks.dtype.kind not in "iuf" or not ((masks == 0) | (masks == masks.max(initial=0))).all():
-        raise ValueError(
-            f"expected masks of bool, or of 0 and one other value, received {masks.dtype} with "
-            "more values. Compare them, for example mask > 0."
-        )
-    return masks.astype(bool)
-
-
 def to_ground_truth(
     dataset, settings, image_id, image, masks, class_ids, augmentation, use_mini_mask, rng
 ):
@@ -257,8 +248,14 @@ def to_ground_truth(
     else:
         masks = resize_mask(masks, *place) if boxes is None else fill_boxes(boxes, image.shape)
         if augmentation is not None:
+            other = functools.partial(_another, dataset, settings, image_id)
+            sample = Sample(image, masks, class_ids, window, other=other)
             with _naming(name, "augmentation"):
-                image, masks = _augment_window(augmentation, image, masks, rng, window, resize_mode)
+                # Padding at the bottom and right stays there.
+                alone = resize_mode == "shortest_edge"
+                sample = augment_sample(augmentation, sample, rng, picture_alone=alone)
+            image, masks = sample.image, sample.masks
+            class_ids, window = sample.class_ids, sample.window
         bbox = extract_bboxes(masks)
         # Before some are dropped, which copies the masks.
         masks = _minimized(bbox, masks, mini_shape) if use_mini_mask else masks
@@ -285,29 +282,17 @@ def _minimized(bbox, masks, mini_shape):
     return minimize_mask(np.where(bbox[:, 2:3] > 0, bbox, [0, 0, 1, 1]), masks, mini_shape)
 
 
-def _augment_window(augmentation, image, masks, rng, window, resize_mode):
-    """Augments a padded image; in mode "shortest_edge" the picture alone, so that the padding
-    stays at the bottom and right."""
-    if resize_mode != "shortest_edge":
-        return _augment(augmentation, image, masks, rng)
-    inside = (slice(window[0], window[2]), slice(window[1], window[3]))
-    padded, padded_masks = np.zeros_like(image), np.zeros_like(masks)
-    padded[inside], padded_masks[inside] = _augment(augmentation, image[inside], masks[inside], rng)
-    return padded, padded_masks
+def _another(dataset, settings, image_id, rng):
+    """A random picture of the same source: what `Sample.other` returns.
 
-
-def _augment(augmentation, image, masks, rng):
-    if takes_rng(augmentation):
-        augmentation = functools.partial(augmentation, rng=rng)
-    # A copy: an augmentation may work in place, and the picture may be the data set's own.
-    new_image, new_masks = augmentation(image.copy(), masks)
-    new_image, new_masks = np.asarray(new_image), _to_bool(new_masks)
-    before = image.shape, image.dtype, masks.shape
-    after = new_image.shape, new_image.dtype, new_masks.shape
-    if before != after:
-        raise ValueError(
-            "expected the image's shape and dtype and the masks' shape unchanged, "
-            "{} {} and {}, received {} {} and {}. Leave out what crops, resizes or normalises "
-            "(IMAGE_RESIZE_MODE and MEAN_PIXEL do), or pad back.".format(*before, *after)
-        )
-    return new_image, new_masks
+    One of another source may show what this source does not annotate, or the reverse.
+    """
+    infos = dataset.image_info
+    ids = (int(rng.integers(len(dataset.image_ids))) for _ in range(MAX_DRAWS))
+    same = (i for i in ids if infos[i]["source"] == infos[image_id]["source"])
+    chosen = next(same, image_id)
+    try:
+        image, masks, class_ids = load_annotated(dataset, settings, chosen)
+    except Exception:
+        return None  # it is told when it is its own turn
+    return Sample(image, masks, class_ids), resized_scale(settings.image, *image.shape[:2])

@@ -27,16 +27,42 @@ def resize_mask(mask, scale, padding, crop=None, size=None):
     rows, cols, (top, bottom), (left, right) = _source_pixels(
         mask.shape, scale, padding, crop, size
     )
-    h, w = len(rows), len(cols)
-    # The padding takes the pixels at the border and is emptied afterwards, so that masks are copied
-    # once. One plane an instance: faster to write than pixel by pixel, and to read for the boxes.
-    rows, cols = np.pad(rows, (top, bottom), "edge"), np.pad(cols, (left, right), "edge")
-    planes = np.empty((count, len(rows), len(cols)), mask.dtype)
-    for i, plane in enumerate(planes):
-        np.take(mask[:, :, i].take(cols, axis=1), rows, axis=0, out=plane, mode="clip")
-    planes[:, :top], planes[:, top + h :] = 0, 0
-    planes[:, :, :left], planes[:, :, left + w :] = 0, 0
-    return np.moveaxis(planes, 0, -1)
+    resized = no_masks((top + len(rows) + bottom, left + len(cols) + right), count, mask.dtype)
+    for i in range(count):
+        plane = mask[:, :, i]  # of codes drawn now, one at a time
+        y1, x1, y2, x2 = extract_bboxes(plane[:, :, None])[0]
+        # What lies outside of its box is 0 already.
+        (r1, r2), (c1, c2) = np.searchsorted(rows, (y1, y2)), np.searchsorted(cols, (x1, x2))
+        patch = plane[y1:y2, x1:x2].take(cols[c1:c2] - x1, axis=1)
+        place = slice(top + r1, top + r2), slice(left + c1, left + c2)
+        resized[(*place, i)] = patch.take(rows[r1:r2] - y1, axis=0)
+    return resized
+
+
+def to_bool(masks):
+    """Masks of numbers as bool.
+
+    Args:
+        masks: array of bool, or of 0 and one other value: 0 and 255, as picture files have it, are
+            as clear as 0 and 1; labels of instances are not.
+
+    Raises:
+        ValueError: there are more values.
+    """
+    masks = np.asarray(masks)
+    if masks.dtype == bool:
+        return masks
+    if masks.dtype.kind not in "iuf" or not ((masks == 0) | (masks == masks.max(initial=0))).all():
+        raise ValueError(
+            f"expected masks of bool, or of 0 and one other value, received {masks.dtype} with "
+            "more values. Compare them, for example mask > 0."
+        )
+    return masks.astype(bool)
+
+
+def no_masks(size, count, dtype=bool):
+    """Empty masks `[*size, count]`, one plane an instance: faster to read and write one by one."""
+    return np.moveaxis(np.zeros((count, *size), dtype), 0, -1)
 
 
 def resize_boxes(boxes, shape, scale, padding, crop=None, size=None):
@@ -75,10 +101,10 @@ def _source_pixels(shape, scale, padding, crop, size):
 
 def fill_boxes(boxes, shape):
     """Masks that fill their boxes: int `[N, 4]` -> bool `[H, W, N]`."""
-    planes = np.zeros((len(boxes), *shape[:2]), bool)
-    for plane, (y1, x1, y2, x2) in zip(planes, boxes, strict=True):
-        plane[y1:y2, x1:x2] = True
-    return np.moveaxis(planes, 0, -1)
+    masks = no_masks(shape[:2], len(boxes))
+    for i, (y1, x1, y2, x2) in enumerate(boxes):
+        masks[y1:y2, x1:x2, i] = True
+    return masks
 
 
 def extract_bboxes(mask):

@@ -167,6 +167,14 @@ class AnnotatedDataset(Dataset):
         """Returns the network's id of the class of an instance."""
         return self.map_source_class_id(f"{self.source}.{instance.category}")
 
+    def image_class_ids(self, image_id):
+        """Returns the class ids of a picture's instances, negative for crowds; none is drawn."""
+        if self.image_info[image_id]["source"] != self.source:
+            return super().image_class_ids(image_id)
+        signs = {True: -1, False: 1}
+        ids = [signs[x.crowd] * self.class_id_of(x) for x in self.instances(image_id)]
+        return np.array(ids, int)
+
     @property
     def without_outline(self):
         """What a message calls the first object that has a box alone, or None."""
