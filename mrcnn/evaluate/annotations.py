@@ -7,7 +7,9 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from mrcnn.data.annotations.outlines import text_code, to_code
+from mrcnn.data.annotations.run_lengths import encode_part
 from mrcnn.data.ground_truth import load_instances
+from mrcnn.image.cropped_masks import masks_of
 
 
 def coco_ground_truth(dataset, image_ids=None):
@@ -61,7 +63,7 @@ def coco_results(image_id, detection):
     Args:
         image_id: id of the image in the ground truth.
         detection: dict with `boxes` (or `rois`) [N, (y1, x1, y2, x2)] in pixels, `class_ids` [N],
-            `scores` [N] and, from a model with masks, `masks` [H, W, N] bool.
+            `scores` [N] and, from a model with masks, `masks` [H, W, N] bool or `CroppedMasks`.
     """
     boxes = np.asarray(detection.get("boxes", detection["rois"]), float).reshape(-1, 4)
     rows = zip(boxes.tolist(), detection["class_ids"], detection["scores"], strict=True)
@@ -75,8 +77,9 @@ def coco_results(image_id, detection):
         for (y1, x1, y2, x2), class_id, score in rows
     ]
     if "masks" in detection:
-        for i, result in enumerate(results):
-            result["segmentation"] = encode(detection["masks"][:, :, i])
+        size = detection["masks"].shape[:2]
+        for result, (top, left, patch) in zip(results, masks_of(detection["masks"]), strict=True):
+            result["segmentation"] = encode_part(patch, top, left, *size)
     return results
 
 
