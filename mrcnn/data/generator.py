@@ -22,6 +22,7 @@ from mrcnn.data.ground_truth import (
     load_annotated,
     to_ground_truth,
 )
+from mrcnn.data.tiles import in_tiles
 from mrcnn.image.meta import parse_image_meta, with_image_shape
 from mrcnn.image.molding import mold
 from mrcnn.image.resizing import bucket_sides, pad_to
@@ -47,6 +48,8 @@ class DataGenerator(keras.utils.PyDataset):
 
     An image whose data set or augmentation fails is left out with a warning that names it, as
     in matterport's library: one broken file in thousands does not end a training.
+
+    With `TILE_SIZE` an image that is larger counts as its tiles, see `mrcnn.data.tiles`.
 
     Args:
         dataset: prepared `Dataset`.
@@ -90,6 +93,7 @@ class DataGenerator(keras.utils.PyDataset):
         in_order = runtime.seed is not None and own_numbers
         kwargs.setdefault("workers", 1 if in_order else runtime.workers)
         super().__init__(**kwargs)
+        dataset = in_tiles(dataset, settings.tiles, settings.ground_truth.include_empty)
         self.dataset, self.settings = dataset, settings
         self.shuffle, self.augmentation, self.steps = shuffle, augmentation, steps
         self.no_augmentation_sources = set(no_augmentation_sources or ())

@@ -186,6 +186,13 @@ class AnnotatedDataset(Dataset):
         info = self.image_info[image_id]
         if info["source"] != self.source:
             return super().load_mask(image_id)
+        size, (codes, class_ids) = (info["height"], info["width"]), self.load_codes(image_id)
+        masks = mask_utils.decode(codes) if codes else np.zeros((*size, 0), np.uint8)
+        return masks.view(bool), class_ids
+
+    def load_codes(self, image_id):
+        """As `load_mask`, of a picture of this format: run-length codes, a list, and class ids."""
+        info = self.image_info[image_id]
         size = [info["height"], info["width"]]
         labels = functools.cache(read_labels)  # a label image is read once for all that it holds
         codes, class_ids = [], []
@@ -202,8 +209,7 @@ class AnnotatedDataset(Dataset):
                     "left out without a word",
                     stacklevel=2,
                 )
-        masks = mask_utils.decode(codes) if codes else np.zeros((*size, 0), np.uint8)
-        return masks.view(bool), np.array(class_ids, np.int32)
+        return codes, np.array(class_ids, np.int32)
 
     def image_reference(self, image_id):
         """Returns the path of the picture."""
