@@ -24,13 +24,22 @@ _KINDS = {
     "PRE_NMS_LIMIT_TRAINING": int,
     "IMAGE_MIN_SCALE": float,
     "IMAGE_BUCKETS": list,
+    "TILE_SIZE": int,
+    "TILE_OVERLAP": int,
     "SEED": int,
 }
 # Keys for which None has a meaning.
 _OPTIONAL = {
     *("NAME", "STEPS_PER_EPOCH", "VALIDATION_STEPS", "COMPUTE_BACKBONE_SHAPE", "TRAIN_BN"),
     *("RPN_INIT_STD", "PRE_NMS_LIMIT_TRAINING", "IMAGE_MIN_DIM", "IMAGE_MIN_SCALE"),
-    *("IMAGE_BUCKETS", "DETECTION_MIN_CONFIDENCE", "GRADIENT_CLIP_NORM", "SEED"),
+    *(
+        "IMAGE_BUCKETS",
+        "TILE_SIZE",
+        "TILE_OVERLAP",
+        "DETECTION_MIN_CONFIDENCE",
+        "GRADIENT_CLIP_NORM",
+        "SEED",
+    ),
 }
 _EXPECTED = {
     bool: "true or false",
