@@ -16,6 +16,7 @@ from mrcnn.data import DataGenerator, Dataset, load
 from mrcnn.data import tiles as module
 from mrcnn.data.boxes import load_boxes
 from mrcnn.data.tiles import TiledDataset, in_tiles
+from mrcnn.evaluate import annotations, coco_ground_truth
 from mrcnn.settings import Tiles
 
 LEFT, RIGHT = (0, 0, 40, 40), (0, 30, 40, 70)
@@ -185,3 +186,12 @@ def test_boxes_without_masks(tmp_path):
     boxes, class_ids, size = load_boxes(Drawn([(5, 10, 12, 18), (3, 3, 3, 3)]), 0)
     assert boxes.tolist() == [[5, 10, 12, 18]] and class_ids.tolist() == [1] and size == (40, 70)
     assert load_boxes(Drawn([]), 0)[2] == (40, 70)
+
+
+def test_the_ground_truth_of_large_pictures_is_the_same(tmp_path, monkeypatch):
+    dataset = write_slides(tmp_path / "a", [(5, 10, 12, 18), (20, 45, 30, 52)], [], crowd=[1])
+    expected = coco_ground_truth(dataset)
+    monkeypatch.setattr(annotations, "LARGE", 0)
+    monkeypatch.setattr(type(dataset), "load_mask", lambda *_: pytest.fail("drawn whole"))
+    assert coco_ground_truth(dataset) == expected
+    assert [x["iscrowd"] for x in expected["annotations"]] == [0, 1]

@@ -10,6 +10,7 @@ from PIL import Image
 from mrcnn.image import PageReader, TiffRegions, open_regions, read_image
 from mrcnn.image import regions as module
 from mrcnn.image.regions import ModelRegions, reduced_picture
+from mrcnn.inference.images import read_images
 
 RNG = np.random.default_rng(0)
 # 40 x 56 of blocks of 4 x 4, which JPEG keeps nearly.
@@ -92,6 +93,16 @@ def test_of_a_pyramid_the_full_size_and_of_a_stack_each_page(tmp_path):
     with PageReader(tmp_path / "pyramid.tif") as pages:
         assert isinstance(pages.read(1, tile_size=55), TiffRegions)
         assert isinstance(pages.read(1, tile_size=56), np.ndarray)
+
+
+def test_other_pages_are_told(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([RGB, RGB]), tile=(16, 16), photometric="rgb")
+    with pytest.warns(UserWarning, match="has 2 pages or frames; the first is taken"):
+        (regions,) = read_images([tmp_path / "a.tif"], tile_size=30)
+    assert isinstance(regions, TiffRegions)
+    Image.fromarray(RGB).save(tmp_path / "b.png")
+    found = list(read_images([tmp_path / "b.png", RGB], tile_size=30))
+    assert [type(image) for image in found] == [np.ndarray] * 2
 
 
 @pytest.mark.parametrize("name", ["png", "turned", "planar", "palette", "missing", "broken"])

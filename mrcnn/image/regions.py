@@ -49,6 +49,7 @@ class TiffRegions:
     Attributes:
         shape: (H, W) or (H, W, C).
         dtype: of the samples.
+        pages: int, how many the file has, small copies left out.
 
     Raises:
         ValueError: it cannot be read by regions; later, a region that is damaged.
@@ -61,7 +62,9 @@ class TiffRegions:
             if not is_tiff(opened):
                 raise ValueError("no TIFF")
             with tifffile.TiffFile(opened) as tiff:
-                self._prepare(tiff_pages(tiff)[page], tiff.byteorder)
+                pages = tiff_pages(tiff)
+                self.pages = len(pages)
+                self._prepare(pages[page], tiff.byteorder)
         self[:1, :1]  # a compression that cannot be decoded says so now
 
     def _prepare(self, page, byteorder):

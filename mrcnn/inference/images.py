@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from mrcnn.image.reading import image_size, read_image
+from mrcnn.image.reading import image_size, read_image, warn_of_pages
 from mrcnn.image.regions import open_regions
 
 
@@ -50,5 +50,6 @@ def _read(path, owner, tile_size):
     if tile_size is not None and os.path.isfile(path) and max(image_size(path)) > tile_size:
         regions = open_regions(path)
         if regions is not None:
+            warn_of_pages(path, regions.pages, owner)
             return regions
     return read_image(path, owner)
