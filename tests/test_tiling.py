@@ -209,6 +209,9 @@ def merge_parts(left, right):
 def test_a_part_that_its_tile_cuts_goes_though_the_other_tile_found_nothing_there():
     # Columns 30..36 of the image, at the left edge of the right tile: the left one sees more.
     assert boxes_of(merge_parts([], [((10, 0, 18, 6), 0.9)])) == []
+    # Two pixels from the edge are at it, three are not.
+    assert boxes_of(merge_parts([], [((10, 2, 18, 6), 0.9)])) == []
+    assert boxes_of(merge_parts([], [((10, 3, 18, 6), 0.9)])) == [(10, 33, 18, 36)]
     # 30..45 is more than the left tile sees: what is known of it stays.
     assert boxes_of(merge_parts([], [((10, 0, 18, 15), 0.9)])) == [(10, 30, 18, 45)]
 

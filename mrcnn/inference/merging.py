@@ -78,13 +78,14 @@ class Merger:
 
     def _is_seen_better(self, instance):
         """Whether its tile cuts what another tile shows with fewer cuts."""
-        extent, own = np.array(instance.extent), self._regions[instance.tile]
-        cuts = self._cuts(extent, own)
-        return bool(cuts) and any(
-            self._cuts(extent, other) < cuts
-            for other in self._regions
-            if (extent[:2] >= other[:2]).all() and (extent[2:] <= other[2:]).all()
+        extent, regions = np.array(instance.extent), np.array(self._regions)
+        cuts = self._cuts(extent, regions[instance.tile])
+        if not cuts:
+            return False
+        shown = (extent[:2] >= regions[:, :2]).all(axis=1) & (extent[2:] <= regions[:, 2:]).all(
+            axis=1
         )
+        return any(self._cuts(extent, other) < cuts for other in regions[shown])
 
     def _cuts(self, extent, region):
         """The sides at which a tile may cut an extent: a set of 0 to 3, for y1 x1 y2 x2."""
