@@ -137,6 +137,13 @@ class Config:
     STD_PIXEL = 1.0  # one value, or one for each channel
     BOX_OFFSET = 1  # normalised boxes: 1: corner pixels are 0 and 1; 0: the image's edges are
 
+    # Larger images are trained on and detected in by tiles: squares of TILE_SIZE pixels of the
+    # image as it is, each then resized as a picture of its own. None: images are taken whole.
+    # Neighbours share TILE_OVERLAP pixels at least: as many as the largest object has; None: a
+    # quarter of TILE_SIZE.
+    TILE_SIZE = None
+    TILE_OVERLAP = None
+
     # Training samples of the heads. Negatives: 1 / ROI_POSITIVE_RATIO - 1 (two) for each positive;
     # as many as fit, with ROI_FILL_NEGATIVES or when an image has no positive.
     TRAIN_ROIS_PER_IMAGE = 200
@@ -309,7 +316,12 @@ class Config:
         Raises:
             ValueError: lists every key that cannot work, with the value received and the fix.
         """
-        problems = [*self._model_problems(), *self._image_problems(), *self._training_problems()]
+        problems = [
+            *self._model_problems(),
+            *self._image_problems(),
+            *self._tile_problems(),
+            *self._training_problems(),
+        ]
         if problems:
             raise ValueError(f"{type(self).__name__} cannot work:\n- " + "\n- ".join(problems))
 
@@ -395,6 +407,22 @@ class Config:
                     f"{key} has shape {shape} and IMAGE_CHANNEL_COUNT is "
                     f"{self.IMAGE_CHANNEL_COUNT}; give one value for each channel"
                 )
+
+    def _tile_problems(self):
+        size, overlap = self.TILE_SIZE, self.TILE_OVERLAP
+        if size is None:
+            return
+        if not isinstance(size, numbers.Integral) or size < 32:
+            yield f"TILE_SIZE is {size!r}; expected whole pixels, 32 at least, or None"
+        elif self.IMAGE_RESIZE_MODE == "none" and size % 64:
+            yield f"TILE_SIZE is {size}; IMAGE_RESIZE_MODE 'none' takes multiples of 64"
+        elif overlap is not None and not (
+            isinstance(overlap, numbers.Integral) and 1 <= overlap <= size // 2
+        ):
+            yield (
+                f"TILE_OVERLAP is {overlap!r} and TILE_SIZE {size}; expected whole pixels from 1 "
+                "to half of a tile, or None for a quarter"
+            )
 
     def _training_problems(self):
         for key in ("IMAGES_PER_GPU", "GPU_COUNT", "MAX_GT_INSTANCES", "TRAIN_ROIS_PER_IMAGE"):

@@ -117,6 +117,19 @@ class Image(Stage):
 
 
 @stage
+class Tiles(Stage):
+    """Tiles of large images: see `mrcnn.image.tiles`. `size` None: images are taken whole."""
+
+    size: int = key("TILE_SIZE")
+    overlap: int = key("TILE_OVERLAP")
+
+    @property
+    def least_overlap(self):
+        """Pixels that neighbours share at least."""
+        return self.size // 4 if self.overlap is None else self.overlap
+
+
+@stage
 class ConvStyle(Stage):
     """In what the convolutions of different libraries differ; the defaults are matterport's.
 
@@ -407,6 +420,7 @@ class Settings:
     """
 
     image: Image
+    tiles: Tiles
     trunk: Trunk
     style: ConvStyle
     anchors: Anchors

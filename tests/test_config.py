@@ -80,6 +80,11 @@ def test_valid_config_passes():
             r"LOSS_WEIGHTS has \['mask_loss'\].*mrcnn_mask_loss",
         ),
         ({"BACKBONE_STRIDES": [4, 8, 16, 32, 32]}, "BACKBONE_STRIDES is"),
+        ({"TILE_SIZE": 31}, "TILE_SIZE is 31; expected whole pixels, 32 at least"),
+        ({"TILE_SIZE": 512.0}, "TILE_SIZE is 512.0; expected whole"),
+        ({"TILE_SIZE": 100, "IMAGE_RESIZE_MODE": "none"}, "TILE_SIZE is 100; .* multiples of 64"),
+        ({"TILE_SIZE": 100, "TILE_OVERLAP": 51}, "TILE_OVERLAP is 51 and TILE_SIZE 100; .* half"),
+        ({"TILE_SIZE": 100, "TILE_OVERLAP": 0}, "TILE_OVERLAP is 0 and"),
     ],
 )
 def test_impossible_combination_names_the_fix(changes, message):

@@ -34,6 +34,7 @@ class FakeModel:
         self.settings = SimpleNamespace(
             runtime=SimpleNamespace(batch_size=batch_size),
             image=SimpleNamespace(channels=3, num_classes=3),
+            tiles=SimpleNamespace(size=None),
             mask_head=SimpleNamespace(enabled=has_masks),
         )
         self.batches = []

@@ -10,6 +10,7 @@ from mrcnn.inference.detections import Detections
 from mrcnn.inference.detector import Detector
 from mrcnn.inference.images import check_images, read_images
 from mrcnn.inference.inspection import Inspection
+from mrcnn.inference.tiling import TiledDetector
 from mrcnn.settings import Settings, check_config
 from mrcnn.training.loop import make_deterministic
 
@@ -62,7 +63,8 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
             make_deterministic(self.settings.runtime.seed)
         self.graphs = self.build_graphs(self.settings, training=mode == "training")
         self.graphs["detection"].jit_compile = self._jit_compile
-        self.detector = Detector(self.graphs["detection"], self.settings, self.unmold)
+        detector_type = Detector if self.settings.tiles.size is None else TiledDetector
+        self.detector = detector_type(self.graphs["detection"], self.settings, self.unmold)
         return self.graphs[mode]
 
     @property
@@ -72,7 +74,7 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
 
     # Detection.
 
-    def detect(self, images, verbose=0, stream=False):
+    def detect(self, images, verbose=0, stream=False, progress=None):
         """Finds the objects in images of any number and any sizes. Threads may call it at once.
 
         Args:
@@ -84,25 +86,31 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
             verbose: 1 prints the shapes and ranges of what goes in and comes out.
             stream: bool; True takes any iterable and returns a generator of the results, which
                 keeps the images of one batch only in memory.
+            progress: function of how many tiles of a large image are done, and of how many there
+                are; or None.
 
         Returns:
             list of `mrcnn.inference.Detections`, dicts, one for each image, best detection first:
             `rois` int32 [n, 4] y1 x1 y2 x2 in pixels, `boxes` float32 [n, 4] the same before
             rounding, `class_ids` int32 [n], `scores` float32 [n] and, with `USE_MASK`, `masks`
             bool [H, W, n]. The result for an image does not depend on the others. It refers to its
-            image, as given or read; from a stream it does not.
+            image, as given or read; from a stream it does not. With `TILE_SIZE` larger images are
+            detected in by tiles, of files without the rest where `mrcnn.image.open_regions` can;
+            `masks` are `mrcnn.image.CroppedMasks` then.
 
         Raises:
             ValueError: an image that cannot be used, named by its place in the list.
         """
         check_images(images, stream)
-        images = read_images(images, owner=self.detector)
+        images = read_images(images, self.detector, self.settings.tiles.size)
         if stream:
-            return (Detections(x, None, self.class_names) for x in self.detector.stream(images))
+            results = self.detector.stream(images, progress=progress)
+            return (Detections(found, None, self.class_names) for found in results)
         images = list(images)
+        results = self.detector.detect(images, verbose, progress=progress)
         return [
             Detections(found, image, self.class_names)
-            for found, image in zip(self.detector.detect(images, verbose), images, strict=True)
+            for found, image in zip(results, images, strict=True)
         ]
 
     def detect_molded(self, molded_images, image_metas, verbose=0):

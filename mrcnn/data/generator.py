@@ -26,6 +26,7 @@ from mrcnn.data.ground_truth import (
 )
 from mrcnn.data.sample import takes_rng
 from mrcnn.data.sampling import Passes, repeat_factors
+from mrcnn.data.tiles import in_tiles
 from mrcnn.image.meta import parse_image_meta, with_image_shape
 from mrcnn.image.molding import mold
 from mrcnn.image.resizing import bucket_sides, pad_to
@@ -47,6 +48,8 @@ class DataGenerator(keras.utils.PyDataset):
 
     An image whose data set or augmentation fails is left out with a warning that names it, as
     in matterport's library: one broken file in thousands does not end a training.
+
+    With `TILE_SIZE` an image that is larger counts as its tiles, see `mrcnn.data.tiles`.
 
     Args:
         dataset: prepared `Dataset`.
@@ -94,6 +97,7 @@ class DataGenerator(keras.utils.PyDataset):
         kwargs.setdefault("workers", 1 if in_order else runtime.workers)
         super().__init__(**kwargs)
         self._seeds_others = in_order
+        dataset = in_tiles(dataset, settings.tiles, settings.ground_truth.include_empty)
         self.dataset, self.settings = dataset, settings
         self.shuffle, self.augmentation, self.steps = shuffle, augmentation, steps
         self.no_augmentation_sources = set(no_augmentation_sources or ())

@@ -6,6 +6,7 @@ box is `y1, x1, y2, x2` in pixels, half-open: row `y2` and column `x2` lie outsi
 
 import numpy as np
 
+from mrcnn.image.cropped_masks import CroppedMasks
 from mrcnn.image.resampling import bilinear, nearest
 from mrcnn.image.resizing import scaled_size
 
@@ -111,7 +112,7 @@ def extract_bboxes(mask):
     """Computes the tight box of each mask.
 
     Args:
-        mask: bool array `[H, W, N]`.
+        mask: bool array `[H, W, N]`, or `CroppedMasks`.
 
     Returns:
         int32 array `[N, 4]`; zeros for a mask without a pixel.
@@ -121,6 +122,8 @@ def extract_bboxes(mask):
     >>> extract_bboxes(np.ones((2, 3, 1), bool))
     array([[0, 0, 2, 3]], dtype=int32)
     """
+    if isinstance(mask, CroppedMasks):
+        return mask.boxes
     height, width, count = mask.shape
     if not mask.size:
         return np.zeros((count, 4), np.int32)

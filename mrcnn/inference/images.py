@@ -4,7 +4,8 @@ import os
 
 import numpy as np
 
-from mrcnn.image.reading import read_image
+from mrcnn.image.reading import image_size, read_image, warn_of_pages
+from mrcnn.image.regions import open_regions
 
 
 def check_images(images, stream):
@@ -24,12 +25,14 @@ def check_images(images, stream):
         )
 
 
-def read_images(images, owner=None):
+def read_images(images, owner=None, tile_size=None):
     """Yields each image as it is or, for a path, what its file holds.
 
     Args:
         images: iterable of arrays and paths.
         owner: see `mrcnn.image.read_image`.
+        tile_size: int, of a file of a larger image only the regions asked for are to be read, where
+            `mrcnn.image.regions.open_regions` can; or None.
 
     Raises:
         ValueError: a file that cannot be read, named by its place.
@@ -37,7 +40,16 @@ def read_images(images, owner=None):
     for i, image in enumerate(images):
         if isinstance(image, (str, os.PathLike)):
             try:
-                image = read_image(image, owner)
+                image = _read(image, owner, tile_size)
             except ValueError as error:
                 raise ValueError(f"images[{i}]: {error}") from error
         yield image
+
+
+def _read(path, owner, tile_size):
+    if tile_size is not None and os.path.isfile(path) and max(image_size(path)) > tile_size:
+        regions = open_regions(path)
+        if regions is not None:
+            warn_of_pages(path, regions.pages, owner)
+            return regions
+    return read_image(path, owner)

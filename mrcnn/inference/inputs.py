@@ -103,22 +103,24 @@ def find_sources(inputs, avoid=None):
     return sources
 
 
-def iterate_sources(sources, frames="all"):
+def iterate_sources(sources, frames="all", tile_size=None):
     """Yields each `Picture` of sources; a file that cannot be read is one whose `load` says so.
 
     Args:
         sources: list of `Source`.
         frames: "all" pages and frames of a file, or the "first" of each.
+        tile_size: see `PageReader.read`.
     """
     if frames not in FRAMES:
         raise ValueError(f"frames is {frames!r}; expected one of {FRAMES}")
-    return _iterate(sources, frames == "first")
+    return _iterate(sources, frames == "first", tile_size)
 
 
-def _iterate(sources, first_alone):
+def _iterate(sources, first_alone, tile_size):
     taken = {source.name for source in sources}
     for source in sources:
-        parts = _video_frames(source.path) if source.is_video else _pages(source.path)
+        path = source.path
+        parts = _video_frames(path) if source.is_video else _pages(path, tile_size)
         for tag, page, count, load in itertools.islice(parts, 1 if first_alone else None):
             name = source.name
             if tag and not first_alone:
@@ -128,7 +130,7 @@ def _iterate(sources, first_alone):
             yield Picture(name, source, page, 1 if first_alone else count, load)
 
 
-def _pages(path):
+def _pages(path, tile_size):
     """Yields (tag, page, count, load) of a picture file."""
     try:
         pages = PageReader(path)
@@ -139,7 +141,7 @@ def _pages(path):
         count, letter = len(pages), "f" if pages.animated else "p"
         for i in range(count):
             tag, page = (f"{letter}{i + 1:04d}", i + 1) if count > 1 else (None, None)
-            yield tag, page, count, functools.partial(pages.read, i)
+            yield tag, page, count, functools.partial(pages.read, i, tile_size)
 
 
 def _video_frames(path):

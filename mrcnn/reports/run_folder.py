@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mrcnn.data.boxes import load_boxes
 from mrcnn.data.generator import DataGenerator
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.molding import unmold_image
@@ -32,11 +33,9 @@ def draw_labels(dataset, folder):
     ids, boxes = [np.zeros(0, int)], [np.zeros((0, 4))]
     for image_id in dataset.image_ids[chosen]:
         with contextlib.suppress(ValueError):  # training names it, and leaves it out
-            masks, class_ids = dataset.load_mask(image_id)
-            objects = np.asarray(class_ids) > 0
-            ids.append(np.asarray(class_ids)[objects])
-            sides = [*masks.shape[:2]] * 2
-            boxes.append(extract_bboxes(masks[:, :, objects]) / sides)
+            found, class_ids, size = load_boxes(dataset, image_id)
+            ids.append(class_ids[class_ids > 0])
+            boxes.append(found[class_ids > 0] / np.tile(size, 2))
     title = f"{sum(map(len, ids))} objects in {len(chosen)} pictures"
     title += f" of {count}" if len(chosen) < count else ""
     plot_labels(
