@@ -14,6 +14,7 @@ from skimage.io import imsave
 from mrcnn.config import Config
 from mrcnn.data import DataGenerator, Dataset, load
 from mrcnn.data import tiles as module
+from mrcnn.data.annotations.annotated import AnnotatedDataset
 from mrcnn.data.boxes import load_boxes
 from mrcnn.data.tiles import TiledDataset, in_tiles
 from mrcnn.evaluate import annotations, coco_ground_truth
@@ -192,6 +193,6 @@ def test_the_ground_truth_of_large_pictures_is_the_same(tmp_path, monkeypatch):
     dataset = write_slides(tmp_path / "a", [(5, 10, 12, 18), (20, 45, 30, 52)], [], crowd=[1])
     expected = coco_ground_truth(dataset)
     monkeypatch.setattr(annotations, "LARGE", 0)
-    monkeypatch.setattr(type(dataset), "load_mask", lambda *_: pytest.fail("drawn whole"))
+    monkeypatch.setattr(AnnotatedDataset, "load_mask", lambda *_: pytest.fail("drawn whole"))
     assert coco_ground_truth(dataset) == expected
     assert [x["iscrowd"] for x in expected["annotations"]] == [0, 1]

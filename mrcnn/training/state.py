@@ -1,6 +1,6 @@
 """The state of a training: all that it needs to go on with the same bits.
 
-A file `training_state.h5` in the folder of the run: the variables of the model (seeds of the layers
+A file `training_state.hdf5` in the folder of the run: the variables of the model (seeds of the layers
 among them), of the optimizer (its moments, the schedule's position, averages, gathered gradients)
 and of the metrics, in their order; where it is in its epochs and data; and what its callbacks
 remember. It replaces itself whole.
@@ -14,7 +14,7 @@ import keras
 
 from mrcnn.files.replacing import replaced
 
-FILE = "training_state.h5"
+FILE = "training_state.hdf5"
 _VERSION = 1
 
 # What Keras's callbacks remember from epoch to epoch; others may have `get_state`, `set_state`.
