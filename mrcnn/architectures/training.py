@@ -20,6 +20,7 @@ from mrcnn.training.freezing import layer_regex_of, set_trainable, warn_of_heads
 from mrcnn.training.interrupts import Interrupts
 from mrcnn.training.loop import fit, restart, to_tf_dataset
 from mrcnn.training.memory import advice, is_out_of_memory
+from mrcnn.training.notices import Notices
 from mrcnn.training.optimizers import make_optimizer
 from mrcnn.training.results import Results
 from mrcnn.training.resuming import check_same, find_state, read_state, training_facts
@@ -132,6 +133,7 @@ class ModelTraining:
                 keras.callbacks.LambdaCallback(on_epoch_end=self._count_epoch),
                 DataWait(generator),  # before those that read the epoch's log
                 EpochFacts(),
+                Notices(generator),
                 *self._callbacks(val_dataset, custom_callbacks or []),
                 Results(self.log_dir),  # with what the callbacks above have logged
                 History(),

@@ -26,6 +26,7 @@ from mrcnn.data.ground_truth import (
 )
 from mrcnn.data.sample import takes_rng
 from mrcnn.data.sampling import Passes, repeat_factors
+from mrcnn.data.seen import Seen
 from mrcnn.data.tiles import in_tiles
 from mrcnn.image.meta import parse_image_meta, with_image_shape
 from mrcnn.image.molding import mold
@@ -70,6 +71,7 @@ class DataGenerator(keras.utils.PyDataset):
             raises one of its own instead, which only quotes it.
         ready: dict, by index of a batch when it was made last, in `time.perf_counter` seconds.
         made_of: dict, by index of a batch the ids of its images, a list.
+        seen: `mrcnn.data.seen.Seen`, of all batches so far.
 
     Example:
 
@@ -116,6 +118,7 @@ class DataGenerator(keras.utils.PyDataset):
         self.epoch = self.first_step = 0
         self.error = None
         self.ready, self.made_of = {}, {}
+        self.seen = Seen(dataset.num_classes)
         self._within_epoch = False
         self._without_objects = set()  # saves loading them again; no result depends on it
         self._failed = set()
@@ -234,6 +237,7 @@ class DataGenerator(keras.utils.PyDataset):
             dataset, settings, image_id, *annotated, augmentation, gt.mini_masks, rng
         )
         limit = gt.max_instances
+        self.seen.add(class_ids, boxes, max(0, len(class_ids) - limit))
         if len(class_ids) > limit:
             kept = np.sort(rng.choice(len(class_ids), limit, replace=False))
             class_ids, boxes, masks = class_ids[kept], boxes[kept], masks[:, :, kept]

@@ -1,6 +1,6 @@
 """The state of a training: all that it needs to go on with the same bits.
 
-A file `training_state.hdf5` in the folder of the run: the variables of the model (seeds of the layers
+A file `training_state.hdf5` in the folder of the run: the variables of the model (seeds of layers
 among them), of the optimizer (its moments, the schedule's position, averages, gathered gradients)
 and of the metrics, in their order; where it is in its epochs and data; and what its callbacks
 remember. It replaces itself whole.
