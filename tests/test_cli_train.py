@@ -134,7 +134,7 @@ SMALL = [
 def test_checkpoints_need_no_config(balloons, tmp_path, capsys):
     argv = ["train", str(balloons), *SMALL, "--weights", "none", "--epochs", "1", "--steps", "1"]
     assert cli.main([*argv, "--out", str(tmp_path), "--name", "small", "--no-augment"]) == 0
-    (checkpoint,) = (tmp_path / "small").glob("*.h5")
+    (checkpoint,) = (tmp_path / "small").glob("*_0001.h5")
     assert checkpoint.name == "mask_rcnn_red_balloons_0001.h5"
     moved = checkpoint.rename(tmp_path / "moved.h5")
     assert cli.main(["evaluate", str(moved), str(balloons)]) == 0

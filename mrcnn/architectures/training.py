@@ -90,33 +90,26 @@ class ModelTraining:
         layer_regex, epochs = layer_regex_of(layers), int(epochs)
         if epochs <= self.epoch and not resume:
             return self._nothing_to_train(epochs)
-        config = self.config
         settings = self._read_training_keys()
-        options = {
-            "augmentation": augmentation,
-            "steps": None if config.STEPS_PER_EPOCH is None else int(config.STEPS_PER_EPOCH),
-            "no_augmentation_sources": no_augmentation_sources,
-        }
-        generator = self.generator_type(train_dataset, settings, **options)
+        if settings.checkpoints.patience is not None and val_dataset is None:
+            raise ValueError("EARLY_STOPPING is set; expected a val_dataset to evaluate on")
         saved = self._saved_training() if resume else None
-        if settings.runtime.measured:
-            settings = self._fit_batch(saved, layer_regex, train_dataset, options)
-            generator = self.generator_type(train_dataset, settings, **options)
-        facts = training_facts(layer_regex, learning_rate, settings, generator, epochs)
+        generator = self._generator(
+            saved, layer_regex, train_dataset, augmentation, no_augmentation_sources
+        )
+        facts = training_facts(layer_regex, learning_rate, self.settings, generator, epochs)
         position = None if saved is None else self._resume(*saved, facts, epochs)
         if epochs <= self.epoch:
             return self._nothing_to_train(epochs)
         validation = None if val_dataset is None else self._validation(val_dataset)
         self.set_trainable(layer_regex, verbose=0)
         warn_of_heads_alone(self.keras_model, layers)
-        first_epoch = self.epoch if position is None else position.first_epoch
-        updates = (
-            (epochs - first_epoch) * len(generator) // settings.optimization.accumulation_steps
-        )
-        rate = make_rate(settings.optimization, learning_rate, updates)
-        self.compile(rate, settings.optimization.momentum)
+        resumed, optimization = position is not None, settings.optimization
+        first_epoch = position.first_epoch if resumed else self.epoch
+        steps = (epochs - first_epoch) * len(generator)
+        rate = make_rate(optimization, learning_rate, steps // optimization.accumulation_steps)
+        self.compile(rate, optimization.momentum)
         self.class_names = list(train_dataset.class_names)
-        resumed = position is not None
         if resumed:
             restore_state(os.path.join(self.log_dir, STATE), self.keras_model)
             generator.reseed(position.seed)
@@ -125,22 +118,29 @@ class ModelTraining:
             position = Position(facts, self.epoch, self.epoch, seed=generator.seed)
         self._log_start(layers, epochs, position)
         with Interrupts() as interrupts:
-            finite, keys = FiniteLoss(generator), settings.checkpoints
-            saver = StateSaver(self.log_dir, position, resumed, interrupts, keys, finite.check)
-            callbacks = [
+            finite = FiniteLoss(generator)
+            saver = StateSaver(
+                self.log_dir, position, resumed, interrupts, settings.checkpoints, finite.check
+            )
+            saver.callbacks = [
                 saver,
                 finite,
-                keras.callbacks.LambdaCallback(on_epoch_end=self._count_epoch),
-                DataWait(generator),  # before those that read the epoch's log
-                EpochFacts(),
-                Notices(generator),
-                *self._callbacks(val_dataset, custom_callbacks or []),
-                Results(self.log_dir),  # with what the callbacks above have logged
-                History(),
+                *self._callbacks(generator, val_dataset, custom_callbacks or []),
                 EpochEnd(saver),
             ]
-            saver.callbacks = callbacks
-            return self._fit(generator, validation, callbacks, epochs, position)
+            return self._fit(generator, validation, saver.callbacks, epochs, position)
+
+    def _generator(self, saved, layer_regex, dataset, augmentation, no_augmentation_sources):
+        """The batches of a training, of as many images as fit where the config says so."""
+        steps = self.config.STEPS_PER_EPOCH
+        options = {
+            "augmentation": augmentation,
+            "steps": None if steps is None else int(steps),
+            "no_augmentation_sources": no_augmentation_sources,
+        }
+        if self.settings.runtime.measured:
+            self._fit_batch(saved, layer_regex, dataset, options)
+        return self.generator_type(dataset, self.settings, **options)
 
     def _fit(self, generator, validation, callbacks, epochs, position):
         try:
@@ -202,7 +202,7 @@ class ModelTraining:
 
     def _fit_batch(self, saved, layer_regex, dataset, options):
         """Sets `IMAGES_PER_GPU` to as many as fit, or did when the training was begun that is
-        resumed; returns the settings."""
+        resumed."""
         if saved is not None and not saved[1].finished:
             size = saved[1].facts["images of a batch"]
         else:
@@ -214,7 +214,6 @@ class ModelTraining:
             self.settings.runtime, batch_size=self.config.BATCH_SIZE, measured=False
         )
         self.settings = dataclasses.replace(self.settings, runtime=runtime)
-        return self.settings
 
     def _measured_batch(self, layer_regex, dataset, options):
         def batch_of(images):
@@ -294,25 +293,29 @@ class ModelTraining:
             return to_tf_dataset(generator, inputs)
         return generator
 
-    def _callbacks(self, val_dataset, custom):
-        """What writes logs and weights, around the callbacks of the user."""
+    def _callbacks(self, generator, val_dataset, custom):
+        """What logs, writes weights and stops early, around the callbacks of the user."""
+        keys = self.settings.checkpoints
         monitor = f"val_{'segm' if self.settings.mask_head.enabled else 'bbox'}_AP"
-        keys, evaluating = self.settings.checkpoints, []
-        if keys.patience is not None:
-            if val_dataset is None:
-                raise ValueError("EARLY_STOPPING is set; expected a val_dataset to evaluate on")
-            if not any(isinstance(each, EvaluateCallback) for each in custom):
-                evaluating.append(EvaluateCallback(self, val_dataset))
-        callbacks = [Checkpoint(self.save_weights, self.checkpoint_path, keys.kept)]
+        callbacks = [
+            keras.callbacks.LambdaCallback(on_epoch_end=self._count_epoch),
+            DataWait(generator),  # before those that read the epoch's log
+            EpochFacts(),
+            Notices(generator),
+            Checkpoint(self.save_weights, self.checkpoint_path, keys.kept),
+        ]
         if all(map(importlib.util.find_spec, ("tensorflow", "tensorboard"))):
             board = keras.callbacks.TensorBoard(self.log_dir, write_graph=False)
             board.async_safe = True  # else Keras has the host wait for the log of every step
             callbacks.append(board)
-        best = BestCheckpoint(self.save_weights, self.checkpoint_path, monitor)
-        callbacks += [*evaluating, *custom, best]
+        evaluates = any(isinstance(each, EvaluateCallback) for each in custom)
+        if keys.patience is not None and not evaluates:
+            callbacks.append(EvaluateCallback(self, val_dataset))
+        callbacks += [*custom, BestCheckpoint(self.save_weights, self.checkpoint_path, monitor)]
         if keys.patience is not None:
             callbacks.append(EarlyStopping(monitor, keys.patience))
-        return callbacks
+        # With what the callbacks above have logged.
+        return [*callbacks, Results(self.log_dir), History()]
 
     def compile(self, learning_rate, momentum):
         """Prepares training, by SGD unless `OPTIMIZER` says otherwise.

@@ -102,8 +102,12 @@ def restore_state(path, model, kinds=("model", "optimizer", "metrics")):
 
 
 def _variables(model):
-    optimizer = model.optimizer.variables if model.optimizer else []
-    return {"model": model.variables, "optimizer": optimizer, "metrics": model.metrics_variables}
+    optimizer = getattr(model, "optimizer", None)  # a model that is not compiled has none
+    return {
+        "model": model.variables,
+        "optimizer": optimizer.variables if optimizer else [],
+        "metrics": model.metrics_variables,
+    }
 
 
 def _check(path, kind, group, variables):
