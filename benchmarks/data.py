@@ -32,6 +32,7 @@ import numpy as np
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from PIL import Image
 
+from mrcnn.augment import named
 from mrcnn.config import Config
 from mrcnn.data import Dataset
 from mrcnn.data.formats.coco import CocoDataset
@@ -143,9 +144,9 @@ def measure(run, count, repeats):
     return count / statistics.median(seconds), 1000 * statistics.median(processor) / count
 
 
-def generator_rates(dataset, config, images, repeats):
+def generator_rates(dataset, config, images, repeats, augmentation):
     steps = max(1, images // config.BATCH_SIZE)
-    generator = DataGenerator(dataset, config, steps=steps)
+    generator = DataGenerator(dataset, config, augmentation=augmentation, steps=steps)
     paths = [info["path"] for info in dataset.image_info[:FILES]]
 
     def generate():
@@ -245,6 +246,9 @@ def main():
     parser.add_argument(
         "--many", type=int, default=20_000, help="images of the large data set; 0: none"
     )
+    parser.add_argument(
+        "--augment", default="none", metavar="NAME", help="of the images a second: photo, lsj, ..."
+    )
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     args = parser.parse_args()
 
@@ -257,7 +261,7 @@ def main():
         dataset = coco(folder)
         found = {
             "workers": config.WORKERS,
-            **generator_rates(dataset, config, args.images, args.repeats),
+            **generator_rates(dataset, config, args.images, args.repeats, named(args.augment)),
             "stages_ms": stages(dataset, config, args.repeats),
             **mask_copies(dataset, config),
         }

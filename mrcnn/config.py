@@ -21,6 +21,8 @@ _CHOICES = {
     "MASK_TARGET": ("crop_and_resize", "roi_align", "roi_align_binary"),
     "MASK_PASTE": ("resize", "padded", "sampled"),
     "IMAGE_PAGES": ("auto", "channels", "pictures"),
+    "OPTIMIZER": ("sgd", "adamw"),
+    "LEARNING_SCHEDULE": ("constant", "multistep", "cosine", "one_cycle"),
     "PRECISION": ("float32", "mixed_bfloat16", "mixed_float16"),
 }
 _CALLABLES = ("BACKBONE", "COMPUTE_BACKBONE_SHAPE")
@@ -66,7 +68,8 @@ class Config:
     # The preset whose numerics these are, for `load_weights("coco")`; see `mrcnn.presets`.
     PRESET = "matterport/mask_rcnn_coco"
 
-    # Devices and batch. One batch holds IMAGES_PER_GPU * GPU_COUNT images.
+    # Devices and batch. One batch holds IMAGES_PER_GPU * GPU_COUNT images; IMAGES_PER_GPU = -1: as
+    # many as a training step has memory for, which `train` measures.
     GPU_COUNT = 1
     IMAGES_PER_GPU = 2
 
@@ -108,6 +111,7 @@ class Config:
     RPN_NMS_PER_LEVEL = False  # each pyramid level competes by itself, PRE_NMS_LIMIT is a level's
     RPN_CLIP_TO_WINDOW = False  # proposals end at the picture, not at its padding
     RPN_TRAIN_ANCHORS_PER_IMAGE = 256
+    RPN_POSITIVE_RATIO = 0.5  # share of them that may be positive; the rest is negative
     RPN_BBOX_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])  # dy, dx, log dh, log dw
     PRE_NMS_LIMIT = 6000
     PRE_NMS_LIMIT_TRAINING = None  # None: PRE_NMS_LIMIT
@@ -115,7 +119,7 @@ class Config:
     POST_NMS_ROIS_INFERENCE = 1000
 
     # Masks at training: small crops of each instance inside its box instead of whole images.
-    USE_MASK = True  # False: Faster R-CNN, no mask head; masks still give the boxes
+    USE_MASK = True  # False: Faster R-CNN: no mask head, and no mask is drawn for the boxes
     USE_MINI_MASK = True
     MINI_MASK_SHAPE = (56, 56)  # height, width
 
@@ -138,6 +142,13 @@ class Config:
     STD_PIXEL = 1.0  # one value, or one for each channel
     BOX_OFFSET = 1  # normalised boxes: 1: corner pixels are 0 and 1; 0: the image's edges are
 
+    # Larger images are trained on and detected in by tiles: squares of TILE_SIZE pixels of the
+    # image as it is, each then resized as a picture of its own. None: images are taken whole.
+    # Neighbours share TILE_OVERLAP pixels at least: as many as the largest object has; None: a
+    # quarter of TILE_SIZE.
+    TILE_SIZE = None
+    TILE_OVERLAP = None
+
     # Training samples of the heads. Negatives: 1 / ROI_POSITIVE_RATIO - 1 (two) for each positive;
     # as many as fit, with ROI_FILL_NEGATIVES or when an image has no positive.
     TRAIN_ROIS_PER_IMAGE = 200
@@ -147,6 +158,9 @@ class Config:
     USE_RPN_ROIS = True  # False: proposals are given in the input `input_roi`
     MAX_GT_INSTANCES = 100  # crowds too; of more, each batch draws some, and the rest is background
     INCLUDE_EMPTY_IMAGES = False  # train on images without objects too
+    # Images of classes that a smaller share of all images has are seen more often; None: none are.
+    # See `mrcnn.data.sampling.repeat_factors`.
+    REPEAT_FACTOR_THRESHOLD = None
 
     # Heads.
     ROI_ALIGN_MODE = "crop_and_resize"  # or "roi_align"
@@ -176,12 +190,39 @@ class Config:
     BBOX_LOSS_NORMALIZER = "positives"
     MASK_TARGET = "crop_and_resize"
 
-    # Optimisation: SGD with momentum, gradients clipped by their global norm, L2 decay.
+    # Optimisation: SGD with momentum and L2 decay, or AdamW (Loshchilov and Hutter 2019), whose
+    # WEIGHT_DECAY is apart from the loss; gradients are clipped by their global norm.
+    OPTIMIZER = "sgd"
     LEARNING_RATE = 0.001  # for scripts and commands to pass on: `train` is given its own
     LEARNING_MOMENTUM = 0.9
+    LAYER_DECAY = 1.0  # factor of the rate from each backbone stage to the one below
     WEIGHT_DECAY = 0.0001
     WEIGHT_DECAY_BY_SIZE = True  # over the size of each kernel and bias; False: half their sum
+    WEIGHT_DECAY_BIASES = True
     GRADIENT_CLIP_NORM = 5.0
+    ACCUMULATION_STEPS = 1  # batches whose mean gradient is one update
+
+    # How the rate changes over one call of `train`: see `mrcnn.training.schedules`.
+    LEARNING_SCHEDULE = "constant"
+    LEARNING_MILESTONES = (0.67, 0.89)  # of "multistep": shares of the updates
+    LEARNING_DROP = 0.1  # of "multistep": factor at each milestone
+    WARMUP_STEPS = 0  # updates of a linear rise, from WARMUP_FACTOR of the rate on
+    WARMUP_FACTOR = 0.001
+
+    # Moving average of the weights, which is what is evaluated and saved: factor of an update,
+    # such as 0.999; None: the weights themselves.
+    EMA_MOMENTUM = None
+
+    # What a training leaves. EARLY_STOPPING ends it after as many evaluations without a better mask
+    # AP. Of the weights of each epoch the last CHECKPOINTS_KEPT stay, None: all.
+    # CHECKPOINT_MINUTES: from one save of the state that `resume` goes on from to the next, None:
+    # at the end of an epoch only.
+    EARLY_STOPPING = None
+    CHECKPOINTS_KEPT = None
+    CHECKPOINT_MINUTES = 10
+
+    # Weights of the losses.
+    CLASS_WEIGHTS = None  # in mrcnn_class_loss: {class id: weight}; others, and background (0): 1
     LOSS_WEIGHTS = {  # noqa: RUF012  one that is left out keeps this weight
         "rpn_class_loss": 1.0,
         "rpn_bbox_loss": 1.0,
@@ -280,7 +321,12 @@ class Config:
         Raises:
             ValueError: lists every key that cannot work, with the value received and the fix.
         """
-        problems = [*self._model_problems(), *self._image_problems(), *self._training_problems()]
+        problems = [
+            *self._model_problems(),
+            *self._image_problems(),
+            *self._tile_problems(),
+            *self._training_problems(),
+        ]
         if problems:
             raise ValueError(f"{type(self).__name__} cannot work:\n- " + "\n- ".join(problems))
 
@@ -375,12 +421,77 @@ class Config:
                 'names of further files have more than that of the picture, such as ["_depth"]'
             )
 
+    def _tile_problems(self):
+        size, overlap = self.TILE_SIZE, self.TILE_OVERLAP
+        if size is None:
+            return
+        if not isinstance(size, numbers.Integral) or size < 32:
+            yield f"TILE_SIZE is {size!r}; expected whole pixels, 32 at least, or None"
+        elif self.IMAGE_RESIZE_MODE == "none" and size % 64:
+            yield f"TILE_SIZE is {size}; IMAGE_RESIZE_MODE 'none' takes multiples of 64"
+        elif overlap is not None and not (
+            isinstance(overlap, numbers.Integral) and 1 <= overlap <= size // 2
+        ):
+            yield (
+                f"TILE_OVERLAP is {overlap!r} and TILE_SIZE {size}; expected whole pixels from 1 "
+                "to half of a tile, or None for a quarter"
+            )
+
     def _training_problems(self):
         for key in ("IMAGES_PER_GPU", "GPU_COUNT", "MAX_GT_INSTANCES", "TRAIN_ROIS_PER_IMAGE"):
-            if getattr(self, key) < 1:
-                yield f"{key} is {getattr(self, key)}; expected at least 1"
-        if not 0 < self.ROI_POSITIVE_RATIO <= 1:
-            yield f"ROI_POSITIVE_RATIO is {self.ROI_POSITIVE_RATIO}; expected above 0, at most 1"
+            value = getattr(self, key)
+            if value < 1 and (key, value) != ("IMAGES_PER_GPU", -1):
+                yield f"{key} is {value}; expected at least 1"
+        for key in ("RPN_POSITIVE_RATIO", "ROI_POSITIVE_RATIO"):
+            if not 0 < getattr(self, key) <= 1:
+                yield f"{key} is {getattr(self, key)}; expected above 0, at most 1"
+        threshold = self.REPEAT_FACTOR_THRESHOLD
+        if threshold is not None and not 0 < threshold <= 1:
+            yield f"REPEAT_FACTOR_THRESHOLD is {threshold}; expected above 0, at most 1, or None"
+        yield from self._class_weight_problems()
+        yield from self._optimization_problems()
         unknown = set(self.LOSS_WEIGHTS) - set(Config.LOSS_WEIGHTS)
         if unknown:
             yield f"LOSS_WEIGHTS has {sorted(unknown)}; expected {list(Config.LOSS_WEIGHTS)}"
+
+    def _class_weight_problems(self):
+        weights = {} if self.CLASS_WEIGHTS is None else self.CLASS_WEIGHTS
+        if not isinstance(weights, dict):
+            yield f"CLASS_WEIGHTS is {weights!r}; expected {{class id: weight}}, or None"
+            return
+        for class_id, weight in weights.items():
+            known = isinstance(class_id, numbers.Integral) and 0 <= class_id < self.NUM_CLASSES
+            if not known:
+                yield (
+                    f"CLASS_WEIGHTS has the class {class_id!r}; expected ids of 0, background, to "
+                    f"{self.NUM_CLASSES - 1}. Names are for the command line alone"
+                )
+            if not isinstance(weight, numbers.Real) or not 0 <= weight < float("inf"):
+                yield f"CLASS_WEIGHTS has the weight {weight!r}; expected a number of 0 or more"
+
+    def _optimization_problems(self):
+        for key in ("ACCUMULATION_STEPS", "EARLY_STOPPING", "CHECKPOINTS_KEPT"):
+            value = getattr(self, key)
+            optional = key != "ACCUMULATION_STEPS"
+            if not (value is None and optional) and not _is_count(value):
+                yield f"{key} is {value!r}; expected 1 or more{', or None' * optional}"
+        if self.WARMUP_STEPS != 0 and not _is_count(self.WARMUP_STEPS):
+            yield f"WARMUP_STEPS is {self.WARMUP_STEPS!r}; expected a number of updates, 0: none"
+        for key in ("LAYER_DECAY", "LEARNING_DROP", "WARMUP_FACTOR"):
+            value = getattr(self, key)
+            if not 0 < value <= 1:
+                yield f"{key} is {value!r}; expected above 0, at most 1"
+        if self.EMA_MOMENTUM is not None and not 0 < self.EMA_MOMENTUM < 1:
+            yield f"EMA_MOMENTUM is {self.EMA_MOMENTUM!r}; expected between 0 and 1, or None"
+        milestones = list(self.LEARNING_MILESTONES)
+        if milestones != sorted(milestones) or not all(0 < x < 1 for x in milestones):
+            yield (
+                f"LEARNING_MILESTONES is {milestones}; expected rising shares of the updates, "
+                "between 0 and 1"
+            )
+        if self.CHECKPOINT_MINUTES is not None and not self.CHECKPOINT_MINUTES > 0:
+            yield f"CHECKPOINT_MINUTES is {self.CHECKPOINT_MINUTES!r}; expected minutes, or None"
+
+
+def _is_count(value):
+    return isinstance(value, numbers.Integral) and value >= 1

@@ -25,13 +25,23 @@ _KINDS = {
     "IMAGE_MIN_SCALE": float,
     "IMAGE_CHANNEL_FILES": "texts",
     "IMAGE_BUCKETS": list,
+    "REPEAT_FACTOR_THRESHOLD": float,
+    "EMA_MOMENTUM": float,
+    "EARLY_STOPPING": int,
+    "CHECKPOINTS_KEPT": int,
+    "CHECKPOINT_MINUTES": float,
+    "CLASS_WEIGHTS": "class weights",
+    "TILE_SIZE": int,
+    "TILE_OVERLAP": int,
     "SEED": int,
 }
 # Keys for which None has a meaning.
 _OPTIONAL = {
     *("NAME", "STEPS_PER_EPOCH", "VALIDATION_STEPS", "COMPUTE_BACKBONE_SHAPE", "TRAIN_BN"),
     *("RPN_INIT_STD", "PRE_NMS_LIMIT_TRAINING", "IMAGE_MIN_DIM", "IMAGE_MIN_SCALE"),
-    *("IMAGE_BUCKETS", "DETECTION_MIN_CONFIDENCE", "GRADIENT_CLIP_NORM", "SEED"),
+    *("IMAGE_BUCKETS", "DETECTION_MIN_CONFIDENCE", "GRADIENT_CLIP_NORM", "SEED", "TILE_SIZE"),
+    *("TILE_OVERLAP", "REPEAT_FACTOR_THRESHOLD", "CLASS_WEIGHTS", "EMA_MOMENTUM"),
+    *("EARLY_STOPPING", "CHECKPOINTS_KEPT", "CHECKPOINT_MINUTES"),
 }
 _EXPECTED = {
     bool: "true or false",
@@ -40,6 +50,7 @@ _EXPECTED = {
     str: "a text",
     "texts": "texts, such as _depth,_nir",
     dict: "a number for each name, such as {rpn_class_loss: 1.0}",
+    "class weights": "a number for each class, such as {2: 4.0}",
     type(None): "none, as a file holds no functions",
 }
 _IN_PYTHON = re.compile(r"<(.+)>")
@@ -131,6 +142,12 @@ def _to_dict(value, kind):
     return dict(value)
 
 
+def _to_class_weights(value, kind):
+    """Ids of classes become integers, which JSON writes as texts; names stay."""
+    weights = _to_dict(value, kind)
+    return {int(x) if isinstance(x, str) and x.isdecimal() else x: weights[x] for x in weights}
+
+
 def _to_sequence(value, kind):
     _refuse_unless(kind is not type(None))
     values = list(value) if isinstance(value, (list, tuple)) else [value]
@@ -154,6 +171,7 @@ _CONVERT = {
     float: _to_float,
     str: _to_text,
     dict: _to_dict,
+    "class weights": _to_class_weights,
 }
 
 

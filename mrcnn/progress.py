@@ -56,11 +56,19 @@ class Progress:
         self.done += 1
         self.grow(max(0, self.done - self.total))
         self._passed_over += passed_over
-        self._bar.advance(self._task)
+        self._bar.update(self._task, advance=1, description=self.title)
         now = monotonic()
         if self._bar.disable and now - self._said >= self._interval:
             self._said = now
             self.say(f"{self._state()}, {self._time_left(now)}")
+
+    def within(self, text):
+        """Says how far the one is that is being done, as a text."""
+        self._bar.update(self._task, description=f"{self.title} ({text})")
+        now = monotonic()
+        if self._bar.disable and now - self._said >= self._interval:
+            self._said = now
+            self.say(f"{self._state()} ({text})")
 
     def say(self, text):
         """Prints a line, above the bar."""

@@ -45,6 +45,11 @@ def _loss_weights(value):
     return {**Config.LOSS_WEIGHTS, **value}
 
 
+def _class_weights(value):
+    """Pairs of class id and weight, which any file holds; None without."""
+    return None if value is None else tuple(sorted((int(i), float(w)) for i, w in value.items()))
+
+
 def _sides(config_shape):
     """The fixed height and width of a derived `IMAGE_SHAPE`."""
     return tuple(int(side) for side in config_shape[:2])
@@ -62,6 +67,12 @@ class Stage:
             if field.name not in values
         }
         return cls(**found, **values)
+
+    def by_key(self):
+        """The values by the names of their keys."""
+        return {
+            field.metadata["key"]: getattr(self, field.name) for field in dataclasses.fields(self)
+        }
 
 
 @stage
@@ -110,9 +121,27 @@ class Image(Stage):
         return self.resize_mode == "shortest_edge" or self.channels != 3
 
     @property
+    def padding_value(self):
+        """What an augmentation leaves where there is no picture: black, or the mean as above."""
+        return 0 if self.channels == 3 else self.mean_pixel
+
+    @property
     def meta_size(self):
         """Length of the meta vector, see `mrcnn.image.meta`."""
         return 12 + self.num_classes
+
+
+@stage
+class Tiles(Stage):
+    """Tiles of large images: see `mrcnn.image.tiles`. `size` None: images are taken whole."""
+
+    size: int = key("TILE_SIZE")
+    overlap: int = key("TILE_OVERLAP")
+
+    @property
+    def least_overlap(self):
+        """Pixels that neighbours share at least."""
+        return self.size // 4 if self.overlap is None else self.overlap
 
 
 @stage
@@ -241,11 +270,13 @@ class AnchorTargets(Native):
 
     Attributes:
         num_anchors: int, anchors drawn for each image.
+        positive_ratio: float, share of positives at most.
         std_dev: four floats, scale of the deltas.
         seed: int or None.
     """
 
     num_anchors: int = key("RPN_TRAIN_ANCHORS_PER_IMAGE")
+    positive_ratio: float = key("RPN_POSITIVE_RATIO")
     std_dev: tuple = key("RPN_BBOX_STD_DEV", _floats)
     seed: int = key("SEED")
 
@@ -312,36 +343,77 @@ class Detections(Boxes, Native):
 
 @stage
 class Losses(Stage):
-    """The total loss: see `mrcnn.ops.losses`, `mrcnn.network.training_model`."""
+    """The total loss: see `mrcnn.ops.losses`, `mrcnn.network.training_model`.
+
+    `in_loss` False: the optimizer does the weight decay.
+    """
 
     weights: dict = dataclasses.field(
         default_factory=lambda: dict(Config.LOSS_WEIGHTS),
         metadata={"key": "LOSS_WEIGHTS", "convert": _loss_weights, "numeric": False},
     )
+    class_weights: tuple = key("CLASS_WEIGHTS", _class_weights)
     beta: float = key("SMOOTH_L1_BETA")
     normalizer: str = key("BBOX_LOSS_NORMALIZER")
     weight_decay: float = key("WEIGHT_DECAY")
     decay_by_size: bool = key("WEIGHT_DECAY_BY_SIZE")
+    decay_biases: bool = key("WEIGHT_DECAY_BIASES")
+    in_loss: bool = key("OPTIMIZER", lambda optimizer: optimizer != "adamw")
 
     @property
     def box_loss(self):
         """Arguments of `mrcnn.ops.losses.box_loss`."""
         return {"beta": self.beta, "normalizer": self.normalizer}
 
+    def class_loss(self, num_classes):
+        """Arguments of `mrcnn.ops.losses.mrcnn_class_loss`: none without weights."""
+        if self.class_weights is None:
+            return {}
+        weights = dict(self.class_weights)
+        return {"class_weights": tuple(weights.get(i, 1.0) for i in range(num_classes))}
+
 
 @stage
 class Runtime(Stage):
-    """How batches are made and run."""
+    """How batches are made and run; `measured`: `train` finds the batch that fits."""
 
     batch_size: int = dataclasses.field(
         default=Config.IMAGES_PER_GPU * Config.GPU_COUNT,
-        metadata={"key": "BATCH_SIZE", "convert": int, "numeric": False},
+        metadata={"key": "BATCH_SIZE", "convert": lambda size: max(1, int(size)), "numeric": False},
     )
+    measured: bool = key("IMAGES_PER_GPU", lambda images: images == -1)
     jit_compile: bool = key("JIT_COMPILE")
     seed: int = key("SEED")
     workers: int = key("WORKERS")
+    repeat_threshold: float = key("REPEAT_FACTOR_THRESHOLD")
+
+
+@stage
+class Optimization(Stage):
+    """From gradients to weights: see `mrcnn.training.optimizers`, `mrcnn.training.schedules`."""
+
+    optimizer: str = key("OPTIMIZER")
     momentum: float = key("LEARNING_MOMENTUM")
+    layer_decay: float = key("LAYER_DECAY")
+    weight_decay: float = key("WEIGHT_DECAY")
+    decay_biases: bool = key("WEIGHT_DECAY_BIASES")
     clip_norm: float = key("GRADIENT_CLIP_NORM")
+    accumulation_steps: int = key("ACCUMULATION_STEPS")
+    schedule: str = key("LEARNING_SCHEDULE")
+    milestones: tuple = key("LEARNING_MILESTONES", _floats)
+    drop: float = key("LEARNING_DROP")
+    warmup_steps: int = key("WARMUP_STEPS")
+    warmup_factor: float = key("WARMUP_FACTOR")
+    ema_momentum: float = key("EMA_MOMENTUM")
+
+
+@stage
+class Checkpoints(Stage):
+    """What a training leaves, and when it ends: see `mrcnn.training.checkpoints`."""
+
+    patience: int = key("EARLY_STOPPING")
+    kept: int = key("CHECKPOINTS_KEPT")
+    minutes: float = key("CHECKPOINT_MINUTES")
 
 
 def check_config(config):
@@ -363,6 +435,7 @@ class Settings:
     """
 
     image: Image
+    tiles: Tiles
     trunk: Trunk
     style: ConvStyle
     anchors: Anchors
@@ -376,6 +449,8 @@ class Settings:
     ground_truth: GroundTruth
     detections: Detections
     losses: Losses
+    optimization: Optimization
+    checkpoints: Checkpoints
     runtime: Runtime
     preset: str
 
@@ -402,13 +477,14 @@ class Settings:
     def changed_since(self, earlier):
         """Keys of `Config` in which these settings of training differ from others, a sorted list.
 
-        Those of detections alone are left out.
+        Those of detections alone are left out, and those that `train` reads anew.
         """
+        others = ("preset", "training_proposals", "detections", "optimization", "checkpoints")
         return sorted(
             {
                 field.metadata["key"]
                 for stage in dataclasses.fields(self)
-                if stage.name not in ("preset", "training_proposals", "detections")
+                if stage.name not in others
                 for field in dataclasses.fields(stage.type)
                 if getattr(getattr(self, stage.name), field.name)
                 != getattr(getattr(earlier, stage.name), field.name)

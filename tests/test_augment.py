@@ -15,7 +15,8 @@ from tiny import TinyConfig, shapes
 
 from mrcnn import augment
 from mrcnn.data import Dataset, load_image_gt
-from mrcnn.data.augmentation import as_callable, takes_rng
+from mrcnn.data.augmentation import as_callable
+from mrcnn.data.sample import takes_rng
 from mrcnn.model import DataGenerator, MaskRCNN
 from mrcnn.startup import imgaug_import
 
@@ -72,6 +73,8 @@ def test_a_flip_moves_a_pixel_with_its_mask(kind):
 MOVING = {
     "ScaleJitter": lambda: augment.ScaleJitter(),
     "Rotate90": lambda: augment.Rotate90(),
+    "LargeScaleJitter": lambda: augment.LargeScaleJitter(),
+    "ElasticTransform": lambda: augment.ElasticTransform(std=3, spacing=32),
     "Compose": lambda: augment.Compose([augment.FlipUpDown(), iaa.Affine(rotate=(-45, 45))]),
     "imgaug Affine": lambda: iaa.Affine(rotate=(-90, 90), scale=(0.7, 1.3)),
     "imgaug Affine reflect": lambda: iaa.Affine(rotate=(-90, 90), mode="reflect"),
@@ -504,6 +507,7 @@ def nucleus_pipeline():
 
 KINDS = {
     "built-in": lambda: augment.Compose([augment.FlipUpDown(), augment.ScaleJitter()]),
+    "copy-paste": lambda: augment.Compose([augment.Rotate90(), augment.CopyPaste(p=1)]),
     "imgaug": lambda: iaa.Sequential([nucleus_pipeline(), iaa.Affine(rotate=(-45, 45))]),
     "albumentations": lambda: albumentations.Compose(
         [albumentations.HorizontalFlip(), albumentations.Affine(rotate=(-45, 45), p=0.8)]

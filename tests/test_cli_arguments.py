@@ -166,6 +166,10 @@ def test_weights_of_runs(tmp_path):
     checkpoint(tmp_path / "train", 9, time=10)
     last = checkpoint(tmp_path / "train", 10, time=20)
     newer = checkpoint(tmp_path / "train2", 1, time=30)
+    best = tmp_path / "train2" / "mask_rcnn_balloon2_best.h5"
+    best.touch()
+    assert file_of("last", tmp_path, best=True) == str(best)
+    assert file_of(str(tmp_path / "train"), "runs", best=True) == last  # nothing was evaluated
     (tmp_path / "train3").mkdir()  # was stopped before its first epoch ended
     assert file_of(str(tmp_path / "train"), "runs") == last
     assert file_of("last", tmp_path) == newer == newest_checkpoint(tmp_path)

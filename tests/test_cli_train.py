@@ -1,9 +1,11 @@
 """`mrcnn train` and `mrcnn evaluate`: no Python written, errors before anything is built."""
 
+import argparse
 import json
+import os
 import re
 import shlex
-import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -14,8 +16,10 @@ from skimage import io
 from tiny import TinyConfig
 
 from mrcnn import cli
+from mrcnn.cli.train import _by_class_id, add_parser
 from mrcnn.config_files import read_run, write_config
-from mrcnn.reports.run_folder import read_results
+from mrcnn.files.hdf5 import read_hdf5
+from mrcnn.training.results import read_results
 from mrcnn.weights import class_names_of
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -105,25 +109,20 @@ def test_evaluate_takes_the_folder_of_a_run(run, balloons, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_in_its_folder_and_others_have_their_own(run, balloons, runs, capsys):
+def test_other_runs_have_their_own_folder(run, balloons, runs, capsys):
     folder, _ = run
     argv = ["train", str(balloons), "--config", TINY, "STEPS_PER_EPOCH=2", "--out", str(runs)]
-    argv += ["NAME=balloon", "--epochs"]
-    # However the folder is written.
-    start = ["--weights", str(runs / "." / ".." / runs.name / "train")]
-    assert cli.main([*argv, "3", "--exist-ok", *start]) == 0
-    assert [row["epoch"] for row in read_results(folder / "results.csv")] == [1, 2, 3]
-    assert (folder / "mask_rcnn_balloon_0003.h5").exists()
-    assert "from epoch 2 to 3" in capsys.readouterr().out
-    # The same weights, in a run of its own.
-    assert cli.main([*argv, "1", "--weights", "last"]) == 0
+    argv += ["NAME=balloon", "--epochs", "1", "--weights", "last"]
+    assert cli.main(argv) == 0
     assert [row["epoch"] for row in read_results(runs / "train2" / "results.csv")] == [1]
-    assert "heads from " + str(folder / "mask_rcnn_balloon_0003.h5") in capsys.readouterr().out
+    start = str(folder / "mask_rcnn_balloon_0002.h5")
+    assert f"heads from {start}" in capsys.readouterr().out
     # The line that repeats it names the file: another will be the last.
     words = shlex.split((runs / "train2" / "command.txt").read_text())
-    assert words == ["mrcnn", *argv, "1", "--weights", str(folder / "mask_rcnn_balloon_0003.h5")]
+    assert words == ["mrcnn", *argv[:-1], start]
 
 
+TIMES = {"data_wait": 0, "seconds": 0}  # of an epoch that took two sittings they differ
 SMALL = [
     *("BACKBONE=efficientnet_lite0", "TOP_DOWN_PYRAMID_SIZE=8", "RPN_CHANNELS=8", "SEED=1"),
     *("FPN_CLASSIF_FC_LAYERS_SIZE=16", "MASK_HEAD_CHANNELS=8", "IMAGE_MIN_DIM=64"),
@@ -135,7 +134,7 @@ SMALL = [
 def test_checkpoints_need_no_config(balloons, tmp_path, capsys):
     argv = ["train", str(balloons), *SMALL, "--weights", "none", "--epochs", "1", "--steps", "1"]
     assert cli.main([*argv, "--out", str(tmp_path), "--name", "small", "--no-augment"]) == 0
-    (checkpoint,) = (tmp_path / "small").glob("*.h5")
+    (checkpoint,) = (tmp_path / "small").glob("*_0001.h5")
     assert checkpoint.name == "mask_rcnn_red_balloons_0001.h5"
     moved = checkpoint.rename(tmp_path / "moved.h5")
     assert cli.main(["evaluate", str(moved), str(balloons)]) == 0
@@ -310,27 +309,43 @@ def test_the_line_of_the_readme_can_be_typed(balloons, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_stopped_says_how_to_go_on(run, balloons, tmp_path, capsys, monkeypatch):
-    (tmp_path / "other").mkdir()
-    first = Path(shutil.copytree(run[0], tmp_path / "first"))
-    facts = (first / "config.yaml").read_text()
-    (first / "config.yaml").write_text(facts.replace("layers: all", "layers: mrcnn_.*"))
-    newest = sorted(first.glob("*.h5"))[-1]
-    shutil.copy(newest, tmp_path / "other")  # another run is newer; this one has weights of its own
-
+def test_a_run_that_is_stopped_is_resumed(run, balloons, tmp_path, capsys, monkeypatch):
     class Stop(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            raise KeyboardInterrupt
+        def on_train_batch_end(self, batch, logs=None):
+            os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("mrcnn.training.progress.Progress", lambda path: Stop())
-    argv = ["train", str(balloons), "--config", TINY, "NAME=balloon", "--out", str(tmp_path)]
-    argv += ["--name", "first", "--exist-ok", "--weights", "last", "--epochs", "9"]
-    assert cli.main(argv) == 130
-    said = capsys.readouterr()
-    assert f"mrcnn_.* from {newest}" in said.out
-    epoch = int(newest.stem[-4:])
-    assert f"Stopped after epoch {epoch} of 9. The same line with --weights {first} " in said.err
-    assert "--name first --exist-ok goes on" in said.err
+    argv = ["train", "STEPS_PER_EPOCH=2", str(balloons), "--config", TINY, "NAME=balloon"]
+    argv += ["--epochs", "2", "--weights", "none", "--out", str(tmp_path), "--name", "b"]
+    with monkeypatch.context() as patch:
+        patch.setattr("mrcnn.training.progress.Progress", lambda path: Stop())
+        assert cli.main(argv) == 130
+    folder = tmp_path / "b"
+    assert f"mrcnn train --resume {folder} goes on" in capsys.readouterr().err
+    assert cli.main(["train", "--resume", "--out", str(tmp_path)]) == 0
+    assert "from epoch 0, step 1 to 2" in capsys.readouterr().out
+    # The same as the run that nobody stopped, but for its name.
+    files = [path / "mask_rcnn_balloon_0002.h5" for path in (run[0], folder)]
+    first, second = map(read_hdf5, files)
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    rows = [read_results(path / "results.csv") for path in (run[0], folder)]
+    for one, other in zip(*rows, strict=True):
+        assert {**one, **TIMES} == pytest.approx({**other, **TIMES})
+    # More epochs are asked for by the same line; what it was given cannot be changed.
+    assert cli.main(["train", "--resume", str(folder), "--epochs", "3"]) == 0
+    assert (folder / "mask_rcnn_balloon_0003.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--resume"], "there is no training to resume in runs: --resume RUN names its run"),
+        (["--resume", "nowhere"], "nowhere: expected the folder of a run of `mrcnn train`, found"),
+    ],
+)
+def test_what_cannot_be_resumed_is_told(options, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", *options]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_key_in_small_letters_is_a_slip(balloons, capsys):
@@ -338,3 +353,30 @@ def test_a_key_in_small_letters_is_a_slip(balloons, capsys):
         cli.main(["train", str(balloons), "image_max_dim=128"])
     assert stop.value.code == 2
     assert "image_max_dim=128: did you mean IMAGE_MAX_DIM=128?" in capsys.readouterr().err
+
+
+def test_augmentations_by_name(balloons, capsys):
+    assert cli.main(["train", str(balloons), "--augment", "flop"]) == 2
+    assert "expected an augmentation of none, flip, photo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        ([], "flip"),
+        (["--augment"], "flip"),
+        (["--no-augment"], "none"),
+        (["--augment", "lsj"], "lsj"),
+    ],
+)
+def test_flags_of_augmentation(flags, name):
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers())
+    assert parser.parse_args(["train", "data", *flags]).augment == name
+
+
+def test_class_weights_by_name():
+    names = ["BG", "cat", "dog"]
+    assert _by_class_id({"dog": 4.0, 0: 0.5}, names) == {2: 4.0, 0: 0.5}
+    with pytest.raises(ValueError, match=r"CLASS_WEIGHTS has \['cow'\]; expected .*BG, cat, dog"):
+        _by_class_id({"cow": 4.0}, names)

@@ -10,7 +10,7 @@ from mutations import mutate
 from PIL import Image
 from pycocotools import mask as mask_utils
 
-from mrcnn.data.annotations.outlines import _cut, _runs, to_code
+from mrcnn.data.annotations.outlines import _cut, run_lengths, to_code
 from mrcnn.data.formats.coco import CocoDataset
 
 HEIGHT, WIDTH = 20, 30
@@ -290,7 +290,7 @@ def test_runs_of_a_compressed_code():
         flat = mask.ravel(order="F")
         ends = np.flatnonzero(np.diff(flat)) + 1
         runs = np.diff([0, *ends, flat.size]).tolist()
-        assert _runs(code["counts"]) == ([0, *runs] if flat[0] else runs)
+        assert run_lengths(code["counts"]) == ([0, *runs] if flat[0] else runs)
         assert to_code(code, 37, 53, "it") == code
 
 

@@ -70,11 +70,21 @@ def test_valid_config_passes():
         ({"ROI_ALIGN_SAMPLING_RATIO": -1}, "ROI_ALIGN_SAMPLING_RATIO is -1"),
         ({"IMAGES_PER_GPU": 0}, "IMAGES_PER_GPU is 0"),
         ({"ROI_POSITIVE_RATIO": 0}, "ROI_POSITIVE_RATIO is 0"),
+        ({"RPN_POSITIVE_RATIO": 1.5}, "RPN_POSITIVE_RATIO is 1.5"),
+        ({"REPEAT_FACTOR_THRESHOLD": 0}, "REPEAT_FACTOR_THRESHOLD is 0; .*or None"),
+        ({"CLASS_WEIGHTS": [1, 2]}, r"CLASS_WEIGHTS is \[1, 2\]; expected {class id: weight}"),
+        ({"CLASS_WEIGHTS": {"cat": 2}}, "CLASS_WEIGHTS has the class 'cat'; expected ids of 0"),
+        ({"CLASS_WEIGHTS": {1: -2}}, "CLASS_WEIGHTS has the weight -2"),
         (
             {"LOSS_WEIGHTS": {"mask_loss": 2.0}},
             r"LOSS_WEIGHTS has \['mask_loss'\].*mrcnn_mask_loss",
         ),
         ({"BACKBONE_STRIDES": [4, 8, 16, 32, 32]}, "BACKBONE_STRIDES is"),
+        ({"TILE_SIZE": 31}, "TILE_SIZE is 31; expected whole pixels, 32 at least"),
+        ({"TILE_SIZE": 512.0}, "TILE_SIZE is 512.0; expected whole"),
+        ({"TILE_SIZE": 100, "IMAGE_RESIZE_MODE": "none"}, "TILE_SIZE is 100; .* multiples of 64"),
+        ({"TILE_SIZE": 100, "TILE_OVERLAP": 51}, "TILE_OVERLAP is 51 and TILE_SIZE 100; .* half"),
+        ({"TILE_SIZE": 100, "TILE_OVERLAP": 0}, "TILE_OVERLAP is 0 and"),
     ],
 )
 def test_impossible_combination_names_the_fix(changes, message):

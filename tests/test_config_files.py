@@ -196,6 +196,9 @@ def test_python_files_that_do_not_work(text, message, tmp_path):
         ("PRESET=matterport/mask_rcnn_coco", "matterport/mask_rcnn_coco"),
         ("LOSS_WEIGHTS.mrcnn_mask_loss=2", {**Config.LOSS_WEIGHTS, "mrcnn_mask_loss": 2}),
         ("LOSS_WEIGHTS={rpn_bbox_loss: 3}", {"rpn_bbox_loss": 3}),
+        ("CLASS_WEIGHTS={2: 4.5, '3': 2, cat: 1}", {2: 4.5, 3: 2, "cat": 1}),
+        ("CLASS_WEIGHTS=null", None),
+        ("REPEAT_FACTOR_THRESHOLD=0.1", 0.1),
     ],
 )
 def test_assignments(assignment, value):
@@ -224,6 +227,7 @@ def test_assignments(assignment, value):
         ("RPN_ANCHOR_SCALES=8,x", "RPN_ANCHOR_SCALES: expected numbers, such as 8,16,32, received"),
         ("MEAN_PIXEL={a: 1}", "MEAN_PIXEL: expected numbers"),
         ("LOSS_WEIGHTS=2", "LOSS_WEIGHTS: expected a number for each name"),
+        ("CLASS_WEIGHTS=2", "CLASS_WEIGHTS: expected a number for each class, such as {2: 4.0} or"),
         ("LOSS_WEIGHTS.mask_loss=2", "no entry 'mask_loss'; did you mean mrcnn_mask_loss"),
         ("LOSS_WEIGHTS.mrcnn_mask_loss=a", "LOSS_WEIGHTS: expected a number for each name"),
         ("IMAGE_MAX_DIM.x=2", "IMAGE_MAX_DIM has no entries; expected IMAGE_MAX_DIM=VALUE"),

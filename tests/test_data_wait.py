@@ -9,7 +9,7 @@ import pytest
 from tiny import TinyConfig, shapes
 
 from mrcnn.model import DataGenerator
-from mrcnn.training import DataWait, callbacks, to_tf_dataset
+from mrcnn.training import DataWait, EpochFacts, callbacks, to_tf_dataset
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from mrcnn.training import DataWait, callbacks, to_tf_dataset
 def test_shares_by_hand(monkeypatch, ahead, expected):
     clock = iter([0.0, 1.0, 5.0, 6.0, 16.0])
     monkeypatch.setattr(callbacks.time, "perf_counter", lambda: next(clock))
-    callback = DataWait(types.SimpleNamespace(ready={0: 2.0, 1: 3.0, 2: 9.0}))
+    callback = DataWait(types.SimpleNamespace(ready={0: 2.0, 1: 3.0, 2: 9.0}, workers=2))
     callback.on_train_begin()
     callback._ahead = ahead
     callback.on_epoch_begin(0)
@@ -35,6 +35,47 @@ def test_shares_by_hand(monkeypatch, ahead, expected):
     logs = {"loss": 1.0}
     callback.on_epoch_end(0, logs)
     assert logs == {"loss": 1.0, "data_wait": expected}
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        (9.0, 1),  # 8 of 16 seconds waited: half
+        (5.0, 0),  # 4 of 16: a quarter
+        (5.9, 0),  # 4.9 seconds, of which a third is not much
+    ],
+)
+def test_much_waiting_is_told_once(monkeypatch, capsys, second, told):
+    end = 16.0 if second != 5.9 else 12.0
+    clock = iter([0.0, 1.0, end] * 2)
+    monkeypatch.setattr(callbacks.time, "perf_counter", lambda: next(clock))
+    callback = DataWait(types.SimpleNamespace(ready={0: second}, workers=2))
+    for epoch in (0, 1):
+        callback.on_train_begin()
+        callback._ahead = 0
+        callback.on_epoch_begin(epoch)
+        callback.on_train_batch_begin(0)
+        callback.on_epoch_end(epoch, {})
+        assert not capsys.readouterr().out  # not within the bar of an epoch
+        callback.on_train_end()
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == (told if epoch == 0 else 0)
+        if lines:
+            assert "epoch 1 waited for data 50% of the time: raise WORKERS (now 2)" in lines[0]
+
+
+def test_the_rate_and_the_seconds_are_logged(monkeypatch):
+    clock = iter([2.0, 5.5])
+    monkeypatch.setattr(callbacks.time, "perf_counter", lambda: next(clock))
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(schedule), "mse")
+    model.optimizer.iterations.assign(2)
+    callback, logs = EpochFacts(), {}
+    callback.set_model(model)
+    callback.on_epoch_begin(0)
+    callback.on_epoch_end(0, logs)
+    assert logs == {"learning_rate": 0.025, "seconds": 3.5}  # halved twice
 
 
 class Mean(keras.Model):

@@ -138,6 +138,23 @@ def test_mrcnn_class_loss(class_ids, expected):
 
 
 @pytest.mark.parametrize(
+    ("class_ids", "weights", "expected"),
+    [
+        # Losses LN(4) of class 1 and LN(8) of class 2: the mean with weights 1 and 3.
+        ([[1, 2]], (1, 1, 3), (LN(4) + 3 * LN(8)) / 4),
+        ([[1, 2]], (9, 5, 5), (LN(4) + LN(8)) / 2),
+        ([[1, -1]], (9, 5, 1), LN(4)),
+        ([[1, 2]], (1, 0, 3), LN(8)),
+        ([[1, 1]], (1, 0, 3), 0),
+        ([[-1, -1]], (1, 1, 3), 0),
+    ],
+)
+def test_class_weights(class_ids, weights, expected):
+    found = losses.mrcnn_class_loss(i32(class_ids), CLASS_LOGITS, ALL_ACTIVE, weights)
+    assert_loss(found, expected)
+
+
+@pytest.mark.parametrize(
     ("active", "expected"),
     [
         ([[1, 1, 0]], LN(8)),  # the first ROI is taken for class 2, which the data set lacks

@@ -68,3 +68,18 @@ def test_a_bar_on_a_terminal():
     shown = console.file.getvalue()
     assert "2/2" in shown and "skipped a.jpg\n" in shown and "time left" not in shown
     assert "2 of 2" not in shown
+
+
+def test_how_far_the_one_is_that_is_being_done(clock):
+    console = Console(file=io.StringIO(), width=80)
+    with Progress("detect", 2, console, interval=10) as progress:
+        progress.within("slide: tile 1 of 9")
+        clock[0] += 12
+        progress.within("slide: tile 2 of 9")
+        clock[0] += 5
+        progress.within("slide: tile 3 of 9")
+        progress.advance()
+    assert lines_of(console) == [
+        "detect: 0 of 2 (slide: tile 2 of 9)",
+        "detect: 1 of 2, 17 s",
+    ]

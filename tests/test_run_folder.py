@@ -8,7 +8,7 @@ from tiny import TinyConfig, shapes
 
 from mrcnn.data import DataGenerator
 from mrcnn.reports import run_folder
-from mrcnn.reports.run_folder import Results, draw_labels, read_results, seen
+from mrcnn.reports.run_folder import draw_labels, seen
 from mrcnn.training.progress import Progress
 from mrcnn.visualize.grids import draw_grid
 from mrcnn.visualize.training_plots import plot_labels, plot_results
@@ -86,24 +86,6 @@ def test_plot_of_results(tmp_path):
     assert lines == {"training": [[1, 2], [2, 1]], "validation": [[1, 3]]}
     lines = {line.get_label(): line.get_xydata().tolist() for line in panels["AP"].lines}
     assert lines == {"segm_AP": [[2, 0.2]], "segm_AP50": [[2, 0.4]]}
-
-
-# ---- Tables
-
-
-def test_results_have_a_line_for_each_epoch(tmp_path):
-    results = Results(tmp_path)
-    results.on_train_begin()
-    results.on_epoch_end(0, {"loss": np.float32(2.5)})
-    results.on_epoch_end(1, {"loss": 1.5, "AP": 0.25})
-    assert (tmp_path / "results.csv").read_text() == "epoch,loss,AP\n1,2.5,\n2,1.5,0.25\n"
-    assert (tmp_path / "results.png").exists()
-    # Training goes on from epoch 1: what came after it is replaced.
-    again = Results(tmp_path)
-    again.on_train_begin()
-    again.on_epoch_end(1, {"loss": 1.0})
-    expected = [{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 1.0}]
-    assert read_results(tmp_path / "results.csv") == expected
 
 
 # ---- Lines

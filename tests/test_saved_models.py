@@ -87,7 +87,11 @@ def test_every_class_that_keras_must_find_is_listed():
     for module in pkgutil.walk_packages(mrcnn.__path__, "mrcnn."):
         if there or module.name != "mrcnn.run":
             import_module(module.name)
-    bases = (keras.layers.Layer, keras.Model)
+    optimizers = keras.optimizers
+    bases = (
+        *(keras.layers.Layer, keras.Model, optimizers.Optimizer),
+        optimizers.schedules.LearningRateSchedule,
+    )
     ours = {
         keras.saving.get_registered_name(value): value.__module__
         for name, module in list(sys.modules.items())

@@ -35,6 +35,7 @@ class FakeModel:
         self.settings = SimpleNamespace(
             runtime=SimpleNamespace(batch_size=batch_size),
             image=settings.Image(num_classes=3),
+            tiles=SimpleNamespace(size=None),
             mask_head=SimpleNamespace(enabled=has_masks),
         )
         self.batches = []

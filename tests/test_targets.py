@@ -314,9 +314,9 @@ ANCHORS = [FULL, [20, 20, 30, 30], [0, 0, 10, 16], AWAY]
 RPN_BOXES, RPN_CLASS_IDS = [EIGHT, [20, 20, 30, 24]], [7, 3]
 
 
-def rpn_targets(gt_boxes, gt_class_ids, num_anchors=4, seed=0):
+def rpn_targets(gt_boxes, gt_class_ids, num_anchors=4, seed=0, **ratio):
     result = targets.rpn_targets(
-        f32([ANCHORS]), i32([gt_class_ids]), f32([gt_boxes]), num_anchors, STD_DEV, seed
+        f32([ANCHORS]), i32([gt_class_ids]), f32([gt_boxes]), num_anchors, STD_DEV, seed, **ratio
     )
     names = ("target_rpn_index", "target_rpn_class", "target_rpn_deltas")
     assert set(result) == set(names)
@@ -348,6 +348,14 @@ def test_anchors_are_positive_from_0_7_and_negative_below_0_3():
 def test_half_of_the_anchors_are_positive_at_most():
     assert rpn_targets(RPN_BOXES, RPN_CLASS_IDS, num_anchors=2)[1].tolist() == [1, 0]
     assert rpn_targets(RPN_BOXES, RPN_CLASS_IDS, num_anchors=3)[1].tolist() == [1, 0, -1]
+
+
+def test_the_share_of_positive_anchors():
+    # Two anchors are positive, one is background: 4 * 0.25 = 1 and 2 * 1 = 2 may be positive.
+    found = rpn_targets(RPN_BOXES, RPN_CLASS_IDS, positive_ratio=0.25)[1]
+    assert found.tolist() == [1, 0, -1, -1]
+    found = rpn_targets(RPN_BOXES, RPN_CLASS_IDS, num_anchors=2, positive_ratio=1.0)[1]
+    assert found.tolist() == [1, 1]
 
 
 def test_rpn_targets_without_objects():

@@ -98,3 +98,8 @@ class ModelFiles:
         self._new_run = None if run else new_run(self.model_dir, name)
         self.log_dir, self.epoch = run or (self._new_run, 0)
         self.checkpoint_path = os.path.join(self.log_dir, f"mask_rcnn_{name}_{{epoch:04d}}.h5")
+
+    def _go_on_in(self, folder, epoch):
+        """Has the model write to the folder of a run that it goes on with."""
+        self._new_run, self.log_dir, self.epoch = None, folder, epoch
+        self.checkpoint_path = os.path.join(folder, os.path.basename(self.checkpoint_path))

@@ -49,4 +49,5 @@ class MaskRCNN(DetectionModel):
             window,
             detections.mask_paste,
             detections.box_offset,
+            cropped=settings.tiles.size is not None,
         )

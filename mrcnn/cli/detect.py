@@ -14,8 +14,9 @@ def add_parser(commands):
     parser = commands.add_parser(
         "detect",
         help="find objects in pictures and videos",
-        description="One batch of pictures is in memory at a time. A run that was stopped goes on "
-        "where it was. The exit code is 1 where pictures could not be read.",
+        description="One batch of pictures is in memory at a time; of slides, with TILE_SIZE=1024, "
+        "one batch of tiles. A run that was stopped goes on where it was. The exit code is 1 where "
+        "pictures could not be read.",
     )
     add_model_arguments(parser)
     parser.add_argument(
@@ -30,7 +31,7 @@ def add_parser(commands):
         nargs="+",
         choices=KINDS,
         metavar="KIND",
-        help=f"of {', '.join(KINDS)}; default all that the model can",
+        help=f"of {', '.join(KINDS)}; default all that the model can, with TILE_SIZE without masks",
     )
     parser.add_argument("--score", type=float, help="the least; default DETECTION_MIN_CONFIDENCE")
     parser.add_argument("--first", action="store_true", help="the first page or frame of each file")
@@ -59,7 +60,14 @@ def _detect(arguments):
         "frames": "first" if arguments.first else "all",
         "about": _about(trained),
     }
-    check_folder(arguments.out, bool(trained.config.USE_MASK), trained.class_names, **options)
+    config = trained.config
+    check_folder(
+        arguments.out,
+        bool(config.USE_MASK),
+        trained.class_names,
+        **options,
+        tile_size=config.TILE_SIZE,
+    )
     summary = detect_to_folder(trained.build(), arguments.inputs, arguments.out, **options)
     earlier = f", {summary.earlier} were done before" if summary.earlier else ""
     print(f"{summary.instances} objects in {summary.done} pictures{earlier}: {arguments.out}")

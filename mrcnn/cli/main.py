@@ -9,9 +9,10 @@ import sys
 import warnings
 
 from mrcnn import __version__
-from mrcnn.cli import check, convert, detect, evaluate, info, stats, train
+from mrcnn.cli import anchors, check, convert, detect, evaluate, info, stats, train
 from mrcnn.cli import weights as weights_cli
 from mrcnn.cli.config_arguments import positive, split_assignments
+from mrcnn.cli.resuming import expand_resume
 from mrcnn.startup import quiet
 
 
@@ -34,10 +35,15 @@ def main(argv=None):
     demo.add_argument("--seed", type=int, default=0, help="of weights, pictures and sampling")
     demo.set_defaults(run=_demo)
 
-    for command in (check, stats, train, evaluate, detect, convert, weights_cli, info):
+    for command in (check, stats, anchors, train, evaluate, detect, convert, weights_cli, info):
         command.add_parser(commands)
 
     argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        argv = expand_resume(argv)
+    except (OSError, ValueError) as error:
+        print(f"mrcnn: {error}", file=sys.stderr)
+        return 2
     options, assignments = split_assignments(argv)
     _refuse_small_letters(parser, options)
     arguments = parser.parse_args(options)
@@ -51,7 +57,7 @@ def main(argv=None):
     except BrokenPipeError:  # who reads the output wants no more of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13  # SIGPIPE, as a shell says it
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, FloatingPointError, MemoryError) as error:
         if (getattr(error, "name", None) or "").startswith("mrcnn"):
             raise  # a fault of ours, no package that is missing
         print(f"mrcnn: {error}", file=sys.stderr)

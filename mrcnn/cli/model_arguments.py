@@ -9,7 +9,8 @@ def add_model_arguments(parser):
     parser.add_argument(
         "weights",
         metavar="WEIGHTS",
-        help="a file, the folder of a run, last, coco, or a name of `mrcnn weights list`",
+        help="a file, the folder of a run (its best weights), last, coco, or a name of "
+        "`mrcnn weights list`",
     )
     add_config_arguments(parser)
     parser.add_argument("--runs", default="runs", metavar="DIR", help="folder of runs, for last")
@@ -35,7 +36,7 @@ class TrainedModel:
         from mrcnn.weights.file_config import class_names_of
         from mrcnn.weights.registry import resolve
 
-        path = file_of(arguments.weights, arguments.runs)
+        path = file_of(arguments.weights, arguments.runs, best=True)
         self.weights, self.runs = path or arguments.weights, arguments.runs
         self.config = make_config(arguments, self.weights)
         given = {text.partition("=")[0] for text in arguments.assignments}

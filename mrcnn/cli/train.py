@@ -1,6 +1,5 @@
 """`mrcnn train`: from annotated pictures to a trained model and a folder of pictures."""
 
-import argparse
 import copy
 import os
 import re
@@ -37,7 +36,16 @@ def add_parser(commands):
     group.add_argument("--batch-size", type=positive, help="IMAGES_PER_GPU")
     group.add_argument("--steps", type=positive, help="of an epoch; default: each picture once")
     group.add_argument(
-        "--augment", action=argparse.BooleanOptionalAction, default=True, help="mirror at random"
+        "--augment",
+        metavar="NAME",
+        nargs="?",
+        const="flip",
+        default="flip",
+        help="flip (default, also without NAME), none, photo, lsj, copypaste, microscopy or "
+        "histology: see docs/augmentation.md",
+    )
+    group.add_argument(
+        "--no-augment", dest="augment", action="store_const", const="none", help="--augment none"
     )
     group.add_argument(
         "--evaluate",
@@ -46,40 +54,62 @@ def add_parser(commands):
         metavar="N",
         help="score the validation every N epochs, and after the last; default 1",
     )
+    group.add_argument(
+        "--log",
+        nargs="+",
+        choices=("mlflow", "wandb"),
+        default=[],
+        help="also to MLflow, to Weights & Biases; TensorBoard and results.csv are always written",
+    )
     group = parser.add_argument_group("results", "in DIR/NAME, or NAME2 and so on if it is taken")
     group.add_argument("--out", default="runs", metavar="DIR", help="folder of runs; default runs")
     group.add_argument("--name", default="train", help="default train")
     group.add_argument("--exist-ok", action="store_true", help="write to NAME though it is there")
+    group.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="go on with a run that was interrupted, by default the newest in DIR; needs no DATA",
+    )
     parser.set_defaults(run=_train)
 
 
 def _train(arguments):
-    start = None if arguments.weights is None else file_of(arguments.weights, _runs(arguments))
-    earlier = _check_folder(arguments, start)
+    from mrcnn.augment import named
+
+    augmentation = named(arguments.augment)
+    resumed = _resumed(arguments)
+    start = None
+    if not resumed and arguments.weights is not None:
+        start = file_of(arguments.weights, arguments.out)
+    _check_folder(arguments)
     config = _config_of_run(arguments, start)
     train, val = load_training_data(arguments, config)
     _fit_to_data(config, arguments, train)
-    weights = start or arguments.weights or best_start(config)
+    weights = resumed["weights"] if resumed else start or arguments.weights or best_start(config)
     if weights == "none" and not _chosen(config, "TRAIN_BN"):
         config.TRAIN_BN = True
-    layers = arguments.layers or earlier.get("layers") or _layers_after(weights, start, config)
-    _check(config, train, val, weights, layers)
+    earlier = resumed["layers"] if resumed else None
+    layers = arguments.layers or earlier or _layers_after(weights, start, config)
+    _check(config, train, val, None if resumed else weights, layers)
+    _check_trackers(arguments)
 
-    from mrcnn.augment import FlipLeftRight
     from mrcnn.evaluate import format_table
     from mrcnn.reports.evaluation_page import write_evaluation_page
     from mrcnn.reports.run_folder import draw_batches, draw_labels, draw_validation
     from mrcnn.training.runs import numbered_folder
 
-    augmentation = FlipLeftRight() if arguments.augment else None
     # Weights that cannot be had or do not fit are told before pictures are drawn.
-    model = _build(arguments, config, weights)
-    folder = numbered_folder(arguments.out, arguments.name, arguments.exist_ok)
-    _write_facts(arguments, folder, config, train, weights=weights, layers=layers)
-    print(f"{folder}: {train.num_classes - 1} classes, {layers} from {weights}", flush=True)
-    draw_labels(train, folder)
-    draw_batches(train, config, augmentation, folder)
-    _place(model, folder, weights)
+    model = _build(arguments, config, "none" if resumed else weights)
+    if resumed:
+        folder = Path(arguments.resume)
+        print(f"{folder}: it goes on", flush=True)
+    else:
+        folder = numbered_folder(arguments.out, arguments.name, arguments.exist_ok)
+        _write_facts(arguments, folder, config, train, weights=weights, layers=layers)
+        print(f"{folder}: {train.num_classes - 1} classes, {layers} from {weights}", flush=True)
+        draw_labels(train, folder)
+        draw_batches(train, config, augmentation, folder)
+    _place(model, folder)
     evaluation = _fit(arguments, model, folder, (train, val), layers, augmentation)
     if evaluation is not None:
         evaluation.save(folder)
@@ -89,38 +119,32 @@ def _train(arguments):
     print(f"{folder}: the checkpoints, evaluation.html, and pictures of the run")
 
 
-def _runs(arguments):
-    """Where the last weights are: of a run that goes on, its own folder."""
-    folder = Path(arguments.out, arguments.name)
-    return folder if _goes_on(arguments) else arguments.out
+def _resumed(arguments):
+    """What the run that is resumed was given, None where a new one begins.
+
+    Its config is that of its folder: what it was made from may have changed since.
+    """
+    if not arguments.resume:
+        return None
+    from mrcnn.config_files import read_run
+
+    path = Path(arguments.resume, "config.yaml")
+    if not str(arguments.config).endswith(".py"):
+        arguments.config, arguments.preset, arguments.assignments = str(path), None, []
+    return read_run(path)
 
 
-def _goes_on(arguments):
+def _check_folder(arguments):
+    """Raises ValueError where checkpoints of two trainings would lie in one folder: those of more
+    epochs would be taken for the newest."""
     from mrcnn.training.runs import checkpoints
 
     folder = Path(arguments.out, arguments.name)
-    return bool(arguments.exist_ok and folder.is_dir() and checkpoints(folder))
-
-
-def _check_folder(arguments, start):
-    """What the run that is to go on was given; empty where a new one begins.
-
-    Raises:
-        ValueError: checkpoints of two trainings would lie in one folder, where those of more
-            epochs would be taken for the newest.
-    """
-    from mrcnn.config_files import read_run
-
-    folder = Path(arguments.out, arguments.name)
-    if not _goes_on(arguments):
-        return {}
-    if start is None or not os.path.samefile(folder, os.path.dirname(os.path.abspath(start))):
+    if arguments.exist_ok and not arguments.resume and folder.is_dir() and checkpoints(folder):
         raise ValueError(
-            f"{folder} has checkpoints of another training: go on with --weights {folder}, or give "
+            f"{folder} has checkpoints of another training: go on with --resume {folder}, or give "
             "another --name"
         )
-    path = folder / "config.yaml"
-    return read_run(path) if path.is_file() else {}
 
 
 def _config_of_run(arguments, start):
@@ -164,6 +188,21 @@ def _fit_to_data(config, arguments, train):
         config.NAME = re.sub(r"[^\w.-]+", "_", folder.name).lower() or "data"
     if not _chosen(config, "STEPS_PER_EPOCH"):
         config.STEPS_PER_EPOCH = None
+    if not _chosen(config, "CHECKPOINTS_KEPT"):
+        config.CHECKPOINTS_KEPT = 3
+    if isinstance(config.CLASS_WEIGHTS, dict):
+        config.CLASS_WEIGHTS = _by_class_id(config.CLASS_WEIGHTS, train.class_names)
+
+
+def _by_class_id(weights, class_names):
+    """The weights of classes, of which some may have names, by their ids."""
+    ids = {name: i for i, name in enumerate(class_names)}
+    unknown = [name for name in weights if isinstance(name, str) and name not in ids]
+    if unknown:
+        raise ValueError(
+            f"CLASS_WEIGHTS has {unknown}; expected classes of {', '.join(class_names)}"
+        )
+    return {ids.get(name, name): weight for name, weight in weights.items()}
 
 
 def _check(config, train, val, weights, layers):
@@ -180,12 +219,19 @@ def _check(config, train, val, weights, layers):
     for dataset in (train, val):
         check_classes(dataset, settings)
         check_outlines(dataset, settings)
-    if not os.path.exists(weights):
+    if weights is not None and not os.path.exists(weights):
         resolve(weights, config)
     try:
         re.compile(layer_regex_of(layers))
     except re.error as error:
         raise ValueError(f"--layers {layers}: {error}; expected heads, 3+, 4+, 5+ or all") from None
+
+
+def _check_trackers(arguments):
+    from mrcnn.training.trackers import load_library
+
+    for name in arguments.log:
+        load_library(name)
 
 
 def _write_facts(arguments, folder, config, train, **chosen):
@@ -229,25 +275,21 @@ def _build(arguments, config, weights):
     return model
 
 
-def _place(model, folder, weights):
-    """Has the model train into a folder; from a checkpoint of this folder it goes on."""
-    from mrcnn.training.runs import checkpoints
-
-    start = os.path.realpath(weights)
-    epochs = {os.path.realpath(path): epoch for epoch, path in checkpoints(folder).items()}
-    model.epoch = epochs.get(start, 0)
-    model.log_dir = str(folder)
+def _place(model, folder):
+    """Has the model train into a folder."""
+    model.epoch, model.log_dir = 0, str(folder)
     name = model.config.NAME.lower()
     model.checkpoint_path = str(folder / f"mask_rcnn_{name}_{{epoch:04d}}.h5")
 
 
 def _fit(arguments, model, folder, data, layers, augmentation):
     """Trains; returns the last `Evaluation`, None where all epochs were there."""
-    from mrcnn.reports.run_folder import Results
     from mrcnn.training.evaluation import EvaluateCallback
     from mrcnn.training.progress import Progress
+    from mrcnn.training.trackers import TRACKERS
 
     evaluate = EvaluateCallback(model, data[1], arguments.evaluate)
+    trackers = [TRACKERS[name](model, evaluate) for name in dict.fromkeys(arguments.log)]
     print("The first step takes longest: it is compiled", flush=True)
     try:
         model.train(
@@ -256,23 +298,14 @@ def _fit(arguments, model, folder, data, layers, augmentation):
             arguments.epochs,
             layers,
             augmentation=augmentation,
-            custom_callbacks=[evaluate, Results(folder), Progress(folder / "train.log")],
+            custom_callbacks=[evaluate, *trackers, Progress(folder / "train.log")],
+            resume=bool(arguments.resume),
         )
-    except KeyboardInterrupt:
-        _say_how_to_go_on(arguments, model, folder)
+    except (KeyboardInterrupt, SystemExit):
+        command = shlex.join(["mrcnn", "train", "--resume", str(folder)])
+        print(f"\nStopped in epoch {model.epoch + 1}; {command} goes on", file=sys.stderr)
         raise
     return evaluate.evaluation
-
-
-def _say_how_to_go_on(arguments, model, folder):
-    if not model.epoch:
-        print(f"\nStopped in the first epoch: {folder} has no checkpoint yet", file=sys.stderr)
-        return
-    print(
-        f"\nStopped after epoch {model.epoch} of {arguments.epochs}. The same line with --weights "
-        f"{folder} --name {folder.name} --exist-ok goes on",
-        file=sys.stderr,
-    )
 
 
 def _for_scores(config):

@@ -8,12 +8,13 @@ _EXPECTED = (
 )
 
 
-def file_of(weights, runs):
+def file_of(weights, runs, best=False):
     """The path that a text means, None where it is a name of public weights or "none".
 
     Args:
         weights: str.
         runs: path of the folder of runs, for "last".
+        best: bool, whether of a run the weights that scored best are meant, where it has such.
 
     Raises:
         ValueError: neither a name nor a file; a folder without a checkpoint.
@@ -24,9 +25,10 @@ def file_of(weights, runs):
     if weights in names:
         return None
     if weights == "last" or os.path.isdir(weights):
-        from mrcnn.training.runs import newest_checkpoint
+        from mrcnn.training.runs import best_checkpoint, newest_checkpoint
 
-        return newest_checkpoint(runs if weights == "last" else weights)
+        path = newest_checkpoint(runs if weights == "last" else weights)
+        return best_checkpoint(os.path.dirname(path)) or path if best else path
     if not os.path.isfile(weights):
         raise ValueError(f"no weights {weights!r}; {_EXPECTED}")
     return weights

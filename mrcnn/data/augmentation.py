@@ -1,21 +1,24 @@
-"""Augmentations of other libraries as callables `(image, masks, rng) -> (image, masks)`.
+"""Augmentations of other libraries as steps.
 
 Which kind an object is, the modules of its classes tell: no library is imported for that. Image
 `[H, W, C]`, masks bool `[H, W, N]`. An adapter changes nothing in the object that it was given but
 the seeds of Keras layers: threads share it, and every random number comes from `rng`.
 
 Where a library moves maps of labels by the nearest pixel, eight masks travel as the bits of one.
+The window travels as one more mask, and is the box of it afterwards. Libraries know values of 0 to
+255 alone: pictures of another range are brought there and back, see `mrcnn.image.value_scale`.
 """
 
 import copy
 import functools
-import inspect
 import random
 import threading
 
 import numpy as np
 
-from mrcnn.image.masks import resize_mask
+from mrcnn.data.sample import Step, clipped_window
+from mrcnn.image.masks import extract_bboxes, no_masks, resize_mask
+from mrcnn.image.value_scale import ValueScale
 from mrcnn.startup import imgaug_import
 
 # What pads with labels that exist; the statistics of a border ("mean", ...) are no labels.
@@ -51,14 +54,6 @@ def as_callable(augmentation):
     )
 
 
-def takes_rng(augmentation):
-    """Whether the callable has an argument `rng`, a `np.random.Generator` to draw from."""
-    try:
-        return "rng" in inspect.signature(augmentation).parameters
-    except ValueError:  # some built-in callables have no signature
-        return False
-
-
 def load_imgaug():
     """Imports imgaug, which needs names that NumPy no longer has, and returns it.
 
@@ -76,7 +71,35 @@ def load_imgaug():
     return imgaug
 
 
-class ImgaugAdapter:
+class Adapter(Step):
+    """A step of another library; a subclass has `transform`."""
+
+    def apply(self, sample, rng):
+        count = sample.masks.shape[2]
+        masks = no_masks(sample.size, count + 1)
+        masks[:, :, :count], masks[:, :, count] = sample.masks, sample.window_mask()
+        scale = ValueScale.of(sample.image)
+        grey = scale.to_grey(sample.image.copy())
+        image, masks, points = self.transform(grey, masks, sample.points, rng)
+        image = scale.restore(image)
+        if np.any(sample.fill) and image.shape == sample.image.shape:
+            image = np.where(masks[:, :, -1:], image, sample.padding())
+        window = clipped_window(extract_bboxes(masks[:, :, -1:])[0], image.shape)
+        return sample.replace(image=image, masks=masks[:, :, :count], window=window, points=points)
+
+    def transform(self, image, masks, points, rng):
+        """Returns the three as the library moves them.
+
+        Args:
+            image: `[H, W, C]`, its own to change.
+            masks: bool `[H, W, n]`, n at least 1.
+            points: float `[N, K, 2]`, y x, or None.
+            rng: `np.random.Generator`.
+        """
+        raise NotImplementedError
+
+
+class ImgaugAdapter(Adapter):
     """Applies an imgaug augmenter to the image, and what moves pixels to the masks.
 
     imgaug knows what each augmenter does to a map of labels: those that move pixels move it, blur,
@@ -89,16 +112,23 @@ class ImgaugAdapter:
         load_imgaug()
         self.augmenter = augmenter
 
-    def __call__(self, image, masks, rng):
+    def transform(self, image, masks, points, rng):
         augmenter = self.augmenter.deepcopy()
         augmenter.seed_(int(rng.integers(2**31)))
         for part in (augmenter, *augmenter.get_all_children(flat=True)):
             _pad_labels_as_image(part)
-        if not masks.size:
-            return augmenter(image=image), masks
         maps = _label_maps_class()(_pack(masks), shape=image.shape)
-        image, maps = augmenter(image=image, segmentation_maps=maps)
-        return image, _unpack(maps.get_arr(), masks.shape[2])
+        given = {} if points is None else {"keypoints": _imgaug_points(points, image.shape)}
+        image, maps, *moved = augmenter(image=image, segmentation_maps=maps, **given)
+        if points is not None:
+            points = moved[0].to_xy_array()[:, ::-1].reshape(points.shape).astype(float)
+        return image, _unpack(maps.get_arr(), masks.shape[2]), points
+
+
+def _imgaug_points(points, shape):
+    from imgaug.augmentables.kps import KeypointsOnImage
+
+    return KeypointsOnImage.from_xy_array(points.reshape(-1, 2)[:, ::-1], shape=shape)
 
 
 @functools.cache
@@ -134,7 +164,7 @@ def _pad_labels_as_image(augmenter):
             augmenter._pad_mode_segmentation_maps = None
 
 
-class AlbumentationsAdapter:
+class AlbumentationsAdapter(Adapter):
     """Applies an albumentations transform; it works on float images of 0 to 1."""
 
     def __init__(self, transform):
@@ -143,25 +173,42 @@ class AlbumentationsAdapter:
                 "Expected a transform of albumentations 2, whose random numbers can be set, "
                 f"received {type(transform).__name__} without set_random_state(). Update it."
             )
-        self.transform = transform = copy.deepcopy(transform)
+        self.library_transform = transform = copy.deepcopy(transform)
         # Nearest, the default, moves a crop that is enlarged by up to half a pixel of its own.
         if hasattr(transform, "set_mask_interpolation"):
             transform.set_mask_interpolation(_CV2_INTER_LINEAR)
         elif hasattr(transform, "mask_interpolation"):
             transform.mask_interpolation = _CV2_INTER_LINEAR
 
-    def __call__(self, image, masks, rng):
-        transform = copy.deepcopy(self.transform)
+    def transform(self, image, masks, points, rng):
+        transform = copy.deepcopy(self.library_transform)
+        given = {}
+        if points is not None:
+            transform, given = _with_points(transform, points)
         # One state for all steps: set_random_seed() would give each its own with the same seed.
         transform.set_random_state(rng, random.Random(int(rng.integers(2**63))))
         scale = 1 if image.dtype == np.uint8 else np.float32(255)
         separate = list(np.moveaxis(masks, 2, 0) * np.uint8(255))
-        result = transform(image=image if scale == 1 else image / scale, masks=separate)
+        result = transform(image=image if scale == 1 else image / scale, masks=separate, **given)
         image = result["image"] if scale == 1 else result["image"] * scale
-        return image, np.stack(result["masks"], axis=-1) > 127 if separate else masks
+        if points is not None:
+            points = np.reshape(result["keypoints"], points.shape)[..., ::-1] + 0.5
+        return image, np.moveaxis(np.stack(result["masks"]) > 127, 0, -1), points
 
 
-class KerasAdapter:
+def _with_points(transform, points):
+    """The transform in a composition that moves points, and the argument that holds them.
+
+    The library counts from the centre of the first pixel.
+    """
+    import albumentations
+
+    keep = albumentations.KeypointParams("xy", remove_invisible=False)
+    given = {"keypoints": points.reshape(-1, 2)[:, ::-1] - 0.5}
+    return albumentations.Compose([transform], keypoint_params=keep), given
+
+
+class KerasAdapter(Adapter):
     """Applies Keras image preprocessing layers, on the CPU and one image at a time."""
 
     def __init__(self, layer):
@@ -184,11 +231,16 @@ class KerasAdapter:
                 )
         self._lock = threading.Lock()  # the layers' seeds are state
 
-    def __call__(self, image, masks, rng):
+    def transform(self, image, masks, points, rng):
         import keras
 
+        if points is not None:
+            raise ValueError(
+                "expected an augmentation that moves points, received Keras layers. Take "
+                "mrcnn.augment, imgaug or albumentations"
+            )
         # The last map tells where a layer filled in a value of its own.
-        packed = np.concatenate([_pack(masks), np.zeros_like(masks[:, :, :1], np.uint8)], axis=2)
+        packed = np.concatenate([_pack(masks), np.zeros((*masks.shape[:2], 1), np.uint8)], axis=2)
         with self._lock, keras.device("cpu"):
             pair = [keras.ops.convert_to_tensor(a[None], "float32") for a in (image, packed)]
             for layer in self.layers:
@@ -199,7 +251,7 @@ class KerasAdapter:
         packed = packed.astype(np.uint8)
         filled = packed[:, :, -1:] > 0
         masks = _unpack(packed[:, :, :-1], masks.shape[2]) & ~filled
-        return new_image.astype(image.dtype), masks
+        return new_image.astype(image.dtype), masks, points
 
 
 def _apply_layer(layer, images, maps, rng):
@@ -228,11 +280,19 @@ def _leaves(layer):
 
 
 def _pack(masks):
-    return np.packbits(masks, axis=2)  # [H, W, N] -> [H, W, ceil(N / 8)] uint8
+    """bool `[H, W, N]` -> uint8 `[H, W, ceil(N / 8)]`; plane by plane, as the masks lie."""
+    height, width, count = masks.shape
+    packed = np.zeros((height, width, -(-count // 8)), np.uint8)
+    for i in range(count):
+        packed[:, :, i // 8] |= masks[:, :, i].view(np.uint8) << (7 - i % 8)
+    return packed
 
 
 def _unpack(packed, count):
-    return np.unpackbits(packed, axis=2, count=count).astype(bool)
+    masks = no_masks(packed.shape[:2], count)
+    for i in range(count):
+        np.not_equal(packed[:, :, i // 8] & (128 >> i % 8), 0, out=masks[:, :, i])
+    return masks
 
 
 _ADAPTERS = {

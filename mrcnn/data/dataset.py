@@ -5,8 +5,9 @@ Shape legend: H, W size in pixels; N instances of an image; K classes, backgroun
 
 import numpy as np
 
-from mrcnn.data.ground_truth import image_name
+from mrcnn.data.ground_truth import check_instances, image_name
 from mrcnn.image.channels import Channels
+from mrcnn.image.masks import extract_bboxes
 from mrcnn.settings import Settings
 
 _SET_BY_PREPARE = {
@@ -164,6 +165,29 @@ class Dataset:
             class_ids: int `[N]`, 1 to K - 1; negative for a crowd of that class.
         """
         return np.zeros((0, 0, 0), bool), np.zeros(0, np.int32)
+
+    def load_boxes(self, image_id, image_shape):
+        """Returns the boxes of an image, for networks without masks (`USE_MASK = False`).
+
+        By default those of `load_mask`; override it where boxes are known without masks.
+
+        Args:
+            image_id: int.
+            image_shape: (H, W, ...) of the image, which the annotations must fit.
+
+        Returns:
+            boxes: int `[N, 4]`, y1 x1 y2 x2 in pixels of the image, half-open.
+            class_ids: int `[N]`, as of `load_mask`.
+        """
+        instances = check_instances(self.load_mask(image_id), image_shape, self.num_classes)
+        return extract_bboxes(instances[0]), instances[1]
+
+    def image_class_ids(self, image_id):
+        """Returns the class ids of an image's instances, int `[N]`.
+
+        Override it where they are known without masks: `REPEAT_FACTOR_THRESHOLD` asks for all.
+        """
+        return np.asarray(self.load_mask(image_id)[1], int)
 
 
 def short_name(name):

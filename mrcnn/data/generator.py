@@ -5,23 +5,29 @@ M = `MAX_GT_INSTANCES`; K classes, background included; mh, mw = `MINI_MASK_SHAP
 Boxes are `y1, x1, y2, x2` in pixels of the resized image, half-open.
 """
 
-import functools
+import dataclasses
 import itertools
 import math
+import random
 import time
 import warnings
 
 import keras
 import numpy as np
 
-from mrcnn.data.augmentation import as_callable, takes_rng
+from mrcnn.data.augmentation import as_callable
 from mrcnn.data.ground_truth import (
     check_classes,
     check_dataset,
     check_outlines,
     load_annotated,
+    load_boxed,
     to_ground_truth,
 )
+from mrcnn.data.sample import takes_rng
+from mrcnn.data.sampling import Passes, repeat_factors
+from mrcnn.data.seen import Seen
+from mrcnn.data.tiles import in_tiles
 from mrcnn.image.meta import parse_image_meta, with_image_shape
 from mrcnn.image.molding import mold
 from mrcnn.image.resizing import bucket_sides, pad_to
@@ -31,39 +37,41 @@ MIN_TRIES = 100  # images loaded in search of an object before a batch is given 
 MAX_ERRORS = 5  # images in a row that may fail before training does
 
 
-@functools.lru_cache(maxsize=8)
-def _permutation(seed, number, size):
-    return np.random.default_rng([seed, number]).permutation(size)
-
-
 class DataGenerator(keras.utils.PyDataset):
     """Batches of images and padded ground truth, the training graph's inputs.
 
-    The data are read in passes; each pass is a new permutation of all images. A batch depends
-    on the seed, the epoch and its index only, so any number of workers gives the same batches.
+    The data are read in passes; each pass is a new permutation of all images, in which
+    `REPEAT_FACTOR_THRESHOLD` repeats some. A batch depends on the seed, the epoch and its index
+    only, so any number of workers gives the same batches.
     An `augmentation` without an argument `rng` has random numbers of its own: with a seed, one
-    worker calls it in order. Give the generator to `fit` with `shuffle=False`: the order is its
-    own.
+    worker calls it in order, and seeds those of Python and NumPy before each call. Give the
+    generator to `fit` with `shuffle=False`: the order is its own.
 
     An image whose data set or augmentation fails is left out with a warning that names it, as
     in matterport's library: one broken file in thousands does not end a training.
 
+    With `TILE_SIZE` an image that is larger counts as its tiles, see `mrcnn.data.tiles`.
+
     Args:
         dataset: prepared `Dataset`.
         config: `Config`, or the `Settings` made from one.
-        shuffle: bool, False for natural order, the same batches in each epoch.
+        shuffle: bool, False for natural order without repeats, the same batches in each epoch.
         augmentation: as in `load_image_gt`; `mrcnn.augment` lists the kinds.
         steps: int, batches of an epoch; the passes then run on across epochs. By default an
-            epoch is one pass: each image once, the last batch may be smaller.
+            epoch is one pass: each image once, or as often as it is repeated; the last batch may
+            be smaller.
         no_augmentation_sources: source names whose images are not augmented.
         batch_size: int, images of a batch; by default the config's.
         **kwargs: `workers` (by default the config's), `max_queue_size`, ... of `PyDataset`.
 
     Attributes:
         epoch: int, counts finished epochs; set it to go on from another one.
+        first_step: int, batches of the epoch that are left out: it was interrupted after them.
         error: the exception that the last failing batch raised, or None. TensorFlow's `fit`
             raises one of its own instead, which only quotes it.
         ready: dict, by index of a batch when it was made last, in `time.perf_counter` seconds.
+        made_of: dict, by index of a batch the ids of its images, a list.
+        seen: `mrcnn.data.seen.Seen`, of all batches so far.
 
     Example:
 
@@ -90,12 +98,14 @@ class DataGenerator(keras.utils.PyDataset):
         in_order = runtime.seed is not None and own_numbers
         kwargs.setdefault("workers", 1 if in_order else runtime.workers)
         super().__init__(**kwargs)
+        self._seeds_others = in_order
+        dataset = in_tiles(dataset, settings.tiles, settings.ground_truth.include_empty)
         self.dataset, self.settings = dataset, settings
         self.shuffle, self.augmentation, self.steps = shuffle, augmentation, steps
         self.no_augmentation_sources = set(no_augmentation_sources or ())
         self.batch_size = batch_size or runtime.batch_size
-        self.image_ids = np.array(dataset.image_ids)
-        if not self.image_ids.size:
+        self.image_ids = image_ids = np.array(dataset.image_ids)
+        if not image_ids.size:
             raise ValueError("Expected at least one image, received an empty data set.")
         if steps is not None and steps < 1:
             raise ValueError(f"Expected at least one step an epoch, received {steps}.")
@@ -103,15 +113,36 @@ class DataGenerator(keras.utils.PyDataset):
         check_outlines(dataset, settings)
         # NumPy's global state: keras.utils.set_random_seed reaches it.
         self.seed = np.random.randint(2**31) if runtime.seed is None else runtime.seed
-        self.epoch = 0
+        factors = self._repeat_factors(image_ids) if shuffle else None
+        self.passes = Passes(image_ids, self.seed, shuffle, factors)
+        self.epoch = self.first_step = 0
         self.error = None
-        self.ready = {}
+        self.ready, self.made_of = {}, {}
+        self.seen = Seen(dataset.num_classes)
         self._within_epoch = False
         self._without_objects = set()  # saves loading them again; no result depends on it
         self._failed = set()
 
+    def _repeat_factors(self, image_ids):
+        threshold = self.settings.runtime.repeat_threshold
+        if threshold is None:
+            return None
+
+        def class_ids(image_id):
+            try:
+                return self.dataset.image_class_ids(int(image_id))
+            except Exception:
+                return np.zeros(0, int)  # it is told when it is its turn
+
+        return repeat_factors([class_ids(image_id) for image_id in image_ids], threshold)
+
+    def reseed(self, seed):
+        """Goes on with the order of another generator of these data."""
+        self.seed, self.passes = seed, dataclasses.replace(self.passes, seed=seed)
+
     def __len__(self):
-        return self.steps or math.ceil(len(self.image_ids) / self.batch_size)
+        steps = self.steps or math.ceil(len(self.passes) / self.batch_size)
+        return steps - self.first_step
 
     def on_epoch_begin(self):
         self._within_epoch = True
@@ -122,7 +153,7 @@ class DataGenerator(keras.utils.PyDataset):
         self._within_epoch = False
 
     def __getitem__(self, index):
-        """Returns `(inputs,)`, the batch `index` of the current epoch.
+        """Returns `(inputs,)`, the batch `index` of what is left of the current epoch.
 
         Returns:
             A tuple of one dict; instances beyond an image's own are zeros:
@@ -139,7 +170,8 @@ class DataGenerator(keras.utils.PyDataset):
         """
         if not 0 <= index < len(self):
             raise IndexError(f"Expected a batch index below {len(self)}, received {index}.")
-        count, batch_size = len(self.image_ids), self.batch_size
+        count, batch_size = len(self.passes), self.batch_size
+        position, index = index, index + self.first_step
         if self.steps is None:
             first = self.epoch * count + index * batch_size
             batch_size = min(batch_size, count - index * batch_size)
@@ -151,14 +183,13 @@ class DataGenerator(keras.utils.PyDataset):
         except Exception as e:
             self.error = e
             raise
-        self.ready[index] = time.perf_counter()
+        self.ready[position] = time.perf_counter()
+        self.made_of[position] = [int(image_id) for image_id in batch[0]["input_image_meta"][:, 0]]
         return batch
 
     def _load(self, number, position):
         """Returns the sample at `position` of pass `number`, or the next that has objects."""
-        ids = self.image_ids
-        if self.shuffle:
-            ids = ids[_permutation(self.seed, number, len(ids))]
+        ids = self.passes.order(number)
         rng = np.random.default_rng([self.seed, number, position])
         # A random crop may miss every object: few images get more than one chance.
         candidates, errors = itertools.cycle(np.roll(ids, -position)), 0
@@ -191,16 +222,22 @@ class DataGenerator(keras.utils.PyDataset):
     def _load_image(self, image_id, rng):
         dataset, settings = self.dataset, self.settings
         gt = settings.ground_truth
-        annotated = load_annotated(dataset, settings, image_id)
+        source = dataset.image_info[image_id]["source"]
+        augmentation = None if source in self.no_augmentation_sources else self.augmentation
+        boxes_do = augmentation is None or getattr(augmentation, "keeps_rectangles", False)
+        load = load_boxed if boxes_do and not settings.mask_head.enabled else load_annotated
+        annotated = load(dataset, settings, image_id)
         if not gt.include_empty and not (annotated[2] > 0).any():
             self._without_objects.add(image_id)
             return None
-        source = dataset.image_info[image_id]["source"]
-        augmentation = None if source in self.no_augmentation_sources else self.augmentation
+        if self._seeds_others:
+            random.seed(int(rng.integers(2**31)))
+            np.random.seed(int(rng.integers(2**31)))
         image, meta, class_ids, boxes, masks = to_ground_truth(
             dataset, settings, image_id, *annotated, augmentation, gt.mini_masks, rng
         )
         limit = gt.max_instances
+        self.seen.add(class_ids, boxes, max(0, len(class_ids) - limit))
         if len(class_ids) > limit:
             kept = np.sort(rng.choice(len(class_ids), limit, replace=False))
             class_ids, boxes, masks = class_ids[kept], boxes[kept], masks[:, :, kept]

@@ -10,12 +10,22 @@ import functools
 
 import numpy as np
 
-from mrcnn.data.augmentation import as_callable, takes_rng
-from mrcnn.image.masks import extract_bboxes, minimize_mask, resize_mask
+from mrcnn.data.augmentation import as_callable
+from mrcnn.data.sample import Sample, augment_sample
+from mrcnn.image.masks import (
+    extract_bboxes,
+    fill_boxes,
+    minimize_mask,
+    resize_boxes,
+    resize_mask,
+    to_bool,
+)
 from mrcnn.image.meta import compose_image_meta
 from mrcnn.image.pixels import to_model_image
-from mrcnn.image.resizing import resize_by
+from mrcnn.image.resizing import resize_by, resized_scale
 from mrcnn.settings import Settings
+
+MAX_DRAWS = 20  # of a second picture, in search of one of the same source
 
 
 def image_name(dataset, image_id):
@@ -109,13 +119,43 @@ def check_outlines(dataset, settings):
 
 
 def load_annotated(dataset, settings, image_id):
-    """Returns the checked image, masks and class ids as the data set has them."""
+    """Returns the checked image, masks and class ids as the data set has them.
+
+    Masks that are run-length codes stay so: `EncodedMasks`.
+    """
+    image = load_checked_image(dataset, settings, image_id)
+    with _naming(image_name(dataset, image_id), "load_mask"):
+        encoded = getattr(dataset, "load_encoded", lambda *arguments: None)(image_id, image.shape)
+    if encoded is not None:
+        return image, *encoded
+    masks, class_ids = load_instances(dataset, image_id, image.shape, settings.image.num_classes)
+    return image, masks, class_ids
+
+
+def load_boxed(dataset, settings, image_id):
+    """As `load_annotated`, with boxes int32 `[N, 4]` in place of masks, of which none is made."""
+    image = load_checked_image(dataset, settings, image_id)
+    with _naming(image_name(dataset, image_id), "load_boxes"):
+        boxes, class_ids = dataset.load_boxes(image_id, image.shape)
+        boxes, class_ids = np.asarray(boxes).reshape(-1, 4), np.asarray(class_ids)
+        height, width = image.shape[:2]
+        wrong = (boxes < 0).any(axis=1) | (boxes > [height, width, height, width]).any(axis=1)
+        if wrong.any():
+            raise ValueError(
+                f"expected boxes y1 x1 y2 x2 within the image {list(image.shape)}, received "
+                f"{boxes[wrong][0].tolist()}."
+            )
+        class_ids = _checked_class_ids(class_ids, len(boxes), "boxes")
+        _check_known(class_ids, settings.image.num_classes)
+    return image, boxes.astype(np.int32), class_ids.astype(np.int32)
+
+
+def load_checked_image(dataset, settings, image_id):
+    """The image as the network's channels have it."""
     name = image_name(dataset, image_id)
     with _naming(name, "load_image"):
         image = dataset.load_image(image_id)
-        image = to_model_image(image, settings.image.channels, name, dataset)
-    masks, class_ids = load_instances(dataset, image_id, image.shape, settings.image.num_classes)
-    return image, masks, class_ids
+        return to_model_image(image, settings.image.channels, name, dataset)
 
 
 def load_instances(dataset, image_id, image_shape, num_classes):
@@ -152,6 +192,18 @@ def check_instances(instances, image_shape, num_classes):
             f"expected masks [{height}, {width}, N] as the image is {list(image_shape)}, "
             f"received {list(masks.shape)}. {advice}"
         )
+    class_ids = _checked_class_ids(class_ids, masks.shape[2], "masks")
+    masks = to_bool(masks)
+    if not class_ids.all():
+        # An empty mask of class 0 is how some data sets say that an image has no object.
+        real = (class_ids != 0) | masks.any(axis=(0, 1))
+        masks, class_ids = masks[:, :, real], class_ids[real]
+    _check_known(class_ids, num_classes)
+    return masks, class_ids.astype(np.int32)
+
+
+def _checked_class_ids(class_ids, count, what):
+    """The class ids of so many masks or boxes, as integers [N]."""
     if class_ids.dtype.kind == "f" and (class_ids == class_ids.round()).all():
         class_ids = class_ids.astype(np.int32)  # np.ones(n), in many scripts
     if class_ids.ndim != 1 or class_ids.dtype.kind not in "iu":
@@ -159,58 +211,56 @@ def check_instances(instances, image_shape, num_classes):
             f"expected integer class ids [N], received {class_ids.dtype} "
             f"{list(class_ids.shape)}. Return np.array(class_ids, np.int32)."
         )
-    if len(class_ids) != masks.shape[2]:
+    if len(class_ids) != count:
         raise ValueError(
-            f"expected one class id a mask, received {masks.shape[2]} masks and "
-            f"{len(class_ids)} class ids."
+            f"expected one class id a {'mask' if what == 'masks' else 'box'}, received {count} "
+            f"{what} and {len(class_ids)} class ids."
         )
-    masks = _to_bool(masks)
-    if not class_ids.all():
-        # An empty mask of class 0 is how some data sets say that an image has no object.
-        real = (class_ids != 0) | masks.any(axis=(0, 1))
-        masks, class_ids = masks[:, :, real], class_ids[real]
+    return class_ids
+
+
+def _check_known(class_ids, num_classes):
     wrong = (np.abs(class_ids) < 1) | (np.abs(class_ids) >= num_classes)
     if wrong.any():
         raise ValueError(
             f"expected class ids from 1 to {num_classes - 1} (negative for crowds), received "
             f"{class_ids[wrong].tolist()}. Map ids with map_source_class_id('source.id')."
         )
-    return masks, class_ids.astype(np.int32)
-
-
-def _to_bool(masks):
-    masks = np.asarray(masks)
-    if masks.dtype == bool:
-        return masks
-    # 0 and 255, as picture files have it, are as clear as 0 and 1; labels of instances are not.
-    if masks.dtype.kind not in "iuf" or not ((masks == 0) | (masks == masks.max(initial=0))).all():
-        raise ValueError(
-            f"expected masks of bool, or of 0 and one other value, received {masks.dtype} with "
-            "more values. Compare them, for example mask > 0."
-        )
-    return masks.astype(bool)
 
 
 def to_ground_truth(
     dataset, settings, image_id, image, masks, class_ids, augmentation, use_mini_mask, rng
 ):
-    """Resizes and augments what `load_annotated` returned; returns what `load_image_gt` does."""
+    """Resizes and augments what `load_annotated` or `load_boxed` returned.
+
+    Returns:
+        As `load_image_gt`. Where `masks` were boxes, masks that fill them.
+    """
     original_shape, name = image.shape, image_name(dataset, image_id)
     resize_mode = settings.image.resize_mode
     image, window, scale, padding, crop = resize_by(settings.image, image, resize_mode, rng)
     size = (window[2] - window[0], window[3] - window[1])
-    masks = resize_mask(masks, scale, padding, crop, None if crop else size)
-    if augmentation is not None:
-        with _naming(name, "augmentation"):
-            alone = settings.image.pads_with_mean
-            image, masks = _augment_window(augmentation, image, masks, rng, window, alone)
-
-    bbox = extract_bboxes(masks)
+    place = scale, padding, crop, None if crop else size
+    mini_shape = settings.ground_truth.mini_mask_shape if use_mini_mask else None
+    boxes = resize_boxes(masks, original_shape, *place) if masks.ndim == 2 else None
+    if boxes is not None and augmentation is None and use_mini_mask:
+        bbox, masks = boxes, np.ones((*mini_shape, len(boxes)), bool)
+    else:
+        masks = resize_mask(masks, *place) if boxes is None else fill_boxes(boxes, image.shape)
+        if augmentation is not None:
+            other = functools.partial(_another, dataset, settings, image_id)
+            fill = settings.image.padding_value
+            sample = Sample(image, masks, class_ids, window, other=other, fill=fill)
+            with _naming(name, "augmentation"):
+                # Padding that is the mean, see `mold`, stays where it is.
+                alone = settings.image.pads_with_mean
+                sample = augment_sample(augmentation, sample, rng, picture_alone=alone)
+            image, masks = sample.image, sample.masks
+            class_ids, window = sample.class_ids, sample.window
+        bbox = extract_bboxes(masks)
+        # Before some are dropped, which copies the masks.
+        masks = _minimized(bbox, masks, mini_shape) if use_mini_mask else masks
     visible = bbox[:, 2] > 0
-    if use_mini_mask:
-        # Before some are dropped, which copies the masks. One without a pixel has no box: any does.
-        boxes = np.where(visible[:, None], bbox, [0, 0, 1, 1])
-        masks = minimize_mask(boxes, masks, settings.ground_truth.mini_mask_shape)
     if not visible.all():
         masks, class_ids, bbox = masks[:, :, visible], class_ids[visible], bbox[visible]
 
@@ -228,28 +278,22 @@ def to_ground_truth(
     return image, image_meta, class_ids, bbox, masks
 
 
-def _augment_window(augmentation, image, masks, rng, window, alone):
-    """Augments a padded image; with `alone` the picture in it, so that the padding stays."""
-    if not alone:
-        return _augment(augmentation, image, masks, rng)
-    inside = (slice(window[0], window[2]), slice(window[1], window[3]))
-    padded, padded_masks = np.zeros_like(image), np.zeros_like(masks)
-    padded[inside], padded_masks[inside] = _augment(augmentation, image[inside], masks[inside], rng)
-    return padded, padded_masks
+def _minimized(bbox, masks, mini_shape):
+    # A mask without a pixel has no box: any does.
+    return minimize_mask(np.where(bbox[:, 2:3] > 0, bbox, [0, 0, 1, 1]), masks, mini_shape)
 
 
-def _augment(augmentation, image, masks, rng):
-    if takes_rng(augmentation):
-        augmentation = functools.partial(augmentation, rng=rng)
-    # A copy: an augmentation may work in place, and the picture may be the data set's own.
-    new_image, new_masks = augmentation(image.copy(), masks)
-    new_image, new_masks = np.asarray(new_image), _to_bool(new_masks)
-    before = image.shape, image.dtype, masks.shape
-    after = new_image.shape, new_image.dtype, new_masks.shape
-    if before != after:
-        raise ValueError(
-            "expected the image's shape and dtype and the masks' shape unchanged, "
-            "{} {} and {}, received {} {} and {}. Leave out what crops, resizes or normalises "
-            "(IMAGE_RESIZE_MODE and MEAN_PIXEL do), or pad back.".format(*before, *after)
-        )
-    return new_image, new_masks
+def _another(dataset, settings, image_id, rng):
+    """A random picture of the same source: what `Sample.other` returns.
+
+    One of another source may show what this source does not annotate, or the reverse.
+    """
+    infos = dataset.image_info
+    ids = (int(rng.integers(len(dataset.image_ids))) for _ in range(MAX_DRAWS))
+    same = (i for i in ids if infos[i]["source"] == infos[image_id]["source"])
+    chosen = next(same, image_id)
+    try:
+        image, masks, class_ids = load_annotated(dataset, settings, chosen)
+    except Exception:
+        return None  # it is told when it is its own turn
+    return Sample(image, masks, class_ids), resized_scale(settings.image, *image.shape[:2])

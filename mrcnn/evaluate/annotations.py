@@ -7,7 +7,12 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from mrcnn.data.annotations.outlines import text_code, to_code
+from mrcnn.data.annotations.run_lengths import encode_part
+from mrcnn.data.boxes import has_codes
 from mrcnn.data.ground_truth import load_instances
+from mrcnn.image.cropped_masks import masks_of
+
+LARGE = 2**24  # pixels of an image whose masks are not all drawn at once, if it can be helped
 
 
 def coco_ground_truth(dataset, image_ids=None):
@@ -35,10 +40,9 @@ def empty_ground_truth(dataset):
 def add_image(truth, dataset, image_id, shape):
     """Appends one image of `shape` and its annotations to a ground truth in COCO's format."""
     height, width = shape[:2]
-    masks, class_ids = load_instances(dataset, image_id, shape, dataset.num_classes)
+    codes, class_ids = _load_codes(dataset, image_id, shape)
     truth["images"].append({"id": int(image_id), "height": int(height), "width": int(width)})
-    for i, class_id in enumerate(class_ids):
-        code = encode(masks[:, :, i])
+    for code, class_id in zip(codes, class_ids, strict=True):
         area = int(mask_utils.area(code))
         if area == 0:
             continue
@@ -55,13 +59,24 @@ def add_image(truth, dataset, image_id, shape):
         )
 
 
+def _load_codes(dataset, image_id, shape):
+    """Codes ready for JSON and class ids of an image's instances."""
+    height, width = shape[:2]
+    if height * width > LARGE and has_codes(dataset, image_id):
+        codes, class_ids = dataset.load_codes(image_id)
+        if all(list(code["size"]) == [height, width] for code in codes):
+            return map(text_code, codes), class_ids
+    masks, class_ids = load_instances(dataset, image_id, shape, dataset.num_classes)
+    return (encode(masks[:, :, i]) for i in range(len(class_ids))), class_ids
+
+
 def coco_results(image_id, detection):
     """Returns what was detected in one image as a list of COCO results.
 
     Args:
         image_id: id of the image in the ground truth.
         detection: dict with `boxes` (or `rois`) [N, (y1, x1, y2, x2)] in pixels, `class_ids` [N],
-            `scores` [N] and, from a model with masks, `masks` [H, W, N] bool.
+            `scores` [N] and, from a model with masks, `masks` [H, W, N] bool or `CroppedMasks`.
     """
     boxes = np.asarray(detection.get("boxes", detection["rois"]), float).reshape(-1, 4)
     rows = zip(boxes.tolist(), detection["class_ids"], detection["scores"], strict=True)
@@ -75,8 +90,9 @@ def coco_results(image_id, detection):
         for (y1, x1, y2, x2), class_id, score in rows
     ]
     if "masks" in detection:
-        for i, result in enumerate(results):
-            result["segmentation"] = encode(detection["masks"][:, :, i])
+        size = detection["masks"].shape[:2]
+        for result, (top, left, patch) in zip(results, masks_of(detection["masks"]), strict=True):
+            result["segmentation"] = encode_part(patch, top, left, *size)
     return results
 
 

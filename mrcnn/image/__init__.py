@@ -1,6 +1,7 @@
 """Pictures, masks and boxes in NumPy: reading, checking, resizing, molding, pasting, tracing."""
 
 from mrcnn.image.channels import Channels
+from mrcnn.image.cropped_masks import CroppedMasks
 from mrcnn.image.masks import extract_bboxes, minimize_mask, resize_mask
 from mrcnn.image.meta import compose_image_meta, parse_image_meta, with_image_shape
 from mrcnn.image.molding import MoldedImages, mold, mold_image, unmold_image
@@ -8,6 +9,7 @@ from mrcnn.image.pages import PageReader
 from mrcnn.image.pasting import PASTERS, expand_mask, paste_mask, unmold_mask
 from mrcnn.image.pixels import to_model_image
 from mrcnn.image.reading import image_size, read_image
+from mrcnn.image.regions import TiffRegions, open_regions
 from mrcnn.image.resizing import (
     bucket_sides,
     pad_to,
@@ -21,8 +23,10 @@ from mrcnn.image.tracing import signed_area, trace_mask
 __all__ = [
     "PASTERS",
     "Channels",
+    "CroppedMasks",
     "MoldedImages",
     "PageReader",
+    "TiffRegions",
     "bucket_sides",
     "compose_image_meta",
     "expand_mask",
@@ -31,6 +35,7 @@ __all__ = [
     "minimize_mask",
     "mold",
     "mold_image",
+    "open_regions",
     "pad_to",
     "parse_image_meta",
     "paste_mask",

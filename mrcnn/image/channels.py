@@ -25,6 +25,7 @@ import numpy as np
 from mrcnn.image.pages import PageReader
 from mrcnn.image.pixels import accepts, on_model_scale, to_model_image
 from mrcnn.image.reading import SUFFIXES, read_image
+from mrcnn.image.regions import open_regions
 
 _SUFFIXES = (*SUFFIXES, ".npy")
 
@@ -93,12 +94,29 @@ class Channels:
             return False
         if self.pages == "channels":
             return True
-        return not pages.animated and not accepts(_count(pages.read(0)), self.count)
+        # By regions, where that goes, nothing of the page is read yet.
+        return not pages.animated and not accepts(_count(pages.read(0, tile_size=0)), self.count)
 
     def stack(self, pages, name):
         """The pages of a file, a `PageReader`, as the channels of a picture; see `read`."""
         read = [(f"page {i + 1}", pages.read(i)) for i in range(len(pages))]
         return self._joined(read, name)
+
+    def open_regions(self, path):
+        """Opens a picture to read regions of it, which then are as `read_image` has them.
+
+        Args:
+            path: of a file.
+
+        Returns:
+            `mrcnn.image.TiffRegions`; None for what is read whole: what
+            `mrcnn.image.open_regions` says, and pictures of several files or pages.
+        """
+        regions = None if self.files else open_regions(path)
+        if regions is not None and regions.pages > 1:
+            with PageReader(path) as pages:
+                return None if self.stacks(pages) else regions
+        return regions
 
     def further(self, path):
         """Paths of the further files of a picture.

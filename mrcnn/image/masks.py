@@ -6,6 +6,7 @@ box is `y1, x1, y2, x2` in pixels, half-open: row `y2` and column `x2` lie outsi
 
 import numpy as np
 
+from mrcnn.image.cropped_masks import CroppedMasks
 from mrcnn.image.resampling import bilinear, nearest
 from mrcnn.image.resizing import scaled_size
 
@@ -23,27 +24,95 @@ def resize_mask(mask, scale, padding, crop=None, size=None):
     Returns:
         New array of the resized image's height and width, `[h, w, N]`, of the mask's dtype.
     """
-    height, width, count = mask.shape
+    count = mask.shape[2]
+    rows, cols, (top, bottom), (left, right) = _source_pixels(
+        mask.shape, scale, padding, crop, size
+    )
+    resized = no_masks((top + len(rows) + bottom, left + len(cols) + right), count, mask.dtype)
+    for i in range(count):
+        plane = mask[:, :, i]  # of codes drawn now, one at a time
+        y1, x1, y2, x2 = extract_bboxes(plane[:, :, None])[0]
+        # What lies outside of its box is 0 already.
+        (r1, r2), (c1, c2) = np.searchsorted(rows, (y1, y2)), np.searchsorted(cols, (x1, x2))
+        patch = plane[y1:y2, x1:x2].take(cols[c1:c2] - x1, axis=1)
+        place = slice(top + r1, top + r2), slice(left + c1, left + c2)
+        resized[(*place, i)] = patch.take(rows[r1:r2] - y1, axis=0)
+    return resized
+
+
+def to_bool(masks):
+    """Masks of numbers as bool.
+
+    Args:
+        masks: array of bool, or of 0 and one other value: 0 and 255, as picture files have it, are
+            as clear as 0 and 1; labels of instances are not.
+
+    Raises:
+        ValueError: there are more values.
+    """
+    masks = np.asarray(masks)
+    if masks.dtype == bool:
+        return masks
+    if masks.dtype.kind not in "iuf" or not ((masks == 0) | (masks == masks.max(initial=0))).all():
+        raise ValueError(
+            f"expected masks of bool, or of 0 and one other value, received {masks.dtype} with "
+            "more values. Compare them, for example mask > 0."
+        )
+    return masks.astype(bool)
+
+
+def no_masks(size, count, dtype=bool):
+    """Empty masks `[*size, count]`, one plane an instance: faster to read and write one by one."""
+    return np.moveaxis(np.zeros((count, *size), dtype), 0, -1)
+
+
+def resize_boxes(boxes, shape, scale, padding, crop=None, size=None):
+    """Does to boxes what `resize_mask` does to masks that fill them.
+
+    Args:
+        boxes: int array `[N, 4]`.
+        shape: `(H, W)` of the image that they lie in.
+        scale, padding, crop, size: as of `resize_mask`.
+
+    Returns:
+        int32 array `[N, 4]`; zeros for a box of which no pixel is left.
+    """
+    rows, cols, (top, _), (left, _) = _source_pixels(shape, scale, padding, crop, size)
+    y1, x1, y2, x2 = np.asarray(boxes, int).reshape(-1, 4).T
+    sides = [np.searchsorted(rows, y1) + top, np.searchsorted(cols, x1) + left]
+    sides += [np.searchsorted(rows, y2) + top, np.searchsorted(cols, x2) + left]
+    resized = np.stack(sides, axis=1).astype(np.int32)
+    resized[(resized[:, :2] >= resized[:, 2:]).any(axis=1)] = 0
+    return resized
+
+
+def _source_pixels(shape, scale, padding, crop, size):
+    """The row and the column that each of the resized ones shows, and the padding of both."""
+    height, width = shape[:2]
     new_height, new_width = size or scaled_size(height, width, scale)
     y, x, h, w = crop or (0, 0, new_height, new_width)
-    (top, bottom), (left, right), _ = np.broadcast_to(padding, (3, 2)).tolist()
-    # The padding takes the pixels at the border and is emptied afterwards, so that masks are copied
-    # once. One plane an instance: faster to write than pixel by pixel, and to read for the boxes.
-    rows = np.pad(nearest(height, new_height)[y : y + h], (top, bottom), "edge")
-    cols = np.pad(nearest(width, new_width)[x : x + w], (left, right), "edge")
-    planes = np.empty((count, len(rows), len(cols)), mask.dtype)
-    for i, plane in enumerate(planes):
-        np.take(mask[:, :, i].take(cols, axis=1), rows, axis=0, out=plane, mode="clip")
-    planes[:, :top], planes[:, top + h :] = 0, 0
-    planes[:, :, :left], planes[:, :, left + w :] = 0, 0
-    return np.moveaxis(planes, 0, -1)
+    vertical, horizontal, _ = np.broadcast_to(padding, (3, 2)).tolist()
+    return (
+        nearest(height, new_height)[y : y + h],
+        nearest(width, new_width)[x : x + w],
+        vertical,
+        horizontal,
+    )
+
+
+def fill_boxes(boxes, shape):
+    """Masks that fill their boxes: int `[N, 4]` -> bool `[H, W, N]`."""
+    masks = no_masks(shape[:2], len(boxes))
+    for i, (y1, x1, y2, x2) in enumerate(boxes):
+        masks[y1:y2, x1:x2, i] = True
+    return masks
 
 
 def extract_bboxes(mask):
     """Computes the tight box of each mask.
 
     Args:
-        mask: bool array `[H, W, N]`.
+        mask: bool array `[H, W, N]`, or `CroppedMasks`.
 
     Returns:
         int32 array `[N, 4]`; zeros for a mask without a pixel.
@@ -53,6 +122,8 @@ def extract_bboxes(mask):
     >>> extract_bboxes(np.ones((2, 3, 1), bool))
     array([[0, 0, 2, 3]], dtype=int32)
     """
+    if isinstance(mask, CroppedMasks):
+        return mask.boxes
     height, width, count = mask.shape
     if not mask.size:
         return np.zeros((count, 4), np.int32)

@@ -66,17 +66,19 @@ class MoldedImages:
         images: list of arrays, as `to_model_image` takes them.
         settings: `mrcnn.settings.Image`.
         owner: see `to_model_image`.
+        names: list of what errors call the images, or None for their places in the list.
 
     Attributes:
         shapes: of the images, as they were given.
         molded_shapes: (H, W, C) that they have when they are molded.
 
     Raises:
-        ValueError: an image that cannot be used, named by its place in the list.
+        ValueError: an image that cannot be used, by its name.
     """
 
-    def __init__(self, images, settings, owner=None):
+    def __init__(self, images, settings, owner=None, names=None):
         self.images, self.settings, self.owner = images, settings, owner or self
+        self.names = names or [f"images[{i}]" for i in range(len(images))]
         # Crops are for training: detection sees the whole image, at the same scale.
         self.mode = "pad64" if settings.resize_mode == "crop" else settings.resize_mode
         self.shapes = [np.shape(image) for image in images]
@@ -95,15 +97,15 @@ class MoldedImages:
         return {"image": molded, "meta": meta, "window": window}
 
     def _checked(self, index):
-        name = f"images[{index}]"
-        return to_model_image(self.images[index], self.settings.channels, name, self.owner)
+        name, channels = self.names[index], self.settings.channels
+        return to_model_image(self.images[index], channels, name, self.owner)
 
     def _molded_shape(self, index):
         height, width = self._checked(index).shape[:2]
         sides = resized_sides(self.settings, height, width, self.mode)
         if self.mode == "none" and np.any(np.mod(sides, 64)):
             raise ValueError(
-                f'images[{index}] has shape {self.shapes[index]}; IMAGE_RESIZE_MODE "none" takes '
-                'sides that are multiples of 64 only, use "square" or "pad64"'
+                f"{self.names[index]} has shape {self.shapes[index]}; IMAGE_RESIZE_MODE "
+                '"none" takes sides that are multiples of 64 only, use "square" or "pad64"'
             )
         return *bucket_sides(sides, self.settings.buckets), self.settings.channels

@@ -15,6 +15,7 @@ from mrcnn.image.reading import (
     read_image,
     tiff_pages,
 )
+from mrcnn.image.regions import open_regions
 
 
 class PageReader:
@@ -61,12 +62,21 @@ class PageReader:
     def __len__(self):
         return self._count
 
-    def read(self, index):
+    def read(self, index, tile_size=None):
         """The pixels of a page, counted from 0, of the form that `read_image` gives the first.
+
+        Args:
+            index: int.
+            tile_size: int, of a page that is larger `TiffRegions` are returned, where
+                `open_regions` can; or None.
 
         Raises:
             ValueError: it cannot be read; the message names file and page.
         """
+        if tile_size is not None and not self.animated:
+            regions = open_regions(self._path, index)
+            if regions is not None and max(regions.shape[:2]) > tile_size:
+                return regions
         if self._count == 1:
             return read_image(self._path)
         with errors_named(

@@ -121,7 +121,7 @@ def _read_tiff(opened, file, owner):
         pages = tiff_pages(tiff)
         image = decode_page(pages[0])
         if image is not None:
-            _warn_of_pages(file, len(pages), owner)
+            warn_of_pages(file, len(pages), owner)
         return image
 
 
@@ -159,7 +159,7 @@ def _read_any(opened, file, owner):
     deep = _is_deep_png(opened)
     opened.seek(0)
     picture = Image.open(opened)
-    _warn_of_pages(file, frame_count(picture), owner)
+    warn_of_pages(file, frame_count(picture), owner)
     pixels = decode_frame(picture)
     # Upper halves as 16 bits again: `to_model_image` tells whether they use their range.
     return pixels.astype(np.uint16) * 257 if deep else pixels
@@ -186,7 +186,8 @@ def _is_deep_png(opened):
     return head.startswith(b"\x89PNG") and head[24] == 16 and head[25] in (2, 4, 6)
 
 
-def _warn_of_pages(file, count, owner):
+def warn_of_pages(file, count, owner):
+    """Warns where a file has several pages, of which only the first is taken; see `read_image`."""
     if count > 1 and is_first(owner, "pages"):
         warnings.warn(
             f"{getattr(file, 'name', file)} has {count} pages or frames; the first is taken. Write "

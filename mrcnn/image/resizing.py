@@ -190,6 +190,8 @@ def scale_image(image, size, interpolation):
     if interpolation == "constant":
         return bilinear(image, size, dtype=image.dtype)
     if interpolation == "antialias" and image.dtype == np.uint8:
+        if image.shape[2] == 3:
+            return np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
         planes = [Image.fromarray(image[:, :, i]) for i in range(image.shape[2])]
         planes = [np.asarray(p.resize(size[::-1], Image.Resampling.BILINEAR)) for p in planes]
         return np.stack(planes, axis=-1)

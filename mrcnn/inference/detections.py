@@ -13,6 +13,9 @@ from PIL import Image
 
 from mrcnn.data.class_names import class_name
 from mrcnn.evaluate.annotations import coco_results
+from mrcnn.image.cropped_masks import CroppedMasks, masks_of
+from mrcnn.image.masks import extract_bboxes
+from mrcnn.image.regions import reduced_picture
 from mrcnn.image.tracing import trace_mask
 from mrcnn.inference.tables import COLUMNS, instance_row, write_csv
 
@@ -27,8 +30,8 @@ class Detections(dict):
     `found[found["scores"] > 0.9]`.
 
     Args:
-        found: dict of arrays.
-        image: the picture, [H, W] or [H, W, C], or None. A reference, not a copy.
+        found: dict of arrays; of an image detected in by tiles `masks` are `CroppedMasks`.
+        image: the picture, [H, W] or [H, W, C], a `TiffRegions`, or None. A reference, not a copy.
         class_names: list by class id, "BG" first, or None.
 
     Example:
@@ -78,11 +81,35 @@ class Detections(dict):
                 )
         kept = self.copy()
         for name, array in self.items():
-            if name == "masks":  # one plane an instance stays in one piece
+            if isinstance(array, CroppedMasks):
+                kept[name] = array.select(keep)
+            elif name == "masks":  # one plane an instance stays in one piece
                 kept[name] = np.moveaxis(np.moveaxis(array, -1, 0)[keep], 0, -1)
             else:
                 kept[name] = array[keep]
         return kept
+
+    def reduced(self, largest):
+        """The instances in a picture that is small enough to look at.
+
+        Args:
+            largest: int, pixels that a side has at most.
+
+        Returns:
+            `Detections`: the image by a whole factor smaller, boxes and masks with it; or this
+            itself, where the image is small enough or none, or its masks are no `CroppedMasks`.
+        """
+        masks = self.get("masks")
+        large = self.image is not None and max(np.shape(self.image)[:2]) > largest
+        if not large or (masks is not None and not isinstance(masks, CroppedMasks)):
+            return self
+        found = self.copy()
+        found.image, factor = reduced_picture(self.image, largest)
+        found["boxes"] = np.asarray(self.get("boxes", self["rois"]), np.float32) / factor
+        found["rois"] = np.around(found["boxes"]).astype(np.int32)
+        if masks is not None:
+            found["masks"] = masks.shrunk(factor)
+        return found
 
     # Pictures.
 
@@ -122,12 +149,13 @@ class Detections(dict):
         Returns:
             list of n arrays [h, w] or [h, w, C], copies of at least one pixel.
         """
-        image = np.asarray(self._picture())
+        image = self._picture()
+        image = image if hasattr(image, "shape") else np.asarray(image)
         grown = np.asarray(self["rois"]) + np.array([-padding, -padding, padding, padding])
         low = np.clip(grown[:, :2], 0, np.array(image.shape[:2]) - 1)
         high = np.maximum(grown[:, 2:], low + 1)
         sides = np.concatenate([low, high], axis=1).tolist()
-        return [image[y1:y2, x1:x2].copy() for y1, x1, y2, x2 in sides]
+        return [np.array(image[y1:y2, x1:x2]) for y1, x1, y2, x2 in sides]
 
     def polygons(self):
         """The outlines of the masks along the edges of their pixels.
@@ -135,17 +163,30 @@ class Detections(dict):
         Returns:
             list of n lists of rings float [P, 2], x and y: see `mrcnn.image.trace_mask`.
         """
-        return [trace_mask(mask) for mask in np.moveaxis(self._masks(), -1, 0)]
+        return [
+            [ring + np.array([left, top]) for ring in trace_mask(patch)]
+            for top, left, patch in masks_of(self._masks())
+        ]
 
-    def label_image(self):
+    def label_image(self, region=None):
         """The masks as one picture, int32 [H, W]: 0 where nothing is, i + 1 where instance i is.
 
         Where masks overlap the best score is seen.
+
+        Args:
+            region: y1 x1 y2 x2 of a part of the image in pixels, or None for all of it.
         """
         masks = self._masks()
-        labels = np.zeros(masks.shape[:2], np.int32)
+        y1, x1, y2, x2 = region or (0, 0, *masks.shape[:2])
+        labels = np.zeros((y2 - y1, x2 - x1), np.int32)
+        boxes = extract_bboxes(masks)
+        meet = (boxes[:, :2] < (y2, x2)).all(axis=1) & (boxes[:, 2:] > (y1, x1)).all(axis=1)
         for i in np.argsort(self["scores"], kind="stable"):
-            labels[masks[:, :, i]] = i + 1
+            if meet[i]:
+                top, left = np.maximum(boxes[i, :2], (y1, x1))
+                bottom, right = np.minimum(boxes[i, 2:], (y2, x2))
+                part = masks[int(top) : int(bottom), int(left) : int(right), int(i)]
+                labels[top - y1 : bottom - y1, left - x1 : right - x1][part] = i + 1
         return labels
 
     # Formats.
@@ -188,7 +229,7 @@ class Detections(dict):
         """The instances as a table: list of dicts by `mrcnn.inference.tables.COLUMNS`."""
         areas = [None] * self.count
         if "masks" in self:
-            areas = [int(np.count_nonzero(mask)) for mask in np.moveaxis(self["masks"], -1, 0)]
+            areas = [int(np.count_nonzero(patch)) for _, _, patch in masks_of(self["masks"])]
         boxes = self.get("boxes", self["rois"])
         columns = zip(self["class_ids"], self["scores"], boxes, areas, strict=True)
         return [

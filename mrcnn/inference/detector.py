@@ -27,20 +27,31 @@ class Detector:
         self._compiled = {} if graph.jit_compile else None  # see `_same_shapes`
         self._lock = threading.Lock()  # JAX's state of a model is one call's at a time
 
-    def detect(self, images, verbose=0):
-        """Finds the objects in a list of images; see `DetectionModel.detect`."""
+    def detect(self, images, verbose=0, names=None, progress=None):
+        """Finds the objects in a list of images; see `DetectionModel.detect`.
+
+        Args:
+            images, verbose: as there.
+            names: list of what errors call the images, or None for their places in the list.
+            progress: not used: an image is one step.
+        """
         if verbose:
             log(f"Processing {len(images)} images")
             for image in images:
                 log("image", image)
-        molded = MoldedImages(images, self.settings.image, owner=self)
+        molded = MoldedImages(images, self.settings.image, self, names)
         return self._detect(molded, molded.molded_shapes, molded.shapes, verbose)
 
-    def stream(self, images):
-        """Yields the result of each image of an iterable, in order, in flat memory."""
+    def stream(self, images, **options):
+        """Yields the result of each image of an iterable, in order, in flat memory.
+
+        Args:
+            images: iterable.
+            options: of `detect`.
+        """
         images = iter(images)
         while batch := list(itertools.islice(images, self.settings.runtime.batch_size)):
-            yield from self.detect(batch)
+            yield from self.detect(batch, **options)
 
     def detect_molded(self, molded_images, image_metas, verbose=0):
         """As `detect`, for molded images [B, H, W, C] and their metas [B, META]."""

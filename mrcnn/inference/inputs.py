@@ -110,24 +110,25 @@ def find_sources(inputs, avoid=None, channels=3):
     return sources
 
 
-def iterate_sources(sources, frames="all", channels=3):
+def iterate_sources(sources, frames="all", channels=3, tile_size=None):
     """Yields each `Picture` of sources; a file that cannot be read is one whose `load` says so.
 
     Args:
         sources: list of `Source`.
         frames: "all" pages and frames of a file, or the "first" of each.
         channels: `mrcnn.image.Channels`, or an int: which pages are channels of one picture.
+        tile_size: see `PageReader.read`.
     """
     if frames not in FRAMES:
         raise ValueError(f"frames is {frames!r}; expected one of {FRAMES}")
-    return _iterate(sources, frames == "first", Channels.of(channels))
+    return _iterate(sources, frames == "first", Channels.of(channels), tile_size)
 
 
-def _iterate(sources, first_alone, channels):
+def _iterate(sources, first_alone, channels, tile_size):
     taken = {source.name for source in sources}
     for source in sources:
         is_video, path = source.is_video, source.path
-        parts = _video_frames(path) if is_video else _pages(path, channels)
+        parts = _video_frames(path) if is_video else _pages(path, channels, tile_size)
         for tag, page, count, load in itertools.islice(parts, 1 if first_alone else None):
             name = source.name
             if tag and not first_alone:
@@ -137,7 +138,7 @@ def _iterate(sources, first_alone, channels):
             yield Picture(name, source, page, 1 if first_alone else count, load)
 
 
-def _pages(path, channels):
+def _pages(path, channels, tile_size):
     """Yields (tag, page, count, load) of a picture file."""
     if channels.files:
         yield None, None, 1, functools.partial(channels.read, path)
@@ -158,7 +159,7 @@ def _pages(path, channels):
         count, letter = len(pages), "f" if pages.animated else "p"
         for i in range(count):
             tag, page = (f"{letter}{i + 1:04d}", i + 1) if count > 1 else (None, None)
-            yield tag, page, count, functools.partial(pages.read, i)
+            yield tag, page, count, functools.partial(pages.read, i, tile_size)
 
 
 def _video_frames(path):

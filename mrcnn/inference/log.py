@@ -2,10 +2,14 @@
 
 import numpy as np
 
+from mrcnn.image.cropped_masks import CroppedMasks
+
 
 def log(text, array=None):
     """Prints a text, with the shape, range and type of an array when one is given."""
-    if array is not None:
+    if isinstance(array, CroppedMasks):
+        text = f"{text:25}  shape: {array.shape!s:20}  {array.dtype}"
+    elif array is not None:
         array = np.asarray(array)
         low, high = (array.min(), array.max()) if array.size else ("", "")
         text = f"{text:25}  shape: {array.shape!s:20}  min: {low:10}  max: {high:10}  {array.dtype}"

@@ -5,13 +5,13 @@ that is done, whose other files are whole then: this is what a run that was stop
 """
 
 import dataclasses
-import itertools
 import os
 from pathlib import Path
 from time import monotonic
 
 from mrcnn.image.channels import Channels
 from mrcnn.image.pixels import to_model_image
+from mrcnn.image.regions import ModelRegions, TiffRegions
 from mrcnn.inference.inputs import find_sources, iterate_sources
 from mrcnn.inference.records import (
     categories_of,
@@ -27,6 +27,7 @@ RECORDS = "detections.jsonl"
 KINDS = ("overlay", "json", "masks", "labels", "crops", "csv")
 _OF_MASKS = ("masks", "labels")
 _OF_PIXELS = ("overlay", "crops")
+_IF_ASKED = ("masks",)  # of slides: thousands of pictures of their size
 
 
 @dataclasses.dataclass
@@ -65,7 +66,8 @@ def detect_to_folder(
         model: a `DetectionModel`; its `class_names` name the classes.
         inputs: path or list of paths, see `mrcnn.inference.inputs.find_sources`.
         out: folder to write into, made if there is none.
-        save: any of `KINDS`, or None for all that the model can: "overlay" `overlays/NAME.jpg`,
+        save: any of `KINDS`, or None for all that the model can, with `TILE_SIZE` without "masks":
+            "overlay" `overlays/NAME.jpg`,
             "json" `detections.json` in COCO's format, "masks" `masks/NAME/0001.png`, "labels"
             `labels/NAME.png`, "crops" `crops/CLASS/NAME_0001.png`, "csv" `detections.csv`.
         resume: bool, whether to go on where an earlier run into this folder stopped. A picture
@@ -90,10 +92,11 @@ def detect_to_folder(
     [('pictures/a.jpg', 'expected an image file at ...')]
     """
     started, out = monotonic(), Path(out)
-    kinds = _checked_kinds(save, model.settings.mask_head.enabled)
+    tile_size = model.settings.tiles.size
+    kinds = _checked_kinds(save, model.settings.mask_head.enabled, tile_size)
     channels = Channels.of(model.settings.image)
     sources = find_sources(inputs, out, channels)
-    pictures = iterate_sources(sources, frames, channels)
+    pictures = iterate_sources(sources, frames, channels, tile_size)
     settings = _settings(kinds, score, frames, about, model.class_names)
     out.mkdir(parents=True, exist_ok=True)
     if not resume:
@@ -114,7 +117,15 @@ def detect_to_folder(
 
 
 def check_folder(
-    out, has_masks, class_names, save=None, resume=True, score=None, frames="all", about=None
+    out,
+    has_masks,
+    class_names,
+    save=None,
+    resume=True,
+    score=None,
+    frames="all",
+    about=None,
+    tile_size=None,
 ):
     """Raises ValueError where `detect_to_folder` would, before there is a model.
 
@@ -122,8 +133,10 @@ def check_folder(
         out, save, resume, score, frames, about: as of `detect_to_folder`.
         has_masks: bool, whether the model finds masks.
         class_names: list by class id, or None.
+        tile_size: int, the model's `TILE_SIZE`, or None.
     """
-    settings = _settings(_checked_kinds(save, has_masks), score, frames, about, class_names)
+    kinds = _checked_kinds(save, has_masks, tile_size)
+    settings = _settings(kinds, score, frames, about, class_names)
     path = Path(out, RECORDS)
     if Path(out).is_file():
         raise ValueError(f"{out}: expected a folder to write into, received a file")
@@ -148,9 +161,10 @@ def _settings(kinds, score, frames, about, class_names):
     return settings | {"class_names": class_names}
 
 
-def _checked_kinds(save, has_masks):
+def _checked_kinds(save, has_masks, tile_size):
     if save is None:
-        return [kind for kind in KINDS if has_masks or kind not in _OF_MASKS]
+        left_out = (() if has_masks else _OF_MASKS) + (() if tile_size is None else _IF_ASKED)
+        return [kind for kind in KINDS if kind not in left_out]
     kinds = [save] if isinstance(save, str) else list(save)
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
@@ -169,15 +183,30 @@ class _Run:
     def __init__(self, model, out, kinds, score, records, progress):
         self.model, self.out, self.kinds, self.score = model, out, kinds, score
         self.records, self.progress, self.summary = records, progress, Summary()
+        self.tile_size = model.settings.tiles.size
 
     def over(self, pictures):
         """Detects in pictures, and returns the names of all that were there, in order."""
         names = []
-        todo = self._read(pictures, names)
-        while batch := list(itertools.islice(todo, self.model.settings.runtime.batch_size)):
+        for batch in self._batches(self._read(pictures, names)):
             for picture, found in self._detect(batch):
                 self._keep(picture, found)
         return names
+
+    def _batches(self, todo):
+        """Yields lists of what is to be done: a large picture by itself, others together."""
+        size, batch = self.model.settings.runtime.batch_size, []
+        for picture, image in todo:
+            large = self.tile_size is not None and max(image.shape[:2]) > self.tile_size
+            if batch and (large or len(batch) == size):
+                yield batch
+                batch = []
+            batch.append((picture, image))
+            if large:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
 
     def _read(self, pictures, names):
         """Yields (picture, image) of those that are not done and can be read."""
@@ -199,13 +228,22 @@ class _Run:
     def _image(self, picture):
         """The pixels of a picture as the model takes them."""
         page = "" if picture.page is None else f", page {picture.page}"
-        name, channels = f"{picture.source.path}{page}", self.model.settings.image.channels
-        return to_model_image(picture.load(), channels, name, owner=self)
+        options = self.model.settings.image.channels, f"{picture.source.path}{page}", self
+        image = picture.load()
+        if isinstance(image, TiffRegions):
+            return ModelRegions(image, *options)
+        return to_model_image(image, *options)
 
     def _detect(self, batch):
         """Yields (picture, found) of a batch; if one cannot be used, the others are one by one."""
+        images, options = [image for _, image in batch], {}
+        if self.tile_size is not None:
+            name = batch[0][0].name
+            options["progress"] = lambda done, count: self.progress.within(
+                f"{name}: tile {done} of {count}"
+            )
         try:
-            results = self.model.detect([image for _, image in batch])
+            results = self.model.detect(images, **options)
         except ValueError as error:
             if len(batch) == 1:
                 self._skip(batch[0][0], error)
@@ -231,7 +269,7 @@ class _Run:
         record["annotations"] = _annotations(found)
         if picture.name in self.records:
             remove_files(self.out, picture.name)
-        if set(self.kinds) & set(_OF_PIXELS):
+        if set(self.kinds) & set(_OF_PIXELS) and not isinstance(found.image, ModelRegions):
             from mrcnn.visualize import to_uint8_rgb
 
             found.image = to_uint8_rgb(found.image)

@@ -5,6 +5,7 @@ Shapes: D detections padded with zeros, n of them real, h w of a mask, H W of th
 
 import numpy as np
 
+from mrcnn.image.cropped_masks import CroppedMasks
 from mrcnn.image.pasting import PASTERS
 
 
@@ -16,6 +17,7 @@ def unmold_detections(
     window,
     mask_paste="resize",
     box_offset=1,
+    cropped=False,
 ):
     """Maps the detections of one molded image back to the image that was given.
 
@@ -27,6 +29,8 @@ def unmold_detections(
         window: y1 x1 y2 x2 in pixels, where the molded image holds the given one.
         mask_paste: key of `mrcnn.image.pasting.PASTERS`.
         box_offset: how the boxes are normalised, see `mrcnn.ops.boxes`.
+        cropped: bool, whether `masks` are `CroppedMasks`, for images in which masks of their size
+            are too much.
 
     Returns:
         dict: `rois` int32 [n, 4], `boxes` float32 [n, 4], `class_ids` int32 [n], `scores` float32
@@ -58,10 +62,28 @@ def unmold_detections(
         "scores": detections[:, 5].astype(np.float32),
     }
     if masks is not None:
-        # One plane an instance: writing, and reading masks[:, :, i], touch neighbouring memory.
-        planes = np.zeros((len(rois), height, width), bool)
-        masks, paste = np.asarray(masks)[real][seen], PASTERS[mask_paste]
-        for plane, mask, box in zip(planes, masks, rois if to_rois else boxes, strict=True):
-            paste(plane, mask, box)
-        result["masks"] = np.moveaxis(planes, 0, -1)
+        masks, places = np.asarray(masks)[real][seen], rois if to_rois else boxes
+        if cropped:
+            planes = _pasted_in_turn(masks, places, (height, width), mask_paste)
+            result["masks"] = CroppedMasks.of(planes, height, width)
+        else:
+            result["masks"] = _pasted(masks, places, (height, width), mask_paste)
     return result
+
+
+def _pasted(masks, boxes, size, mask_paste):
+    """The masks in the image, bool [H, W, n]."""
+    # One plane an instance: writing, and reading masks[:, :, i], touch neighbouring memory.
+    planes = np.zeros((len(boxes), *size), bool)
+    for plane, mask, box in zip(planes, masks, boxes, strict=True):
+        PASTERS[mask_paste](plane, mask, box)
+    return np.moveaxis(planes, 0, -1)
+
+
+def _pasted_in_turn(masks, boxes, size, mask_paste):
+    """Yields each mask in the image, bool [H, W], in the same memory."""
+    plane = np.zeros(size, bool)
+    for mask, box in zip(masks, boxes, strict=True):
+        PASTERS[mask_paste](plane, mask, box)
+        yield plane
+        plane[:] = False

@@ -37,6 +37,7 @@ class AnchorTargetLayer(PureLayer):
             settings.num_anchors,
             settings.std_dev,
             self.seed_generator,
+            settings.positive_ratio,
         )
 
 

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from mrcnn.augment.steps import Compose, FlipLeftRight
+from mrcnn.augment import Compose, FlipLeftRight
 from mrcnn.data import dataset, generator, ground_truth
 from mrcnn.data.augmentation import as_callable
 

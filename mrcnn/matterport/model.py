@@ -54,10 +54,12 @@ class MaskRCNN(core.MaskRCNN):
         self._sides = tuple(int(side) for side in image_shape[:2])
         return super().get_anchors(image_shape)
 
-    def detect(self, images, verbose=0, stream=False):
-        results = super().detect(images, verbose, stream)
+    def detect(self, images, verbose=0, stream=False, progress=None):
+        results = super().detect(images, verbose, stream, progress)
         if not stream and len(images):
-            last = MoldedImages([results[-1].image], self.settings.image, owner=self.detector)
+            image, size = results[-1].image, self.settings.tiles.size
+            image = image if size is None else image[:size, :size]  # as large as a tile
+            last = MoldedImages([image], self.settings.image, owner=self.detector)
             self._sides = last.molded_shapes[0][:2]
         return results
 

@@ -169,6 +169,7 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
         )
     box_loss = settings.losses.box_loss
     constants = {"rpn_bbox_loss": box_loss, "mrcnn_bbox_loss": box_loss}
+    constants["mrcnn_class_loss"] = settings.losses.class_loss(settings.image.num_classes)
     stages["losses"] = {
         name: Loss(name, **constants.get(name, {}))(*tensors) for name, tensors in terms.items()
     }

@@ -1,11 +1,10 @@
 """The weights of a model by name, and how they are written."""
 
-import os
-
 import h5py
 import keras
 
 from mrcnn.files.hdf5 import WHOLE_NAMES
+from mrcnn.files.replacing import replaced
 
 
 def named_weights(model):
@@ -58,16 +57,9 @@ def save_weights(model, path, **attributes):
     Raises:
         OSError: the file cannot be written; what was at `path` is untouched.
     """
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    unfinished = f"{path}.{os.getpid()}.unfinished"
-    try:
-        with h5py.File(unfinished, "w") as file:
-            _write(model, file)
-            file.attrs.update(attributes)
-        os.replace(unfinished, path)
-    finally:
-        if os.path.exists(unfinished):
-            os.remove(unfinished)
+    with replaced(path) as unfinished, h5py.File(unfinished, "w") as file:
+        _write(model, file)
+        file.attrs.update(attributes)
 
 
 def _write(model, file):

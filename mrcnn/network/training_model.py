@@ -91,8 +91,9 @@ class TrainingModel(NamedWeightsModel):
         settings = self.settings
         losses = dict(zip(self.loss_names, y_pred[-len(self.loss_names) :], strict=True))
         total = sum(settings.weights[name] * loss for name, loss in losses.items())
-        if settings.weight_decay:
-            squares = [ops.square(ops.cast(w, "float32")) for w in decayed_weights(self)]
+        if settings.weight_decay and settings.in_loss:
+            decayed = decayed_weights(self, settings.decay_biases)
+            squares = [ops.square(ops.cast(w, "float32")) for w in decayed]
             norms = [ops.mean(s) if settings.decay_by_size else 0.5 * ops.sum(s) for s in squares]
             total = total + settings.weight_decay * sum(norms)
         for tracker in self.trackers:
@@ -103,6 +104,12 @@ class TrainingModel(NamedWeightsModel):
         return self.get_metrics_result()
 
 
-def decayed_weights(model):
-    """Trainable weights of `model` that weight decay applies to: all but norms' gamma and beta."""
-    return [weight for weight in model.trainable_weights if weight.name not in ("gamma", "beta")]
+def decayed_weights(model, biases=True):
+    """Trainable weights of `model` that weight decay applies to: all but norms' gamma and beta.
+
+    Args:
+        model: keras.Model.
+        biases: bool, whether biases decay too.
+    """
+    left_out = {"gamma", "beta"} if biases else {"gamma", "beta", "bias"}
+    return [weight for weight in model.trainable_weights if weight.name not in left_out]

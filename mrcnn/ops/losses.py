@@ -88,18 +88,27 @@ def rpn_bbox_loss(
     return box_loss(target_rpn_deltas, pred, *drawn, beta, normalizer)
 
 
-def mrcnn_class_loss(target_class_ids, mrcnn_class_logits, active_class_ids):
+def mrcnn_class_loss(target_class_ids, mrcnn_class_logits, active_class_ids, class_weights=None):
     """Cross-entropy of the class, over ROIs predicted as a class of the image's own data set.
 
     Args:
         target_class_ids: int [B, T]; 0 background, -1 padding.
         mrcnn_class_logits: float [B, T, K].
         active_class_ids: [B, K], 1 for classes that the image's data set knows.
+        class_weights: K floats, or None. The loss is then the mean weighted by that of each ROI's
+            class: equal weights change nothing, whatever they are.
     """
     predicted = ops.argmax(mrcnn_class_logits, axis=-1)
     active = ops.take_along_axis(active_class_ids, predicted, axis=1) > 0
     loss = cross_entropy(target_class_ids, mrcnn_class_logits)
-    return masked_mean(loss, active & (target_class_ids >= 0))
+    counted = active & (target_class_ids >= 0)
+    if class_weights is None:
+        return masked_mean(loss, counted)
+    class_weights = ops.convert_to_tensor(class_weights, "float32")
+    weights = ops.take(class_weights, ops.maximum(target_class_ids, 0))
+    weights = ops.where(counted, weights, 0.0)
+    total = ops.sum(weights)
+    return ops.sum(weights * loss) / ops.where(total > 0, total, 1.0)
 
 
 def mrcnn_bbox_loss(target_class_ids, target_deltas, mrcnn_bbox, beta=1.0, normalizer="positives"):

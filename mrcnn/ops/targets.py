@@ -150,8 +150,8 @@ def encode_masks(
     return ops.stop_gradient(found)
 
 
-def rpn_targets(anchors, gt_class_ids, gt_boxes, num_anchors, std_dev, seed):
-    """Targets of the region proposal network, half of them positive at most.
+def rpn_targets(anchors, gt_class_ids, gt_boxes, num_anchors, std_dev, seed, positive_ratio=0.5):
+    """Targets of the region proposal network.
 
     Args:
         anchors: float [1, A, 4], pixels.
@@ -160,13 +160,14 @@ def rpn_targets(anchors, gt_class_ids, gt_boxes, num_anchors, std_dev, seed):
         num_anchors: int, anchors drawn for each image (S).
         std_dev: four floats, scale of the deltas.
         seed: int or `keras.random.SeedGenerator`.
+        positive_ratio: float, share of positives at most.
 
     Returns:
         dict: `target_rpn_index` int32 [B, S] into the anchors, `target_rpn_class` int32 [B, S]
         (1 object, 0 background, -1 padding) and `target_rpn_deltas` float32 [B, S, 4].
     """
     labels, matches = match(anchors, gt_boxes, gt_class_ids, *ANCHOR_IOU, match_best=True)
-    index, labels = sample(labels, num_anchors, num_anchors // 2, seed)
+    index, labels = sample(labels, num_anchors, int(num_anchors * positive_ratio), seed)
     sampled = gather(ops.broadcast_to(anchors, (*ops.shape(matches), 4)), index)
     deltas = encode_boxes(sampled, gather(matches, index), gt_boxes, std_dev)
     return {

@@ -1,23 +1,21 @@
 """The folder of a training run: pictures first, under the names that people know.
 
-`labels.jpg`, `train_batch0.jpg` to `2`, `val_batch0_labels.jpg` beside `val_batch0_pred.jpg`,
-`results.csv` and `results.png`.
+`labels.jpg`, `train_batch0.jpg` to `2`, `val_batch0_labels.jpg` beside `val_batch0_pred.jpg`.
 """
 
 import contextlib
-import csv
 from pathlib import Path
 
-import keras
 import numpy as np
 
+from mrcnn.data.boxes import load_boxes
 from mrcnn.data.generator import DataGenerator
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.molding import unmold_values
 from mrcnn.image.pasting import expand_mask
 from mrcnn.image.viewing import to_uint8_rgb
 from mrcnn.visualize.grids import draw_grid
-from mrcnn.visualize.training_plots import plot_labels, plot_results
+from mrcnn.visualize.training_plots import plot_labels
 
 LABELLED = 500  # pictures whose labels are plotted, of larger data sets
 BATCHES = 3
@@ -36,11 +34,9 @@ def draw_labels(dataset, folder):
     ids, boxes = [np.zeros(0, int)], [np.zeros((0, 4))]
     for image_id in dataset.image_ids[chosen]:
         with contextlib.suppress(ValueError):  # training names it, and leaves it out
-            masks, class_ids = dataset.load_mask(image_id)
-            objects = np.asarray(class_ids) > 0
-            ids.append(np.asarray(class_ids)[objects])
-            sides = [*masks.shape[:2]] * 2
-            boxes.append(extract_bboxes(masks[:, :, objects]) / sides)
+            found, class_ids, size = load_boxes(dataset, image_id)
+            ids.append(class_ids[class_ids > 0])
+            boxes.append(found[class_ids > 0] / np.tile(size, 2))
     title = f"{sum(map(len, ids))} objects in {len(chosen)} pictures"
     title += f" of {count}" if len(chosen) < count else ""
     plot_labels(
@@ -121,39 +117,3 @@ def draw_validation(model, dataset, folder, score=0.0, count=8):
     for name, instances in (("labels", truths), ("pred", found)):
         path = Path(folder, f"val_batch0_{name}.jpg")
         draw_grid(images, instances, dataset.class_names, save_path=path)
-
-
-class Results(keras.callbacks.Callback):
-    """Writes `results.csv`, a line for each epoch with all that was logged, and `results.png`.
-
-    Both are written anew after each epoch; lines of earlier epochs that are there already stay.
-
-    Args:
-        folder: path.
-    """
-
-    def __init__(self, folder):
-        super().__init__()
-        self.table, self.picture = Path(folder, "results.csv"), Path(folder, "results.png")
-        self.rows = []
-
-    def on_train_begin(self, logs=None):
-        self.rows = read_results(self.table) if self.table.exists() else []
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.rows = [row for row in self.rows if row["epoch"] <= epoch]
-        logged = {name: float(value) for name, value in (logs or {}).items()}
-        self.rows.append({"epoch": epoch + 1, **logged})
-        names = list(dict.fromkeys(name for row in self.rows for name in row))
-        with open(self.table, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(self.rows)
-        plot_results(self.rows, self.picture)
-
-
-def read_results(path):
-    """The rows of a `results.csv`: list of dicts of float by name, `epoch` an int."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
-    return [{**row, "epoch": int(row["epoch"])} for row in rows]

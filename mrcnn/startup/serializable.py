@@ -25,6 +25,8 @@ CLASSES = {
     "mrcnn>MaskPredictor": "mrcnn.network.heads",
     "mrcnn>NamedWeightsModel": "mrcnn.network.training_model",
     "mrcnn>TrainingModel": "mrcnn.network.training_model",
+    **dict.fromkeys(("mrcnn>AdamW", "mrcnn>SGD"), "mrcnn.training.optimizers"),
+    **dict.fromkeys(("mrcnn>OneCycle", "mrcnn>Warmup"), "mrcnn.training.schedules"),
     **{
         f"mrcnn.matterport>{name}": "mrcnn.matterport.layers"
         for name in (

@@ -25,7 +25,7 @@ class EvaluateCallback(keras.callbacks.Callback):
         every: int, epochs from one evaluation to the next.
         image_ids: which of its images; all by default.
         max_detections: as in `mrcnn.evaluate.evaluate`.
-        pictures: int, how many of the images TensorBoard shows, the first ones.
+        pictures: int, how many of the images are shown, the first ones.
         log_dir: folder of TensorBoard's files; by default that of the run. `""` writes none.
 
     Attributes:
@@ -93,12 +93,14 @@ class EvaluateCallback(keras.callbacks.Callback):
                 for name, value in scores.items():
                     if not np.isnan(value):
                         tf.summary.scalar(f"{kind}/{name}", value)
-            if self.pictures and self.evaluation.ground_truth["images"]:
-                tf.summary.image("truth and detections", self._draw()[None])
+            if (picture := self.draw()) is not None:
+                tf.summary.image("truth and detections", picture[None])
         self._writer.flush()
 
-    def _draw(self):
-        """The truth beside the detections of the first images, as one picture."""
+    def draw(self):
+        """The truth beside the last detections of the first images, uint8 [H, W, 3], or None."""
+        if not (self.pictures and self.evaluation and self.evaluation.ground_truth["images"]):
+            return None
         from mrcnn.visualize.draw import draw_comparison  # here: training needs no Matplotlib
 
         ids = [each["id"] for each in self.evaluation.ground_truth["images"][: self.pictures]]

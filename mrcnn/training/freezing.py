@@ -8,11 +8,17 @@ import keras
 # What `train(layers=...)` accepts besides a regular expression of layer names; EfficientNet's
 # blocks 3, 4 and 6 are the first of stages 3, 4 and 5.
 _HEADS = r"(mrcnn_.*)|(rpn_.*)|(fpn_.*)"
+_STAGES = {
+    5: r"((res|bn)5.*)|(block[67].*)",
+    4: r"((res|bn)4.*)|(block[45].*)",
+    3: r"((res|bn)3.*)|(block3.*)",
+    2: r"((res|bn)2.*)|(block2.*)",
+}
 LAYER_GROUPS = {
     "heads": _HEADS,
-    "3+": rf"((res|bn)[345].*)|(block[3-7].*)|{_HEADS}",
-    "4+": rf"((res|bn)[45].*)|(block[4-7].*)|{_HEADS}",
-    "5+": rf"((res|bn)5.*)|(block[67].*)|{_HEADS}",
+    "3+": "|".join([_STAGES[3], _STAGES[4], _STAGES[5], _HEADS]),
+    "4+": "|".join([_STAGES[4], _STAGES[5], _HEADS]),
+    "5+": "|".join([_STAGES[5], _HEADS]),
     "all": r".*",
 }
 
@@ -51,6 +57,24 @@ def set_trainable(model, layer_regex):
     for layer in layers:
         layer.trainable = pattern.fullmatch(layer.name) is not None
     return matched
+
+
+def depth_of(name):
+    """How many stages below the heads a layer is: heads and pyramid 0, stage 5 1, ..., stem 5.
+
+    Layers of a backbone whose names are not those of ResNet or EfficientNet count as the stem.
+    """
+    if re.fullmatch(_HEADS, name):
+        return 0
+    return next((6 - stage for stage, names in _STAGES.items() if re.fullmatch(names, name)), 5)
+
+
+def trained_depths(model):
+    """`depth_of` the layer of each trainable weight of a model, a list in their order."""
+    depths = {}
+    for layer in _layers_with_weights(model):
+        depths |= dict.fromkeys(map(id, layer.weights), depth_of(layer.name))
+    return [depths[id(weight)] for weight in model.trainable_weights]
 
 
 def warn_of_heads_alone(model, layers):

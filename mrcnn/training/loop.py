@@ -16,8 +16,84 @@ def make_deterministic(seed):
         tf.config.experimental.enable_op_determinism()
 
 
+def fit(model, generator, batches, callbacks, epochs, position, validation=None):
+    """Keras's `fit` from any step of an epoch on.
+
+    Args:
+        model: compiled keras.Model.
+        generator: `DataGenerator` of the training.
+        batches: function of a generator that returns what Keras's `fit` takes.
+        callbacks: list of `keras.callbacks.Callback`.
+        epochs: int, the total to reach.
+        position: `mrcnn.training.state.Position`: epochs and steps that are done.
+        validation: `DataGenerator`, or None.
+
+    Returns:
+        `keras.callbacks.History`.
+    """
+    options = {
+        "validation_data": None if validation is None else batches(validation),
+        "shuffle": False,  # the generator shuffles
+    }
+    generator.epoch, epoch = position.epoch, position.epoch
+    if position.step:
+        steps = len(generator) - position.step
+        callbacks = OneTraining(callbacks, model, epochs, steps)
+        if steps:
+            generator.first_step = position.step
+            model.fit(
+                batches(generator),
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                callbacks=callbacks,
+                **options,
+            )
+        else:
+            _end_epoch(model, callbacks, epoch, options["validation_data"])
+        generator.first_step, generator.epoch, epoch = 0, epoch + 1, epoch + 1
+        callbacks.set_params({**callbacks.params, "steps": len(generator)})
+        callbacks.last = True
+        if model.stop_training or epoch >= epochs:
+            callbacks.on_train_end()
+            return model.history
+    return model.fit(
+        batches(generator), initial_epoch=epoch, epochs=epochs, callbacks=callbacks, **options
+    )
+
+
+class OneTraining(keras.callbacks.CallbackList):
+    """The callbacks of a training that takes two calls of `fit`: it begins and ends once."""
+
+    def __init__(self, callbacks, model, epochs, steps):
+        super().__init__(
+            callbacks, add_progbar=True, model=model, epochs=epochs, steps=steps, verbose="auto"
+        )
+        self._begun = self.last = False
+
+    def on_train_begin(self, logs=None):
+        if not self._begun:
+            self._begun = True
+            super().on_train_begin(logs)
+
+    def on_train_end(self, logs=None):
+        if self.last:
+            super().on_train_end(logs)
+
+
+def _end_epoch(model, callbacks, epoch, validation):
+    """What `fit` does after the last step of an epoch."""
+    model.stop_training = False
+    callbacks.on_train_begin()
+    callbacks.on_epoch_begin(epoch)
+    logs = dict(model.get_metrics_result())
+    if validation is not None:
+        scores = model.evaluate(validation, callbacks=callbacks, return_dict=True, verbose=0)
+        logs |= {f"val_{name}": value for name, value in scores.items()}
+    callbacks.on_epoch_end(epoch, logs)
+
+
 def restart(optimizer, learning_rate):
-    """Brings a Keras SGD to its state before the first step, with another constant rate."""
+    """Brings an optimizer to its state before the first step, with another constant rate."""
     for variable in optimizer.variables:
         # Not read: an interrupted step of JAX may have given its buffer away.
         variable.assign(keras.ops.zeros(variable.shape, variable.dtype))

@@ -17,14 +17,20 @@ def last_checkpoint(model_dir, name):
     Raises:
         FileNotFoundError: there is none.
     """
-    pattern = re.compile(re.escape(name) + _STARTED)
-    folders = os.listdir(model_dir) if os.path.isdir(model_dir) else []
-    runs = [match for match in map(pattern.fullmatch, folders) if match]
-    for run in sorted(runs, key=lambda match: (match[1], int(match[2] or 1)), reverse=True):
-        found = checkpoints(os.path.join(model_dir, run[0]))
+    for run in run_folders(model_dir, name):
+        found = checkpoints(run)
         if found:
             return found[max(found)]
     raise FileNotFoundError(f"no checkpoint of {name!r} under {os.path.abspath(model_dir)}")
+
+
+def run_folders(model_dir, name):
+    """Paths of the folders of an experiment's runs, the newest first."""
+    pattern = re.compile(re.escape(name) + _STARTED)
+    folders = os.listdir(model_dir) if os.path.isdir(model_dir) else []
+    runs = [match for match in map(pattern.fullmatch, folders) if match]
+    runs.sort(key=lambda match: (match[1], int(match[2] or 1)), reverse=True)
+    return [os.path.join(model_dir, run[0]) for run in runs]
 
 
 def checkpoints(folder):
@@ -48,6 +54,11 @@ def newest_checkpoint(folder):
     if found[folder]:
         return last[0]
     return max(last, key=os.path.getmtime)
+
+
+def best_checkpoint(folder):
+    """The weights of a run that scored best, which `BestCheckpoint` writes; None without."""
+    return next(map(str, sorted(Path(folder).glob("mask_rcnn_*_best.h5"))), None)
 
 
 def numbered_folder(parent, name, exist_ok=False):

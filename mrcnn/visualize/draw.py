@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from skimage.transform import resize
 
+from mrcnn.image.cropped_masks import CroppedMasks
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.viewing import to_uint8_rgb
 from mrcnn.visualize.captions import fit_labels, label_style, pick_captions, pick_colors
@@ -70,7 +71,7 @@ def draw_instances(
     Args:
         image: [H, W] or [H, W, 1 | 3 | 4], uint8, uint16, bool or float.
         boxes: [N, 4]; an instance whose box has no area is skipped.
-        masks: [H, W, N], or None.
+        masks: [H, W, N], `CroppedMasks`, or None.
         class_ids: [N], negative for crowds.
         class_names: names by class id, a list or a dict, or None.
         scores: [N], or None.
@@ -167,7 +168,10 @@ def prepare(image, boxes, masks, count):
     if len(boxes) != count:
         raise ValueError(f"Expected a class id for each box, got {count}, {len(boxes)}")
     if masks is not None:
-        masks = np.asarray(masks, bool) if len(boxes) else np.zeros((*canvas.shape[:2], 0), bool)
+        if not len(boxes):
+            masks = np.zeros((*canvas.shape[:2], 0), bool)
+        elif not isinstance(masks, CroppedMasks):
+            masks = np.asarray(masks, bool)
         if masks.shape != (*canvas.shape[:2], len(boxes)):
             expected = f"{(*canvas.shape[:2], len(boxes))} for this image and these boxes"
             raise ValueError(f"Expected masks of shape {expected}, got {masks.shape}")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from mrcnn.data.annotations.encoded import EncodedMasks
 from mrcnn.data.annotations.files import pictures_in
 from mrcnn.data.annotations.instances import MaskFile
 from mrcnn.data.annotations.label_files import read_labels
@@ -168,6 +169,14 @@ class AnnotatedDataset(Dataset):
         """Returns the network's id of the class of an instance."""
         return self.map_source_class_id(f"{self.source}.{instance.category}")
 
+    def image_class_ids(self, image_id):
+        """Returns the class ids of a picture's instances, negative for crowds; none is drawn."""
+        if self.image_info[image_id]["source"] != self.source:
+            return super().image_class_ids(image_id)
+        signs = {True: -1, False: 1}
+        ids = [signs[x.crowd] * self.class_id_of(x) for x in self.instances(image_id)]
+        return np.array(ids, int)
+
     @property
     def without_outline(self):
         """What a message calls the first object that has a box alone, or None."""
@@ -188,6 +197,48 @@ class AnnotatedDataset(Dataset):
         info = self.image_info[image_id]
         if info["source"] != self.source:
             return super().load_mask(image_id)
+        codes, class_ids = self.load_codes(image_id)
+        size = info["height"], info["width"]
+        masks = mask_utils.decode(codes) if codes else np.zeros((*size, 0), np.uint8)
+        return masks.view(bool), class_ids
+
+    def load_boxes(self, image_id, image_shape):
+        """Returns the boxes of what `load_mask` returns, without drawing it: see `Dataset`."""
+        info = self.image_info[image_id]
+        if not self.has_codes(image_id):
+            return super().load_boxes(image_id, image_shape)
+        size = [info["height"], info["width"]]
+        if size != list(image_shape[:2]):
+            raise ValueError(
+                f"expected annotations of the image's size {list(image_shape[:2])}, received "
+                f"{size}. Pictures are read upright, as their EXIF says: annotate them upright."
+            )
+        codes, class_ids = self.load_codes(image_id)
+        x, y, width, height = mask_utils.toBbox(codes).T if codes else np.zeros((4, 0))
+        boxes = np.stack([y, x, y + height, x + width], axis=1).astype(np.int32)
+        return boxes, class_ids
+
+    def load_encoded(self, image_id, image_shape):
+        """What `load_mask` returns, its masks as `EncodedMasks`; None if they must be arrays.
+
+        They must where a subclass makes them itself, and where they do not fit the image.
+        """
+        info = self.image_info[image_id]
+        fits = (info.get("height"), info.get("width")) == tuple(image_shape[:2])
+        if not (self.has_codes(image_id) and fits):
+            return None
+        codes, class_ids = self.load_codes(image_id)
+        return EncodedMasks(codes, image_shape[:2]), class_ids
+
+    def has_codes(self, image_id):
+        """Whether the masks of an image are those of its annotations, and no subclass's own."""
+        own_masks = type(self).load_mask is not AnnotatedDataset.load_mask
+        return self.image_info[image_id]["source"] == self.source and not own_masks
+
+    def load_codes(self, image_id):
+        """As `load_mask`, of a picture of this format: run-length codes, a list, and class ids,
+        negative for a crowd, of the instances with pixels."""
+        info = self.image_info[image_id]
         size = [info["height"], info["width"]]
         labels = functools.cache(read_labels)  # a label image is read once for all that it holds
         codes, class_ids = [], []
@@ -204,8 +255,7 @@ class AnnotatedDataset(Dataset):
                     "left out without a word",
                     stacklevel=2,
                 )
-        masks = mask_utils.decode(codes) if codes else np.zeros((*size, 0), np.uint8)
-        return masks.view(bool), np.array(class_ids, np.int32)
+        return codes, np.array(class_ids, np.int32)
 
     def image_reference(self, image_id):
         """Returns the path of the picture."""

@@ -153,10 +153,10 @@ def _fill(runs, pixels):
 
 @functools.lru_cache(maxsize=2**17)  # a code is checked when it is read, not at each epoch again
 def _compressed_fill(counts, pixels):
-    return _fill(_runs(counts), pixels)
+    return _fill(run_lengths(counts), pixels)
 
 
-def _runs(counts):
+def run_lengths(counts):
     """The runs of a compressed code: 5 bits a character, from the third run on differences."""
     text = counts.encode() if isinstance(counts, str) else counts
     runs, place = [], 0

@@ -16,7 +16,8 @@ from mrcnn.image.resizing import resized_scale
 TINY = 4  # pixels in the network: an object of a shorter side is hardly seen
 FITS = 0.5  # IoU from which an anchor's shape fits an object's
 BETTER = 0.05  # share of objects that other scales must win to be suggested
-_CANDIDATES = (4, 6, 8, 12, 16, 24, 32, 48, 64)
+# Scales of the first level, each level with twice the one before.
+CANDIDATES = (4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
 def check_names(class_names):
@@ -88,9 +89,15 @@ def network_sides(records, settings):
     sides, factors = [np.zeros((0, 2))], []
     for record in records:
         if record.height and record.width:
-            factors.append(resized_scale(settings.image, record.height, record.width))
+            factors.append(network_scale(settings, record.height, record.width))
             sides.append(record.sides[record.class_ids > 0] * factors[-1])
     return np.concatenate(sides), np.array(factors)
+
+
+def network_scale(settings, height, width):
+    """The factor that a picture, or with `TILE_SIZE` its tiles, is made larger by."""
+    size = settings.tiles.size or max(height, width)
+    return resized_scale(settings.image, min(height, size), min(width, size))
 
 
 def lost_shares(factors):
@@ -151,7 +158,7 @@ def suggestions(sides, records, settings):
     levels = range(len(scales))
     fits = {
         base: anchor_fit(sides, [base * 2**level for level in levels], ratios)
-        for base in _CANDIDATES
+        for base in CANDIDATES
     }
     best = max(fits, key=lambda base: (round(fits[base], 3), base))
     if fits[best] >= fit + BETTER:

@@ -1,0 +1,49 @@
+"""`mrcnn train --resume`: the command line of a run that was interrupted."""
+
+import os
+import shlex
+from pathlib import Path
+
+OPTION = "--resume"
+
+
+def expand_resume(argv):
+    """`train --resume RUN ...` as the line that the run was begun with, and what follows added.
+
+    Args:
+        argv: list of str, a command line without `mrcnn`; without the option it is returned.
+
+    Returns:
+        list of str, with `--resume RUN` at its end.
+
+    Raises:
+        ValueError: there is no such run, or it was begun by no command.
+    """
+    if argv[:1] != ["train"] or OPTION not in argv:
+        return argv
+    place = argv.index(OPTION)
+    rest = argv[1:place] + argv[place + 1 :]
+    named = len(argv) > place + 1 and not argv[place + 1].startswith("-")
+    if named:
+        rest.remove(argv[place + 1])
+    folder = Path(argv[place + 1]) if named else _newest(_out_of(rest))
+    path = folder / "command.txt"
+    if not path.is_file():
+        raise ValueError(
+            f"{folder}: expected the folder of a run of `mrcnn train`, found no command.txt in it"
+        )
+    return [*shlex.split(path.read_text(encoding="utf-8"))[1:], *rest, OPTION, str(folder)]
+
+
+def _out_of(words):
+    return words[words.index("--out") + 1] if "--out" in words[:-1] else "runs"
+
+
+def _newest(parent):
+    """The run below a folder whose state was written last."""
+    from mrcnn.training.state import FILE
+
+    states = list(Path(parent).glob(f"*/{FILE}"))
+    if not states:
+        raise ValueError(f"there is no training to resume in {parent}: --resume RUN names its run")
+    return max(states, key=os.path.getmtime).parent

@@ -1,0 +1,79 @@
+"""`TiledDetector`: detection in images larger than a tile, in the memory of a batch of tiles.
+
+Shape legend: H, W size in pixels; n instances. A region is `y1, x1, y2, x2` in pixels, half-open.
+"""
+
+import itertools
+import warnings
+
+from mrcnn.image.pixels import is_first
+from mrcnn.image.tiles import tile_regions
+from mrcnn.inference.detector import Detector
+from mrcnn.inference.log import log
+from mrcnn.inference.merging import Merger
+
+
+class TiledDetector(Detector):
+    """A `Detector` by whose settings images are cut into tiles.
+
+    Each tile is resized and detected in as a picture of its own. Results hold `CroppedMasks`.
+    """
+
+    def detect(self, images, verbose=0, names=None, progress=None):
+        """As `Detector.detect`; an image may also be a `TiffRegions`, of which tiles are read.
+
+        Args:
+            images, verbose, names: as there.
+            progress: function of how many tiles of a large image are done, and of how many there
+                are; or None.
+        """
+        names = names or [f"images[{i}]" for i in range(len(images))]
+        small = [i for i, image in enumerate(images) if not self.is_large(image)]
+        found = super().detect([images[i] for i in small], verbose, [names[i] for i in small])
+        results = dict(zip(small, found, strict=True))
+        for i, image in enumerate(images):
+            if i not in results:
+                results[i] = self._detect_tiles(image, names[i], verbose, progress)
+        return [results[i] for i in range(len(images))]
+
+    def is_large(self, image):
+        """Whether an image has more than one tile."""
+        return max(getattr(image, "shape", (0,))[:2]) > self.settings.tiles.size
+
+    def _detect_tiles(self, image, name, verbose, progress):
+        (height, width), tiles = image.shape[:2], self.settings.tiles
+        regions = tile_regions(height, width, tiles.size, tiles.least_overlap)
+        merger, limit = Merger(regions, height, width), self.settings.detections.max_instances
+        if verbose:
+            log(f"{name} of {height} x {width} in {len(regions)} tiles")
+        for start in range(0, len(regions), self.settings.runtime.batch_size):
+            batch = regions[start : start + self.settings.runtime.batch_size]
+            pixels = [image[y1:y2, x1:x2] for y1, x1, y2, x2 in batch]
+            places = [f"{name}, region {region}" for region in batch]
+            for index, found in zip(
+                itertools.count(start), super().detect(pixels, names=places), strict=False
+            ):
+                merger.add(index, found)
+                self._warn_of_limit(len(found["class_ids"]), limit, places[index - start])
+                if progress:
+                    progress(index + 1, len(regions))
+        result = merger.result()
+        self._warn_of_united(merger.united, name)
+        return result
+
+    def _warn_of_limit(self, count, limit, name):
+        if count >= limit and is_first(self, "limit"):
+            warnings.warn(
+                f"{name}: a tile has as many detections as it may, {limit}; others are lost: raise "
+                "DETECTION_MAX_INSTANCES, or lower TILE_SIZE",
+                stacklevel=5,
+            )
+
+    def _warn_of_united(self, count, name):
+        if count and is_first(self, "united"):
+            warnings.warn(
+                f"{name}: {count} objects are larger than what tiles share, "
+                f"{self.settings.tiles.least_overlap} pixels, and were made of parts: raise "
+                "TILE_OVERLAP to see them whole",
+                stacklevel=5,
+            )

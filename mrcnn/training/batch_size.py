@@ -1,0 +1,155 @@
+"""`IMAGES_PER_GPU = -1`: as many images as a training step has memory for, measured."""
+
+import os
+import subprocess
+
+import keras
+import numpy as np
+
+from mrcnn.training.memory import is_out_of_memory
+
+SHARE = 0.8  # of the memory that a batch may take
+MOST = 64
+
+
+def largest_batch(measure, limit, most=MOST):
+    """The largest batch whose training step fits into the memory.
+
+    What a step needs grows by the same with each image: two batches tell by how much.
+
+    Args:
+        measure: function of a number of images; returns the bytes at the peak of their step,
+            infinite where they did not fit.
+        limit: int, bytes that there are.
+        most: int, images of the largest batch.
+
+    Returns:
+        int.
+
+    Raises:
+        MemoryError: one image alone does not fit.
+    """
+    one = measure(1)
+    if one > limit:
+        raise MemoryError(f"a step of one image needs more than {limit / 2**30:.1f} GiB")
+    size, peak = 1, one
+    while size < most and peak == one:  # what was there before may hide what a small batch adds
+        size *= 2
+        peak = measure(size)
+    if peak > limit:
+        return size // 2
+    image = (peak - one) / max(1, size - 1)
+    fitting = most if not image else int(1 + (SHARE * limit - one) // image)
+    return max(1, min(fitting, most))
+
+
+class StepMemory:
+    """Measures training steps of a model, which is afterwards what it was.
+
+    Args:
+        model: compiled keras.Model.
+        batch_of: function of a number of images; returns the inputs of a step.
+
+    Example:
+
+    >>> with StepMemory(model, batch_of) as memory:  # doctest: +SKIP
+    ...     largest_batch(memory.measure, memory.limit)
+    """
+
+    def __init__(self, model, batch_of):
+        self.model, self.batch_of = model, batch_of
+        self._device = _gpu() or _Process()
+        self.limit = self._device.limit()
+
+    def __enter__(self):
+        self._variables = [*self.model.variables, *self.model.optimizer.variables]
+        self._values = [np.array(keras.ops.convert_to_numpy(x)) for x in self._variables]
+        return self
+
+    def __exit__(self, *_):
+        for variable, value in zip(self._variables, self._values, strict=True):
+            variable.assign(value)
+        self.model.reset_metrics()
+
+    def measure(self, images):
+        """Bytes at the peak of a step of so many images; infinite where it does not fit."""
+        batch = self.batch_of(images)
+        self._device.reset()
+        try:
+            self.model.train_on_batch(batch)
+        except Exception as error:
+            if is_out_of_memory(error):
+                return float("inf")
+            raise
+        return self._device.peak()
+
+
+class _Process:
+    """The memory of this process, where the processor computes."""
+
+    def limit(self):
+        """Bytes that this process may have: what it has and what is free."""
+        free = _kilobytes("/proc/meminfo", "MemAvailable") or (
+            os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1024
+        )
+        return 1024 * (free + (_kilobytes("/proc/self/status", "VmRSS") or 0))
+
+    def reset(self):
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")  # the peak becomes what is there now
+
+    def peak(self):
+        return 1024 * _kilobytes("/proc/self/status", "VmHWM")
+
+
+def _kilobytes(path, name):
+    with open(path) as file:
+        lines = dict(line.split(":", 1) for line in file if ":" in line)
+    return int(lines[name].split()[0]) if name in lines else None
+
+
+class _TensorFlowGPU:
+    """The first GPU of TensorFlow."""
+
+    def limit(self):
+        command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+        megabytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return int(megabytes.splitlines()[0]) * 2**20
+
+    def reset(self):
+        import tensorflow as tf
+
+        tf.config.experimental.reset_memory_stats("GPU:0")
+
+    def peak(self):
+        import tensorflow as tf
+
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+
+
+class _JaxDevice:
+    """The first device of JAX; its peak is that of the whole process."""
+
+    def __init__(self, device):
+        self.device = device
+
+    def limit(self):
+        return self.device.memory_stats()["bytes_limit"]
+
+    def reset(self):
+        """Nothing: larger batches come later."""
+
+    def peak(self):
+        return self.device.memory_stats()["peak_bytes_in_use"]
+
+
+def _gpu():
+    """The device that computes, None where it is the processor."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        device = jax.devices()[0]
+        return _JaxDevice(device) if device.memory_stats() else None
+    import tensorflow as tf
+
+    return _TensorFlowGPU() if tf.config.list_physical_devices("GPU") else None

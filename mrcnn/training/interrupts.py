@@ -1,0 +1,48 @@
+"""Ctrl-C and SIGTERM: asked for once, a training ends where its state is whole."""
+
+import signal
+import threading
+
+
+class Interrupts:
+    """Holds back the signals that end a program while a training must not be cut.
+
+    The first is kept in `received` while `held`; a second one, or one while nothing is held, ends
+    the training at once. Only the main thread can do so: in others nothing changes.
+
+    Attributes:
+        held: bool, whether a signal has to wait.
+        received: int, the signal that waits, or None.
+    """
+
+    _SIGNALS = signal.SIGINT, signal.SIGTERM
+
+    def __init__(self):
+        self.held, self.received, self._earlier = True, None, {}
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            self._earlier = {each: signal.signal(each, self._receive) for each in self._SIGNALS}
+        return self
+
+    def __exit__(self, *_):
+        for each, handler in self._earlier.items():
+            # None: it was not set from Python, and cannot be set back.
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
+
+    def _receive(self, number, frame):
+        again, self.received = self.received is not None, number
+        if again or not self.held:
+            self.end()
+        print("\nThe training ends after this step; once more ends it at once.", flush=True)
+
+    def end(self):
+        """Raises what the received signal stands for.
+
+        Raises:
+            KeyboardInterrupt: of Ctrl-C.
+            SystemExit: of SIGTERM, with the exit code of a process that it ended.
+        """
+        if self.received == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + self.received)

@@ -1,0 +1,70 @@
+"""What the log says of the data after the first epoch: what no error tells, and costs accuracy."""
+
+import keras
+
+from mrcnn.data.checking.anchors import TRAINS, best_overlaps
+
+FEW = 20  # objects, below which an anchor scale without any says nothing
+
+
+class Notices(keras.callbacks.Callback):
+    """Prints `notices` once, after the first epoch that is trained.
+
+    Args:
+        generator: the `DataGenerator` that `fit` trains on.
+    """
+
+    def __init__(self, generator):
+        super().__init__()
+        self.generator, self._texts = generator, None
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._texts is None:
+            generator = self.generator
+            names = generator.dataset.class_names
+            self._texts = list(notices(generator.seen, generator.settings, names))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._tell()
+
+    def on_train_end(self, logs=None):
+        self._tell()
+
+    def _tell(self):
+        """Between the bars of two epochs."""
+        if self._texts:
+            print("\n".join(self._texts), flush=True)
+            self._texts = []
+
+
+def notices(seen, settings, class_names):
+    """Yields a text for each thing that an epoch lacked.
+
+    Args:
+        seen: `mrcnn.data.seen.Seen`.
+        settings: `mrcnn.settings.Settings`.
+        class_names: list of str, "BG" first.
+    """
+    limit = settings.ground_truth.max_instances
+    if seen.dropped:
+        yield (
+            f"MAX_GT_INSTANCES = {limit} was too small for {seen.crowded} images of the first "
+            f"epoch: {seen.dropped} objects were drawn to be left out, and count as background; "
+            "raise it"
+        )
+    absent = [
+        name for name, count in zip(class_names[1:], seen.counts[1:], strict=True) if not count
+    ]
+    if absent:
+        yield f"No object of the first epoch was of {', '.join(map(repr, absent))}"
+    boxes, anchors = seen.boxes, settings.anchors
+    if len(boxes) < FEW:
+        return
+    strides = [stride * anchors.anchor_stride for stride in anchors.strides]
+    for scale, stride in zip(anchors.scales, strides, strict=True):
+        best = best_overlaps(boxes, [scale], anchors.ratios, [stride])
+        if not (best >= TRAINS).any():
+            yield (
+                f"Anchors of {scale} pixels (RPN_ANCHOR_SCALES) were near none of the first "
+                f"epoch's {len(boxes)} objects; `mrcnn anchors DATA` suggests others"
+            )

@@ -1,0 +1,70 @@
+"""What is said of the data after the first epoch, by hand."""
+
+import numpy as np
+import pytest
+from tiny import TinyConfig, shapes
+
+from mrcnn.config import Config
+from mrcnn.data.generator import DataGenerator
+from mrcnn.data.seen import Seen
+from mrcnn.settings import Settings
+from mrcnn.training.notices import notices
+
+
+def told(seen, names=("BG", "cat", "dog"), **keys):
+    config = Config()
+    vars(config).update({"NUM_CLASSES": len(names), **keys})
+    return list(notices(seen, Settings.from_config(config), names))
+
+
+def seen_of(*sides, class_id=1, dropped=0):
+    """So many images with 20 squares around (256, 256), of each side, as an anchor lies there."""
+    seen = Seen(3)
+    for side in sides:
+        box = [256 - side / 2, 256 - side / 2, 256 + side / 2, 256 + side / 2]
+        seen.add(np.full(20, class_id, np.int32), np.array([box] * 20), dropped)
+    return seen
+
+
+def test_good_data_is_not_talked_about():
+    both = seen_of(32, 64, 128, 256, 512)
+    both.add(np.array([2]), np.zeros((1, 4)), 0)
+    assert told(both) == []
+
+
+def test_objects_that_are_left_out():
+    texts = told(seen_of(32, 64, 128, 256, 512, dropped=3))
+    assert texts[0].startswith("MAX_GT_INSTANCES = 100 was too small for 5 images of the first")
+    assert "15 objects were drawn to be left out" in texts[0]
+
+
+def test_classes_that_do_not_appear():
+    assert told(seen_of(32, 64, 128, 256, 512))[0] == ("No object of the first epoch was of 'dog'")
+    # A crowd is no object.
+    assert "'cat', 'dog'" in told(seen_of(32, class_id=-1))[0]
+
+
+@pytest.mark.parametrize(("side", "near"), [(64, 1), (73, 1), (80, 0), (32 / 0.7**0.5 - 0.1, 1)])
+def test_anchors_near_nothing(side, near):
+    """A square of 64 / sqrt(0.7) = 76.5 pixels has an IoU of 0.7 with an anchor of 64."""
+    texts = told(seen_of(side), RPN_ANCHOR_RATIOS=[1])
+    assert len([text for text in texts if "(RPN_ANCHOR_SCALES)" in text]) == 5 - near
+
+
+def test_few_objects_tell_nothing_of_anchors():
+    seen = Seen(2)
+    seen.add(np.ones(19, int), np.array([[0, 0, 900, 900]] * 19), 0)
+    assert told(seen, names=("BG", "cat")) == []
+
+
+def test_batches_are_counted():
+    config = TinyConfig()
+    config.MAX_GT_INSTANCES = 1
+    dataset = shapes(6)
+    generator = DataGenerator(dataset, config)
+    for index in range(len(generator)):
+        generator[index]
+    objects = [dataset.load_mask(i)[1] for i in dataset.image_ids]
+    assert generator.seen.counts.sum() == sum(map(len, objects)) == len(generator.seen.boxes)
+    assert generator.seen.crowded == sum(len(ids) > 1 for ids in objects)
+    assert generator.seen.dropped == sum(len(ids) - 1 for ids in objects if len(ids))

@@ -1,0 +1,196 @@
+"""`train(resume=True)`: interrupted anywhere, a training ends as if it had not been."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from resumed import EPOCHS, STEPS, Signal, config, train, weights
+from tiny import shapes
+
+from mrcnn.model import MaskRCNN
+from mrcnn.training import EvaluateCallback
+from mrcnn.training.state import FILE, read_position
+
+pytestmark = pytest.mark.slow
+# What a state must hold beside weights: averages, gathered gradients; in a process of its own also
+# the place in a schedule.
+KEYS = {"EMA_MOMENTUM": 0.9, "ACCUMULATION_STEPS": 3, "CHECKPOINTS_KEPT": 2}
+SCHEDULE = {"LEARNING_SCHEDULE": "cosine", "WARMUP_STEPS": 1}
+
+
+class Fresh:
+    """One model, whose step is traced once, made new again for each test."""
+
+    def __init__(self, folder):
+        self.model = MaskRCNN("training", config(KEYS), folder)
+        self.variables = self.model.keras_model.variables
+        self.values = [np.array(keras.ops.convert_to_numpy(x)) for x in self.variables]
+
+    def __call__(self, folder, **keys):
+        """The model as if it had been built now, to write into `folder`."""
+        for variable, value in zip(self.variables, self.values, strict=True):
+            variable.assign(value)
+        self.model.config.__dict__.update({"STEPS_PER_EPOCH": STEPS, **KEYS, **NOTHING, **keys})
+        self.model.model_dir = str(folder)
+        self.model.set_log_dir()
+        return self.model
+
+
+NOTHING = {"EARLY_STOPPING": None, "CHECKPOINT_MINUTES": 10}
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    return Fresh(tmp_path_factory.mktemp("fresh"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(fresh, tmp_path_factory):
+    model = fresh(tmp_path_factory.mktemp("undisturbed"))
+    history = train(model)
+    assert history.epoch == [0, 1, 2]
+    return weights(model), history.history, sorted(os.listdir(model.log_dir))
+
+
+def same(first, second):
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def interrupt(model, number=signal.SIGINT, **options):
+    with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit):
+        train(model, [Signal(number, **options)])
+    return read_position(Path(model.log_dir, FILE))
+
+
+@pytest.mark.parametrize(
+    ("step", "done"), [(1, (0, 1)), (STEPS, (0, STEPS)), (2 * STEPS - 1, (1, STEPS - 1))]
+)
+def test_an_interrupted_training_ends_in_the_same_bits(
+    step, done, fresh, undisturbed, tmp_path, capsys
+):
+    expected, losses, files = undisturbed
+    position = interrupt(fresh(tmp_path), step=step)
+    said = capsys.readouterr().out
+    assert f"Interrupted in epoch {done[0] + 1} of 3, after {done[1]} steps" in said
+    assert (position.epoch, position.step, position.finished) == (*done, False)
+    model = fresh(tmp_path)
+    history = train(model)
+    assert same(expected, weights(model)) and model.epoch == EPOCHS
+    # What the log says of an epoch is of all its steps, also of those before.
+    for name in ("loss", "mrcnn_mask_loss", "val_loss"):
+        assert history.history[name] == losses[name][-len(history.epoch) :], name
+    assert sorted(os.listdir(model.log_dir)) == files
+    assert files[:2] == ["mask_rcnn_tiny_0002.h5", "mask_rcnn_tiny_0003.h5"]
+
+
+def test_a_signal_in_the_validation_costs_nothing_but_it(fresh, undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr("mrcnn.training.saving.SECONDS", 0)  # else up to a minute of steps
+    position = interrupt(fresh(tmp_path), signal.SIGTERM, test=2)
+    assert (position.epoch, position.step) == (1, STEPS)
+    model = fresh(tmp_path)
+    history = train(model)
+    assert history.epoch == [1, 2] and same(undisturbed[0], weights(model))
+
+
+def test_a_training_that_has_ended_is_not_gone_on_with(fresh, tmp_path):
+    model = fresh(tmp_path)
+    train(model, epochs=1)
+    ended, model = weights(model), fresh(tmp_path)
+    with pytest.warns(UserWarning, match="nothing to train: epochs=1 is the total and the weights"):
+        assert train(model, epochs=1) is None
+    assert same(ended, weights(model)) and model.epoch == 1
+    # The next stage begins where it ended, in its folder, and is what is gone on with then.
+    with pytest.raises(KeyboardInterrupt):
+        train(model, [Signal(signal.SIGINT, 2)], rate=0.001)
+    model = fresh(tmp_path)
+    with pytest.warns(UserWarning, match="nothing to train"):
+        assert train(model, epochs=1) is None
+    assert train(model, rate=0.001).epoch == [1, 2]
+
+
+def test_another_training_is_refused(fresh, tmp_path):
+    interrupt(fresh(tmp_path), step=1)
+    with pytest.raises(ValueError, match=r"is of another training \(learning_rate 0.01, now 0.1\)"):
+        train(fresh(tmp_path), rate=0.1)
+    with pytest.raises(ValueError, match=r"LEARNING_SCHEDULE 'constant', now 'cosine'"):
+        train(fresh(tmp_path, LEARNING_SCHEDULE="cosine"))
+    with pytest.raises(ValueError, match=r"steps of an epoch 4, now 5\): resume with what it was"):
+        train(fresh(tmp_path, STEPS_PER_EPOCH=5))
+
+
+def test_without_a_state_training_begins(fresh, tmp_path, capsys):
+    assert train(fresh(tmp_path), epochs=1).epoch == [0]
+    assert f"No training to resume in {tmp_path}: it begins" in capsys.readouterr().out
+
+
+def test_it_stops_early_and_remembers_how_long_it_waited(fresh, tmp_path):
+    class Scores(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["val_segm_AP"] = [0.3, 0.2, 0.1, 0.4][epoch]
+
+    model = fresh(tmp_path, EARLY_STOPPING=2)
+    with pytest.raises(ValueError, match="EARLY_STOPPING is set; expected a val_dataset"):
+        model.train(shapes(6), None, 0.01, 4, "all")
+    evaluating = EvaluateCallback(model, shapes(2), every=9)
+    with pytest.raises(KeyboardInterrupt):  # in the second epoch of four
+        train(model, [evaluating, Scores(), Signal(signal.SIGINT, STEPS + 1)], epochs=4)
+    model = fresh(tmp_path, EARLY_STOPPING=2, CHECKPOINTS_KEPT=None)
+    history = train(model, [evaluating, Scores()], epochs=4)
+    assert history.epoch == [1, 2] and model.epoch == 3  # two epochs without a better one
+    best = Path(model.log_dir, "mask_rcnn_tiny_best.h5").read_bytes()
+    assert best == Path(model.log_dir, "mask_rcnn_tiny_0001.h5").read_bytes()
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_loss_that_is_no_number_ends_it_with_the_last_good_weights(fresh, saved, tmp_path):
+    """The pictures of the third batch are told; weights are those of two steps, or of none."""
+
+    class Poison(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 2:
+                good.extend(weights(model))
+                kernel = model.keras_model.trainable_variables[0]
+                kernel.assign(keras.ops.full(kernel.shape, np.nan))
+
+    model, good = fresh(tmp_path, CHECKPOINT_MINUTES=1e-9 if saved else None), []
+    first = weights(model)
+    words = r"the loss is nan from step 3 of the epoch on; the pictures of this batch: Image . \("
+    with pytest.raises(FloatingPointError, match=words) as raised:
+        train(model, [Poison()])
+    step = 2 if saved else 0
+    assert f"last good weights again, of epoch 1, step {step}: train them" in str(raised.value)
+    assert same(weights(model), good if saved else first) and model.epoch == 0
+    assert not list(tmp_path.glob("*/mask_rcnn*"))
+    assert train(model, epochs=1, resume=False).epoch == [0]  # the same model trains on
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_a_killed_process_loses_what_was_not_saved_and_nothing_else(backend, tmp_path):
+    """Killed in its 2nd and again in its 7th step, with a save after each step."""
+    keys = json.dumps({**KEYS, **SCHEDULE, "CHECKPOINT_MINUTES": 1e-9})
+
+    def run(folder, *step):
+        script = str(Path(__file__).with_name("resumed.py"))
+        environment = {**os.environ, "KERAS_BACKEND": backend}
+        command = [sys.executable, script, str(tmp_path / folder), keys, *map(str, step)]
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    done = run("undisturbed")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert run("killed", 2).returncode == -signal.SIGKILL
+    assert run("killed", 6).returncode == -signal.SIGKILL
+    (state,) = tmp_path.glob(f"killed/*/{FILE}")
+    position = read_position(state)
+    assert (position.epoch, position.step) == (1, 2)  # 1 and 5 steps
+    done = run("killed")
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (np.load(tmp_path / name / "final.npz") for name in ("undisturbed", "killed"))
+    with first, second:
+        assert same([first[k] for k in first], [second[k] for k in second])
+    assert not list(tmp_path.glob("*/*/*.unfinished"))
