@@ -25,7 +25,7 @@ import numpy as np
 from mrcnn.image.pages import PageReader
 from mrcnn.image.pixels import accepts, on_model_scale, to_model_image
 from mrcnn.image.reading import SUFFIXES, read_image
-from mrcnn.image.regions import open_regions
+from mrcnn.image.regions import CACHE, open_regions
 
 _SUFFIXES = (*SUFFIXES, ".npy")
 
@@ -102,6 +102,14 @@ class Channels:
         read = [(f"page {i + 1}", pages.read(i)) for i in range(len(pages))]
         return self._joined(read, name)
 
+    def stack_regions(self, pages, path):
+        """As `stack`, by regions: `PageRegions`; None where the pages must be read whole."""
+        cache = CACHE // len(pages)
+        read = [open_regions(path, i, cache) for i in range(len(pages))]
+        if None in read or len({x.shape[:2] for x in read}) > 1:
+            return None
+        return PageRegions(read, self, os.fspath(path))
+
     def open_regions(self, path):
         """Opens a picture to read regions of it, which then are as `read_image` has them.
 
@@ -109,14 +117,14 @@ class Channels:
             path: of a file.
 
         Returns:
-            `mrcnn.image.TiffRegions`; None for what is read whole: what
-            `mrcnn.image.open_regions` says, and pictures of several files or pages.
+            `mrcnn.image.TiffRegions`, or `PageRegions` where its pages are channels; None for what
+            is read whole: what `mrcnn.image.open_regions` says, and pictures of several files.
         """
         regions = None if self.files else open_regions(path)
-        if regions is not None and regions.pages > 1:
-            with PageReader(path) as pages:
-                return None if self.stacks(pages) else regions
-        return regions
+        if regions is None or regions.pages == 1:
+            return regions
+        with PageReader(path) as pages:
+            return self.stack_regions(pages, path) if self.stacks(pages) else regions
 
     def further(self, path):
         """Paths of the further files of a picture.
@@ -161,6 +169,36 @@ class Channels:
             for image, (what, _) in zip(images, parts, strict=True)
         ]
         return np.concatenate(scaled, axis=2)  # uint8 beside float32 becomes float32
+
+
+class PageRegions:
+    """Pages that are the channels of one picture, of which only what is asked for is decoded.
+
+    `picture[y1:y2, x1:x2]` is what `Channels.stack` has there, `[h, w, C]` of uint8 or float32.
+
+    Args:
+        pages: list of `mrcnn.image.TiffRegions` of one height and width.
+        channels: `Channels`.
+        name: str, what an error calls the picture.
+
+    Raises:
+        ValueError: their channels are not C.
+    """
+
+    ndim = 3
+    pages = 1  # pictures, as of `TiffRegions`
+
+    def __init__(self, pages, channels, name):
+        self._pages, self._channels, self._name = pages, channels, name
+        first = self[:1, :1]
+        self.shape, self.dtype = (*pages[0].shape[:2], first.shape[2]), first.dtype
+
+    def __getitem__(self, key):
+        parts = [(f"page {i + 1}", page[key]) for i, page in enumerate(self._pages)]
+        return self._channels._joined(parts, self._name)
+
+    def __array__(self, dtype=None, copy=None):
+        return self[:, :].astype(dtype or self.dtype, copy=False)
 
 
 def _count(image):

@@ -15,25 +15,26 @@ from PIL import Image
 from mrcnn.image.pixels import to_model_image
 from mrcnn.image.reading import errors_named, is_tiff, tiff_pages
 
-_CACHE = 2**25  # bytes of decoded pieces that are kept
+CACHE = 2**25  # bytes of decoded pieces that are kept, by default
 _LARGEST_PIECE = 2**26  # bytes: a file of larger pieces is read whole
 _ORIENTATION = 274
 _JPEG = 7
 
 
-def open_regions(path, page=0):
+def open_regions(path, page=0, cache=CACHE):
     """Opens a picture whose regions can be decoded without the rest of it.
 
     Args:
         path: of a TIFF in tiles, in strips, or uncompressed; of a pyramid the full size is read.
         page: int, counted from 0; small copies of others do not count.
+        cache: int, bytes of decoded pieces that are kept.
 
     Returns:
         `TiffRegions`; None for what must be decoded whole: other kinds of files, a TIFF in one
         compressed piece, turned ones, palettes, and compressions that need a package more.
     """
     try:
-        return TiffRegions(path, page)
+        return TiffRegions(path, page, cache)
     except (OSError, ValueError, IndexError, NotImplementedError, tifffile.TiffFileError):
         return None
 
@@ -46,7 +47,7 @@ class TiffRegions:
     reading, so that threads may share it.
 
     Args:
-        path, page: as of `open_regions`.
+        path, page, cache: as of `open_regions`.
 
     Attributes:
         shape: (H, W) or (H, W, C).
@@ -57,8 +58,8 @@ class TiffRegions:
         ValueError: it cannot be read by regions; later, a region that is damaged.
     """
 
-    def __init__(self, path, page=0):
-        self.path, self.page = path, page
+    def __init__(self, path, page=0, cache=CACHE):
+        self.path, self.page, self._cache = path, page, cache
         self._pieces, self._kept, self._lock = collections.OrderedDict(), 0, threading.Lock()
         with open(path, "rb") as opened:
             if not is_tiff(opened):
@@ -101,7 +102,7 @@ class TiffRegions:
         return int(np.prod([*sides, *self._depth], dtype=float)) * self.dtype.itemsize
 
     def __reduce__(self):
-        return type(self), (self.path, self.page)
+        return type(self), (self.path, self.page, self._cache)
 
     @property
     def ndim(self):
@@ -178,7 +179,7 @@ class TiffRegions:
             if index not in self._pieces:  # else another thread was faster
                 self._pieces[index] = piece
                 self._kept += piece.nbytes
-            while self._kept > _CACHE and len(self._pieces) > 1:
+            while self._kept > self._cache and len(self._pieces) > 1:
                 self._kept -= self._pieces.popitem(last=False)[1].nbytes
         return piece
 
@@ -200,7 +201,7 @@ class ModelRegions:
     """A picture that is read by regions, each in the form that the model takes.
 
     Args:
-        regions: `TiffRegions`.
+        regions: `TiffRegions` or `mrcnn.image.channels.PageRegions`.
         channels, name, owner: see `mrcnn.image.to_model_image`.
 
     Raises:

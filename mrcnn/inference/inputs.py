@@ -62,7 +62,7 @@ class Picture:
     load: Callable
 
 
-def iterate_inputs(inputs, frames="all", avoid=None, channels=3):
+def iterate_inputs(inputs, frames="all", avoid=None, channels=3, tile_size=None):
     """Yields a `Picture` for all that the inputs name; see `find_sources`, `iterate_sources`.
 
     Example:
@@ -70,7 +70,7 @@ def iterate_inputs(inputs, frames="all", avoid=None, channels=3):
     >>> for picture in iterate_inputs(["pictures", "scans/*.tif"]):  # doctest: +SKIP
     ...     found = model.detect([picture.load()])[0]
     """
-    return iterate_sources(find_sources(inputs, avoid, channels), frames, channels)
+    return iterate_sources(find_sources(inputs, avoid, channels), frames, channels, tile_size)
 
 
 def find_sources(inputs, avoid=None, channels=3):
@@ -117,7 +117,8 @@ def iterate_sources(sources, frames="all", channels=3, tile_size=None):
         sources: list of `Source`.
         frames: "all" pages and frames of a file, or the "first" of each.
         channels: `mrcnn.image.Channels`, or an int: which pages are channels of one picture.
-        tile_size: see `PageReader.read`.
+        tile_size: int, of a picture that is larger `TiffRegions` or `PageRegions` are loaded, where
+            `Channels.open_regions` can; or None.
     """
     if frames not in FRAMES:
         raise ValueError(f"frames is {frames!r}; expected one of {FRAMES}")
@@ -154,12 +155,20 @@ def _pages(path, channels, tile_size):
         except ValueError:
             stacked = False  # each page says what is wrong with it
         if stacked:
-            yield None, None, 1, functools.partial(channels.stack, pages, path)
+            yield None, None, 1, functools.partial(_stack, channels, pages, path, tile_size)
             return
         count, letter = len(pages), "f" if pages.animated else "p"
         for i in range(count):
             tag, page = (f"{letter}{i + 1:04d}", i + 1) if count > 1 else (None, None)
             yield tag, page, count, functools.partial(pages.read, i, tile_size)
+
+
+def _stack(channels, pages, path, tile_size):
+    """The pages of a file as one picture, of a large one its `PageRegions` where that goes."""
+    regions = None if tile_size is None else channels.stack_regions(pages, path)
+    if regions is not None and max(regions.shape[:2]) > tile_size:
+        return regions
+    return channels.stack(pages, path)
 
 
 def _video_frames(path):

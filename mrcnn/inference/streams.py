@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from time import monotonic
 
-from mrcnn.image.channels import Channels
+from mrcnn.image.channels import Channels, PageRegions
 from mrcnn.image.pixels import to_model_image
 from mrcnn.image.regions import ModelRegions, TiffRegions
 from mrcnn.inference.inputs import find_sources, iterate_sources
@@ -230,7 +230,7 @@ class _Run:
         page = "" if picture.page is None else f", page {picture.page}"
         options = self.model.settings.image.channels, f"{picture.source.path}{page}", self
         image = picture.load()
-        if isinstance(image, TiffRegions):
+        if isinstance(image, (TiffRegions, PageRegions)):
             return ModelRegions(image, *options)
         return to_model_image(image, *options)
 
