@@ -1,7 +1,8 @@
 """A training that is interrupted anywhere and resumed, beside the same one undisturbed.
 
-As a script: `python resumed.py FOLDER KEYS [STEP]` trains in FOLDER, resumes what it finds there,
-and writes the final weights to FOLDER/final.npz. With STEP the process kills itself before it.
+As a script: `python resumed.py FOLDER KEYS [STEP]` trains in FOLDER/killed, and goes on with what
+it finds there. With STEP the process kills itself in that step; without it prints whether the
+weights are those of an undisturbed training, in FOLDER/undisturbed.
 """
 
 import json
@@ -20,6 +21,32 @@ EPOCHS, STEPS = 3, 4
 
 def config(keys):
     return type("Resumed", (TinyConfig,), {"STEPS_PER_EPOCH": STEPS, **keys})()
+
+
+class Fresh:
+    """One model, whose step is traced once, made new again for each training."""
+
+    def __init__(self, keys, folder):
+        self.keys, self.model = keys, MaskRCNN("training", config(keys), folder)
+        self.variables = self.model.keras_model.variables
+        self.values = [np.array(keras.ops.convert_to_numpy(x)) for x in self.variables]
+
+    def __call__(self, folder, **keys):
+        """The model as if it had been built now, to write into `folder`."""
+        for variable, value in zip(self.variables, self.values, strict=True):
+            variable.assign(value)
+        given = {"STEPS_PER_EPOCH": STEPS, **NOTHING, **self.keys, **keys}
+        vars(self.model.config).update(given)
+        self.model.model_dir = str(folder)
+        self.model.set_log_dir()
+        return self.model
+
+
+NOTHING = {"EARLY_STOPPING": None, "CHECKPOINT_MINUTES": 10, "LEARNING_SCHEDULE": "constant"}
+
+
+def same(first, second):
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 def weights(model):
@@ -62,10 +89,12 @@ def flip(image, masks, rng):
 
 def main():
     folder, keys, *step = sys.argv[1:]
-    callbacks = [Signal(signal.SIGKILL, int(step[0]))] if step else []
-    model = MaskRCNN("training", config(json.loads(keys)), folder)
-    train(model, callbacks)
-    np.savez(os.path.join(folder, "final.npz"), *weights(model))
+    fresh = Fresh(json.loads(keys), folder)
+    model = fresh(os.path.join(folder, "killed"))
+    train(model, [Signal(signal.SIGKILL, int(step[0]))] if step else [])
+    killed = weights(model)
+    train(fresh(os.path.join(folder, "undisturbed")))
+    print("same" if same(killed, weights(model)) else "different")
 
 
 if __name__ == "__main__":

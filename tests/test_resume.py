@@ -10,44 +10,20 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from resumed import EPOCHS, STEPS, Signal, config, train, weights
+from resumed import EPOCHS, STEPS, Fresh, Signal, same, train, weights
 from tiny import shapes
 
-from mrcnn.model import MaskRCNN
 from mrcnn.training import EvaluateCallback
-from mrcnn.training.state import FILE, read_position
+from mrcnn.training.state import FILE, read_position, save_state
 
 pytestmark = pytest.mark.slow
-# What a state must hold beside weights: averages, gathered gradients; in a process of its own also
-# the place in a schedule.
+# What a state must hold beside weights: averages, gathered gradients.
 KEYS = {"EMA_MOMENTUM": 0.9, "ACCUMULATION_STEPS": 3, "CHECKPOINTS_KEPT": 2}
-SCHEDULE = {"LEARNING_SCHEDULE": "cosine", "WARMUP_STEPS": 1}
-
-
-class Fresh:
-    """One model, whose step is traced once, made new again for each test."""
-
-    def __init__(self, folder):
-        self.model = MaskRCNN("training", config(KEYS), folder)
-        self.variables = self.model.keras_model.variables
-        self.values = [np.array(keras.ops.convert_to_numpy(x)) for x in self.variables]
-
-    def __call__(self, folder, **keys):
-        """The model as if it had been built now, to write into `folder`."""
-        for variable, value in zip(self.variables, self.values, strict=True):
-            variable.assign(value)
-        self.model.config.__dict__.update({"STEPS_PER_EPOCH": STEPS, **KEYS, **NOTHING, **keys})
-        self.model.model_dir = str(folder)
-        self.model.set_log_dir()
-        return self.model
-
-
-NOTHING = {"EARLY_STOPPING": None, "CHECKPOINT_MINUTES": 10}
 
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory):
-    return Fresh(tmp_path_factory.mktemp("fresh"))
+    return Fresh(KEYS, tmp_path_factory.mktemp("fresh"))
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +32,6 @@ def undisturbed(fresh, tmp_path_factory):
     history = train(model)
     assert history.epoch == [0, 1, 2]
     return weights(model), history.history, sorted(os.listdir(model.log_dir))
-
-
-def same(first, second):
-    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 def interrupt(model, number=signal.SIGINT, **options):
@@ -124,6 +96,23 @@ def test_another_training_is_refused(fresh, tmp_path):
         train(fresh(tmp_path, STEPS_PER_EPOCH=5))
 
 
+def test_a_schedule_is_that_of_the_whole_training(fresh, tmp_path, monkeypatch):
+    rates, places = [], []
+
+    def fit(model, generator, batches, callbacks, epochs, position, validation):
+        rates.append(keras.optimizers.schedules.serialize(model.optimizer._learning_rate))
+        places.append((position.epoch, position.step, int(model.optimizer.iterations)))
+        model.optimizer.variables[0].assign(6)  # batches of three make an update
+        position.epoch, position.step = 1, 2
+        save_state(callbacks[0].path, model, position)
+
+    monkeypatch.setattr("mrcnn.architectures.training.fit", fit)
+    for _ in range(2):
+        train(fresh(tmp_path, LEARNING_SCHEDULE="cosine"))
+    assert rates[0] == rates[1] and rates[0]["config"]["decay_steps"] == EPOCHS * STEPS // 3
+    assert places == [(0, 0, 0), (1, 2, 2)]
+
+
 def test_without_a_state_training_begins(fresh, tmp_path, capsys):
     assert train(fresh(tmp_path), epochs=1).epoch == [0]
     assert f"No training to resume in {tmp_path}: it begins" in capsys.readouterr().out
@@ -172,25 +161,20 @@ def test_a_loss_that_is_no_number_ends_it_with_the_last_good_weights(fresh, save
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_a_killed_process_loses_what_was_not_saved_and_nothing_else(backend, tmp_path):
-    """Killed in its 2nd and again in its 7th step, with a save after each step."""
-    keys = json.dumps({**KEYS, **SCHEDULE, "CHECKPOINT_MINUTES": 1e-9})
+    """Killed in its 6th step, with a save after each step."""
+    keys = json.dumps({**KEYS, "CHECKPOINT_MINUTES": 1e-9})
 
-    def run(folder, *step):
+    def run(*step):
         script = str(Path(__file__).with_name("resumed.py"))
         environment = {**os.environ, "KERAS_BACKEND": backend}
-        command = [sys.executable, script, str(tmp_path / folder), keys, *map(str, step)]
+        command = [sys.executable, script, str(tmp_path), keys, *step]
         return subprocess.run(command, env=environment, capture_output=True, text=True)
 
-    done = run("undisturbed")
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert run("killed", 2).returncode == -signal.SIGKILL
-    assert run("killed", 6).returncode == -signal.SIGKILL
+    assert run("6").returncode == -signal.SIGKILL
     (state,) = tmp_path.glob(f"killed/*/{FILE}")
     position = read_position(state)
-    assert (position.epoch, position.step) == (1, 2)  # 1 and 5 steps
-    done = run("killed")
+    assert (position.epoch, position.step) == (1, 1)  # 5 steps were done
+    done = run()
     assert done.returncode == 0, done.stderr[-3000:]
-    first, second = (np.load(tmp_path / name / "final.npz") for name in ("undisturbed", "killed"))
-    with first, second:
-        assert same([first[k] for k in first], [second[k] for k in second])
+    assert "from epoch 1, step 1 to 3" in done.stdout and done.stdout.split()[-1] == "same"
     assert not list(tmp_path.glob("*/*/*.unfinished"))
