@@ -1,4 +1,4 @@
-"""Pictures of 1, 2, 4 and 6 channels reach the network whole, whatever they hold; one kind trains."""
+"""Pictures of 1, 2, 4 and 6 channels reach the network whole; one kind trains and detects."""
 
 import csv
 import json
