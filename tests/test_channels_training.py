@@ -15,6 +15,7 @@ from mrcnn.data import DataGenerator, Dataset, pixel_statistics
 from mrcnn.data.ground_truth import load_annotated
 from mrcnn.data.shapes import ShapesDataset
 from mrcnn.image.molding import MoldedImages
+from mrcnn.image.resizing import resize_by
 from mrcnn.reports.run_folder import draw_batches
 from mrcnn.settings import Settings
 
@@ -73,6 +74,16 @@ def test_the_network_meets_values_of_mean_0_and_deviation_1(scales, dtype, offse
     assert not images[:, :32].any() and not images[:, :, 96:].any()  # padding: the mean
     molded = MoldedImages([dataset.load_image(0)], Settings.from_config(config).image)[0]
     np.testing.assert_allclose(molded["image"][32:96, 32:96], inside[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_nothing_black_comes_in_at_the_border_when_pictures_are_made_larger(dtype):
+    config = config_of(Channeled([1.0, 1.0], dtype), 2)
+    config.IMAGE_MIN_DIM = config.IMAGE_MAX_DIM = 128
+    image = np.full((64, 64, 2), [0, 200], dtype)
+    settings = Settings.from_config(config).image
+    resized = resize_by(settings, image, settings.resize_mode)[0]
+    assert resized.shape == (128, 128, 2) and resized.dtype == dtype and (resized == [0, 200]).all()
 
 
 def write_thermal(folder, count):

@@ -119,6 +119,9 @@ def _scale(height, width, min_dim, max_dim, min_scale, mode):
 
 def resize_by(settings, image, mode, rng=None):
     """`resize_image` by `mrcnn.settings.Image`, in a mode that may differ from theirs."""
+    interpolation = settings.interpolation
+    if interpolation == "constant" and settings.channels != 3:
+        interpolation = "antialias"  # black beyond the border may be no value of the pictures
     return resize_image(
         image,
         min_dim=settings.min_dim,
@@ -126,7 +129,7 @@ def resize_by(settings, image, mode, rng=None):
         min_scale=settings.min_scale,
         mode=mode,
         rng=rng,
-        interpolation=settings.interpolation,
+        interpolation=interpolation,
     )
 
 
