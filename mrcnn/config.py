@@ -20,6 +20,7 @@ _CHOICES = {
     "BBOX_LOSS_NORMALIZER": ("positives", "sampled"),
     "MASK_TARGET": ("crop_and_resize", "roi_align", "roi_align_binary"),
     "MASK_PASTE": ("resize", "padded", "sampled"),
+    "IMAGE_PAGES": ("auto", "channels", "pictures"),
     "OPTIMIZER": ("sgd", "adamw"),
     "LEARNING_SCHEDULE": ("constant", "multistep", "cosine", "one_cycle"),
     "PRECISION": ("float32", "mixed_bfloat16", "mixed_float16"),
@@ -132,7 +133,11 @@ class Config:
     # are. Not for "square" and the crops of "crop", which have one size.
     IMAGE_BUCKETS = None
     IMAGE_INTERPOLATION = "constant"  # see `mrcnn.image.resizing.scale_image`
+    # Channels of a picture: see `mrcnn.image.channels` for where they lie. IMAGE_CHANNEL_FILES
+    # names the further files of a picture: ["_depth"] is `a_depth.png` beside `a.png`.
     IMAGE_CHANNEL_COUNT = 3
+    IMAGE_CHANNEL_FILES = ()
+    IMAGE_PAGES = "auto"  # pages of a file: "channels", "pictures", or as they fit the count
     MEAN_PIXEL = np.array([123.7, 116.8, 103.9])  # RGB
     STD_PIXEL = 1.0  # one value, or one for each channel
     BOX_OFFSET = 1  # normalised boxes: 1: corner pixels are 0 and 1; 0: the image's edges are
@@ -405,8 +410,16 @@ class Config:
             if shape != (self.IMAGE_CHANNEL_COUNT,) and not (scalar and shape == ()):
                 yield (
                     f"{key} has shape {shape} and IMAGE_CHANNEL_COUNT is "
-                    f"{self.IMAGE_CHANNEL_COUNT}; give one value for each channel"
+                    f"{self.IMAGE_CHANNEL_COUNT}; give one value for each channel, as "
+                    f"`mrcnn stats DATA IMAGE_CHANNEL_COUNT={self.IMAGE_CHANNEL_COUNT}` prints them"
                 )
+        if not isinstance(self.IMAGE_CHANNEL_FILES, (list, tuple)) or not all(
+            isinstance(text, str) and text for text in self.IMAGE_CHANNEL_FILES
+        ):
+            yield (
+                f"IMAGE_CHANNEL_FILES is {self.IMAGE_CHANNEL_FILES!r}; expected a list of what the "
+                'names of further files have more than that of the picture, such as ["_depth"]'
+            )
 
     def _tile_problems(self):
         size, overlap = self.TILE_SIZE, self.TILE_OVERLAP

@@ -23,6 +23,7 @@ _KINDS = {
     "RPN_INIT_STD": float,
     "PRE_NMS_LIMIT_TRAINING": int,
     "IMAGE_MIN_SCALE": float,
+    "IMAGE_CHANNEL_FILES": "texts",
     "IMAGE_BUCKETS": list,
     "REPEAT_FACTOR_THRESHOLD": float,
     "EMA_MOMENTUM": float,
@@ -47,6 +48,7 @@ _EXPECTED = {
     int: "a whole number",
     float: "a number",
     str: "a text",
+    "texts": "texts, such as _depth,_nir",
     dict: "a number for each name, such as {rpn_class_loss: 1.0}",
     "class weights": "a number for each class, such as {2: 4.0}",
     type(None): "none, as a file holds no functions",
@@ -155,7 +157,15 @@ def _to_sequence(value, kind):
     return np.array(values) if kind is np.ndarray else kind(values)
 
 
+def _to_texts(value, kind):
+    values = value.split(",") if isinstance(value, str) else value
+    _refuse_unless(isinstance(values, (list, tuple)))
+    _refuse_unless(all(isinstance(text, str) for text in values))
+    return tuple(text.strip() for text in values if text.strip())
+
+
 _CONVERT = {
+    "texts": _to_texts,
     bool: _to_bool,
     int: _to_int,
     float: _to_float,

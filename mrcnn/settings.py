@@ -103,12 +103,27 @@ class Image(Stage):
     buckets: tuple = key("IMAGE_BUCKETS")
     interpolation: str = numerics("IMAGE_INTERPOLATION")
     channels: int = key("IMAGE_CHANNEL_COUNT")
+    channel_files: tuple = key("IMAGE_CHANNEL_FILES")
+    pages: str = key("IMAGE_PAGES")
     mean_pixel: tuple = numerics("MEAN_PIXEL")
     std_pixel: tuple = numerics("STD_PIXEL")
     num_classes: int = key("NUM_CLASSES")
     shape: tuple = dataclasses.field(
         default=(1024, 1024), metadata={"key": "IMAGE_SHAPE", "convert": _sides, "numeric": False}
     )
+
+    @property
+    def pads_with_mean(self):
+        """Whether padding is zero for the network, else black before it is molded.
+
+        Black, as matterport has it, means nothing where 0 is no value of the pictures.
+        """
+        return self.resize_mode == "shortest_edge" or self.channels != 3
+
+    @property
+    def padding_value(self):
+        """What an augmentation leaves where there is no picture: black, or the mean as above."""
+        return 0 if self.channels == 3 else self.mean_pixel
 
     @property
     def meta_size(self):

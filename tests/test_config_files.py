@@ -6,7 +6,7 @@ from tiny import TinyConfig
 
 from mrcnn.config import Config
 from mrcnn.config_files import read_config, read_run, write_config
-from mrcnn.config_values import KEYS, apply_assignments, is_set, plain_values
+from mrcnn.config_values import KEYS, apply_assignments, convert, is_set, plain_values
 from mrcnn.presets import PRESETS
 
 
@@ -247,3 +247,12 @@ def test_plain_values_are_of_every_key_but_the_derived():
     assert set(KEYS) == set(Config().to_dict())
     assert values["MEAN_PIXEL"] == [123.7, 116.8, 103.9]
     assert values["RPN_ANCHOR_SCALES"] == [32, 64, 128, 256, 512]
+
+
+def test_texts_are_kept_apart():
+    config = apply_assignments(Config(), ["IMAGE_CHANNEL_FILES=_depth,../nir/"])
+    assert config.IMAGE_CHANNEL_FILES == ("_depth", "../nir/")
+    assert convert("IMAGE_CHANNEL_FILES", ["_depth"]) == ("_depth",)
+    assert convert("IMAGE_CHANNEL_FILES", "") == ()
+    with pytest.raises(ValueError, match="expected texts, such as _depth,_nir, received 5"):
+        convert("IMAGE_CHANNEL_FILES", 5)

@@ -17,7 +17,7 @@ from mrcnn.weights import registry
 from mrcnn.weights.families import check_family, check_input
 from mrcnn.weights.names import MASK_RCNN
 
-LISTS = ("missing", "zeroed", "unexpected", "wrong_shape", "excluded", "reinitialized")
+LISTS = ("missing", "adapted", "zeroed", "unexpected", "wrong_shape", "excluded", "reinitialized")
 # Kernel and bias of what depends on the number of classes.
 CLASS_WEIGHTS = [
     f"{layer}/{variable}"

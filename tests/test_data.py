@@ -163,7 +163,7 @@ def test_a_data_set_of_floats_up_to_one_warns_once():
 
 
 def test_files_of_floats_up_to_one_warn_once(monkeypatch):
-    monkeypatch.setattr("mrcnn.data.dataset.read_image", lambda *_, **__: np.array([[0.0, 1.0]]))
+    monkeypatch.setattr("mrcnn.image.channels.read_image", lambda *_, **__: np.array([[0.0, 1.0]]))
     dataset = Dataset()
     for i in range(3):
         dataset.add_image("s", i, f"{i}.tif")

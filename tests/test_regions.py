@@ -16,6 +16,9 @@ RNG = np.random.default_rng(0)
 # 40 x 56 of blocks of 4 x 4, which JPEG keeps nearly.
 RGB = np.kron(RNG.integers(0, 255, (10, 14, 3), np.uint8), np.ones((4, 4, 1), np.uint8))
 GREY16 = RGB[:, :, 0].astype(np.uint16) * 257
+PLANES = np.moveaxis(RGB, -1, 0).copy()
+FIVE = np.stack([GREY16 // (i + 1) for i in range(5)])
+APART = {"planarconfig": "separate"}
 PARTS = [(0, 40, 0, 56), (3, 20, 9, 41), (39, 40, 55, 56), (16, 32, 16, 32), (5, 5, 0, 9)]
 
 WRITTEN = {
@@ -28,6 +31,12 @@ WRITTEN = {
     "big_endian": (GREY16, {"byteorder": ">"}),
     "big_endian_tiles": (GREY16, {"byteorder": ">", "tile": (16, 16), "compression": "zlib"}),
     "float": (GREY16 / np.float32(7), {"tile": (16, 16)}),
+    # Each channel a plane of its own.
+    "planar": (PLANES, {"planarconfig": "separate"}),
+    "planar_tiles": (PLANES, {**APART, "tile": (16, 32), "compression": "zlib"}),
+    "planar_strips": (PLANES, {**APART, "rowsperstrip": 7, "compression": "zlib"}),
+    "five_planes": (FIVE, {**APART, "photometric": "minisblack", "tile": (16, 16)}),
+    "five_as_they_are": (FIVE, {**APART, "photometric": "minisblack", "byteorder": ">"}),
     "white_is_zero": (RGB[:, :, 0], {"photometric": "miniswhite", "tile": (16, 16)}),
 }
 
@@ -105,16 +114,13 @@ def test_other_pages_are_told(tmp_path):
     assert [type(image) for image in found] == [np.ndarray] * 2
 
 
-@pytest.mark.parametrize("name", ["png", "turned", "planar", "palette", "missing", "broken"])
+@pytest.mark.parametrize("name", ["png", "turned", "palette", "missing", "broken"])
 def test_what_must_be_read_whole(name, tmp_path):
     path = tmp_path / "a.tif"
     if name == "png":
         Image.fromarray(RGB).save(path, format="PNG")
     elif name == "turned":
         tifffile.imwrite(path, RGB, photometric="rgb", extratags=[(274, "H", 1, 6, True)])
-    elif name == "planar":
-        planes = np.moveaxis(RGB, -1, 0).copy()
-        tifffile.imwrite(path, planes, photometric="rgb", planarconfig="separate")
     elif name == "palette":
         Image.fromarray(RGB).convert("P").save(path)
     elif name == "broken":
@@ -129,9 +135,8 @@ def test_pieces_that_are_too_large_are_no_regions(tmp_path, monkeypatch):
     assert open_regions(write(tmp_path / "b.tif", "uncompressed")) is not None
 
 
-def test_few_pieces_are_kept(tmp_path, monkeypatch):
-    regions = open_regions(write(tmp_path / "a.tif", "tiles"))
-    monkeypatch.setattr(module, "_CACHE", 2 * 16 * 32 * 3)
+def test_few_pieces_are_kept(tmp_path):
+    regions = open_regions(write(tmp_path / "a.tif", "tiles"), cache=2 * 16 * 32 * 3)
     np.testing.assert_array_equal(regions[0:40, 0:56], RGB)
     assert len(regions._pieces) == 2 and regions._kept == 2 * 16 * 32 * 3
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from skimage.io import imread
 from tiny import TinyConfig, shapes
 
+from mrcnn import settings
 from mrcnn.image import extract_bboxes
 from mrcnn.inference import Detections
 from mrcnn.inference.streams import detect_to_folder
@@ -33,7 +34,7 @@ class FakeModel:
     def __init__(self, batch_size=2, has_masks=True):
         self.settings = SimpleNamespace(
             runtime=SimpleNamespace(batch_size=batch_size),
-            image=SimpleNamespace(channels=3, num_classes=3),
+            image=settings.Image(num_classes=3),
             tiles=SimpleNamespace(size=None),
             mask_head=SimpleNamespace(enabled=has_masks),
         )

@@ -16,6 +16,7 @@ from test_detections import example
 from test_tiling import seen
 from tiny import TinyConfig, shapes
 
+from mrcnn import settings
 from mrcnn.image import CroppedMasks, TiffRegions
 from mrcnn.inference import Detections, writers
 from mrcnn.inference.streams import check_folder, detect_to_folder
@@ -79,10 +80,10 @@ class FakeModel:
 
     class_names = ("BG", "cell")
 
-    def __init__(self, size):
+    def __init__(self, size, channels=3):
         self.settings = SimpleNamespace(
             runtime=SimpleNamespace(batch_size=2),
-            image=SimpleNamespace(channels=3, num_classes=2),
+            image=settings.Image(num_classes=2, channels=channels),
             mask_head=SimpleNamespace(enabled=True),
             tiles=SimpleNamespace(size=size),
         )
@@ -133,6 +134,24 @@ def test_a_slide_into_a_folder(slides):
     crops = sorted(x.name for x in Path("out/crops/cell").iterdir())
     assert crops == ["a_0001.png", "slide_0001.png", "slide_0002.png", "z_0001.png"]
     assert (imread("out/crops/cell/slide_0001.png") == slides[40:60, 90:100]).all()
+
+
+@pytest.mark.parametrize("kind", ["planes", "pages"])
+def test_a_slide_of_five_bands(kind, slides, monkeypatch):
+    bands = np.stack([slides[:, :, 0] // (i + 1) for i in range(5)])
+    options = {"tile": (16, 16), "photometric": "minisblack"}
+    if kind == "planes":
+        tifffile.imwrite("bands.tif", bands, planarconfig="separate", **options)
+    else:
+        with tifffile.TiffWriter("bands.tif") as file:
+            for band in bands:
+                file.write(band, contiguous=False, **options)
+    model, console = FakeModel(32, channels=5), Console(file=io.StringIO())
+    assert detect_to_folder(model, "bands.tif", "out", console=console).instances == 2
+    assert model.batches == [["ModelRegions"]]
+    assert imread("out/overlays/bands.jpg").shape == (30, 50, 3)
+    # The first three of 100, 50, 33, 25, 20.
+    assert imread("out/crops/cell/bands_0001.png")[0, 0].tolist() == [100, 50, 33]
 
 
 def test_full_masks_of_a_slide_if_asked_for(slides):

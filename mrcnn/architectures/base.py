@@ -6,6 +6,7 @@ import keras
 
 from mrcnn.architectures.files import ModelFiles
 from mrcnn.architectures.training import ModelTraining
+from mrcnn.image.channels import Channels
 from mrcnn.inference.detections import Detections
 from mrcnn.inference.detector import Detector
 from mrcnn.inference.images import check_images, read_images
@@ -80,9 +81,9 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
         Args:
             images: list of arrays [H, W, C] or [H, W], of paths, or of both; one array
                 [B, H, W, C] is taken as the list of its B images. Files are read by
-                `mrcnn.image.read_image`. uint8 as it is; uint16 scaled from its full range to
+                `mrcnn.image.Channels`. uint8 as it is; uint16 scaled from its full range to
                 0..255; floats on the scale of 0..255. Grey images are repeated into three
-                channels, alpha is dropped.
+                channels, alpha is dropped; for other counts see `mrcnn.image.to_model_image`.
             verbose: 1 prints the shapes and ranges of what goes in and comes out.
             stream: bool; True takes any iterable and returns a generator of the results, which
                 keeps the images of one batch only in memory.
@@ -102,7 +103,8 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
             ValueError: an image that cannot be used, named by its place in the list.
         """
         check_images(images, stream)
-        images = read_images(images, self.detector, self.settings.tiles.size)
+        channels = Channels.of(self.settings.image)
+        images = read_images(images, self.detector, channels, self.settings.tiles.size)
         if stream:
             results = self.detector.stream(images, progress=progress)
             return (Detections(found, None, self.class_names) for found in results)

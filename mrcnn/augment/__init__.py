@@ -9,7 +9,7 @@
 - an albumentations transform or composition (`pip install 'mrcnn[albumentations]'`);
 - a Keras image preprocessing layer, or a `Pipeline` or `Sequential` of them.
 
-Images are `[H, W, C]`, uint8 or float32 on the scale of 0 to 255, of any number of channels; masks
+Images are `[H, W, C]`, uint8 or float32, of any number of channels and on any scale; masks
 are bool `[H, W, N]`. Both keep their shapes, and boxes are computed from the masks afterwards. A
 step of one's own that must know more, the window or the other pictures, is a subclass of `Step`.
 Random numbers come from `rng`, a `np.random.Generator`: with `config.SEED` a run repeats itself,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mrcnn.augment.ranges import number_range, share
-from mrcnn.data.sample import Step
+from mrcnn.data.sample import Step, padding_like
 from mrcnn.image.masks import resize_mask
 from mrcnn.image.resizing import scale_image
 
@@ -66,7 +66,7 @@ class ScaleJitter(Step):
     """Zooms in or out on a canvas that keeps its size.
 
     The picture without its padding is scaled. Where it is then larger than the canvas, a random
-    part is seen; where it is smaller, it lies at a random place on black.
+    part is seen; where it is smaller, it lies at a random place on padding.
 
     Args:
         scale: range that the scale is drawn from, its logarithm uniformly; 2 shows things twice as
@@ -121,7 +121,7 @@ def zoom(sample, scale, rng):
     size = tuple(target.tolist())
 
     def pixels(image):
-        result = np.zeros_like(image)
+        result = padding_like(image, sample.fill)
         result[there] = scale_image(image[part], size, "antialias")
         return result
 

@@ -128,7 +128,7 @@ class Placing:
             return None
         pixels = scale_image(np.ascontiguousarray(pixels), size, "antialias")[cut]
         if pixels.dtype != np.uint8 and canvas.image.dtype == np.uint8:
-            pixels = np.rint(pixels)
+            pixels = np.rint(pixels).clip(0, 255)
         there = tuple(slice(*pair) for pair in np.stack([first, last], 1).tolist())
         return there, pixels.astype(canvas.image.dtype), mask[cut]
 

@@ -1,6 +1,7 @@
-"""Steps that change values of pixels, and move none. Padding stays black.
+"""Steps that change values of pixels, and move none. Padding stays as it is.
 
-Images are `[H, W, C]`, uint8 or float32 on the scale of 0 to 255, of any number of channels.
+Images are `[H, W, C]`, uint8 or float32, of any number of channels. Strengths are in grey values of
+0 to 255; `mrcnn.image.value_scale` says what these are in pictures of another range.
 """
 
 import functools
@@ -13,6 +14,7 @@ from scipy.special import ndtri
 
 from mrcnn.augment.ranges import factor_range, number_range, share
 from mrcnn.data.sample import Step
+from mrcnn.image.value_scale import ValueScale
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601)
 
@@ -32,16 +34,18 @@ class Photometric(Step):
     def apply(self, sample, rng):
         if self.p < 1 and rng.random() >= self.p:
             return sample
-        pixels = self.change(sample.image[sample.inside], rng)
-        image = np.zeros_like(sample.image)
-        if pixels.dtype != image.dtype or image.dtype != np.uint8:
+        pixels = sample.image[sample.inside]
+        scale = ValueScale.of(pixels)
+        pixels = scale.restore(self.change(scale.to_grey(pixels), rng))
+        image = sample.padding()
+        if scale.limited and (pixels.dtype != image.dtype or image.dtype != np.uint8):
             pixels = np.clip(pixels, 0, 255)
             pixels = np.rint(pixels) if image.dtype == np.uint8 else pixels
         image[sample.inside] = pixels
         return sample.replace(image=image)
 
     def change(self, pixels, rng):
-        """New values `[h, w, C]`: of the image's dtype, or float, clipped to 0 to 255 later."""
+        """New grey values `[h, w, C]`: of the dtype of `pixels`, or float; see `ValueScale`."""
         raise NotImplementedError
 
 

@@ -25,8 +25,9 @@ def _anchors(arguments):
     from mrcnn.progress import Progress
     from mrcnn.settings import Settings
 
-    settings = Settings.from_config(make_config(arguments))
-    dataset = load_data(arguments, arguments.data, arguments.subset)
+    config = make_config(arguments)
+    settings = Settings.from_config(config)
+    dataset = load_data(arguments, arguments.data, arguments.subset, config)
     with Progress("anchors", len(dataset.image_ids)) as progress:
         boxes = anchors.object_boxes(dataset, settings, progress.advance)
     now = anchors.AnchorFit.of(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mrcnn.cli.config_arguments import add_config_arguments, make_config
 from mrcnn.cli.data_arguments import add_data_arguments, data_options
+from mrcnn.cli.progress_bar import shown_on
 
 
 def add_parser(commands):
@@ -37,7 +38,7 @@ def _check(arguments):
     config = make_config(arguments)
     with contextlib.ExitStack() as stack:
         options = data_options(arguments)
-        dataset, report = check_path(arguments.data, config, _progress(stack), **options)
+        dataset, report = check_path(arguments.data, config, shown_on("check", stack), **options)
     print(report)
     if arguments.json:
         path = Path(arguments.json)
@@ -54,17 +55,3 @@ def _check(arguments):
             print(change)
         print(arguments.fix)
     return 0 if report.ok else 1
-
-
-def _progress(stack):
-    """A function that shows how far a check has come, on a bar that the stack closes."""
-    from mrcnn.progress import Progress
-
-    bars = []
-
-    def show(done, count):
-        if not bars:
-            bars.append(stack.enter_context(Progress("check", count)))
-        bars[0].advance()
-
-    return show

@@ -6,7 +6,7 @@ import yaml
 
 _OPTIONS = ("images", "label", "class_name", "line_width")
 # Of `mrcnn.data.load`, whatever the format: they have arguments of their own, or none.
-_OF_ALL = ("path", "subset", "format", "classes", "box_masks", "notes", "verbose")
+_OF_ALL = ("path", "subset", "format", "classes", "box_masks", "notes", "verbose", "config")
 
 
 def add_data_arguments(parser):
@@ -51,8 +51,8 @@ def data_options(arguments):
     return {"format": arguments.format, "box_masks": arguments.box_masks} | options
 
 
-def load_data(arguments, path, subset=None, classes=None):
-    """The data set at a path, read as the arguments say."""
+def load_data(arguments, path, subset=None, config=None):
+    """The data set at a path, read as the arguments and the channels of the config say."""
     from mrcnn.data.loading import load
 
-    return load(path, subset, classes=classes, **data_options(arguments))
+    return load(path, subset, config=config, **data_options(arguments))

@@ -4,12 +4,15 @@ import math
 import sys
 from pathlib import Path
 
+from mrcnn.cli.config_arguments import make_config
 from mrcnn.cli.data_arguments import add_data_arguments
 from mrcnn.cli.model_arguments import TrainedModel, add_model_arguments
 from mrcnn.cli.training_data import load_validation_data
 
 LEAST_SCORE = 0.05  # of detections that count, where the config asks for more
 CLASSES_SHOWN = 30
+# How pictures are read, also beside detections that are there already.
+_OF_PICTURES = ("IMAGE_CHANNEL_COUNT", "IMAGE_CHANNEL_FILES", "IMAGE_PAGES")
 
 
 def add_parser(commands):
@@ -82,14 +85,14 @@ def _of_saved(arguments):
     from mrcnn.evaluate import Evaluation
 
     _refuse_assignments(arguments)
-    dataset = load_validation_data(arguments)
+    dataset = load_validation_data(arguments, config=make_config(arguments))
     number_classes(dataset, ["BG", *Evaluation.load(arguments.weights).class_names])
     return dataset, Evaluation.load(arguments.weights, dataset, arguments.backend)
 
 
 def _refuse_assignments(arguments):
-    given = [*arguments.assignments, arguments.config, arguments.preset]
-    given = [text for text in given if text]
+    given = [x for x in arguments.assignments if x.partition("=")[0] not in _OF_PICTURES]
+    given = [text for text in [*given, arguments.config, arguments.preset] if text]
     if given:
         raise ValueError(
             f"{given[0]}: {arguments.weights} holds detections, of which a config changes nothing: "
@@ -129,7 +132,7 @@ def _of_model(arguments, other):
     if "DETECTION_MIN_CONFIDENCE" not in given:
         least = min(trained.config.DETECTION_MIN_CONFIDENCE or 0, LEAST_SCORE)
         trained.config.DETECTION_MIN_CONFIDENCE = least
-    dataset = load_validation_data(arguments, trained.weights)
+    dataset = load_validation_data(arguments, trained.weights, trained.config)
     if trained.class_names is not None:
         number_classes(dataset, trained.class_names)
     elif "NUM_CLASSES" not in given:

@@ -83,13 +83,13 @@ def _train(arguments):
         start = file_of(arguments.weights, arguments.out)
     _check_folder(arguments)
     config = _config_of_run(arguments, start)
-    train, val = load_training_data(arguments)
+    train, val = load_training_data(arguments, config)
     _fit_to_data(config, arguments, train)
     weights = resumed["weights"] if resumed else start or arguments.weights or best_start(config)
     if weights == "none" and not _chosen(config, "TRAIN_BN"):
         config.TRAIN_BN = True
-    others = "all" if weights in ("imagenet", "none") else "heads"
-    layers = arguments.layers or others
+    earlier = resumed["layers"] if resumed else None
+    layers = arguments.layers or earlier or _layers_after(weights, start, config)
     _check(config, train, val, None if resumed else weights, layers)
     _check_trackers(arguments)
 
@@ -170,6 +170,12 @@ def _chosen(config, key):
     from mrcnn.config_values import is_set
 
     return is_set(config, key)
+
+
+def _layers_after(weights, start, config):
+    """What trains after weights, where nobody says it: an adapted first convolution must."""
+    adapted = start is None and config.IMAGE_CHANNEL_COUNT != 3  # the public weights take RGB
+    return "all" if adapted or weights in ("imagenet", "none") else "heads"
 
 
 def _fit_to_data(config, arguments, train):

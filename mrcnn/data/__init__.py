@@ -7,8 +7,17 @@ import importlib
 
 from mrcnn.data.dataset import Dataset, NotPreparedError
 from mrcnn.data.ground_truth import load_image_gt
+from mrcnn.data.pixel_values import pixel_statistics
 
-__all__ = ["DataGenerator", "Dataset", "NotPreparedError", "convert", "load", "load_image_gt"]
+__all__ = [
+    "DataGenerator",
+    "Dataset",
+    "NotPreparedError",
+    "convert",
+    "load",
+    "load_image_gt",
+    "pixel_statistics",
+]
 
 _LATE = {
     "DataGenerator": "mrcnn.data.generator",

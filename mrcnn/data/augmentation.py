@@ -5,7 +5,8 @@ Which kind an object is, the modules of its classes tell: no library is imported
 the seeds of Keras layers: threads share it, and every random number comes from `rng`.
 
 Where a library moves maps of labels by the nearest pixel, eight masks travel as the bits of one.
-The window travels as one more mask, and is the box of it afterwards.
+The window travels as one more mask, and is the box of it afterwards. Libraries know values of 0 to
+255 alone: pictures of another range are brought there and back, see `mrcnn.image.value_scale`.
 """
 
 import copy
@@ -17,6 +18,7 @@ import numpy as np
 
 from mrcnn.data.sample import Step, clipped_window
 from mrcnn.image.masks import extract_bboxes, no_masks, resize_mask
+from mrcnn.image.value_scale import ValueScale
 from mrcnn.startup import imgaug_import
 
 # What pads with labels that exist; the statistics of a border ("mean", ...) are no labels.
@@ -76,7 +78,12 @@ class Adapter(Step):
         count = sample.masks.shape[2]
         masks = no_masks(sample.size, count + 1)
         masks[:, :, :count], masks[:, :, count] = sample.masks, sample.window_mask()
-        image, masks, points = self.transform(sample.image.copy(), masks, sample.points, rng)
+        scale = ValueScale.of(sample.image)
+        grey = scale.to_grey(sample.image.copy())
+        image, masks, points = self.transform(grey, masks, sample.points, rng)
+        image = scale.restore(image)
+        if np.any(sample.fill) and image.shape == sample.image.shape:
+            image = np.where(masks[:, :, -1:], image, sample.padding())
         window = clipped_window(extract_bboxes(masks[:, :, -1:])[0], image.shape)
         return sample.replace(image=image, masks=masks[:, :, :count], window=window, points=points)
 

@@ -6,9 +6,9 @@ Shape legend: H, W size in pixels; N instances of an image; K classes, backgroun
 import numpy as np
 
 from mrcnn.data.ground_truth import check_instances, image_name
+from mrcnn.image.channels import Channels
 from mrcnn.image.masks import extract_bboxes
-from mrcnn.image.pixels import to_model_image
-from mrcnn.image.reading import read_image
+from mrcnn.settings import Settings
 
 _SET_BY_PREPARE = {
     "num_classes", "class_ids", "class_names", "num_images", "image_ids", "sources",
@@ -30,6 +30,10 @@ class Dataset:
     Args:
         class_map: not used; accepted for scripts written for matterport's library.
 
+    Attributes:
+        channels: `mrcnn.image.Channels`, or an int: how many channels `load_image` returns, and of
+            which files and pages. `read_as` sets it; by default three.
+
     Example:
 
     >>> dataset = Dataset()
@@ -39,6 +43,8 @@ class Dataset:
     >>> dataset.class_names
     ['BG', 'cat']
     """
+
+    channels = Channels()
 
     def __init__(self, class_map=None):
         self.class_info = [{"source": "", "id": 0, "name": "BG"}]
@@ -122,11 +128,21 @@ class Dataset:
 
         return check(self, config, progress)
 
+    def read_as(self, config):
+        """Has `load_image` return the channels that a config asks for; returns the data set.
+
+        Args:
+            config: `Config`: IMAGE_CHANNEL_COUNT, IMAGE_CHANNEL_FILES and IMAGE_PAGES.
+        """
+        self.channels = Channels.of(Settings.from_config(config).image)
+        return self
+
     def load_image(self, image_id):
         """Reads an image file as a viewer shows it; see `mrcnn.image.reading`.
 
         Returns:
-            `[H, W, 3]` RGB, uint8 (float32 for a float file); see `to_model_image`.
+            `[H, W, 3]` RGB, uint8 (float32 for a float file), or of other `channels`; see
+            `to_model_image`.
 
         Raises:
             ValueError: if the file is missing or is no picture.
@@ -135,10 +151,11 @@ class Dataset:
         if path is None:
             raise ValueError(f"{name}: expected a path, received None. Override load_image().")
         try:
-            image = read_image(path, owner=self)
+            return Channels.of(self.channels).read(path, name, owner=self)
         except ValueError as e:
+            if str(e).startswith(name):
+                raise
             raise ValueError(f"{name}: {e}. Correct the path or remove the image.") from e
-        return to_model_image(image, name=name, owner=self)
 
     def load_mask(self, image_id):
         """Returns the instances of an image; override it.

@@ -249,10 +249,11 @@ def to_ground_truth(
         masks = resize_mask(masks, *place) if boxes is None else fill_boxes(boxes, image.shape)
         if augmentation is not None:
             other = functools.partial(_another, dataset, settings, image_id)
-            sample = Sample(image, masks, class_ids, window, other=other)
+            fill = settings.image.padding_value
+            sample = Sample(image, masks, class_ids, window, other=other, fill=fill)
             with _naming(name, "augmentation"):
-                # Padding at the bottom and right stays there.
-                alone = resize_mode == "shortest_edge"
+                # Padding that is the mean, see `mold`, stays where it is.
+                alone = settings.image.pads_with_mean
                 sample = augment_sample(augmentation, sample, rng, picture_alone=alone)
             image, masks = sample.image, sample.masks
             class_ids, window = sample.class_ids, sample.window

@@ -18,6 +18,7 @@ def load(
     box_masks=False,
     notes=None,
     verbose=1,
+    config=None,
     **options,
 ):
     """Loads a data set, and says what it found and what it left out.
@@ -33,6 +34,8 @@ def load(
         notes: `mrcnn.data.annotations.notes.Notes`; by default one that raises errors, and warns of
             what is left out.
         verbose: 0 prints nothing.
+        config: `Config` that says which channels pictures have, see `Dataset.read_as`; by default
+            they have three.
         **options: of the format, such as `label` of VIA: see `read` of its class.
 
     Returns:
@@ -49,6 +52,8 @@ def load(
     path = Path(path)
     dataset = FORMATS[recognize(path, format)]()
     dataset.box_masks = box_masks
+    if config is not None:
+        dataset.read_as(config)
     dataset.load(path, subset, classes, notes, **options)
     dataset.prepare()
     forget()

@@ -20,7 +20,7 @@ class Sample:
     """A picture and what lies on it. Steps return new samples, and write into none.
 
     Attributes:
-        image: `[H, W, C]`, uint8 or float32 on the scale of 0 to 255.
+        image: `[H, W, C]`, uint8 or float32; on the scale of 0 to 255 where C is 3.
         masks: bool `[H, W, N]`.
         class_ids: int `[N]`, negative for crowds; by default ones.
         window: y1 x1 y2 x2 of the picture inside the padding; by default all of the image.
@@ -29,6 +29,8 @@ class Sample:
         other: function of a `np.random.Generator` that returns another picture of the data set, as
             it is read, and the scale at which resizing would show it: (`Sample`, float), or None
             where the picture cannot be read. None: there are no others.
+        fill: what padding holds, a number or one for each channel: black for photos, the mean where
+            0 may be no value of the pictures.
     """
 
     image: np.ndarray
@@ -37,6 +39,7 @@ class Sample:
     window: tuple = None
     points: np.ndarray = None
     other: Callable = None
+    fill: tuple | float = 0
 
     def __post_init__(self):
         if self.window is None:
@@ -54,6 +57,10 @@ class Sample:
         """Slices of rows and columns: the picture without its padding."""
         y1, x1, y2, x2 = self.window
         return slice(y1, y2), slice(x1, x2)
+
+    def padding(self):
+        """`[H, W, C]` of the image's dtype, all of it padding."""
+        return padding_like(self.image, self.fill)
 
     def window_mask(self):
         """bool `[H, W]`, true inside the window."""
@@ -90,6 +97,12 @@ class Sample:
             y1, x1, y2, x2 = np.rint(_moved_box(box, points)).astype(int)
             masks[y1:y2, x1:x2, i] = patch
         return masks
+
+
+def padding_like(image, fill):
+    """An array like an image, all of it `fill`, rounded where the image is."""
+    value = np.clip(np.rint(fill), 0, 255) if image.dtype.kind in "ui" else fill
+    return np.full_like(image, value)
 
 
 def _moved_box(box, points):
@@ -182,7 +195,7 @@ def augment_sample(augmentation, sample, rng, picture_alone=False):
         augmentation: what `as_callable` returned.
         sample: `Sample`.
         rng: `np.random.Generator`.
-        picture_alone: bool, keep the padding out of it, where it is, black.
+        picture_alone: bool, keep the padding out of it, where it is, as `sample.fill`.
 
     Returns:
         `Sample` of the image's shape and dtype.
@@ -210,7 +223,7 @@ def augment_sample(augmentation, sample, rng, picture_alone=False):
         )
     if not picture_alone:
         return changed
-    image, masks = np.zeros_like(given.image), no_masks(given.size, len(changed.class_ids))
+    image, masks = given.padding(), no_masks(given.size, len(changed.class_ids))
     image[given.inside], masks[given.inside] = changed.image, changed.masks
     return changed.replace(
         image=image,

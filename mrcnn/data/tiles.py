@@ -13,9 +13,9 @@ from mrcnn.data.annotations.run_lengths import decode_part
 from mrcnn.data.boxes import code_boxes, has_codes, picture_size
 from mrcnn.data.dataset import Dataset
 from mrcnn.data.ground_truth import image_name, load_instances
+from mrcnn.image.channels import Channels
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.pixels import to_model_image
-from mrcnn.image.regions import open_regions
 from mrcnn.image.tiles import tile_regions
 
 VISIBLE = 0.5  # share of an object that a tile must show to train on it
@@ -44,7 +44,7 @@ class TiledDataset(Dataset):
     object that is not larger than the overlap is trained on whole, and none by a sliver.
 
     Of annotation files only the instances of a tile are drawn, and of a TIFF that
-    `open_regions` can read only the tile is decoded.
+    `Channels.open_regions` can read only the tile is decoded.
 
     Args:
         dataset: a prepared `Dataset`.
@@ -60,11 +60,20 @@ class TiledDataset(Dataset):
         self.dataset, self.class_info = dataset, dataset.class_info
         self._size, self._overlap, self._keep_empty = size, overlap, keep_empty
         self._regions_of, self._codes_of = {}, {}
-        self._open = functools.lru_cache(maxsize=_OPEN)(open_regions)
+        self._open = functools.lru_cache(maxsize=_OPEN)(Channels.open_regions)
         for image_id in dataset.image_ids:
             self._add(int(image_id))
         self.has_tiles = bool(self._regions_of)
         self.prepare()
+
+    @property
+    def channels(self):
+        """Those of the data set, see `Dataset`; `read_as` of the tiles sets them there."""
+        return getattr(self.dataset, "channels", 3)
+
+    @channels.setter
+    def channels(self, value):
+        self.dataset.channels = value
 
     def _add(self, image_id):
         info = self.dataset.image_info[image_id]
@@ -114,12 +123,13 @@ class TiledDataset(Dataset):
         if "region" not in info:
             return dataset.load_image(info["image_id"])
         y1, x1, y2, x2 = info["region"]
-        regions = None
+        regions, channels = None, Channels.of(self.channels)
         if type(dataset).load_image is Dataset.load_image:
-            regions = self._open(info["path"])
+            regions = self._open(channels, info["path"])
         if regions is None:
             return dataset.load_image(info["image_id"])[y1:y2, x1:x2]
-        return to_model_image(regions[y1:y2, x1:x2], name=image_name(self, image_id), owner=dataset)
+        name = image_name(self, image_id)
+        return to_model_image(regions[y1:y2, x1:x2], channels.count, name, dataset)
 
     def load_mask(self, image_id):
         """Returns masks bool [h, w, N] and class ids int32 [N] of what a tile shows.

@@ -1,5 +1,6 @@
 """Pictures, masks and boxes in NumPy: reading, checking, resizing, molding, pasting, tracing."""
 
+from mrcnn.image.channels import Channels
 from mrcnn.image.cropped_masks import CroppedMasks
 from mrcnn.image.masks import extract_bboxes, minimize_mask, resize_mask
 from mrcnn.image.meta import compose_image_meta, parse_image_meta, with_image_shape
@@ -21,6 +22,7 @@ from mrcnn.image.tracing import signed_area, trace_mask
 
 __all__ = [
     "PASTERS",
+    "Channels",
     "CroppedMasks",
     "MoldedImages",
     "PageReader",

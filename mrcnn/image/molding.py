@@ -26,16 +26,21 @@ def mold_image(image, mean_pixel, std_pixel=1.0):
 
 def unmold_image(image, mean_pixel, std_pixel=1.0):
     """Inverts `mold_image`: rounds, clips to 0..255; uint8."""
+    values = unmold_values(image, mean_pixel, std_pixel)
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def unmold_values(image, mean_pixel, std_pixel=1.0):
+    """Inverts `mold_image`, of pixels on any scale; float32."""
     image = np.asarray(image, np.float32) * np.asarray(std_pixel, np.float32)
-    image += np.asarray(mean_pixel, np.float32)
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    return image + np.asarray(mean_pixel, np.float32)
 
 
 def mold(image, window, settings):
     """Returns what the network takes for a resized image: float32 `[H, W, C]`.
 
-    In mode "shortest_edge" the padding is zero afterwards, as in torchvision and detectron2; in
-    matterport's modes it was black before.
+    In mode "shortest_edge" the padding is zero afterwards, as in torchvision and detectron2, and so
+    it is of images of other than three channels; in matterport's modes it was black before.
 
     Args:
         image: array `[H, W, C]`, resized and padded.
@@ -43,7 +48,7 @@ def mold(image, window, settings):
         settings: `mrcnn.settings.Image`.
     """
     molded = mold_image(image, settings.mean_pixel, settings.std_pixel)
-    if settings.resize_mode == "shortest_edge":
+    if settings.pads_with_mean:
         y1, x1, y2, x2 = window
         outside = np.ones(image.shape[:2], bool)
         outside[y1:y2, x1:x2] = False

@@ -12,11 +12,14 @@ import numpy as np
 def to_model_image(image, channels=3, name="image", owner=None):
     """Checks a picture and brings it to the form that the model takes.
 
-    Values: uint8 stays; uint16 maps its full range onto 0..255 (divided by 257 and rounded to
-    uint8, with a warning where the picture uses a 16th of it at most); any float is taken as values
-    on the 0..255 scale; other integers must lie in 0..255.
+    Values with `channels=3`: uint8 stays; uint16 maps its full range onto 0..255 (divided by 257
+    and rounded to uint8, with a warning where the picture uses a 16th of it at most); any float is
+    taken as values on the 0..255 scale; other integers must lie in 0..255. With any other count
+    nothing is rounded and no range is expected: uint16 is divided by 257 to float32, other
+    integers and floats keep their values, for MEAN_PIXEL and STD_PIXEL are then the data's own.
     Channels: with `channels=3` grey is replicated and an alpha channel (the second of two, the
-    fourth of four) is dropped; otherwise the count must be `channels`, `[H, W]` counting as one.
+    fourth of four) is dropped; with `channels=1` alpha is dropped too and colours become their luma
+    (ITU-R 601); otherwise the count must be `channels`, `[H, W]` counting as one.
 
     Args:
         image: array of shape `[H, W]` or `[H, W, C]`, or what `np.asarray` turns into one.
@@ -55,7 +58,40 @@ def to_model_image(image, channels=3, name="image", owner=None):
             f"{name}: expected shape [H, W] or [H, W, C] with at least one pixel, received "
             f"{list(image.shape)}. Pass one picture at a time, not a batch, and no empty crop."
         )
-    return _to_value_range(_to_channels(image, channels, name), name, owner)
+    image = _to_channels(image, channels, name)
+    return _to_value_range(image, name, owner) if channels == 3 else on_model_scale(image, name)
+
+
+def accepts(count, channels):
+    """Whether `to_model_image` brings a picture of `count` channels to `channels`."""
+    return count == channels or (channels in (1, 3) and 1 <= count <= 4)
+
+
+def on_model_scale(image, name):
+    """The values of a picture of any channels, none of them rounded or warned of.
+
+    Args:
+        image: array `[H, W, C]`; uint8 stays, uint16 is divided by 257, others keep their values.
+        name: str, what an error calls it.
+
+    Returns:
+        uint8 or float32 `[H, W, C]`.
+
+    Raises:
+        ValueError: NaN, infinity, or no numbers.
+    """
+    if image.dtype.kind not in "uif":
+        raise ValueError(
+            f"{name}: expected integer or float pixels, received dtype {image.dtype}. Pass bool * "
+            "255 as uint8."
+        )
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype.newbyteorder("=") == np.uint16:
+        return image.astype(np.float32) / np.float32(257)
+    if image.dtype.kind == "f":
+        _check_finite(image, name)
+    return image.astype(np.float32)
 
 
 def _to_channels(image, channels, name):
@@ -68,11 +104,24 @@ def _to_channels(image, channels, name):
         return np.repeat(image[:, :, :1], 3, axis=2)
     if channels == 3 and count == 4:
         return image[:, :, :3]
-    accepted = "1, 2 (grey, alpha), 3 or 4 (RGB, alpha)" if channels == 3 else channels
+    if channels == 1 and count == 2:
+        return image[:, :, :1]
+    if channels == 1 and count in (3, 4):
+        return _luma(image)
+    accepted = "1, 2 (grey, alpha), 3 or 4 (RGB, alpha)" if channels in (1, 3) else channels
     raise ValueError(
         f"{name}: expected {accepted} channels, received {count} in shape {list(image.shape)}. "
-        "Channels come last; set IMAGE_CHANNEL_COUNT and MEAN_PIXEL for another count."
+        f"Channels come last; for these set IMAGE_CHANNEL_COUNT = {count} (in Python also "
+        "dataset.read_as(config)) with MEAN_PIXEL and STD_PIXEL of `mrcnn stats`."
     )
+
+
+def _luma(image):
+    """[H, W, 3 or 4] -> [H, W, 1] of its dtype; equal colours give exactly their value."""
+    if (image[:, :, :1] == image[:, :, 1:3]).all():
+        return image[:, :, :1]
+    grey = image[:, :, :3] @ np.array([[0.299], [0.587], [0.114]])
+    return (np.rint(grey) if image.dtype.kind in "ui" else grey).astype(image.dtype)
 
 
 def _to_value_range(image, name, owner):
@@ -82,18 +131,15 @@ def _to_value_range(image, name, owner):
         _warn_of_small_range(image, name, owner)
         return ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
     low, high = image.min(), image.max()
-    if image.dtype.kind in "ui":
+    if image.dtype.kind == "f":
+        _check_finite(image, name)
+    else:
         if low < 0 or high > 255:
             raise ValueError(
                 f"{name}: expected {image.dtype} pixels within 0..255, received {low}..{high}. "
                 "Scale them to 0..255, or pass uint16 for its full range."
             )
         return image.astype(np.uint8)
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError(
-            f"{name}: expected finite pixels, received NaN or infinity. "
-            "Replace them, for example with np.nan_to_num(image)."
-        )
     if low < high <= 1 and is_first(owner, "floats"):
         warnings.warn(
             f"{name}: float pixels are taken on the 0..255 scale, but the largest is {high:.3g}. "
@@ -104,13 +150,22 @@ def _to_value_range(image, name, owner):
     return image.astype(np.float32)
 
 
+def _check_finite(image, name):
+    if not (np.isfinite(image.min()) and np.isfinite(image.max())):
+        raise ValueError(
+            f"{name}: expected finite pixels, received NaN or infinity. "
+            "Replace them, for example with np.nan_to_num(image)."
+        )
+
+
 def _warn_of_small_range(image, name, owner):
     high = int(image.max())
     if 0 < high < 4096 and is_first(owner, "range"):
         warnings.warn(
             f"{name}: uint16 pixels are taken on the scale 0..65535, but the largest is {high}, "
             f"which leaves {(high + 128) // 257 + 1} grey levels. If they are values of 8 or 12 "
-            "bits, multiply them by 257 or 16.",
+            "bits, multiply them by 257 or 16, or set IMAGE_CHANNEL_COUNT = 1, which rounds "
+            "nothing.",
             UserWarning,
             stacklevel=5,
         )

@@ -8,8 +8,11 @@
 | white-is-zero TIFF of unsigned samples | black-is-zero |
 | 16 bits a sample, float | as stored; of a 16-bit PNG with colours or alpha the upper 8 bits |
 | alpha | kept; `to_model_image` drops it |
+| an array of NumPy (.npy), grey or with the channels last | as stored |
 | several pages or frames | the first; a warning says how many there are. `PageReader` has all |
 | truncated, empty, of a kind that neither Pillow nor tifffile knows | ValueError |
+
+When several pages or files are the channels of one picture, says `mrcnn.image.channels`.
 
 Shape legend: H, W size in pixels; C channels.
 """
@@ -44,6 +47,7 @@ _TURNS = {
     7: lambda image: image[::-1, ::-1].swapaxes(0, 1),
     8: lambda image: np.rot90(image),
 }
+_NPY = b"\x93NUMPY"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -63,6 +67,8 @@ def read_image(file, owner=None):
     """
     name = getattr(file, "name", file)
     with errors_named(f"expected an image file at {name}"), _opened(file) as opened:
+        if _is_npy(opened):
+            return np.ascontiguousarray(np.load(opened, allow_pickle=False))
         image = _read_tiff(opened, file, owner) if is_tiff(opened) else None
         return np.ascontiguousarray(_read_any(opened, file, owner) if image is None else image)
 
@@ -103,6 +109,10 @@ def _head(opened, size):
 def is_tiff(opened):
     """Whether an open file is a TIFF; afterwards it stands at its start."""
     return _head(opened, 4) in _TIFF
+
+
+def _is_npy(opened):
+    return _head(opened, 6) == _NPY
 
 
 def _read_tiff(opened, file, owner):
@@ -181,7 +191,8 @@ def warn_of_pages(file, count, owner):
     if count > 1 and is_first(owner, "pages"):
         warnings.warn(
             f"{getattr(file, 'name', file)} has {count} pages or frames; the first is taken. Write "
-            "the others to files of their own to use them.",
+            "the others to files of their own to use them, or set IMAGE_PAGES = 'channels' where "
+            "they are one picture's channels.",
             stacklevel=4,
         )
 
@@ -199,6 +210,8 @@ def image_size(path):
                     page = file.pages[0]
                     height, width = page.imagelength, page.imagewidth
                     orientation = page.tags.valueof(_ORIENTATION, 1)
+            elif _is_npy(opened):
+                return np.load(path, mmap_mode="r", allow_pickle=False).shape[:2]
             else:
                 file = Image.open(opened)
                 width, height = file.size

@@ -5,6 +5,7 @@ Shape legend: H, W size in pixels; C channels. A region is `y1, x1, y2, x2` in p
 
 import collections
 import io
+import itertools
 import threading
 
 import numpy as np
@@ -14,25 +15,26 @@ from PIL import Image
 from mrcnn.image.pixels import to_model_image
 from mrcnn.image.reading import errors_named, is_tiff, tiff_pages
 
-_CACHE = 2**25  # bytes of decoded pieces that are kept
+CACHE = 2**25  # bytes of decoded pieces that are kept, by default
 _LARGEST_PIECE = 2**26  # bytes: a file of larger pieces is read whole
 _ORIENTATION = 274
 _JPEG = 7
 
 
-def open_regions(path, page=0):
+def open_regions(path, page=0, cache=CACHE):
     """Opens a picture whose regions can be decoded without the rest of it.
 
     Args:
         path: of a TIFF in tiles, in strips, or uncompressed; of a pyramid the full size is read.
         page: int, counted from 0; small copies of others do not count.
+        cache: int, bytes of decoded pieces that are kept.
 
     Returns:
         `TiffRegions`; None for what must be decoded whole: other kinds of files, a TIFF in one
         compressed piece, turned ones, palettes, and compressions that need a package more.
     """
     try:
-        return TiffRegions(path, page)
+        return TiffRegions(path, page, cache)
     except (OSError, ValueError, IndexError, NotImplementedError, tifffile.TiffFileError):
         return None
 
@@ -40,11 +42,12 @@ def open_regions(path, page=0):
 class TiffRegions:
     """A page of a TIFF as an array of which only what is asked for is decoded.
 
-    `picture[y1:y2, x1:x2]` is a NumPy array `[h, w]` or `[h, w, C]`. The file is opened for each
+    `picture[y1:y2, x1:x2]` is a NumPy array `[h, w]` or `[h, w, C]`, also where each channel is a
+    plane of its own. The file is opened for each
     reading, so that threads may share it.
 
     Args:
-        path, page: as of `open_regions`.
+        path, page, cache: as of `open_regions`.
 
     Attributes:
         shape: (H, W) or (H, W, C).
@@ -55,8 +58,8 @@ class TiffRegions:
         ValueError: it cannot be read by regions; later, a region that is damaged.
     """
 
-    def __init__(self, path, page=0):
-        self.path, self.page = path, page
+    def __init__(self, path, page=0, cache=CACHE):
+        self.path, self.page, self._cache = path, page, cache
         self._pieces, self._kept, self._lock = collections.OrderedDict(), 0, threading.Lock()
         with open(path, "rb") as opened:
             if not is_tiff(opened):
@@ -77,10 +80,11 @@ class TiffRegions:
             raise ValueError("samples of another size")
         if page.tags.valueof(_ORIENTATION, 1) != 1:
             raise ValueError("it is turned")
-        if samples > 1 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
-            raise ValueError("its channels lie apart")
+        apart = samples > 1 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
+        self._planes = samples if apart else 1
         height, width = page.imagelength, page.imagewidth
         self.shape = (height, width) if samples == 1 else (height, width, samples)
+        self._depth = self.shape[2:] if self._planes == 1 else ()  # of what lies together
         self.dtype = np.dtype(page.dtype)
         self._inverted = page.photometric == kinds.MINISWHITE and self.dtype.kind in "ub"
         self._start = page.dataoffsets[0] if page.is_final else None
@@ -95,10 +99,10 @@ class TiffRegions:
         self._transform = int(page.photometric == kinds.YCBCR)
 
     def _bytes_of(self, sides):
-        return int(np.prod([*sides, *self.shape[2:]], dtype=float)) * self.dtype.itemsize
+        return int(np.prod([*sides, *self._depth], dtype=float)) * self.dtype.itemsize
 
     def __reduce__(self):
-        return type(self), (self.path, self.page)
+        return type(self), (self.path, self.page, self._cache)
 
     @property
     def ndim(self):
@@ -126,25 +130,35 @@ class TiffRegions:
     def _read_rows(self, file, region, top, left):
         """Fills a region from a file whose rows follow one another as they are."""
         pixel = self._bytes_of((1, 1))
-        for i, row in enumerate(region):
-            file.seek(self._start + ((top + i) * self.shape[1] + left) * pixel)
-            read = np.frombuffer(file.read(row.size * self.dtype.itemsize), self._stored)
-            row[...] = read.reshape(row.shape)
+        for plane, part in enumerate(self._planes_of(region)):
+            start = self._start + plane * self.shape[0] * self.shape[1] * pixel
+            for i, row in enumerate(part):
+                file.seek(start + ((top + i) * self.shape[1] + left) * pixel)
+                read = np.frombuffer(file.read(row.size * self.dtype.itemsize), self._stored)
+                row[...] = read.reshape(row.shape)
 
     def _read_pieces(self, file, region, box):
         """Fills a region from the tiles or strips that it meets."""
         (height, width), (y1, x1, y2, x2) = self._sides, box
-        columns = -(-self.shape[1] // width)
-        for row in range(y1 // height, -(-y2 // height)):
-            for column in range(x1 // width, -(-x2 // width)):
-                piece = self._piece(file, row * columns + column)
-                if piece is None:  # nothing was stored: zeros
-                    continue
-                top, left = max(y1, row * height), max(x1, column * width)
-                part = piece[top - row * height : y2 - row * height]
-                part = part[:, left - column * width : x2 - column * width]
-                bottom, right = top - y1 + part.shape[0], left - x1 + part.shape[1]
-                region[top - y1 : bottom, left - x1 : right] = part
+        rows, columns = -(-self.shape[0] // height), -(-self.shape[1] // width)
+        planes = self._planes_of(region)
+        for plane, row, column in itertools.product(
+            range(len(planes)),
+            range(y1 // height, -(-y2 // height)),
+            range(x1 // width, -(-x2 // width)),
+        ):
+            piece = self._piece(file, (plane * rows + row) * columns + column)
+            if piece is None:  # nothing was stored: zeros
+                continue
+            top, left = max(y1, row * height), max(x1, column * width)
+            part = piece[top - row * height : y2 - row * height]
+            part = part[:, left - column * width : x2 - column * width]
+            bottom, right = top - y1 + part.shape[0], left - x1 + part.shape[1]
+            planes[plane][top - y1 : bottom, left - x1 : right] = part
+
+    def _planes_of(self, region):
+        """What of a region lies together in the file: all of it, or each channel."""
+        return [region] if self._planes == 1 else list(np.moveaxis(region, -1, 0))
 
     def _piece(self, file, index):
         """A decoded tile or strip, [h, w] or [h, w, C]; None where the file has none."""
@@ -160,12 +174,12 @@ class TiffRegions:
             piece = _decode_jpeg(data, self._tables, self._transform)
         else:
             piece = self._decode(data, index)[0][0]  # without depth
-        piece = piece.reshape(*piece.shape[:2], *self.shape[2:])
+        piece = piece.reshape(*piece.shape[:2], *self._depth)
         with self._lock:
             if index not in self._pieces:  # else another thread was faster
                 self._pieces[index] = piece
                 self._kept += piece.nbytes
-            while self._kept > _CACHE and len(self._pieces) > 1:
+            while self._kept > self._cache and len(self._pieces) > 1:
                 self._kept -= self._pieces.popitem(last=False)[1].nbytes
         return piece
 
@@ -187,7 +201,7 @@ class ModelRegions:
     """A picture that is read by regions, each in the form that the model takes.
 
     Args:
-        regions: `TiffRegions`.
+        regions: `TiffRegions` or `mrcnn.image.channels.PageRegions`.
         channels, name, owner: see `mrcnn.image.to_model_image`.
 
     Raises:

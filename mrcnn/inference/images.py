@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 
+from mrcnn.image.channels import Channels
 from mrcnn.image.reading import image_size, read_image, warn_of_pages
-from mrcnn.image.regions import open_regions
 
 
 def check_images(images, stream):
@@ -25,14 +25,15 @@ def check_images(images, stream):
         )
 
 
-def read_images(images, owner=None, tile_size=None):
+def read_images(images, owner=None, channels=None, tile_size=None):
     """Yields each image as it is or, for a path, what its file holds.
 
     Args:
         images: iterable of arrays and paths.
         owner: see `mrcnn.image.read_image`.
+        channels: `mrcnn.image.Channels` of the model, or None for three.
         tile_size: int, of a file of a larger image only the regions asked for are to be read, where
-            `mrcnn.image.regions.open_regions` can; or None.
+            `Channels.open_regions` can; or None.
 
     Raises:
         ValueError: a file that cannot be read, named by its place.
@@ -40,16 +41,18 @@ def read_images(images, owner=None, tile_size=None):
     for i, image in enumerate(images):
         if isinstance(image, (str, os.PathLike)):
             try:
-                image = _read(image, owner, tile_size)
+                image = _read(image, owner, channels or Channels(), tile_size)
             except ValueError as error:
                 raise ValueError(f"images[{i}]: {error}") from error
         yield image
 
 
-def _read(path, owner, tile_size):
+def _read(path, owner, channels, tile_size):
     if tile_size is not None and os.path.isfile(path) and max(image_size(path)) > tile_size:
-        regions = open_regions(path)
+        regions = channels.open_regions(path)
         if regions is not None:
             warn_of_pages(path, regions.pages, owner)
             return regions
-    return read_image(path, owner)
+    if channels == Channels():
+        return read_image(path, owner)  # as its file has it
+    return channels.read(path, owner=owner)

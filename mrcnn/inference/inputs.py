@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from mrcnn.image.channels import Channels
 from mrcnn.image.pages import PageReader
 from mrcnn.image.reading import SUFFIXES
 from mrcnn.image.video import VideoReader, import_av
@@ -61,7 +62,7 @@ class Picture:
     load: Callable
 
 
-def iterate_inputs(inputs, frames="all", avoid=None):
+def iterate_inputs(inputs, frames="all", avoid=None, channels=3, tile_size=None):
     """Yields a `Picture` for all that the inputs name; see `find_sources`, `iterate_sources`.
 
     Example:
@@ -69,17 +70,20 @@ def iterate_inputs(inputs, frames="all", avoid=None):
     >>> for picture in iterate_inputs(["pictures", "scans/*.tif"]):  # doctest: +SKIP
     ...     found = model.detect([picture.load()])[0]
     """
-    return iterate_sources(find_sources(inputs, avoid), frames)
+    return iterate_sources(find_sources(inputs, avoid, channels), frames, channels, tile_size)
 
 
-def find_sources(inputs, avoid=None):
+def find_sources(inputs, avoid=None, channels=3):
     """The files of pictures that inputs name, each once, in order.
 
     Args:
         inputs: path or list of paths. A folder: the pictures and videos in it and below, sorted,
-            without hidden ones. A pattern with `*`, `?` or `**`: the same of what it matches. A
-            text (.txt): a path a line, from the text's folder on. Any other file: itself.
+            without hidden ones. A pattern with `*`, `?` or `**`: the same of what it matches, and
+            arrays where it ends in ".npy". A text (.txt): a path a line, from the text's folder on.
+            Any other file: itself.
         avoid: folder from which nothing is taken that is not named itself, or None.
+        channels: `mrcnn.image.Channels`, or an int: further files of a picture are not taken by
+            themselves, unless they are named.
 
     Returns:
         list of `Source`.
@@ -92,9 +96,12 @@ def find_sources(inputs, avoid=None):
     if not inputs:
         raise ValueError("expected inputs: folders, patterns, lists or files, received none")
     avoid = None if avoid is None else os.path.abspath(avoid)
+    channels = Channels.of(channels)
     files, roots = {}, []  # by absolute path; where the names start
     for i, item in enumerate(map(os.fspath, inputs)):
         for root, path in _files_of(item, f"inputs[{i}]", avoid):
+            if path != item and channels.is_further(path):
+                continue
             files.setdefault(os.path.abspath(path), path)
             roots.append(os.path.abspath(root))
     sources = _named(files, os.path.commonpath(set(roots)))
@@ -103,24 +110,26 @@ def find_sources(inputs, avoid=None):
     return sources
 
 
-def iterate_sources(sources, frames="all", tile_size=None):
+def iterate_sources(sources, frames="all", channels=3, tile_size=None):
     """Yields each `Picture` of sources; a file that cannot be read is one whose `load` says so.
 
     Args:
         sources: list of `Source`.
         frames: "all" pages and frames of a file, or the "first" of each.
-        tile_size: see `PageReader.read`.
+        channels: `mrcnn.image.Channels`, or an int: which pages are channels of one picture.
+        tile_size: int, of a picture that is larger `TiffRegions` or `PageRegions` are loaded, where
+            `Channels.open_regions` can; or None.
     """
     if frames not in FRAMES:
         raise ValueError(f"frames is {frames!r}; expected one of {FRAMES}")
-    return _iterate(sources, frames == "first", tile_size)
+    return _iterate(sources, frames == "first", Channels.of(channels), tile_size)
 
 
-def _iterate(sources, first_alone, tile_size):
+def _iterate(sources, first_alone, channels, tile_size):
     taken = {source.name for source in sources}
     for source in sources:
-        path = source.path
-        parts = _video_frames(path) if source.is_video else _pages(path, tile_size)
+        is_video, path = source.is_video, source.path
+        parts = _video_frames(path) if is_video else _pages(path, channels, tile_size)
         for tag, page, count, load in itertools.islice(parts, 1 if first_alone else None):
             name = source.name
             if tag and not first_alone:
@@ -130,18 +139,36 @@ def _iterate(sources, first_alone, tile_size):
             yield Picture(name, source, page, 1 if first_alone else count, load)
 
 
-def _pages(path, tile_size):
+def _pages(path, channels, tile_size):
     """Yields (tag, page, count, load) of a picture file."""
+    if channels.files:
+        yield None, None, 1, functools.partial(channels.read, path)
+        return
     try:
         pages = PageReader(path)
     except ValueError as error:
         yield None, None, 1, functools.partial(_refuse, error)
         return
     with pages:
+        try:
+            stacked = channels.stacks(pages)
+        except ValueError:
+            stacked = False  # each page says what is wrong with it
+        if stacked:
+            yield None, None, 1, functools.partial(_stack, channels, pages, path, tile_size)
+            return
         count, letter = len(pages), "f" if pages.animated else "p"
         for i in range(count):
             tag, page = (f"{letter}{i + 1:04d}", i + 1) if count > 1 else (None, None)
             yield tag, page, count, functools.partial(pages.read, i, tile_size)
+
+
+def _stack(channels, pages, path, tile_size):
+    """The pages of a file as one picture, of a large one its `PageRegions` where that goes."""
+    regions = None if tile_size is None else channels.stack_regions(pages, path)
+    if regions is not None and max(regions.shape[:2]) > tile_size:
+        return regions
+    return channels.stack(pages, path)
 
 
 def _video_frames(path):
@@ -166,6 +193,7 @@ def _suffix(path):
 
 
 def _is_taken(path):
+    """Whether a file of a folder is a picture or video; an array is too often a mask."""
     return not os.path.basename(path).startswith(".") and _suffix(path) in SUFFIXES + VIDEOS
 
 
@@ -183,7 +211,11 @@ def _files_of(item, name, avoid):
     elif glob.has_magic(item):
         files = []
         for path in sorted(glob.glob(item, recursive=True)):
-            if os.path.isfile(path) and _is_taken(path) and not _is_below(path, avoid):
+            if (
+                os.path.isfile(path)
+                and not _is_below(path, avoid)
+                and (_is_taken(path) or _suffix(path) == _suffix(item) == ".npy")
+            ):
                 files.append((os.path.dirname(path), path))
         wanted = "a pattern that pictures match"
     else:
@@ -193,7 +225,10 @@ def _files_of(item, name, avoid):
         )
     if not files:
         suffixes = " ".join(SUFFIXES + VIDEOS)
-        raise ValueError(f"{name} is {item!r}; expected {wanted}, found none ({suffixes})")
+        raise ValueError(
+            f"{name} is {item!r}; expected {wanted}, found none ({suffixes}; arrays by a pattern "
+            'that ends in ".npy")'
+        )
     return files
 
 

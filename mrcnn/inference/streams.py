@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from time import monotonic
 
+from mrcnn.image.channels import Channels, PageRegions
 from mrcnn.image.pixels import to_model_image
 from mrcnn.image.regions import ModelRegions, TiffRegions
 from mrcnn.inference.inputs import find_sources, iterate_sources
@@ -93,8 +94,9 @@ def detect_to_folder(
     started, out = monotonic(), Path(out)
     tile_size = model.settings.tiles.size
     kinds = _checked_kinds(save, model.settings.mask_head.enabled, tile_size)
-    sources = find_sources(inputs, avoid=out)
-    pictures = iterate_sources(sources, frames, tile_size)
+    channels = Channels.of(model.settings.image)
+    sources = find_sources(inputs, out, channels)
+    pictures = iterate_sources(sources, frames, channels, tile_size)
     settings = _settings(kinds, score, frames, about, model.class_names)
     out.mkdir(parents=True, exist_ok=True)
     if not resume:
@@ -228,7 +230,7 @@ class _Run:
         page = "" if picture.page is None else f", page {picture.page}"
         options = self.model.settings.image.channels, f"{picture.source.path}{page}", self
         image = picture.load()
-        if isinstance(image, TiffRegions):
+        if isinstance(image, (TiffRegions, PageRegions)):
             return ModelRegions(image, *options)
         return to_model_image(image, *options)
 

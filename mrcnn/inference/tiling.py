@@ -20,7 +20,7 @@ class TiledDetector(Detector):
     """
 
     def detect(self, images, verbose=0, names=None, progress=None):
-        """As `Detector.detect`; an image may also be a `TiffRegions`, of which tiles are read.
+        """As `Detector.detect`; an image may also be what `Channels.open_regions` returns.
 
         Args:
             images, verbose, names: as there.

@@ -11,8 +11,9 @@ import numpy as np
 from mrcnn.data.boxes import load_boxes
 from mrcnn.data.generator import DataGenerator
 from mrcnn.image.masks import extract_bboxes
-from mrcnn.image.molding import unmold_image
+from mrcnn.image.molding import unmold_values
 from mrcnn.image.pasting import expand_mask
+from mrcnn.image.viewing import to_uint8_rgb
 from mrcnn.visualize.grids import draw_grid
 from mrcnn.visualize.training_plots import plot_labels
 
@@ -75,12 +76,13 @@ def seen(batch, settings):
         settings: `mrcnn.settings.Settings`.
 
     Returns:
-        images: list of uint8 [H, W, C].
+        images: list of uint8 [H, W, 3], to look at.
         instances: list of dicts with `rois`, `class_ids` and `masks`.
     """
     image_settings, images, instances = settings.image, [], []
     for i, molded in enumerate(batch["input_image"]):
-        image = unmold_image(molded, image_settings.mean_pixel, image_settings.std_pixel)
+        values = unmold_values(molded, image_settings.mean_pixel, image_settings.std_pixel)
+        image = to_uint8_rgb(values)
         real = batch["input_gt_class_ids"][i] != 0
         boxes = batch["input_gt_boxes"][i][real].astype(int)
         masks = batch["input_gt_masks"][i][:, :, real]

@@ -1,7 +1,7 @@
 """Instances drawn into arrays of pixels: masks, outlines, boxes and captions.
 
-Shapes: image [H, W] or [H, W, 1 | 3 | 4]; boxes [N, 4] as y1 x1 y2 x2 in pixels, half-open; masks
-[H, W, N] bool; class_ids [N], negative for crowds.
+Shapes: image [H, W] or [H, W, C] of any channels, see `to_uint8_rgb`; boxes [N, 4] as y1 x1 y2 x2
+in pixels, half-open; masks [H, W, N] bool; class_ids [N], negative for crowds.
 """
 
 import warnings
@@ -14,7 +14,7 @@ from skimage.transform import resize
 
 from mrcnn.image.cropped_masks import CroppedMasks
 from mrcnn.image.masks import extract_bboxes
-from mrcnn.image.pixels import to_model_image
+from mrcnn.image.viewing import to_uint8_rgb
 from mrcnn.visualize.captions import fit_labels, label_style, pick_captions, pick_colors
 
 
@@ -153,14 +153,6 @@ def draw_comparison(
     if save_path is not None:
         plt.imsave(save_path, grid)
     return grid
-
-
-def to_uint8_rgb(image):
-    """Returns a [H, W, 3] uint8 copy of an image; booleans and floats up to 1 are times 255."""
-    image = np.asarray(image)
-    if image.dtype.kind in "bf" and image.size and image.max() <= 1:
-        image = image * 255.0
-    return np.clip(to_model_image(image), 0, 255).astype(np.uint8)
 
 
 def prepare(image, boxes, masks, count):

@@ -12,12 +12,29 @@ BACKBONE_INPUT = {
     "efficientnet_lite": {"MEAN_PIXEL": 127.0, "STD_PIXEL": 128.0},
     "keras_applications": {"MEAN_PIXEL": (123.68, 116.779, 103.939), "STD_PIXEL": 1.0},
 }
+# Of the pixels of ImageNet's pictures, the mean over red, green and blue.
+IMAGENET_STD = 57.63
 BACKBONE_EPSILON = {"efficientnet_lite": 1e-3}
 
 
 def family(preset):
     """The library that a preset is of."""
     return preset.split("/")[0]
+
+
+def input_spread(config):
+    """The standard deviation of what a config's public weights were trained to see.
+
+    Pixels are divided by the STD_PIXEL of the family, which leaves 57.63 to matterport's weights,
+    about 1 to torchvision's, and 0.45 to EfficientNet-Lite0's.
+
+    Args:
+        config: `Config`; its own STD_PIXEL does not count, PRESET and BACKBONE do.
+    """
+    if config.BACKBONE == "efficientnet_lite0":
+        return IMAGENET_STD / BACKBONE_INPUT["efficientnet_lite"]["STD_PIXEL"]
+    preset = PRESETS.get(config.PRESET, PRESETS["matterport/mask_rcnn_coco"])
+    return IMAGENET_STD / float(np.mean(preset.STD_PIXEL))
 
 
 def check_input(settings, source):

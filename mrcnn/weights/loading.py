@@ -1,8 +1,9 @@
 """Loads the arrays of any source into a model: by name, exactly, with a report.
 
 A `Report` is a dict: `source`, `epsilon` of the source's BatchNorms, and sorted lists of names:
-`loaded`, `missing` from the source, `zeroed` (biases that the source does without), `excluded` and
-`reinitialized` (ours), `unexpected` (the source's) and `wrong_shape` (ours, with both shapes).
+`loaded`, of them `adapted` to another channel count, `missing` from the source, `zeroed` (biases
+that the source does without), `excluded` and `reinitialized` (ours), `unexpected` (the source's)
+and `wrong_shape` (ours, with both shapes).
 """
 
 import re
@@ -14,13 +15,15 @@ import numpy as np
 from mrcnn.network.named_weights import named_weights
 from mrcnn.presets import PRESETS
 from mrcnn.weights.families import BACKBONE_EPSILON, check_family, check_input, family
+from mrcnn.weights.input_channels import adapt_channels, differs_in_channels, first_kernel
 from mrcnn.weights.sources import few, guess_preset
 
 
 def load_state_dict(model, arrays, source, by_name=False, exclude=(), epsilon=None, preset=None):
     """Loads arrays into a model; unless all that its mode needs is there, nothing is loaded.
 
-    In training, heads of another class count are initialised anew, with a warning that names them,
+    In training, heads of another class count are initialised anew, and a first convolution of
+    another channel count is adapted (`mrcnn.weights.input_channels`), with warnings that name them;
     and a source that is a backbone only leaves the heads as they are.
 
     Args:
@@ -74,6 +77,13 @@ def load_state_dict(model, arrays, source, by_name=False, exclude=(), epsilon=No
         if variable == "gamma" and variance and epsilon not in (None, own_epsilon):
             array = array * _epsilon_factor(np.asarray(arrays[variance[0]]), epsilon, own_epsilon)
         weights[name].assign(array)
+    if plan["adapted"]:
+        warnings.warn(
+            f"the first convolution is adapted to IMAGE_CHANNEL_COUNT, {plan['adapted'][0]}: train "
+            'it with the rest, layers="all", and set MEAN_PIXEL and STD_PIXEL as `mrcnn stats` '
+            "prints them",
+            stacklevel=3,
+        )
     for name in plan["zeroed"]:
         weights[name].assign(np.zeros(weights[name].shape, "float32"))
     for name in plan["reinitialized"]:
@@ -90,7 +100,7 @@ def load_state_dict(model, arrays, source, by_name=False, exclude=(), epsilon=No
     return Report(source=source, epsilon=epsilon, loaded=sorted(plan["found"]), **report)
 
 
-_LISTS = ("missing", "zeroed", "unexpected", "wrong_shape", "excluded", "reinitialized")
+_LISTS = ("missing", "adapted", "zeroed", "unexpected", "wrong_shape", "excluded", "reinitialized")
 
 
 class Report(dict):
@@ -108,6 +118,7 @@ def _plan(model, arrays, source, exclude):
     names = tables.table(source, arrays, model.settings)
     places = {names[key][0]: (key, names[key][1]) for key in arrays if key in names}
 
+    first = first_kernel(weights, model.settings.image.channels)
     paths = {path[-1]: path for path in _layer_paths(model.keras_model)}
 
     def is_excluded(name):
@@ -130,6 +141,13 @@ def _plan(model, arrays, source, exclude):
                 plan["found"][name] = places[name]
             elif model.mode == "training" and name.split("/")[0] in tables.class_heads:
                 plan["reinitialized"].append(name)
+            elif (
+                model.mode == "training"
+                and name == first
+                and differs_in_channels(shape, weight.shape)
+            ):
+                plan["found"][name] = key, _adapted(layout, weight.shape[2])
+                plan["adapted"].append(f"{name}: file {shape[2]}, model {weight.shape[2]} channels")
             else:
                 plan["wrong_shape"].append(f"{name}: file {shape}, model {tuple(weight.shape)}")
     for key in arrays:
@@ -141,6 +159,10 @@ def _plan(model, arrays, source, exclude):
         ):
             plan["unexpected"].append(key)
     return plan
+
+
+def _adapted(layout, count):
+    return lambda array: adapt_channels(layout(array), count)
 
 
 def _epsilon_factor(variance, epsilon, own_epsilon):

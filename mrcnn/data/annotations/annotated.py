@@ -17,6 +17,7 @@ from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.annotations.outlines import parts_code
 from mrcnn.data.annotations.subsets import choose
 from mrcnn.data.dataset import Dataset, short_name
+from mrcnn.image.channels import Channels
 from mrcnn.image.pixels import is_first
 
 
@@ -99,12 +100,13 @@ class AnnotatedDataset(Dataset):
         for name, place in found.items():
             if name in chosen or (classes is None and not self.declares_classes):
                 declared, read = self.read(place, notes, **options)
+                read = [x for x in read if not Channels.of(self.channels).is_further(x.path)]
                 by_subset[name] = read = _once(read, notes)
                 names += declared or sorted({i.category for p in read for i in p.instances})
                 if name in chosen:
                     pictures += [(name, picture) for picture in read]
         if self.names_pictures and by_subset.keys() == found.keys() and Path(path).is_dir():
-            _tell_unnamed(by_subset, chosen, notes)
+            _tell_unnamed(by_subset, chosen, notes, Channels.of(self.channels))
         if not self.declares_classes:
             names = sorted(set(names))
         self._add_classes(names, classes, path, notes)
@@ -279,14 +281,14 @@ def _once(pictures, notes):
     return kept
 
 
-def _tell_unnamed(by_subset, chosen, notes):
+def _tell_unnamed(by_subset, chosen, notes, channels):
     """Tells the pictures beside and below those of chosen subsets that no annotation names."""
     paths = {key: {os.path.normpath(x.path) for x in read} for key, read in by_subset.items()}
     named = set().union(*paths.values())
     folders = {Path(path).parent for key in chosen for path in paths[key]}
     for folder in sorted(x for x in folders if x.is_dir() and folders.isdisjoint(x.parents)):
         for path in pictures_in(folder, deep=True):
-            if os.path.normpath(path) not in named:
+            if os.path.normpath(path) not in named and not channels.is_further(path):
                 notes.leave_out("pictures that no annotation names are left out", path)
 
 

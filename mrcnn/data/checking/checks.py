@@ -30,7 +30,7 @@ def check_path(path, config=None, progress=None, **options):
     """
     notes = Notes(strict=False)
     try:
-        dataset = load(path, notes=notes, verbose=0, **options)
+        dataset = load(path, notes=notes, verbose=0, config=config, **options)
     except ValueError as error:
         found = [Finding("error", "entry that cannot be used", "", x) for x in notes.errors]
         found.append(Finding("error", "annotations that cannot be read", "", str(error)))

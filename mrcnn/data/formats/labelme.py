@@ -21,6 +21,7 @@ from mrcnn.data.annotations.subsets import by_folder
 from mrcnn.data.annotations.tracing import bridge
 from mrcnn.data.annotations.writing import parts_of, save_picture
 from mrcnn.data.ground_truth import image_name
+from mrcnn.image.channels import Channels
 from mrcnn.image.pixels import to_model_image
 
 CROWD = "iscrowd"  # a flag of a shape
@@ -88,7 +89,8 @@ class LabelMeDataset(AnnotatedDataset):
         if info["source"] != self.source or "embedded_in" not in info:
             return super().load_image(image_id)
         image = read_embedded(read_json(info["embedded_in"])["imageData"])
-        return to_model_image(image, name=image_name(self, image_id), owner=self)
+        count = Channels.of(self.channels).count
+        return to_model_image(image, count, image_name(self, image_id), owner=self)
 
 
 def _annotated(folder):
