@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from skimage import transform
 
-from mrcnn.config import RESIZE_MODES
+from mrcnn.config_checks import RESIZE_MODES
 from mrcnn.image.resampling import bilinear
 
 

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from mrcnn import settings
-from mrcnn.config import ROI_ALIGN_MODES
+from mrcnn.config_checks import ROI_ALIGN_MODES
 from mrcnn.layers.base import PureLayer, image_shape
 from mrcnn.ops import roi_align
 

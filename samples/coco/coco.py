@@ -18,10 +18,8 @@ ROOT_DIR = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT_DIR))  # lets the script run from a clone without installation
 
 from mrcnn.augment import FlipLeftRight  # noqa: E402
-from mrcnn.config import (  # noqa: E402
-    BACKBONES,
-    Config,
-)
+from mrcnn.config import Config  # noqa: E402
+from mrcnn.config_checks import BACKBONES  # noqa: E402
 from mrcnn.data.formats.coco import CocoDataset  # noqa: E402
 from mrcnn.data.formats.coco import download as coco_download  # noqa: E402
 from mrcnn.evaluate import (  # noqa: E402

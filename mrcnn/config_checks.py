@@ -1,0 +1,208 @@
+"""Whether the keys of a `Config` fit together: what would fail later, told with the fix."""
+
+import numbers
+
+import numpy as np
+
+RESIZE_MODES = ("none", "square", "pad64", "crop", "shortest_edge")
+ROI_ALIGN_MODES = ("crop_and_resize", "roi_align")
+BACKBONES = ("resnet50", "resnet101", "resnext101_32x8d", "efficientnet_lite0")
+_CHOICES = {
+    "IMAGE_RESIZE_MODE": RESIZE_MODES,
+    "IMAGE_INTERPOLATION": ("constant", "edge", "antialias"),
+    "ROI_ALIGN_MODE": ROI_ALIGN_MODES,
+    "ROI_LEVEL_ROUNDING": ("round", "floor"),
+    "BOX_OFFSET": (0, 1),
+    "BBOX_LOSS_NORMALIZER": ("positives", "sampled"),
+    "MASK_TARGET": ("crop_and_resize", "roi_align", "roi_align_binary"),
+    "MASK_PASTE": ("resize", "padded", "sampled"),
+    "IMAGE_PAGES": ("auto", "channels", "pictures"),
+    "OPTIMIZER": ("sgd", "adamw"),
+    "LEARNING_SCHEDULE": ("constant", "multistep", "cosine", "one_cycle"),
+    "PRECISION": ("float32", "mixed_bfloat16", "mixed_float16"),
+}
+
+
+def problems(config, losses):
+    """Yields a text for each key that cannot work.
+
+    Args:
+        config: `Config`.
+        losses: names that `LOSS_WEIGHTS` may have.
+    """
+    yield from _model_problems(config)
+    yield from _image_problems(config)
+    yield from _tile_problems(config)
+    yield from _training_problems(config, losses)
+
+
+def _model_problems(config):
+    if not config.NAME or not isinstance(config.NAME, str):
+        yield f"NAME is {config.NAME!r}; set a short name, it names logs and checkpoints"
+    elif set(config.NAME) & set("/\\{}:"):
+        yield f"NAME is {config.NAME!r}; it names files and folders: leave out / \\ : {{ and }}"
+    if not isinstance(config.NUM_CLASSES, numbers.Integral) or config.NUM_CLASSES < 2:
+        yield f"NUM_CLASSES is {config.NUM_CLASSES!r}; count background too: 1 + your classes"
+    for key in ("DETECTION_MIN_CONFIDENCE", "DETECTION_NMS_THRESHOLD", "RPN_NMS_THRESHOLD"):
+        value = getattr(config, key)
+        if value is not None and not 0 <= value <= 1:
+            yield f"{key} is {value!r}; expected 0 to 1"
+    if not callable(config.BACKBONE) and config.BACKBONE not in BACKBONES:
+        yield f"BACKBONE is {config.BACKBONE!r}; expected one of {BACKBONES} or a callable"
+    levels = len(config.BACKBONE_STRIDES)
+    if len(config.RPN_ANCHOR_SCALES) != levels:
+        yield (
+            f"RPN_ANCHOR_SCALES has {len(config.RPN_ANCHOR_SCALES)} entries and BACKBONE_STRIDES "
+            f"{levels}; give one scale for each pyramid level"
+        )
+    if list(config.BACKBONE_STRIDES) != [4, 8, 16, 32, 64]:
+        yield f"BACKBONE_STRIDES is {config.BACKBONE_STRIDES}; P2 to P6 have [4, 8, 16, 32, 64]"
+    for key, choices in _CHOICES.items():
+        if getattr(config, key) not in choices:
+            yield f"{key} is {getattr(config, key)!r}; expected one of {choices}"
+    for key in ("ROI_ALIGN_MODE", "MASK_TARGET"):
+        if key == "MASK_TARGET" and not config.USE_MASK:
+            continue
+        if getattr(config, key) == "crop_and_resize" and not config.BOX_OFFSET:
+            yield f"{key} is 'crop_and_resize'; it needs BOX_OFFSET = 1"
+    if config.MASK_TARGET != "crop_and_resize" and config.BOX_OFFSET:
+        yield f"MASK_TARGET is {config.MASK_TARGET!r}; it needs BOX_OFFSET = 0"
+    if not isinstance(config.PRESET, str) or "/" not in config.PRESET:
+        yield f"PRESET is {config.PRESET!r}; expected a key of mrcnn.presets.PRESETS"
+    for key, least in (("RPN_CONV_LAYERS", 1), ("BOX_HEAD_FC_LAYERS", 1)):
+        if getattr(config, key) < least:
+            yield f"{key} is {getattr(config, key)}; expected at least {least}"
+    if config.ROI_ALIGN_SAMPLING_RATIO < 0:
+        yield f"ROI_ALIGN_SAMPLING_RATIO is {config.ROI_ALIGN_SAMPLING_RATIO}; 0 is adaptive"
+    side = 2 * config.MASK_POOL_SIZE
+    if list(config.MASK_SHAPE) != [side, side]:
+        yield (
+            f"MASK_SHAPE is {list(config.MASK_SHAPE)}; the mask head doubles MASK_POOL_SIZE "
+            f"{config.MASK_POOL_SIZE}, so it is [{side}, {side}]"
+        )
+
+
+def _image_problems(config):
+    mode = config.IMAGE_RESIZE_MODE
+    if mode == "shortest_edge" and not (config.IMAGE_MIN_DIM and config.IMAGE_MAX_DIM):
+        yield (
+            f"IMAGE_MIN_DIM is {config.IMAGE_MIN_DIM} and IMAGE_MAX_DIM {config.IMAGE_MAX_DIM}; "
+            "mode 'shortest_edge' needs both, such as 800 and 1333"
+        )
+    padded = {"square": ["IMAGE_MAX_DIM"], "pad64": ["IMAGE_MIN_DIM"]}
+    padded["crop"] = padded["pad64"]
+    for key in padded.get(mode, []):
+        value = getattr(config, key)
+        if value is None or value <= 0 or value % 64:
+            below = max(64, (value or 0) // 64 * 64)
+            yield (
+                f"{key} is {value}; mode {mode!r} needs a multiple of 64 (it is halved six "
+                f"times), such as {below} or {below + 64}"
+            )
+    if mode == "square" and (config.IMAGE_MIN_DIM or 0) > config.IMAGE_MAX_DIM:
+        yield (
+            f"IMAGE_MIN_DIM is {config.IMAGE_MIN_DIM} and IMAGE_MAX_DIM {config.IMAGE_MAX_DIM}; "
+            "lower the first or raise the second"
+        )
+    buckets = [] if config.IMAGE_BUCKETS is None else list(config.IMAGE_BUCKETS)
+    for bucket in buckets:
+        if np.shape(bucket) != (2,) or np.any(np.less(bucket, 1)) or np.any(np.mod(bucket, 64)):
+            yield f"IMAGE_BUCKETS has {bucket!r}; expected (height, width), multiples of 64"
+    if buckets and mode == "square":
+        yield "IMAGE_BUCKETS has no effect in mode 'square', which has one size; set it to None"
+    if not np.all(config.STD_PIXEL):
+        yield f"STD_PIXEL is {config.STD_PIXEL}; pixels are divided by it, 1.0 leaves them"
+    for key, scalar in (("MEAN_PIXEL", False), ("STD_PIXEL", True)):
+        shape = np.shape(getattr(config, key))
+        if shape != (config.IMAGE_CHANNEL_COUNT,) and not (scalar and shape == ()):
+            yield (
+                f"{key} has shape {shape} and IMAGE_CHANNEL_COUNT is "
+                f"{config.IMAGE_CHANNEL_COUNT}; give one value for each channel, as "
+                f"`mrcnn stats DATA IMAGE_CHANNEL_COUNT={config.IMAGE_CHANNEL_COUNT}` prints them"
+            )
+    if not isinstance(config.IMAGE_CHANNEL_FILES, (list, tuple)) or not all(
+        isinstance(text, str) and text for text in config.IMAGE_CHANNEL_FILES
+    ):
+        yield (
+            f"IMAGE_CHANNEL_FILES is {config.IMAGE_CHANNEL_FILES!r}; expected a list of what the "
+            'names of further files have more than that of the picture, such as ["_depth"]'
+        )
+
+
+def _tile_problems(config):
+    size, overlap = config.TILE_SIZE, config.TILE_OVERLAP
+    if size is None:
+        return
+    if not isinstance(size, numbers.Integral) or size < 32:
+        yield f"TILE_SIZE is {size!r}; expected whole pixels, 32 at least, or None"
+    elif config.IMAGE_RESIZE_MODE == "none" and size % 64:
+        yield f"TILE_SIZE is {size}; IMAGE_RESIZE_MODE 'none' takes multiples of 64"
+    elif overlap is not None and not (
+        isinstance(overlap, numbers.Integral) and 1 <= overlap <= size // 2
+    ):
+        yield (
+            f"TILE_OVERLAP is {overlap!r} and TILE_SIZE {size}; expected whole pixels from 1 "
+            "to half of a tile, or None for a quarter"
+        )
+
+
+def _training_problems(config, losses):
+    for key in ("IMAGES_PER_GPU", "GPU_COUNT", "MAX_GT_INSTANCES", "TRAIN_ROIS_PER_IMAGE"):
+        value = getattr(config, key)
+        if value < 1 and (key, value) != ("IMAGES_PER_GPU", -1):
+            yield f"{key} is {value}; expected at least 1"
+    for key in ("RPN_POSITIVE_RATIO", "ROI_POSITIVE_RATIO"):
+        if not 0 < getattr(config, key) <= 1:
+            yield f"{key} is {getattr(config, key)}; expected above 0, at most 1"
+    threshold = config.REPEAT_FACTOR_THRESHOLD
+    if threshold is not None and not 0 < threshold <= 1:
+        yield f"REPEAT_FACTOR_THRESHOLD is {threshold}; expected above 0, at most 1, or None"
+    yield from _class_weight_problems(config)
+    yield from _optimization_problems(config)
+    unknown = set(config.LOSS_WEIGHTS) - set(losses)
+    if unknown:
+        yield f"LOSS_WEIGHTS has {sorted(unknown)}; expected {list(losses)}"
+
+
+def _class_weight_problems(config):
+    weights = {} if config.CLASS_WEIGHTS is None else config.CLASS_WEIGHTS
+    if not isinstance(weights, dict):
+        yield f"CLASS_WEIGHTS is {weights!r}; expected {{class id: weight}}, or None"
+        return
+    for class_id, weight in weights.items():
+        known = isinstance(class_id, numbers.Integral) and 0 <= class_id < config.NUM_CLASSES
+        if not known:
+            yield (
+                f"CLASS_WEIGHTS has the class {class_id!r}; expected ids of 0, background, to "
+                f"{config.NUM_CLASSES - 1}. Names are for the command line alone"
+            )
+        if not isinstance(weight, numbers.Real) or not 0 <= weight < float("inf"):
+            yield f"CLASS_WEIGHTS has the weight {weight!r}; expected a number of 0 or more"
+
+
+def _optimization_problems(config):
+    for key in ("ACCUMULATION_STEPS", "EARLY_STOPPING", "CHECKPOINTS_KEPT"):
+        value = getattr(config, key)
+        optional = key != "ACCUMULATION_STEPS"
+        if not (value is None and optional) and not _is_count(value):
+            yield f"{key} is {value!r}; expected 1 or more{', or None' * optional}"
+    if config.WARMUP_STEPS != 0 and not _is_count(config.WARMUP_STEPS):
+        yield f"WARMUP_STEPS is {config.WARMUP_STEPS!r}; expected a number of updates, 0: none"
+    for key in ("LAYER_DECAY", "LEARNING_DROP", "WARMUP_FACTOR"):
+        value = getattr(config, key)
+        if not 0 < value <= 1:
+            yield f"{key} is {value!r}; expected above 0, at most 1"
+    if config.EMA_MOMENTUM is not None and not 0 < config.EMA_MOMENTUM < 1:
+        yield f"EMA_MOMENTUM is {config.EMA_MOMENTUM!r}; expected between 0 and 1, or None"
+    milestones = list(config.LEARNING_MILESTONES)
+    if milestones != sorted(milestones) or not all(0 < x < 1 for x in milestones):
+        yield (
+            f"LEARNING_MILESTONES is {milestones}; expected rising shares of the updates, "
+            "between 0 and 1"
+        )
+    if config.CHECKPOINT_MINUTES is not None and not config.CHECKPOINT_MINUTES > 0:
+        yield f"CHECKPOINT_MINUTES is {config.CHECKPOINT_MINUTES!r}; expected minutes, or None"
+
+
+def _is_count(value):
+    return isinstance(value, numbers.Integral) and value >= 1
