@@ -339,6 +339,8 @@ def test_a_run_that_is_stopped_is_resumed(run, balloons, tmp_path, capsys, monke
     ("options", "message"),
     [
         (["--resume"], "there is no training to resume in runs: --resume RUN names its run"),
+        (["--resume", "a", "LEARNING_RATE=1"], "received LEARNING_RATE=1: a training goes on with"),
+        (["--resume=a", "--layers", "all"], "expected --resume with --epochs or --out alone, rec"),
         (["--resume", "nowhere"], "nowhere: expected the folder of a run of `mrcnn train`, found"),
     ],
 )

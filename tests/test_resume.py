@@ -178,3 +178,16 @@ def test_a_killed_process_loses_what_was_not_saved_and_nothing_else(backend, tmp
     assert done.returncode == 0, done.stderr[-3000:]
     assert "from epoch 1, step 1 to 3" in done.stdout and done.stdout.split()[-1] == "same"
     assert not list(tmp_path.glob("*/*/*.unfinished"))
+
+
+def test_a_run_is_left_before_its_last_checkpoint_for_a_folder_of_its_own(fresh, tmp_path):
+    model = fresh(tmp_path, CHECKPOINTS_KEPT=None)
+    train(model, epochs=2)
+    first, path = model.log_dir, model.checkpoint_path.format(epoch=1)
+    later = Path(first, "mask_rcnn_tiny_0002.h5")
+    before = later.read_bytes()
+    model.load_weights(path)
+    assert model.epoch == 1 and model.log_dir == first
+    assert train(model, epochs=2, rate=0.02, resume=False).epoch == [1]
+    assert model.log_dir != first and later.read_bytes() == before
+    assert Path(model.log_dir, "mask_rcnn_tiny_0002.h5").exists()

@@ -24,6 +24,10 @@ def test_a_constant_rate_stays_a_number():
     assert rate(10, 0.02) == 0.02
 
 
+def test_a_training_without_a_whole_update_has_a_rate():
+    assert rate(0, 0.02) == 0.02 and values(rate(0, LEARNING_SCHEDULE="cosine"), [0]) == [1]
+
+
 def test_a_schedule_of_the_user_stays_itself():
     own = keras.optimizers.schedules.CosineDecay(1.0, 5)
     assert rate(10, own, LEARNING_SCHEDULE="multistep", WARMUP_STEPS=99) is own

@@ -1,6 +1,7 @@
 """The total loss by hand, what trains, and the checkpoint callback."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -12,7 +13,9 @@ from mrcnn.network import BatchNorm, TrainingModel
 from mrcnn.network.training_model import decayed_weights
 from mrcnn.settings import Losses
 from mrcnn.training import Checkpoint
+from mrcnn.training.finite import FiniteLoss
 from mrcnn.training.freezing import layer_regex_of, set_trainable, warn_of_heads_alone
+from mrcnn.training.progress import Progress
 
 
 @keras.saving.register_keras_serializable()
@@ -129,3 +132,36 @@ def test_a_group_that_finds_no_stage_of_the_backbone_warns(layers, trained, recw
     said = [str(warning.message) for warning in recwarn]
     assert len(said) == (layers == "4+")
     assert all(words.startswith("layers='4+' trains the heads alone") for words in said)
+
+
+class FakeModel:
+    """As much of a model as `FiniteLoss` looks at; its mean is no number."""
+
+    metrics = (keras.metrics.Mean(),)
+    trainable_variables = ()
+
+
+def test_a_validation_that_is_no_number_ends_no_training():
+    model = FakeModel()
+    dataset = SimpleNamespace(image_info=[{"path": "a.png"}])
+    finite = FiniteLoss(SimpleNamespace(made_of={0: [0]}, first_step=0, dataset=dataset))
+    finite.set_model(model)
+    finite.on_epoch_begin(0)
+    finite.on_test_begin()
+    model.metrics[0].update_state(float("nan"))  # of the validation
+    finite.on_epoch_end(0)
+    finite.check()
+    finite.on_epoch_begin(1)
+    with pytest.raises(FloatingPointError, match=r"nan from step 1 .* Image 0 \(a.png\)"):
+        finite.check()
+
+
+def test_progress_of_an_epoch_that_has_no_step_left(tmp_path, capsys):
+    progress = Progress(tmp_path / "train.log")
+    progress.set_params({"verbose": 1, "epochs": 3, "steps": 0})
+    progress.on_epoch_begin(0)
+    progress.on_epoch_end(0, {"loss": 2.0})
+    progress.set_params({"verbose": 1, "epochs": 3, "steps": 4})
+    progress.on_epoch_begin(1)
+    assert progress.total == 8
+    assert "epoch 1 of 3: loss 2\n" in capsys.readouterr().out

@@ -24,6 +24,7 @@ from mrcnn.training.notices import Notices
 from mrcnn.training.optimizers import make_optimizer
 from mrcnn.training.results import Results
 from mrcnn.training.resuming import check_same, find_state, read_state, training_facts
+from mrcnn.training.runs import checkpoints
 from mrcnn.training.saving import EpochEnd, StateSaver
 from mrcnn.training.schedules import make_rate
 from mrcnn.training.state import FILE as STATE
@@ -154,6 +155,8 @@ class ModelTraining:
                 validation,
             )
         except FloatingPointError as error:
+            if not os.path.isfile(os.path.join(self.log_dir, STATE)):
+                raise  # the weights that it began with are at fault: none was saved
             path, saved = read_state(self.log_dir)
             restore_state(path, self.keras_model, ("model",))
             self.epoch = saved.epoch
@@ -273,7 +276,14 @@ class ModelTraining:
         return generator
 
     def _open_run(self):
-        """Makes `log_dir`. Two runs that start at once, or a second from epoch 0, have two."""
+        """Makes `log_dir`. Two runs that start at once, a second from epoch 0, and one that leaves
+        an earlier run before its last checkpoint have folders of their own."""
+        earlier = checkpoints(self.log_dir) if os.path.isdir(self.log_dir) else {}
+        if self._new_run is None and max(earlier, default=0) > self.epoch:
+            epoch = self.epoch
+            self.set_log_dir()
+            os.makedirs(self.log_dir)
+            self.epoch = epoch
         while self.epoch == 0 and self.log_dir == self._new_run:
             try:
                 return os.makedirs(self.log_dir)

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 OPTION = "--resume"
+_ALLOWED = "--epochs", "--out"  # beside it: the rest is what the run was begun with
 
 
 def expand_resume(argv):
@@ -17,8 +18,9 @@ def expand_resume(argv):
         list of str, with `--resume RUN` at its end.
 
     Raises:
-        ValueError: there is no such run, or it was begun by no command.
+        ValueError: there is no such run, it was begun by no command, or the line would change it.
     """
+    argv = [part for word in argv for part in _split(word)]
     if argv[:1] != ["train"] or OPTION not in argv:
         return argv
     place = argv.index(OPTION)
@@ -26,6 +28,7 @@ def expand_resume(argv):
     named = len(argv) > place + 1 and not argv[place + 1].startswith("-")
     if named:
         rest.remove(argv[place + 1])
+    _refuse_changes(rest)
     folder = Path(argv[place + 1]) if named else _newest(_out_of(rest))
     path = folder / "command.txt"
     if not path.is_file():
@@ -33,6 +36,21 @@ def expand_resume(argv):
             f"{folder}: expected the folder of a run of `mrcnn train`, found no command.txt in it"
         )
     return [*shlex.split(path.read_text(encoding="utf-8"))[1:], *rest, OPTION, str(folder)]
+
+
+def _split(word):
+    """`--resume=RUN` as two words."""
+    return word.split("=", 1) if word.startswith(f"{OPTION}=") else [word]
+
+
+def _refuse_changes(words):
+    others = [word for word in words if word.startswith("-") and word not in _ALLOWED]
+    others += [word for word in words if "=" in word and not word.startswith("-")]
+    if others:
+        raise ValueError(
+            f"expected --resume with {' or '.join(_ALLOWED)} alone, received {others[0]}: a "
+            "training goes on with what it was begun with"
+        )
 
 
 def _out_of(words):

@@ -42,8 +42,9 @@ def load_boxes(dataset, image_id):
         ValueError: its picture or instances are unusable.
     """
     if has_codes(dataset, image_id):
-        codes, class_ids = dataset.load_codes(image_id)
-        return code_boxes(codes), class_ids, picture_size(dataset, image_id)
+        size = picture_size(dataset, image_id)
+        boxes, class_ids = dataset.load_boxes(image_id, size)
+        return boxes.astype(float), class_ids, size
     instances = dataset.load_mask(image_id)
     shape = np.shape(instances[0])
     size = shape[:2] if np.prod(shape) else picture_size(dataset, image_id)

@@ -10,6 +10,7 @@ import json
 import os
 
 from mrcnn.data.class_names import class_name
+from mrcnn.files.replacing import replaced
 from mrcnn.inference.tables import COLUMNS, instance_row, write_csv
 
 
@@ -154,7 +155,7 @@ def write_coco(path, records, names, categories):
             for annotation in record["annotations"]:
                 yield {"id": next(numbers), "image_id": image_id, **annotation}
 
-    with _replaced(path) as file:
+    with replaced(path) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
         for start, items in (
             ('{"images": [', images()),
             ('], "annotations": [', annotations()),
@@ -184,19 +185,13 @@ def write_table(path, records, names, class_names):
                 row = instance_row(i, class_id, class_names, score, box, area)
                 yield {"image": record["name"], **row}
 
-    with _replaced(path) as file:
+    with (
+        replaced(path) as unfinished,
+        open(unfinished, "w", newline="", encoding="utf-8") as file,
+    ):
         write_csv(file, rows(), ("image", *COLUMNS))
 
 
 def categories_of(num_classes, class_names):
     """COCO's categories of a model: list of dicts of `id` and `name`, without the background."""
     return [{"id": i, "name": class_name(i, class_names)} for i in range(1, num_classes)]
-
-
-@contextlib.contextmanager
-def _replaced(path):
-    """A text file that takes the place of `path` when it is whole."""
-    unfinished = f"{path}.part"
-    with open(unfinished, "w", newline="", encoding="utf-8") as file:
-        yield file
-    os.replace(unfinished, path)

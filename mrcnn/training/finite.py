@@ -22,7 +22,10 @@ class FiniteLoss(keras.callbacks.Callback):
 
     def __init__(self, generator):
         super().__init__()
-        self.generator, self._step = generator, None
+        self.generator, self._step, self._in_steps = generator, None, False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._in_steps = True
 
     def on_train_batch_end(self, batch, logs=None):
         if self._step is None and not math.isfinite(logs["loss"]):
@@ -32,20 +35,25 @@ class FiniteLoss(keras.callbacks.Callback):
         self._check()
 
     def on_test_begin(self, logs=None):
-        self.check()
+        self._leave_steps()
 
     def on_epoch_end(self, epoch, logs=None):
+        self._leave_steps()
+
+    def _leave_steps(self):
+        """From here on the model's mean is that of the validation."""
         self.check()
+        self._in_steps = False
 
     def check(self):
-        """Looks at the loss and the weights as they are now.
+        """Looks at the weights as they are now, and within an epoch's steps at their loss.
 
         Raises:
             FloatingPointError: one is not finite.
         """
         self._check()
         model = self.model
-        loss = float(model.metrics[0].result())
+        loss = float(model.metrics[0].result()) if self._in_steps else 0.0
         if not math.isfinite(loss):
             self._step = max(self.generator.made_of), loss
             self._check()

@@ -23,13 +23,13 @@ class Progress(keras.callbacks.ProgbarLogger):
 
     def __init__(self, path, interval=60):
         super().__init__()
-        self.path, self.interval, self.total = path, interval, None
+        self.path, self.interval, self.done, self.start = path, interval, 0, None
 
     def on_epoch_begin(self, epoch, logs=None):
         if sys.stdout.isatty():
             super().on_epoch_begin(epoch, logs)
-        if self.total is None:
-            self.total, self.done = (self.epochs - epoch) * self.target, 0
+        # Anew: an epoch that was interrupted has fewer steps than the others.
+        self.total = self.done + (self.epochs - epoch) * self.target
         self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
@@ -48,7 +48,8 @@ class Progress(keras.callbacks.ProgbarLogger):
 
     def _write(self, step, logs):
         self.shown = time.perf_counter()
-        seconds = (self.shown - self.start) / max(1, self.done - 1) * (self.total - self.done)
+        passed = 0 if self.start is None else self.shown - self.start  # no step was left to do
+        seconds = passed / max(1, self.done - 1) * (self.total - self.done)
         left = f"; {duration(seconds)} left" if seconds else ""
         scores = [f"{name} {value:.4g}" for name, value in logs.items() if _SCORE.fullmatch(name)]
         line = f"epoch {self.epoch + 1} of {self.epochs}{step}: {', '.join(scores)}{left}"

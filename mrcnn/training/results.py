@@ -1,13 +1,13 @@
 """`results.csv` and `results.png`: a training in numbers and curves, beside its checkpoints."""
 
 import csv
-import os
 import time
 import warnings
 from pathlib import Path
 
 import keras
 
+from mrcnn.files.replacing import replaced
 from mrcnn.training.callbacks import numbers_of
 
 SECONDS_BETWEEN_PICTURES = 30  # of short epochs: a picture takes most of a second
@@ -50,12 +50,13 @@ class Results(keras.callbacks.Callback):
 
     def _write(self):
         names = list(dict.fromkeys(name for row in self.rows for name in row))
-        unfinished = self.table.with_suffix(".csv.part")
-        with open(unfinished, "w", newline="", encoding="utf-8") as file:
+        with (
+            replaced(self.table) as unfinished,
+            open(unfinished, "w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, names)
             writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(unfinished, self.table)
 
     def _draw(self):
         from mrcnn.visualize.training_plots import plot_results  # Matplotlib, when it is needed

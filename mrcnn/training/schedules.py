@@ -25,7 +25,7 @@ def make_rate(settings, learning_rate, updates):
     """
     if isinstance(learning_rate, schedules.LearningRateSchedule):
         return learning_rate
-    warmup = settings.warmup_steps
+    warmup, updates = settings.warmup_steps, max(1, updates)
     if warmup >= updates:
         raise ValueError(
             f"WARMUP_STEPS is {warmup}, but the training has {updates} updates; lower it, or train "

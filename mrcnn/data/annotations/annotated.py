@@ -16,6 +16,7 @@ from mrcnn.data.annotations.label_files import read_labels
 from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.annotations.outlines import parts_code
 from mrcnn.data.annotations.subsets import choose
+from mrcnn.data.boxes import code_boxes
 from mrcnn.data.dataset import Dataset, short_name
 from mrcnn.image.channels import Channels
 from mrcnn.image.pixels import is_first
@@ -214,9 +215,7 @@ class AnnotatedDataset(Dataset):
                 f"{size}. Pictures are read upright, as their EXIF says: annotate them upright."
             )
         codes, class_ids = self.load_codes(image_id)
-        x, y, width, height = mask_utils.toBbox(codes).T if codes else np.zeros((4, 0))
-        boxes = np.stack([y, x, y + height, x + width], axis=1).astype(np.int32)
-        return boxes, class_ids
+        return code_boxes(codes).astype(np.int32), class_ids
 
     def load_encoded(self, image_id, image_shape):
         """What `load_mask` returns, its masks as `EncodedMasks`; None if they must be arrays.
