@@ -48,7 +48,7 @@ def test_a_training_takes_what_fits_and_is_what_it_was(tmp_path, monkeypatch, ca
 
     StepMemory_measure = StepMemory.measure
     monkeypatch.setattr(StepMemory, "measure", measure)
-    monkeypatch.setattr("mrcnn.training.batch_size._Process.limit", lambda self: 5 * 2**20)
+    monkeypatch.setattr("mrcnn.training.device_memory._Process.limit", lambda self: 5 * 2**20)
     seen = []
     monkeypatch.setattr(
         "mrcnn.architectures.training.fit",

@@ -365,7 +365,7 @@ def test_augmentations_by_name(balloons, capsys):
 @pytest.mark.parametrize(
     ("flags", "name"),
     [
-        ([], "flip"),
+        ([], None),  # that of the recipe, or flip
         (["--augment"], "flip"),
         (["--no-augment"], "none"),
         (["--augment", "lsj"], "lsj"),

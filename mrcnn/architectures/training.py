@@ -29,6 +29,7 @@ from mrcnn.training.saving import EpochEnd, StateSaver
 from mrcnn.training.schedules import make_rate
 from mrcnn.training.state import FILE as STATE
 from mrcnn.training.state import Position, restore_state
+from mrcnn.training.step_memory import describe_step
 
 
 class ModelTraining:
@@ -109,6 +110,7 @@ class ModelTraining:
         first_epoch = position.first_epoch if resumed else self.epoch
         steps = (epochs - first_epoch) * len(generator)
         rate = make_rate(optimization, learning_rate, steps // optimization.accumulation_steps)
+        known = self._step
         self.compile(rate, optimization.momentum)
         self.class_names = list(train_dataset.class_names)
         if resumed:
@@ -118,6 +120,8 @@ class ModelTraining:
             self._open_run()
             position = Position(facts, self.epoch, self.epoch, seed=generator.seed)
         self._log_start(layers, epochs, position)
+        if self._step is not known:
+            self._tell_memory()
         with Interrupts() as interrupts:
             finite = FiniteLoss(generator)
             saver = StateSaver(
@@ -245,6 +249,12 @@ class ModelTraining:
             f"\nTraining {layers!r} from epoch {self.epoch}{step} to {epochs}: "
             f"{self.checkpoint_path}"
         )
+
+    def _tell_memory(self):
+        text, warning = describe_step(self.keras_model, self.settings)
+        log(text)
+        if warning is not None:
+            warnings.warn(warning, stacklevel=3)
 
     def _read_training_keys(self):
         """The settings, with the keys of optimisation and checkpoints as they are now."""

@@ -26,11 +26,17 @@ def add_parser(commands):
     add_config_arguments(parser)
     group = parser.add_argument_group("training")
     group.add_argument(
+        "--recipe",
+        metavar="NAME",
+        help="finetune, scratch or long: keys, epochs, layers and augmentation where you give "
+        "none; see docs/training.md",
+    )
+    group.add_argument(
         "--weights",
         help="to start from: coco, imagenet, none, last, a file, the folder of a run, or a name "
         "of `mrcnn weights list`; default coco where the preset has them",
     )
-    group.add_argument("--epochs", type=positive, default=30, help="total; default 30")
+    group.add_argument("--epochs", type=positive, help="total; default 30")
     group.add_argument("--layers", help="heads, 3+, 4+, 5+, all; default heads after coco or a run")
     group.add_argument("--learning-rate", type=float, help="LEARNING_RATE")
     group.add_argument("--batch-size", type=positive, help="IMAGES_PER_GPU")
@@ -40,7 +46,6 @@ def add_parser(commands):
         metavar="NAME",
         nargs="?",
         const="flip",
-        default="flip",
         help="flip (default, also without NAME), none, photo, lsj, copypaste, microscopy or "
         "histology: see docs/augmentation.md",
     )
@@ -76,20 +81,22 @@ def add_parser(commands):
 def _train(arguments):
     from mrcnn.augment import named
 
+    recipe = _recipe(arguments)
     augmentation = named(arguments.augment)
     resumed = _resumed(arguments)
     start = None
     if not resumed and arguments.weights is not None:
         start = file_of(arguments.weights, arguments.out)
     _check_folder(arguments)
-    config = _config_of_run(arguments, start)
+    config = _config_of_run(arguments, start, None if resumed else recipe)
     train, val = load_training_data(arguments, config)
     _fit_to_data(config, arguments, train)
     weights = resumed["weights"] if resumed else start or arguments.weights or best_start(config)
     if weights == "none" and not _chosen(config, "TRAIN_BN"):
         config.TRAIN_BN = True
     earlier = resumed["layers"] if resumed else None
-    layers = arguments.layers or earlier or _layers_after(weights, start, config)
+    layers = arguments.layers or earlier or (recipe and recipe.layers)
+    layers = layers or _layers_after(weights, start, config)
     _check(config, train, val, None if resumed else weights, layers)
     _check_trackers(arguments)
 
@@ -117,6 +124,19 @@ def _train(arguments):
         write_evaluation_page(evaluation, val, folder)
     draw_validation(model, val, folder, config.DETECTION_MIN_CONFIDENCE or 0)
     print(f"{folder}: the checkpoints, evaluation.html, and pictures of the run")
+
+
+def _recipe(arguments):
+    """The recipe that the arguments name, or None; epochs and augmentation that they leave open
+    are those of the recipe, or the defaults."""
+    from mrcnn.recipes import RECIPES
+
+    if arguments.recipe is not None and arguments.recipe not in RECIPES:
+        raise ValueError(f"no recipe {arguments.recipe!r}; expected one of {', '.join(RECIPES)}")
+    recipe = RECIPES.get(arguments.recipe)
+    arguments.epochs = arguments.epochs or (recipe.epochs if recipe else 30)
+    arguments.augment = arguments.augment or (recipe.augment if recipe else "flip")
+    return recipe
 
 
 def _resumed(arguments):
@@ -147,12 +167,17 @@ def _check_folder(arguments):
         )
 
 
-def _config_of_run(arguments, start):
+def _config_of_run(arguments, start, recipe):
     """The config of the arguments, flags included, or that of the file that training starts from.
 
-    Of such a file, the experiment's name and the length of its epochs are left.
+    Of such a file, the experiment's name and the length of its epochs are left. A recipe comes
+    before KEY=VALUE and the flags, and after all else.
     """
+    from mrcnn.config_values import apply_assignments
+
     config = make_config(arguments, start or arguments.weights)
+    if recipe is not None:
+        config = apply_assignments(recipe.apply(config), arguments.assignments)
     if start and not arguments.config:
         given = {text.partition("=")[0] for text in arguments.assignments}
         for key in {"NAME", "STEPS_PER_EPOCH"} - given:

@@ -1,11 +1,9 @@
 """`IMAGES_PER_GPU = -1`: as many images as a training step has memory for, measured."""
 
-import os
-import subprocess
-
 import keras
 import numpy as np
 
+from mrcnn.training.device_memory import device_memory
 from mrcnn.training.memory import is_out_of_memory
 
 SHARE = 0.8  # of the memory that a batch may take
@@ -58,7 +56,7 @@ class StepMemory:
 
     def __init__(self, model, batch_of):
         self.model, self.batch_of = model, batch_of
-        self._device = _gpu() or _Process()
+        self._device = device_memory()
         self.limit = self._device.limit()
 
     def __enter__(self):
@@ -82,74 +80,3 @@ class StepMemory:
                 return float("inf")
             raise
         return self._device.peak()
-
-
-class _Process:
-    """The memory of this process, where the processor computes."""
-
-    def limit(self):
-        """Bytes that this process may have: what it has and what is free."""
-        free = _kilobytes("/proc/meminfo", "MemAvailable") or (
-            os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1024
-        )
-        return 1024 * (free + (_kilobytes("/proc/self/status", "VmRSS") or 0))
-
-    def reset(self):
-        with open("/proc/self/clear_refs", "w") as file:
-            file.write("5")  # the peak becomes what is there now
-
-    def peak(self):
-        return 1024 * _kilobytes("/proc/self/status", "VmHWM")
-
-
-def _kilobytes(path, name):
-    with open(path) as file:
-        lines = dict(line.split(":", 1) for line in file if ":" in line)
-    return int(lines[name].split()[0]) if name in lines else None
-
-
-class _TensorFlowGPU:
-    """The first GPU of TensorFlow."""
-
-    def limit(self):
-        command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-        megabytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        return int(megabytes.splitlines()[0]) * 2**20
-
-    def reset(self):
-        import tensorflow as tf
-
-        tf.config.experimental.reset_memory_stats("GPU:0")
-
-    def peak(self):
-        import tensorflow as tf
-
-        return tf.config.experimental.get_memory_info("GPU:0")["peak"]
-
-
-class _JaxDevice:
-    """The first device of JAX; its peak is that of the whole process."""
-
-    def __init__(self, device):
-        self.device = device
-
-    def limit(self):
-        return self.device.memory_stats()["bytes_limit"]
-
-    def reset(self):
-        """Nothing: larger batches come later."""
-
-    def peak(self):
-        return self.device.memory_stats()["peak_bytes_in_use"]
-
-
-def _gpu():
-    """The device that computes, None where it is the processor."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        device = jax.devices()[0]
-        return _JaxDevice(device) if device.memory_stats() else None
-    import tensorflow as tf
-
-    return _TensorFlowGPU() if tf.config.list_physical_devices("GPU") else None

@@ -1,0 +1,105 @@
+"""What a training step needs in memory, counted from the shapes before the first step."""
+
+import math
+
+import keras
+import numpy as np
+
+from mrcnn.network.folding import is_norm
+from mrcnn.training.device_memory import device_memory
+from mrcnn.training.memory import advice
+
+_GIB = 2**30
+
+
+def describe_step(model, settings):
+    """What a training step will need, as text, and a warning where there is not as much.
+
+    Args:
+        model: keras.Model, compiled, whose layers are trainable as they will be.
+        settings: `mrcnn.settings.Settings` of the model.
+
+    Returns:
+        (str, str or None).
+    """
+    image, batch_size = settings.image, settings.runtime.batch_size
+    open_sides = image.resize_mode == "shortest_edge"
+    height, width = (image.min_dim, image.max_dim) if open_sides else image.shape
+    needed = sum(step_bytes(model, batch_size, (height, width)).values())
+    images = f"{batch_size} image{'s' * (batch_size > 1)} of {height} x {width}"
+    text = f"A step of {images} will need about {needed / _GIB:.1f} GiB"
+    limit = device_memory().limit()
+    if needed <= limit:
+        return text, None
+    return text, f"{text}; there are {limit / _GIB:.1f} GiB. What helps: {advice(settings)}"
+
+
+def step_bytes(model, batch_size, sides):
+    """About how many bytes a training step takes.
+
+    Features are the outputs of all layers that gradients pass through: a step keeps them until the
+    gradients have come back. What a backend needs beside them, and what it need not keep, about
+    balance: see benchmarks/RESULTS.md.
+
+    Args:
+        model: functional keras.Model, compiled, whose layers are trainable as they will be.
+        batch_size: int, images of a step.
+        sides: (height, width) of the images.
+
+    Returns:
+        dict of int: `weights`, with what the optimizer keeps of each; `gradients`; `features`.
+    """
+    inputs = keras.tree.map_structure(lambda x: _sized(x, batch_size, sides), model.input)
+    tensors = {
+        "weights": [*model.variables, *model.optimizer.variables],
+        "gradients": model.trainable_variables,
+        "features": features_with_gradients(model, inputs),
+    }
+    return {name: sum(map(_bytes, each)) for name, each in tensors.items()}
+
+
+def features_with_gradients(model, inputs, passed=None):
+    """The outputs of a model's layers that gradients pass through.
+
+    Args:
+        model: functional keras.Model.
+        inputs: symbolic tensors like the model's, of known shapes.
+        passed: dict of the tensors by their ids that gradients are known to pass through; the
+            model's are added.
+
+    Returns:
+        list of symbolic tensors. A BatchNorm has none of its own: it is part of the convolution
+        before it, see `mrcnn.network.folding`. Of a `Sequential` and of what is no functional
+        model the outputs alone are seen.
+    """
+    found, passed = [], {} if passed is None else passed
+
+    def call(layer, *args, **kwargs):
+        nested = isinstance(layer, keras.Model) and hasattr(layer, "operations")  # functional
+        if nested:
+            found.extend(features_with_gradients(layer, args[0], passed))
+        result = layer(*args, **kwargs)
+        given, outputs = keras.tree.flatten((args, kwargs)), keras.tree.flatten(result)
+        trained = getattr(layer, "trainable_weights", ())  # an operation has none
+        if trained or any(id(x) in passed for x in given):
+            passed.update({id(x): x for x in outputs})
+            if not nested and not is_norm(layer):
+                found.extend(outputs)
+        return result
+
+    plain = keras.Model(model.input, model.output)
+    keras.models.clone_model(plain, inputs, lambda x: x, call)
+    return found
+
+
+def _sized(tensor, batch_size, sides):
+    """An input like a symbolic tensor, without RPN targets where these come from the data."""
+    shape = [batch_size, *tensor.shape[1:]]
+    if None in shape:
+        shape[1:-1] = sides if len(shape) == 4 else [0]
+    return keras.Input(batch_shape=shape, dtype=tensor.dtype, name=tensor.name)
+
+
+def _bytes(tensor):
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    return math.prod(tensor.shape) * np.dtype(dtype).itemsize

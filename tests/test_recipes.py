@@ -1,0 +1,80 @@
+"""Named ways to train: each can work, and what is said beside one counts more."""
+
+from pathlib import Path
+
+import pytest
+
+from mrcnn import cli
+from mrcnn.augment import named
+from mrcnn.config import Config
+from mrcnn.config_files import read_run
+from mrcnn.presets import PRESETS
+from mrcnn.recipes import RECIPES
+from mrcnn.settings import Settings
+from mrcnn.training.freezing import layer_regex_of
+from samples.balloon.stand_in import write_balloons
+
+TINY = str(Path(__file__).with_name("tiny.py"))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_each_recipe_is_possible(name, preset):
+    recipe, config = RECIPES[name], PRESETS[preset]()
+    config.NAME, config.NUM_CLASSES = "x", 2
+    assert all(hasattr(Config, key) for key in recipe.keys)
+    assert recipe.apply(config) is config
+    config.validate()
+    settings = Settings.from_config(config)
+    assert settings.optimization.schedule == recipe.keys["LEARNING_SCHEDULE"]
+    assert named(recipe.augment) is not None and layer_regex_of(recipe.layers) == ".*"
+
+
+@pytest.fixture(scope="module")
+def balloons(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("balloons")
+    return str(write_balloons(folder, train=4, val=2, height=48, width=64))
+
+
+@pytest.fixture
+def begun(balloons, tmp_path, monkeypatch):
+    """Function of options: the config of a run that is begun with them, and what it wrote down."""
+
+    def begin(*options):
+        configs = []
+        monkeypatch.setattr(
+            "mrcnn.cli.train._build", lambda arguments, config, weights: configs.append(config)
+        )
+        monkeypatch.setattr("mrcnn.reports.run_folder.draw_labels", lambda *_: 1 / 0)
+        argv = ["train", balloons, "--config", TINY, "--weights", "none", "--out", str(tmp_path)]
+        with pytest.raises(ZeroDivisionError):
+            cli.main([*argv, "--name", "run", *options])
+        return configs[0], read_run(tmp_path / "run" / "config.yaml")
+
+    return begin
+
+
+def test_a_recipe_says_what_nobody_else_does(begun):
+    config, run = begun("--recipe", "finetune")
+    recipe = RECIPES["finetune"]
+    assert {key: getattr(config, key) for key in recipe.keys} == recipe.keys
+    assert (run["epochs"], run["augment"], run["layers"]) == (60, "photo", "all")
+
+
+def test_what_is_said_beside_a_recipe_counts_more(begun):
+    options = ["--epochs", "3", "--augment", "none", "--layers", "heads", "--learning-rate", "0.5"]
+    config, run = begun("--recipe", "finetune", *options, "EMA_MOMENTUM=0.5")
+    assert (config.LEARNING_RATE, config.EMA_MOMENTUM, config.WARMUP_STEPS) == (0.5, 0.5, 100)
+    assert (run["epochs"], run["augment"], run["layers"]) == (3, "none", "heads")
+
+
+def test_without_a_recipe_nothing_is_changed(begun):
+    config, run = begun()
+    assert config.EMA_MOMENTUM is None
+    assert (run["epochs"], run["augment"]) == (30, "flip")
+
+
+def test_an_unknown_recipe_is_told(balloons, capsys):
+    assert cli.main(["train", balloons, "--recipe", "quick"]) == 2
+    message = "no recipe 'quick'; expected one of finetune, scratch, long\n"
+    assert capsys.readouterr().err.endswith(message)
