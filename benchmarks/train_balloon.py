@@ -20,11 +20,12 @@ from PIL import Image
 sys.path.insert(0, str(machine.ROOT / "samples" / "balloon"))
 
 from balloon import BalloonDataset
-from train_nuclei import ALL_BUT_NORMS, WARM_UP, PrintLosses
+from train_nuclei import PrintLosses
 
 from mrcnn.evaluate import evaluate, format_table
 from mrcnn.model import MaskRCNN
 from mrcnn.presets import PRESETS
+from mrcnn.recipes import ALL_BUT_NORMS
 
 
 class TrainBalloonConfig(PRESETS["torchvision/maskrcnn_resnet50_fpn"]):
@@ -54,6 +55,8 @@ class TrainBalloonConfig(PRESETS["torchvision/maskrcnn_resnet50_fpn"]):
     FPN_CLASSIF_FC_LAYERS_SIZE = 512
     MASK_HEAD_CHANNELS = 128
     LEARNING_RATE = 0.01
+    LEARNING_SCHEDULE = "cosine"
+    WARMUP_STEPS = 100
 
 
 def zoom(image, masks, rng):
@@ -87,17 +90,11 @@ def load(dataset_dir, subset):
 
 
 def train(model, dataset, epochs):
-    """Trains all convolutions: linear warm-up, then a cosine down to 0."""
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        epochs * model.config.STEPS_PER_EPOCH - WARM_UP,
-        warmup_target=model.config.LEARNING_RATE,
-        warmup_steps=WARM_UP,
-    )
+    """Trains all convolutions."""
     model.train(
         dataset,
         None,
-        rate,
+        model.config.LEARNING_RATE,
         epochs=epochs,
         layers=ALL_BUT_NORMS,
         augmentation=zoom,

@@ -6,6 +6,9 @@ its pictures is left to presets and keys. What each reached is in docs/training.
 
 import dataclasses
 
+# The norms of a trained backbone keep their scales and shifts, as they keep their statistics.
+ALL_BUT_NORMS = r"(?!bn|.*_bn$).*"
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -44,7 +47,7 @@ RECIPES = {
     "finetune": Recipe(
         "from trained weights, for tens to hundreds of pictures",
         epochs=60,
-        layers="all",
+        layers=ALL_BUT_NORMS,
         augment="photo",
         keys={
             "LEARNING_RATE": 0.01,
@@ -70,7 +73,7 @@ RECIPES = {
     "long": Recipe(
         "from trained weights, where there are hours",
         epochs=200,
-        layers="all",
+        layers=ALL_BUT_NORMS,
         augment="copypaste",
         keys={
             "LEARNING_RATE": 0.01,

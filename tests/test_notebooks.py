@@ -28,9 +28,9 @@ NAMES = sorted(
 )
 # What the test trains less of: by notebook, what stands in a cell and what is run in its place.
 SHORTER = {
-    "train_shapes": ("STEPS, EPOCHS = 1200, 6", "STEPS, EPOCHS = 600, 6"),
-    "inspect_nucleus_model": ("def train(epochs=7)", "def train(epochs=4)"),
-    "inspect_balloon_model": ("def train(epochs=7)", "def train(epochs=4)"),
+    "train_shapes": ("STEPS, EPOCHS = 1200, 6", "STEPS, EPOCHS = 60, 2"),
+    "inspect_nucleus_model": ("def train(epochs=7)", "def train(epochs=2)"),
+    "inspect_balloon_model": ("def train(epochs=7)", "def train(epochs=1)"),
 }
 LARGEST = 600_000  # bytes of a file
 TIMEOUT = 600  # seconds of a cell

@@ -1,5 +1,6 @@
 """Named ways to train: each can work, and what is said beside one counts more."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,8 @@ from mrcnn.augment import named
 from mrcnn.config import Config
 from mrcnn.config_files import read_run
 from mrcnn.presets import PRESETS
-from mrcnn.recipes import RECIPES
+from mrcnn.recipes import ALL_BUT_NORMS, RECIPES
 from mrcnn.settings import Settings
-from mrcnn.training.freezing import layer_regex_of
 from samples.balloon.stand_in import write_balloons
 
 TINY = str(Path(__file__).with_name("tiny.py"))
@@ -27,7 +27,22 @@ def test_each_recipe_is_possible(name, preset):
     config.validate()
     settings = Settings.from_config(config)
     assert settings.optimization.schedule == recipe.keys["LEARNING_SCHEDULE"]
-    assert named(recipe.augment) is not None and layer_regex_of(recipe.layers) == ".*"
+    assert named(recipe.augment) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "trains"),
+    [
+        ("bn2a_branch2a", False),
+        ("stem_bn", False),
+        ("res2a_branch2a", True),
+        ("fpn_p2", True),
+        ("mrcnn_mask_bn1", True),
+        ("mrcnn_class_logits", True),
+    ],
+)
+def test_all_but_the_norms_of_a_backbone(name, trains):
+    assert bool(re.fullmatch(ALL_BUT_NORMS, name)) is trains
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +73,7 @@ def test_a_recipe_says_what_nobody_else_does(begun):
     config, run = begun("--recipe", "finetune")
     recipe = RECIPES["finetune"]
     assert {key: getattr(config, key) for key in recipe.keys} == recipe.keys
-    assert (run["epochs"], run["augment"], run["layers"]) == (60, "photo", "all")
+    assert (run["epochs"], run["augment"], run["layers"]) == (60, "photo", ALL_BUT_NORMS)
 
 
 def test_what_is_said_beside_a_recipe_counts_more(begun):

@@ -43,7 +43,7 @@ COMPOSITIONS = {
     "flip": [FlipLeftRight()],
     "photo": [
         FlipLeftRight(),
-        ScaleJitter((0.67, 1.5), p=0.5),
+        ScaleJitter((0.5, 1.5)),
         ColorJitter(),
         GaussianBlur(p=0.1),
         JPEGCompression(p=0.1),
