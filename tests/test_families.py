@@ -13,6 +13,13 @@ from mrcnn.presets import PRESETS
 
 pytestmark = pytest.mark.slow
 
+# Of detectron2's one: the others differ in their ResNets, which the tiny model has not.
+FAMILIES = [
+    name
+    for name in PRESETS
+    if not name.startswith(("detectron2/mask_rcnn_R_101", "detectron2/mask_rcnn_X"))
+]
+
 PROGRAM = """
 import sys
 sys.path.insert(0, {tests!r})
@@ -31,7 +38,7 @@ for preset, folder in {folders!r}.items():
 def trained(tmp_path_factory):
     """By preset a model after two steps of training, and its losses."""
     found = {}
-    for preset in PRESETS:
+    for preset in FAMILIES:
         model = MaskRCNN("training", tiny_of(preset), str(tmp_path_factory.mktemp("family")))
         history = model.train(shapes(4), None, 0.01, epochs=1, layers="all")
         found[preset] = model, history.history
@@ -46,14 +53,14 @@ def elsewhere(trained, run_python):
     return {preset: np.load(f"{folder}/found.npz") for preset, folder in folders.items()}
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", FAMILIES)
 def test_losses_are_finite(trained, preset):
     losses = trained[preset][1]
     assert {"loss", "rpn_bbox_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss"} <= set(losses)
     assert np.isfinite([values[0] for values in losses.values()]).all()
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", FAMILIES)
 def test_checkpoint_detects_the_same_in_a_new_process(trained, elsewhere, preset):
     found = trained[preset][0].detect([shapes(2).load_image(0)])[0]
     assert len(found["rois"])

@@ -23,7 +23,6 @@ from mrcnn.startup.serializable import CLASSES, Deferred
 pytestmark = pytest.mark.slow
 
 PROGRAM = """
-import sys
 import numpy as np
 import mrcnn
 import keras
@@ -32,16 +31,18 @@ def given(graph, inputs):
     one_by_one = isinstance(graph.input, list)
     return [inputs[x.name] for x in graph.inputs] if one_by_one else inputs
 
-graph = keras.models.load_model(sys.argv[1])
-inputs = dict(np.load(sys.argv[2]))
-if hasattr(graph, "loss_names"):
-    found = graph.train_on_batch(inputs, return_dict=True)
-else:
-    graph.jit_compile = False
-    found = graph.predict_on_batch(given(graph, inputs))
-    found = found if isinstance(found, dict) else dict(enumerate(found))
-np.savez(sys.argv[3], **{str(name): value for name, value in found.items()})
+for path in {paths}:
+    graph = keras.models.load_model(path + ".keras")
+    inputs = dict(np.load(path + "_inputs.npz"))
+    if hasattr(graph, "loss_names"):
+        found = graph.train_on_batch(inputs, return_dict=True)
+    else:
+        graph.jit_compile = False
+        found = graph.predict_on_batch(given(graph, inputs))
+        found = found if isinstance(found, dict) else dict(enumerate(found))
+    np.savez(path + "_outputs.npz", **{{str(name): value for name, value in found.items()}})
 """
+GRAPHS = ["inference", "detection", "training"]
 
 
 @pytest.fixture(scope="module")
@@ -58,17 +59,27 @@ def inputs(model):
     return batch | {"input_anchors": np.stack([anchors, anchors])}
 
 
-@pytest.mark.parametrize("name", ["inference", "detection", "training"])
+def inputs_of(graph, inputs):
+    return {x.name: inputs[x.name] for x in graph.inputs if x.name in inputs}
+
+
+@pytest.fixture(scope="module")
+def elsewhere(model, inputs, tmp_path_factory, run_python):
+    """By graph what comes out of it when it is saved, and loaded by another process."""
+    folder = tmp_path_factory.mktemp("graphs")
+    for name in GRAPHS:
+        model.graphs[name].save(folder / f"{name}.keras")
+        np.savez(folder / f"{name}_inputs.npz", **inputs_of(model.graphs[name], inputs))
+    run_python(PROGRAM.format(paths=[str(folder / name) for name in GRAPHS]))
+    return {name: dict(np.load(folder / f"{name}_outputs.npz")) for name in GRAPHS}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
 def test_a_saved_graph_comes_back_in_a_process_that_imported_only_mrcnn(
-    model, inputs, tmp_path, run_python, name
+    model, inputs, elsewhere, name
 ):
-    graph = model.graphs[name]
-    graph.save(tmp_path / "graph.keras")
-    inputs = {x.name: inputs[x.name] for x in graph.inputs if x.name in inputs}
-    np.savez(tmp_path / "inputs.npz", **inputs)
-    paths = [str(tmp_path / file) for file in ("graph.keras", "inputs.npz", "outputs.npz")]
-    run_python(f"import sys; sys.argv[1:] = {paths!r}\n{PROGRAM}")
-    found = dict(np.load(paths[2]))
+    graph, found = model.graphs[name], elsewhere[name]
+    inputs = inputs_of(graph, inputs)
     if name == "training":
         expected = graph.train_on_batch(inputs, return_dict=True)
         assert expected["mrcnn_mask_loss"] > 0
