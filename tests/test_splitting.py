@@ -62,6 +62,24 @@ def test_classes_are_numbered_as_the_models():
 
 
 @pytest.mark.parametrize(
+    "own, model, names",
+    [
+        (("object",), ["BG", "balloon"], ["BG", "balloon"]),  # a file that names no class
+        (("object",), ["BG", "object"], ["BG", "object"]),
+        (("object",), ["BG", "object", "cat"], ["BG", "object", "cat"]),
+    ],
+)
+def test_objects_without_a_class_are_of_the_only_one(own, model, names):
+    dataset = number_classes(pictures(["a"], own), model)
+    assert dataset.class_names == names and dataset.map_source_class_id("pets.id object") == 1
+
+
+def test_objects_without_a_class_are_of_no_class_of_two():
+    with pytest.raises(ValueError, match=r"\['cat', 'dog'\], received other classes, \['object'\]"):
+        number_classes(pictures(["a"], ("object",)), ["BG", "cat", "dog"])
+
+
+@pytest.mark.parametrize(
     "classes, message",
     [
         (

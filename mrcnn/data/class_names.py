@@ -3,6 +3,8 @@
 import collections
 import re
 
+NAMELESS = "object"  # the class of the objects of a file that names none
+
 
 def class_name(class_id, class_names):
     """Returns the name of a class, or "class 7" for an id that has none.

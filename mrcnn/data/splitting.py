@@ -3,6 +3,8 @@
 import copy
 import hashlib
 
+from mrcnn.data.class_names import NAMELESS
+
 
 def split(dataset, share, seed=0):
     """Splits a data set by pictures: the same ones whatever their order.
@@ -43,6 +45,8 @@ def _part(dataset, chosen, inside):
 def number_classes(dataset, class_names):
     """Numbers the classes of a data set as a model has them, in place.
 
+    Objects of files that name no class, which are "object" then, are of a model's only class.
+
     Args:
         dataset: a prepared `Dataset`; some of the classes may be missing in it.
         class_names: list of names, "BG" first.
@@ -53,6 +57,9 @@ def number_classes(dataset, class_names):
     Raises:
         ValueError: it has a class that is not among them, or two of one name.
     """
+    if len(class_names) == 2 and list(dataset.class_names[1:]) == [NAMELESS]:
+        dataset.class_info[1]["name"] = class_names[1]
+        dataset.prepare()
     own = list(dataset.class_names)
     if own == list(class_names):
         return dataset

@@ -15,9 +15,8 @@ from mrcnn.data.annotations.label_files import check_size
 from mrcnn.data.annotations.picture_folders import beside_images, label_files_in
 from mrcnn.data.annotations.subsets import folders_in, named_subsets
 from mrcnn.data.annotations.writing import mask_of, safe_name, save_picture
+from mrcnn.data.class_names import NAMELESS
 from mrcnn.image.reading import image_size
-
-CLASS = "object"  # where no folder names one
 
 
 class MaskFolderDataset(AnnotatedDataset):
@@ -53,7 +52,7 @@ class MaskFolderDataset(AnnotatedDataset):
             )
         return beside_images(path, ["masks"], _fits)
 
-    def read(self, found, notes, class_name=CLASS):
+    def read(self, found, notes, class_name=NAMELESS):
         """Reads the names of mask files, and the sizes of all.
 
         Args:
@@ -192,8 +191,8 @@ def write_masks(items, folder, class_names, notes):
 
 def _class_folders(class_names, notes):
     """By class the name of its folder."""
-    if list(class_names) == [CLASS]:
-        return {CLASS: ""}
+    if list(class_names) == [NAMELESS]:
+        return {NAMELESS: ""}
     folders = {}
     for name in class_names:
         safe = safe_name(name).rstrip(" .") or "_"

@@ -13,6 +13,7 @@ from mrcnn.data.annotations.shapes import box_of, circle, ellipse, ring, stroke
 from mrcnn.data.annotations.subsets import by_folder
 from mrcnn.data.annotations.text_files import read_text
 from mrcnn.data.annotations.writing import ring_of, save_picture
+from mrcnn.data.class_names import NAMELESS
 
 LONGEST_FIELD = 2**27  # characters of a field of a CSV file; Python's own is some 10000 points
 CROWD = "iscrowd"  # an attribute: "1" for a crowd
@@ -216,7 +217,7 @@ def _picture(path, entry, images, key, class_name, line_width, notes):
 
 def _class_of(attributes, key, where):
     if key is None:
-        return "object"
+        return NAMELESS
     value = attributes.get(key) if isinstance(attributes, dict) else None
     if isinstance(value, dict):  # a checkbox: {option: true}
         chosen = [option for option, is_on in value.items() if is_on]

@@ -20,11 +20,11 @@ from mrcnn.data.annotations.label_files import check_size, read_labels
 from mrcnn.data.annotations.picture_folders import beside_images
 from mrcnn.data.annotations.subsets import folders_in, named_subsets
 from mrcnn.data.annotations.writing import code_of, save_picture
+from mrcnn.data.class_names import NAMELESS
 from mrcnn.data.formats.label_images.classes import FILE, read_classes, write_classes
 from mrcnn.data.formats.label_images.pairs import LABELS, is_pair, pairs
 from mrcnn.image.reading import image_size
 
-CLASS = "object"  # where no file names one
 DEEPEST_PNG = 2**16 - 1  # objects; label images of more are TIFF
 
 
@@ -56,7 +56,7 @@ class LabelImageDataset(AnnotatedDataset):
             {x.name: (x, [x]) if is_pair(x, x) else None for x in folders_in(path)}
         )
 
-    def read(self, found, notes, class_name=CLASS, components=None, labels=None):
+    def read(self, found, notes, class_name=NAMELESS, components=None, labels=None):
         """Reads all label images.
 
         Args:
