@@ -9,7 +9,7 @@ import pytest
 from tiny import TinyConfig
 
 from mrcnn.cli.config_arguments import make_config, split_assignments
-from mrcnn.cli.train import _config_of_run
+from mrcnn.cli.training_config import config_of_run
 from mrcnn.cli.training_data import load_training_data
 from mrcnn.cli.weights_argument import best_start, file_of
 from mrcnn.config import Config
@@ -134,12 +134,12 @@ class EarlierConfig(Config):
 def test_training_goes_on_with_the_config_of_its_weights(tmp_path):
     (tmp_path / "earlier.h5").touch()
     write_config(EarlierConfig(), tmp_path / "config.yaml")
-    config = _config_of_run(config_arguments(learning_rate=0.5), str(tmp_path / "earlier.h5"))
+    config = config_of_run(config_arguments(learning_rate=0.5), str(tmp_path / "earlier.h5"))
     # But for the name, and the length of an epoch, which follow from the data.
     assert (config.RPN_CHANNELS, config.LEARNING_RATE) == (8, 0.5)
     assert not is_set(config, "NAME") and not is_set(config, "STEPS_PER_EPOCH")
     given = config_arguments(assignments=["NAME=mine"], steps=7, batch_size=3)
-    config = _config_of_run(given, str(tmp_path / "earlier.h5"))
+    config = config_of_run(given, str(tmp_path / "earlier.h5"))
     assert (config.NAME, config.STEPS_PER_EPOCH, config.BATCH_SIZE) == ("mine", 7, 3)
 
 

@@ -16,7 +16,8 @@ from skimage import io
 from tiny import TinyConfig
 
 from mrcnn import cli
-from mrcnn.cli.train import _by_class_id, add_parser
+from mrcnn.cli.train import add_parser
+from mrcnn.cli.training_config import _by_class_id
 from mrcnn.config_files import read_run, write_config
 from mrcnn.files.hdf5 import read_hdf5
 from mrcnn.training.results import read_results

@@ -1,0 +1,111 @@
+"""What `mrcnn train` trains with: the config of its arguments, their recipe, and the data."""
+
+import os
+import re
+from pathlib import Path
+
+from mrcnn.cli.config_arguments import make_config
+
+
+def recipe_of(arguments):
+    """The recipe that the arguments name, or None; epochs and augmentation that they leave open
+    are those of the recipe, or the defaults."""
+    from mrcnn.recipes import RECIPES
+
+    if arguments.recipe is not None and arguments.recipe not in RECIPES:
+        raise ValueError(f"no recipe {arguments.recipe!r}; expected one of {', '.join(RECIPES)}")
+    recipe = RECIPES.get(arguments.recipe)
+    arguments.epochs = arguments.epochs or (recipe.epochs if recipe else 30)
+    arguments.augment = arguments.augment or (recipe.augment if recipe else "flip")
+    return recipe
+
+
+def config_of_run(arguments, start, recipe=None):
+    """The config of the arguments, flags included, or that of the file that training starts from.
+
+    Of such a file, the experiment's name and the length of its epochs are left. A recipe comes
+    before KEY=VALUE and the flags, and after all else.
+    """
+    from mrcnn.config_values import apply_assignments
+
+    config = make_config(arguments, start or arguments.weights)
+    if recipe is not None:
+        config = apply_assignments(recipe.apply(config), arguments.assignments)
+    if start and not arguments.config:
+        given = {text.partition("=")[0] for text in arguments.assignments}
+        for key in {"NAME", "STEPS_PER_EPOCH"} - given:
+            vars(config).pop(key, None)
+    if arguments.learning_rate is not None:
+        config.LEARNING_RATE = arguments.learning_rate
+    if arguments.batch_size is not None:
+        config.IMAGES_PER_GPU, config.GPU_COUNT = arguments.batch_size, 1
+    if arguments.steps is not None:
+        config.STEPS_PER_EPOCH = arguments.steps
+    return config
+
+
+def fit_to_data(config, arguments, train):
+    """Sets what follows from the data, unless the user has said it."""
+    if not any(text.startswith("NUM_CLASSES=") for text in arguments.assignments):
+        config.NUM_CLASSES = train.num_classes
+    if not _chosen(config, "NAME"):
+        path = Path(arguments.data).resolve()
+        folder = path if path.is_dir() else path.parent
+        config.NAME = re.sub(r"[^\w.-]+", "_", folder.name).lower() or "data"
+    if not _chosen(config, "STEPS_PER_EPOCH"):
+        config.STEPS_PER_EPOCH = None
+    if not _chosen(config, "CHECKPOINTS_KEPT"):
+        config.CHECKPOINTS_KEPT = 3
+    if isinstance(config.CLASS_WEIGHTS, dict):
+        config.CLASS_WEIGHTS = _by_class_id(config.CLASS_WEIGHTS, train.class_names)
+
+
+def _by_class_id(weights, class_names):
+    """The weights of classes, of which some may have names, by their ids."""
+    ids = {name: i for i, name in enumerate(class_names)}
+    unknown = [name for name in weights if isinstance(name, str) and name not in ids]
+    if unknown:
+        raise ValueError(
+            f"CLASS_WEIGHTS has {unknown}; expected classes of {', '.join(class_names)}"
+        )
+    return {ids.get(name, name): weight for name, weight in weights.items()}
+
+
+def fit_to_weights(config, weights):
+    """Sets what follows from the weights that training starts from, unless the user has said it."""
+    if weights == "none" and not _chosen(config, "TRAIN_BN"):
+        config.TRAIN_BN = True
+
+
+def layers_after(weights, start, config):
+    """What trains after weights, where nobody says it: an adapted first convolution must."""
+    adapted = start is None and config.IMAGE_CHANNEL_COUNT != 3  # the public weights take RGB
+    return "all" if adapted or weights in ("imagenet", "none") else "heads"
+
+
+def check_config(config, train, val, weights, layers):
+    """Raises ValueError for what would fail later, when weights are fetched and a model built."""
+    from mrcnn.data.ground_truth import check_classes, check_outlines
+    from mrcnn.settings import Settings
+    from mrcnn.training.freezing import layer_regex_of
+    from mrcnn.weights.registry import resolve
+
+    config.validate()
+    if not 0 < config.LEARNING_RATE < float("inf"):
+        raise ValueError(f"LEARNING_RATE is {config.LEARNING_RATE}; expected a number above 0")
+    settings = Settings.from_config(config)
+    for dataset in (train, val):
+        check_classes(dataset, settings)
+        check_outlines(dataset, settings)
+    if weights is not None and not os.path.exists(weights):
+        resolve(weights, config)
+    try:
+        re.compile(layer_regex_of(layers))
+    except re.error as error:
+        raise ValueError(f"--layers {layers}: {error}; expected heads, 3+, 4+, 5+ or all") from None
+
+
+def _chosen(config, key):
+    from mrcnn.config_values import is_set
+
+    return is_set(config, key)
