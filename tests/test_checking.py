@@ -16,7 +16,7 @@ from mrcnn.config import Config
 from mrcnn.data import Dataset
 from mrcnn.data.checking import check_path, fix
 from mrcnn.data.checking.statistics import anchor_fit
-from mrcnn.data.class_names import names_alike
+from mrcnn.data.class_names import is_slip, names_alike
 from mrcnn.data.loading import load
 from mrcnn.data.shapes import ShapesConfig, ShapesDataset
 
@@ -407,6 +407,32 @@ def test_the_command(tmp_path, capsys):
 @pytest.mark.parametrize("name", ["Cat", "cat ", " CAT", "c at"])
 def test_names_that_are_nearly_the_same(name):
     assert names_alike(["cow", "cat", name]) == ([] if name == "c at" else [["cat", name]])
+
+
+def test_a_rare_name_may_be_a_slip_of_a_frequent_one(tmp_path):
+    frequent = [("yeast", square(2 * i, 2 * i, 9)) for i in range(20)]
+    objects = [*frequent, ("yaest", square(5, 5)), ("yeasty", square(5, 5)), ("bud", square(5, 5))]
+    classes = ("yeast", "yaest", "yeasty", "bud", "bun")
+    write(tmp_path, "train", {"a.png": objects, "b.png": [("yeast", square(9, 9))]}, classes)
+    _, report = check_path(tmp_path)
+    assert kinds(report, "warning")["class names that are nearly the same"] == [
+        "'yaest', 1 objects, may be a slip for 'yeast', which 21 have",
+        "'yeasty', 1 objects, may be a slip for 'yeast', which 21 have",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "slip"),
+    [
+        ("yaest", "yeast", True),
+        ("Yeast", "yeast", False),  # the same but for case: told otherwise
+        ("cat", "bat", False),  # short words are near many
+        ("platelet", "plate", False),  # 5 of 8 and 5 letters: 10 / 13
+        ("bicycle", "motorcycle", False),
+    ],
+)
+def test_slips(name, other, slip):
+    assert is_slip(name, other) is slip
 
 
 def test_names_of_several_words_that_are_nearly_the_same(tmp_path, capsys):

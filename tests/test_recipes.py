@@ -1,8 +1,11 @@
 """Named ways to train: each can work, and what is said beside one counts more."""
 
+import os
 import re
+import signal
 from pathlib import Path
 
+import keras
 import pytest
 
 from mrcnn import cli
@@ -62,15 +65,16 @@ def begun(balloons, tmp_path, monkeypatch):
         )
         monkeypatch.setattr("mrcnn.reports.run_folder.draw_labels", lambda *_: 1 / 0)
         argv = ["train", balloons, "--config", TINY, "--weights", "none", "--out", str(tmp_path)]
+        name = f"run{len(list(tmp_path.iterdir()))}"
         with pytest.raises(ZeroDivisionError):
-            cli.main([*argv, "--name", "run", *options])
-        return configs[0], read_run(tmp_path / "run" / "config.yaml")
+            cli.main([*argv, "--name", name, *options])
+        return configs[-1], read_run(tmp_path / name / "config.yaml")
 
     return begin
 
 
 def test_a_recipe_says_what_nobody_else_does(begun):
-    config, run = begun("--recipe", "finetune")
+    config, run = begun("--recipe", "finetune", "--steps", "20")
     recipe = RECIPES["finetune"]
     assert {key: getattr(config, key) for key in recipe.keys} == recipe.keys
     assert (run["epochs"], run["augment"], run["layers"]) == (60, "photo", ALL_BUT_NORMS)
@@ -79,7 +83,8 @@ def test_a_recipe_says_what_nobody_else_does(begun):
 def test_what_is_said_beside_a_recipe_counts_more(begun):
     options = ["--epochs", "3", "--augment", "none", "--layers", "heads", "--learning-rate", "0.5"]
     config, run = begun("--recipe", "finetune", *options, "EMA_MOMENTUM=0.5")
-    assert (config.LEARNING_RATE, config.EMA_MOMENTUM, config.WARMUP_STEPS) == (0.5, 0.5, 100)
+    assert (config.LEARNING_RATE, config.EMA_MOMENTUM) == (0.5, 0.5)
+    assert config.LEARNING_SCHEDULE == "cosine"
     assert (run["epochs"], run["augment"], run["layers"]) == (3, "none", "heads")
 
 
@@ -87,6 +92,34 @@ def test_without_a_recipe_nothing_is_changed(begun):
     config, run = begun()
     assert config.EMA_MOMENTUM is None
     assert (run["epochs"], run["augment"]) == (30, "flip")
+
+
+def test_a_short_training_has_a_short_warm_up(begun, capsys):
+    config, _ = begun("--recipe", "finetune", "--epochs", "10")
+    assert config.WARMUP_STEPS == 2  # 10 epochs of 2 steps of 2 of the 4 pictures
+    text = "finetune: 10 epochs, --augment photo, LEARNING_RATE=0.01 LEARNING_SCHEDULE=cosine"
+    assert f"{text} WARMUP_STEPS=2 EMA_MOMENTUM=0.99\n" in capsys.readouterr().out
+    config, _ = begun("--recipe", "finetune", "--epochs", "10", "WARMUP_STEPS=7")
+    assert config.WARMUP_STEPS == 7
+
+
+@pytest.mark.slow
+def test_a_recipe_with_a_config_of_python_is_resumed(balloons, tmp_path, monkeypatch, capsys):
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    argv = ["train", balloons, "--config", TINY, "--weights", "none", "--out", str(tmp_path)]
+    with monkeypatch.context() as patch:
+        patch.setattr("mrcnn.training.progress.Progress", lambda path: Stop())
+        assert cli.main([*argv, "--recipe", "scratch", "--epochs", "2", "EMA_MOMENTUM=0.5"]) == 130
+    resumed = []
+    monkeypatch.setattr("mrcnn.cli.train._fit", lambda arguments, model, *_: resumed.append(model))
+    monkeypatch.setattr("mrcnn.reports.run_folder.draw_validation", lambda *_: None)
+    assert cli.main(["train", "--resume", str(tmp_path)]) == 0  # the newest run below
+    config = resumed[0].config
+    assert (config.OPTIMIZER, config.EMA_MOMENTUM, config.WARMUP_STEPS) == ("adamw", 0.5, 0)
+    assert Path(resumed[0].log_dir) == tmp_path / "train"
 
 
 def test_an_unknown_recipe_is_told(balloons, capsys):

@@ -29,7 +29,7 @@ def expand_resume(argv):
     if named:
         rest.remove(argv[place + 1])
     _refuse_changes(rest)
-    folder = Path(argv[place + 1]) if named else _newest(_out_of(rest))
+    folder = _run_at(Path(argv[place + 1])) if named else _newest(_out_of(rest))
     path = folder / "command.txt"
     if not path.is_file():
         raise ValueError(
@@ -44,8 +44,9 @@ def _split(word):
 
 
 def _refuse_changes(words):
-    others = [word for word in words if word.startswith("-") and word not in _ALLOWED]
-    others += [word for word in words if "=" in word and not word.startswith("-")]
+    allowed = [i for i, word in enumerate(words) if word in _ALLOWED]
+    allowed += [i + 1 for i in allowed]
+    others = [word for i, word in enumerate(words) if i not in allowed]
     if others:
         raise ValueError(
             f"expected --resume with {' or '.join(_ALLOWED)} alone, received {others[0]}: a "
@@ -57,11 +58,21 @@ def _out_of(words):
     return words[words.index("--out") + 1] if "--out" in words[:-1] else "runs"
 
 
-def _newest(parent):
-    """The run below a folder whose state was written last."""
+def _run_at(folder):
+    """The folder of a run, or the newest run below it, as `evaluate` and `detect` take it."""
+    runs = not (folder / "command.txt").is_file() and _states(folder)
+    return _newest(folder) if runs else folder
+
+
+def _states(parent):
     from mrcnn.training.state import FILE
 
-    states = list(Path(parent).glob(f"*/{FILE}"))
+    return list(Path(parent).glob(f"*/{FILE}"))
+
+
+def _newest(parent):
+    """The run below a folder whose state was written last."""
+    states = _states(parent)
     if not states:
         raise ValueError(f"there is no training to resume in {parent}: --resume RUN names its run")
     return max(states, key=os.path.getmtime).parent

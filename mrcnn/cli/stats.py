@@ -61,4 +61,5 @@ def _text(found, keys):
     lines += [f"{i:>7} " + " ".join(f"{x:>11.5g}" for x in row) for i, row in enumerate(rows)]
     assignments = [f"{key}={','.join(f'{x:g}' for x in values)}" for key, values in keys.items()]
     count = f"IMAGE_CHANNEL_COUNT={len(found.mean)}"
-    return "\n".join([*lines, "", " ".join([count, *assignments])])
+    spread = "Keys that bring the pictures to the range that the config's public weights expect:"
+    return "\n".join([*lines, "", spread, " ".join([count, *assignments])])

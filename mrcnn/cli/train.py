@@ -12,6 +12,7 @@ from mrcnn.cli.evaluate import LEAST_SCORE
 from mrcnn.cli.training_config import (
     check_config,
     config_of_run,
+    fit_recipe,
     fit_to_data,
     fit_to_weights,
     layers_after,
@@ -94,13 +95,16 @@ def _train(arguments):
     if not resumed and arguments.weights is not None:
         start = file_of(arguments.weights, arguments.out)
     _check_folder(arguments)
-    config = config_of_run(arguments, start, None if resumed else recipe)
+    if resumed and not _is_python(arguments):
+        recipe = None  # its keys are in the config of the run
+    config = config_of_run(arguments, start, recipe)
     train, val = load_training_data(arguments, config)
     fit_to_data(config, arguments, train)
     weights = resumed["weights"] if resumed else start or arguments.weights or best_start(config)
     fit_to_weights(config, weights)
+    fit_recipe(config, recipe, arguments, train)
     earlier = resumed["layers"] if resumed else None
-    layers = arguments.layers or earlier or (recipe and recipe.layers)
+    layers = arguments.layers or earlier or (recipe.layers if recipe else None)
     layers = layers or layers_after(weights, start, config)
     check_config(config, train, val, None if resumed else weights, layers)
     _check_trackers(arguments)
@@ -141,9 +145,14 @@ def _resumed(arguments):
     from mrcnn.config_files import read_run
 
     path = Path(arguments.resume, "config.yaml")
-    if not str(arguments.config).endswith(".py"):
+    if not _is_python(arguments):
         arguments.config, arguments.preset, arguments.assignments = str(path), None, []
     return read_run(path)
+
+
+def _is_python(arguments):
+    """Whether the config is of a Python file, which no config.yaml stands for."""
+    return str(arguments.config).endswith(".py")
 
 
 def _check_folder(arguments):

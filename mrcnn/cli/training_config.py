@@ -1,5 +1,6 @@
 """What `mrcnn train` trains with: the config of its arguments, their recipe, and the data."""
 
+import math
 import os
 import re
 from pathlib import Path
@@ -69,6 +70,25 @@ def _by_class_id(weights, class_names):
             f"CLASS_WEIGHTS has {unknown}; expected classes of {', '.join(class_names)}"
         )
     return {ids.get(name, name): weight for name, weight in weights.items()}
+
+
+def fit_recipe(config, recipe, arguments, train):
+    """Shortens the warm-up of a recipe to a tenth of a short training, unless the user has set it,
+    and prints what the recipe is."""
+    if recipe is None:
+        return
+    if not any(text.startswith("WARMUP_STEPS=") for text in arguments.assignments):
+        tenth = _updates(config, arguments, train) // 10
+        config.WARMUP_STEPS = min(config.WARMUP_STEPS, tenth)
+    keys = " ".join(f"{key}={getattr(config, key)}" for key in recipe.keys)
+    print(f"{arguments.recipe}: {arguments.epochs} epochs, --augment {arguments.augment}, {keys}")
+
+
+def _updates(config, arguments, train):
+    """How often the weights are updated in a training, about."""
+    batch = max(1, config.IMAGES_PER_GPU) * config.GPU_COUNT
+    steps = config.STEPS_PER_EPOCH or math.ceil(train.num_images / batch)
+    return arguments.epochs * steps // config.ACCUMULATION_STEPS
 
 
 def fit_to_weights(config, weights):

@@ -1,6 +1,7 @@
 """Names of classes by their ids, and names that people write in several ways."""
 
 import collections
+import difflib
 import re
 
 NAMELESS = "object"  # the class of the objects of a file that names none
@@ -33,3 +34,11 @@ def names_alike(names):
     for name in names:
         alike[plain_name(name)].append(name)
     return [group for group in alike.values() if len(group) > 1]
+
+
+def is_slip(name, other):
+    """Whether a name is another one with a letter or two wrong: "yaest" and "yeast"."""
+    first, second = plain_name(name), plain_name(other)
+    if first == second or min(len(first), len(second)) < 4:
+        return False
+    return difflib.SequenceMatcher(None, first, second).ratio() >= 0.8

@@ -79,7 +79,8 @@ class Records:
         if differing:
             raise ValueError(
                 f"{os.path.dirname(self._file.name)} holds results of other settings "
-                f"({'; '.join(differing)}): choose another folder, or begin anew without resume"
+                f"({'; '.join(differing)}): choose another folder, or begin anew with --no-resume "
+                "(resume=False)"
             )
 
     def _write(self, value):

@@ -61,10 +61,14 @@ def notices(seen, settings, class_names):
     if len(boxes) < FEW:
         return
     strides = [stride * anchors.anchor_stride for stride in anchors.strides]
-    for scale, stride in zip(anchors.scales, strides, strict=True):
-        best = best_overlaps(boxes, [scale], anchors.ratios, [stride])
-        if not (best >= TRAINS).any():
-            yield (
-                f"Anchors of {scale} pixels (RPN_ANCHOR_SCALES) were near none of the first "
-                f"epoch's {len(boxes)} objects; `mrcnn anchors DATA` suggests others"
-            )
+    best = {
+        scale: best_overlaps(boxes, [scale], anchors.ratios, [stride]).max()
+        for scale, stride in zip(anchors.scales, strides, strict=True)
+    }
+    unused = [str(scale) for scale, overlap in best.items() if overlap < TRAINS]
+    if unused:
+        yield (
+            f"Anchors of {', '.join(unused)} pixels (RPN_ANCHOR_SCALES) were near none of the "
+            f"first epoch's {len(boxes)} objects; `mrcnn anchors DATA` tells whether others fit "
+            "better"
+        )

@@ -106,7 +106,8 @@ class AnnotatedDataset(Dataset):
                 names += declared or sorted({i.category for p in read for i in p.instances})
                 if name in chosen:
                     pictures += [(name, picture) for picture in read]
-        if self.names_pictures and by_subset.keys() == found.keys() and Path(path).is_dir():
+        complete = by_subset.keys() == found.keys() and not notes.errors  # else some name more
+        if self.names_pictures and complete and Path(path).is_dir():
             _tell_unnamed(by_subset, chosen, notes, Channels.of(self.channels))
         if not self.declares_classes:
             names = sorted(set(names))

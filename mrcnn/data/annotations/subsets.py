@@ -28,8 +28,10 @@ def choose(found, subset, path):
     if subset is None:
         return set(found)
     chosen = {name for name in found if subset in (name, subset_of(name))}
+    if not chosen and not any(found):
+        raise ValueError(f"{path} has no subsets, received {subset!r}: leave it out for all of it")
     if not chosen:
-        has = ", ".join(sorted(map(repr, found))) if any(found) else "none"
+        has = ", ".join(sorted(map(repr, found)))
         raise ValueError(f"{path}: expected a subset of {has}, received {subset!r}")
     return chosen
 

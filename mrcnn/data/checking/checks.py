@@ -67,7 +67,8 @@ def check(dataset, config=None, progress=None, notes=None, name=""):
     found += [Finding("warning", "left out", "", text) for text in notes.messages()]
     found += [finding for record in records for finding in record.findings]
     found += _check_outlines_alone(dataset, settings)
-    found += statistics.check_names(dataset.class_names)
+    objects = statistics.class_counts(records, dataset.num_classes)["objects"]
+    found += statistics.check_names(dataset.class_names, objects)
     most = settings.ground_truth.max_instances
     found += statistics.check_counts(records, dataset.class_names, most)
     found += statistics.check_repeats(records)

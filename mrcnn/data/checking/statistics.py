@@ -10,21 +10,34 @@ import numpy as np
 
 from mrcnn.data.annotations.subsets import subset_of
 from mrcnn.data.checking.findings import Finding
-from mrcnn.data.class_names import names_alike
+from mrcnn.data.class_names import is_slip, names_alike
 from mrcnn.image.resizing import resized_scale
 
 TINY = 4  # pixels in the network: an object of a shorter side is hardly seen
 FITS = 0.5  # IoU from which an anchor's shape fits an object's
 BETTER = 0.05  # share of objects that other scales must win to be suggested
+SLIPS = 0.1  # share of a class's objects that another may have whose name is a slip of it
 # Scales of the first level, each level with twice the one before.
 CANDIDATES = (4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
-def check_names(class_names):
-    """Yields findings about class names that are the same, but for case, blanks or dashes."""
+def check_names(class_names, objects):
+    """Yields findings about class names that may be one.
+
+    Args:
+        class_names: list of str, "BG" first.
+        objects: int [K], objects of each class.
+    """
+    kind = "class names that are nearly the same"
     for names in names_alike(class_names[1:]):
         text = f"{', '.join(map(repr, names))} are the same but for case, blanks or dashes"
-        yield Finding("warning", "class names that are nearly the same", "", text)
+        yield Finding("warning", kind, "", text)
+    named = list(zip(class_names, objects.tolist(), strict=True))[1:]
+    for slip, few in named:
+        for name, many in named:
+            if 0 < few <= SLIPS * many and is_slip(slip, name):
+                text = f"{slip!r}, {few} objects, may be a slip for {name!r}, which {many} have"
+                yield Finding("warning", kind, "", text)
 
 
 def check_counts(records, class_names, max_instances):
