@@ -144,7 +144,7 @@ def test_missing_files(balloon, tmp_path):
     with pytest.raises(ValueError, match=r"names a.png, but .* cannot be read"):
         load(balloon, tmp_path)
     (tmp_path / "train" / "a.png").unlink()
-    with pytest.raises(ValueError, match=r"names a.png, but .* cannot be read"):
+    with pytest.raises(ValueError, match=r"names a.png, but .* is missing"):
         load(balloon, tmp_path)
 
 

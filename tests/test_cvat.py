@@ -198,7 +198,7 @@ def test_other_machines_folders_and_sizes(tmp_path):
     with pytest.raises(ValueError, match=r"image a.png: expected one entry .*a.png too"):
         load(tmp_path)
     write(tmp_path, image(POLYGON, name="gone.png"))
-    with pytest.raises(ValueError, match=r"image gone.png: names gone.png, but .*cannot be read"):
+    with pytest.raises(ValueError, match=r"image gone.png: names gone.png, but .*is missing"):
         load(tmp_path)
 
 

@@ -240,7 +240,7 @@ def test_where_pictures_lie(tmp_path, reference, file):
         options["images"] = (tmp_path / "in" / file).parent
     dataset = load(path, verbose=0, **options)
     assert dataset.image_info[0]["path"] == str(tmp_path / "in" / file)
-    with pytest.raises(ValueError, match=r"export.json, task 1.*images=.*names .*cannot be read"):
+    with pytest.raises(ValueError, match=r"export.json, task 1.*images=.*names .*is missing"):
         (tmp_path / "in" / file).unlink()
         load(path, **options)
 

@@ -170,7 +170,7 @@ def test_other_folders_and_machines(tmp_path):
         options = {} if "pictures" in name else {"images": tmp_path / "pictures"}
         dataset = load(path, verbose=0, **options)
         assert dataset.load_image(0).shape == (HEIGHT, WIDTH, 3) and areas(dataset) == [12]
-    with pytest.raises(ValueError, match=r"a.json, imagePath: names /me/a.png, but .* cannot be"):
+    with pytest.raises(ValueError, match=r"a.json, imagePath: names /me/a.png, but .* is missing"):
         load(path)
 
 

@@ -174,7 +174,7 @@ def test_a_wrong_region_is_named_or_kept(tmp_path, region, message):
     ("content", "message"),
     [
         ("{", "expected JSON"),
-        ('{"a": {"filename": "b.png", "regions": []}}', "names b.png, but .* cannot be read"),
+        ('{"a": {"filename": "b.png", "regions": []}}', "names b.png, but .* is missing"),
         ('{"a": {"filename": 3, "regions": []}}', "expected the name of a picture, received 3"),
         ('{"a": {"filename": "a.png"}}', "'filename' and 'regions', received"),
     ],

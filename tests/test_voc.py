@@ -207,7 +207,7 @@ def test_other_layouts(tmp_path, labels, image, subset):
 def test_pictures_are_found_by_the_name_in_the_file(tmp_path):
     picture(tmp_path / "pictures" / "b.png")
     xml(tmp_path / "a.xml", box("cat", 4, 3, 13, 10), name="C:\\me\\b.png")
-    with pytest.raises(ValueError, match=r"a\.xml: names C:.*b\.png, but .* cannot be read"):
+    with pytest.raises(ValueError, match=r"a\.xml: names C:.*b\.png, but .* is missing"):
         load(tmp_path, verbose=0)
     dataset = load(tmp_path, images=tmp_path / "pictures", verbose=0)
     assert dataset.image_reference(0) == str(tmp_path / "pictures" / "b.png")

@@ -52,18 +52,15 @@ def picture_at(folder, name, where):
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"{where}: expected the name of a picture, received {name!r}")
     path = Path(folder, found_name(folder, name) or _names_of(name)[1])
-    if not path.is_file():
-        raise ValueError(
-            f"{where}: names {name}, but there is no {path}; put it there, or remove the entry"
-        )
     try:
         return path, image_size(path)
     except ValueError as error:
-        reason = str(error.__cause__ or error).strip().split("\n")[0]
-        raise ValueError(
-            f"{where}: names {name}, but {path} cannot be read ({reason}); replace it, or remove "
-            "the entry"
-        ) from None
+        if isinstance(error.__cause__, FileNotFoundError):
+            what = "is missing; put it there"
+        else:
+            reason = str(error.__cause__ or error).strip().split("\n")[0]
+            what = f"cannot be read ({reason}); replace it"
+        raise ValueError(f"{where}: names {name}, but {path} {what}, or remove the entry") from None
 
 
 def has_picture(folder, name):
