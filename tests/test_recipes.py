@@ -33,6 +33,12 @@ def test_each_recipe_is_possible(name, preset):
     assert named(recipe.augment) is not None
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_docs_say_what_it_is(name):
+    text = Path(__file__).parents[1].joinpath("docs/training.md").read_text(encoding="utf-8")
+    assert f"| `{name}` | {RECIPES[name].epochs} | `{RECIPES[name].augment}` |" in text
+
+
 @pytest.mark.parametrize(
     ("name", "trains"),
     [
