@@ -228,7 +228,10 @@ SQUARE = {"segmentation": [[8, 8, 24, 8, 24, 24, 8, 24]], "area": 256}
         (["DATA", "--split", "2"], "expected a share above 0 and below 1"),
         (["DATA", "--split", "0.5", "--val", "DATA"], "expected --val or --split, received both"),
         (["DATA", "--val", "DATA/test"], "expected an annotation file or the folder"),
-        (["DATA/train", "--val", "cats.json"], "validation data: expected classes of ['object'], "),
+        (
+            ["DATA/train", "--val", "cats.json"],
+            "validation data: expected data of the trained class",
+        ),
         (["boxes.json", "--val", "boxes.json"], "Expected an outline of each object to train mas"),
         (["dogs.json"], "expected two pictures or more to split, received 1"),
     ],
@@ -255,7 +258,7 @@ def test_errors_come_first_in_one_line(
     "arguments, message",
     [
         (["evaluate", "imagenet", "DATA"], "weights 'imagenet' detect nothing; expected a trained"),
-        (["evaluate", "coco", "DATA"], "expected classes of ['person', "),
+        (["evaluate", "coco", "DATA"], "expected data of the trained classes ['person', "),
         (["evaluate", "nowhere.h5", "DATA"], "no weights 'nowhere.h5'; expected coco"),
         (["evaluate", "coco", "DATA", "--subset", "test"], "expected a subset of 'train', 'val'"),
     ],

@@ -84,7 +84,7 @@ def test_objects_without_a_class_are_of_no_class_of_two():
     [
         (
             ("cat", "Dog"),
-            r"expected classes of \['cat', 'dog'\], received other classes, \['Dog'\]",
+            r"of the trained classes \['cat', 'dog'\], received other classes, \['Dog'\]",
         ),
         (("cat", "cat"), r"received two classes of one name, \['cat'\]"),
     ],

@@ -67,7 +67,8 @@ def number_classes(dataset, class_names):
     doubled = sorted({name for name in own if own.count(name) > 1})
     if unknown or doubled:
         what = f"other classes, {unknown}" if unknown else f"two classes of one name, {doubled}"
-        raise ValueError(f"expected classes of {list(class_names[1:])}, received {what}")
+        trained = list(class_names[1:])
+        raise ValueError(f"expected data of the trained classes {trained}, received {what}")
     by_name = dict(zip(own, dataset.class_info, strict=True))
     source = dataset.class_info[-1]["source"]
     dataset.class_info = [
