@@ -28,9 +28,8 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(
-        key=lambda item: item.path not in slow
-    )  # short files last, so that workers end as one
+    # Short files last, so that the workers end at about the same time.
+    items.sort(key=lambda item: item.path not in slow)
     if os.environ.get("MRCNN_DATA"):
         return
     for item in items:
