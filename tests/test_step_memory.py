@@ -6,6 +6,7 @@ from keras import layers
 from tiny import TinyConfig, shapes
 
 from mrcnn.model import MaskRCNN
+from mrcnn.training import device_memory
 from mrcnn.training.step_memory import describe_step, step_bytes
 
 
@@ -68,6 +69,16 @@ def test_it_is_told_and_warned_of(model, monkeypatch):
     again, warning = describe_step(model.keras_model, model.settings)
     assert again == text
     assert warning.startswith(f"{text}; there are 0.0 GiB. What helps: IMAGES_PER_GPU = 1 (it is 2")
+
+
+@pytest.mark.parametrize("device", [device_memory._Process, device_memory._TensorFlowGPU])
+def test_a_system_that_does_not_say_sets_no_limit(device, monkeypatch):
+    def missing(*args, **kwargs):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(device_memory, "_kilobytes", missing)
+    monkeypatch.setattr(device_memory.subprocess, "run", missing)
+    assert device().limit() == float("inf")
 
 
 def test_counting_changes_nothing(model):

@@ -20,6 +20,7 @@ from mrcnn.cli.training_config import (
 )
 from mrcnn.cli.training_data import load_training_data
 from mrcnn.cli.weights_argument import best_start, file_of
+from mrcnn.recipes import RECIPES
 
 
 def add_parser(commands):
@@ -35,8 +36,8 @@ def add_parser(commands):
     group.add_argument(
         "--recipe",
         metavar="NAME",
-        help="finetune, scratch or long: keys, epochs, layers and augmentation where you give "
-        "none; see docs/training.md",
+        help="keys, epochs, layers and augmentation where you give none, see docs/training.md. "
+        + "; ".join(f"{name}: {recipe.about}" for name, recipe in RECIPES.items()),
     )
     group.add_argument(
         "--weights",

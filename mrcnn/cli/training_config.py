@@ -6,13 +6,12 @@ import re
 from pathlib import Path
 
 from mrcnn.cli.config_arguments import make_config
+from mrcnn.recipes import RECIPES
 
 
 def recipe_of(arguments):
     """The recipe that the arguments name, or None; epochs and augmentation that they leave open
     are those of the recipe, or the defaults."""
-    from mrcnn.recipes import RECIPES
-
     if arguments.recipe is not None and arguments.recipe not in RECIPES:
         raise ValueError(f"no recipe {arguments.recipe!r}; expected one of {', '.join(RECIPES)}")
     recipe = RECIPES.get(arguments.recipe)

@@ -1,6 +1,5 @@
 """The memory of what computes: how much there is, and how much of it was taken at most."""
 
-import os
 import subprocess
 
 import keras
@@ -33,10 +32,11 @@ class _Process:
 
     def limit(self):
         """Bytes that this process may have: what it has and what is free."""
-        if not os.path.exists("/proc/meminfo"):
-            return float("inf")  # not on Linux
-        own = _kilobytes("/proc/self/status", "VmRSS")
-        return 1024 * (own + _kilobytes("/proc/meminfo", "MemAvailable"))
+        try:
+            own = _kilobytes("/proc/self/status", "VmRSS")
+            return 1024 * (own + _kilobytes("/proc/meminfo", "MemAvailable"))
+        except (OSError, KeyError):  # not on Linux, or a container that hides it
+            return float("inf")
 
     def reset(self):
         with open("/proc/self/clear_refs", "w") as file:
@@ -57,8 +57,11 @@ class _TensorFlowGPU:
 
     def limit(self):
         command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-        megabytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        return int(megabytes.splitlines()[0]) * 2**20
+        try:
+            megabytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            return int(megabytes.splitlines()[0]) * 2**20
+        except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+            return float("inf")  # no such program in this container, or a GPU of another maker
 
     def reset(self):
         import tensorflow as tf
@@ -78,7 +81,7 @@ class _JaxDevice:
         self.device = device
 
     def limit(self):
-        return self.device.memory_stats()["bytes_limit"]
+        return self.device.memory_stats().get("bytes_limit", float("inf"))
 
     def reset(self):
         """Nothing: larger batches come later."""
