@@ -383,10 +383,11 @@ def test_scale_jitter_by_hand():
     image = np.arange(16, dtype=np.uint8).reshape(4, 4, 1) * 10
     masks = image == 50  # row 1, column 1
     # Twice: the top left 2 x 2, each pixel now 2 x 2 pixels; pixel (1, 1) fills rows and columns
-    # 2 and 3. Bilinear values at the corners are those of the corner pixels: 0, 10, 40, 50.
+    # 2 and 3. The last row and column that are seen lie a quarter of a pixel beyond the centre of
+    # row 1 and column 1: 10 + 2.5, 40 + 10, and 62.5.
     zoomed, zoomed_masks = augment.ScaleJitter()(image, masks, Fixed(np.log(2)))
     assert np.argwhere(zoomed_masks[:, :, 0]).tolist() == [[2, 2], [2, 3], [3, 2], [3, 3]]
-    assert zoomed[[0, 0, 3, 3], [0, 3, 0, 3], 0].tolist() == [0, 10, 40, 50]
+    assert zoomed[[0, 0, 3, 3], [0, 3, 0, 3], 0].tolist() == [0, 13, 50, 63]
     # Half: 2 x 2 at the top left; new pixel (0, 0) takes the mask at (1, 1), the one under its
     # centre; the rest is black.
     small, small_masks = augment.ScaleJitter()(image, masks, Fixed(np.log(0.5)))

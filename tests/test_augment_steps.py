@@ -98,8 +98,8 @@ def test_scale_jitter_scales_the_picture_without_its_padding():
     assert pixels(large.masks[:, :, 1]) == [[0, 2], [0, 3], [1, 2], [1, 3]]
     assert not large.masks[:, :, 0].any()
     assert large.points.tolist() == [[[3, 7]], [[1, 3]]]
-    # The corners of the part, beyond which nothing of the picture counts: 10, 20, 50, 60.
-    assert large.image[[0, 0, 3, 3], [0, 3, 0, 3], 0].tolist() == [10, 20, 50, 60]
+    # The last column lies a quarter beyond the centre of column 1; padding below does not count.
+    assert large.image[[0, 0, 3, 3], [0, 3, 0, 3], 0].tolist() == [10, 23, 50, 63]
 
 
 def test_large_scale_jitter_fits_the_canvas_at_1():

@@ -21,7 +21,7 @@ class Compose(Step):
 
     Example:
 
-    >>> augmentation = Compose([FlipLeftRight(), ScaleJitter((0.8, 1.25)), ColorJitter()])
+    >>> augmentation = Compose([ScaleJitter((0.8, 1.25)), FlipLeftRight(), ColorJitter()])
     """
 
     def __init__(self, steps):
@@ -32,37 +32,45 @@ class Compose(Step):
         """Whether all steps do."""
         return all(getattr(step, "keeps_rectangles", False) for step in self.steps)
 
+    def split_zoom(self):
+        if not self.steps or not isinstance(self.steps[0], Step):
+            return None, self
+        zoom, rest = self.steps[0].split_zoom()
+        rest = [] if rest is None else [rest]
+        return (zoom, Compose([*rest, *self.steps[1:]])) if zoom else (None, self)
+
     def apply(self, sample, rng):
         for step in self.steps:
             sample = apply_augmentation(step, sample, rng)
         return sample
 
 
+# A zoom comes first: see `ScaleJitter`.
 COMPOSITIONS = {
     "none": [],
     "flip": [FlipLeftRight()],
     "photo": [
-        FlipLeftRight(),
         ScaleJitter((0.5, 1.5)),
+        FlipLeftRight(),
         ColorJitter(),
         GaussianBlur(p=0.1),
         JPEGCompression(p=0.1),
     ],
-    "lsj": [FlipLeftRight(), LargeScaleJitter()],
-    "copypaste": [FlipLeftRight(), LargeScaleJitter(), CopyPaste()],
+    "lsj": [LargeScaleJitter(), FlipLeftRight()],
+    "copypaste": [LargeScaleJitter(), FlipLeftRight(), CopyPaste()],
     "microscopy": [
+        ScaleJitter((0.67, 1.5), p=0.3),
         FlipLeftRight(),
         Rotate90(),
-        ScaleJitter((0.67, 1.5), p=0.3),
         ElasticTransform(p=0.15),
         ColorJitter(saturation=0),
         GaussianBlur(p=0.1),
         GaussianNoise(p=0.2),
     ],
     "histology": [
+        ScaleJitter((0.67, 1.5), p=0.3),
         FlipLeftRight(),
         Rotate90(),
-        ScaleJitter((0.67, 1.5), p=0.3),
         ElasticTransform(p=0.15),
         StainJitter(p=0.7),
         GaussianBlur(p=0.1),

@@ -3,9 +3,8 @@
 import numpy as np
 
 from mrcnn.augment.ranges import number_range, share
-from mrcnn.data.sample import Step, padding_like
-from mrcnn.image.masks import resize_mask
-from mrcnn.image.resizing import scale_image
+from mrcnn.data.sample import Step
+from mrcnn.image.placement import Placement
 
 
 class _Flip(Step):
@@ -66,7 +65,8 @@ class ScaleJitter(Step):
     """Zooms in or out on a canvas that keeps its size.
 
     The picture without its padding is scaled. Where it is then larger than the canvas, a random
-    part is seen; where it is smaller, it lies at a random place on padding.
+    part is seen; where it is smaller, it lies at a random place on padding. As the first step of
+    all it scales the picture as it was read, in place of the resizing: sharper, and no slower.
 
     Args:
         scale: range that the scale is drawn from, its logarithm uniformly; 2 shows things twice as
@@ -80,12 +80,38 @@ class ScaleJitter(Step):
         self.scale, self.p = number_range("scale", scale, above=0), share("p", p)
 
     def apply(self, sample, rng):
-        if self.p < 1 and rng.random() >= self.p:
+        y1, x1, y2, x2 = sample.window
+        picture = y2 - y1, x2 - x1
+        scale = self.draw(sample.size, picture, rng)
+        if scale is None:
             return sample
-        return zoom(sample, self.draw(sample, rng), rng)
+        place = Placement.drawn(picture, scale, sample.size, rng)
+        points = sample.points
+        return sample.replace(
+            image=place.image(sample.image[sample.inside], sample.fill),
+            masks=place.masks(sample.masks[sample.inside]),
+            window=place.window,
+            points=None if points is None else place.points(points - [y1, x1], picture),
+        )
 
-    def draw(self, sample, rng):
-        """How much larger the picture becomes."""
+    def split_zoom(self):
+        return self, None
+
+    def draw(self, canvas, picture, rng):
+        """Draws how much larger a picture becomes.
+
+        Args:
+            canvas, picture: (height, width) of the image and of the picture on it.
+            rng: `np.random.Generator`.
+
+        Returns:
+            float; None where the picture stays as it is.
+        """
+        if self.p < 1 and rng.random() >= self.p:
+            return None
+        return self.draw_scale(canvas, picture, rng)
+
+    def draw_scale(self, canvas, picture, rng):
         return np.exp(rng.uniform(*np.log(self.scale)))
 
 
@@ -101,37 +127,5 @@ class LargeScaleJitter(ScaleJitter):
     def __init__(self, scale=(0.1, 2.0), p=1.0):
         super().__init__(scale, p)
 
-    def draw(self, sample, rng):
-        y1, x1, y2, x2 = sample.window
-        fitting = np.min(np.array(sample.size) / (y2 - y1, x2 - x1))
-        return fitting * rng.uniform(*self.scale)
-
-
-def zoom(sample, scale, rng):
-    """Scales the picture of a sample on its canvas; `rng` draws the part and the place."""
-    canvas, window = np.array(sample.size), np.reshape(sample.window, (2, 2))
-    have = window[1] - window[0]
-    fits = np.rint(have * scale) <= canvas
-    source = np.where(fits, have, np.clip(np.rint(canvas / scale), 1, have)).astype(int)
-    target = np.where(fits, np.clip(np.rint(have * scale), 1, canvas), canvas).astype(int)
-    start = window[0] + rng.integers(have - source + 1)
-    place = rng.integers(canvas - target + 1)
-    part, there = (_slices(*box) for box in ((start, source), (place, target)))
-    padding = [*zip(place.tolist(), (canvas - target - place).tolist(), strict=True), (0, 0)]
-    size = tuple(target.tolist())
-
-    def pixels(image):
-        result = padding_like(image, sample.fill)
-        result[there] = scale_image(image[part], size, "antialias")
-        return result
-
-    moved = sample.moved(
-        pixels,
-        points=lambda points: (points - start) * (target / source) + place,
-        masks=resize_mask(sample.masks[part], 1, padding, size=size),
-    )
-    return moved.replace(window=(*place.tolist(), *(place + target).tolist()))
-
-
-def _slices(start, size):
-    return tuple(slice(int(a), int(a + b)) for a, b in zip(start, size, strict=True))
+    def draw_scale(self, canvas, picture, rng):
+        return np.divide(canvas, picture).min() * rng.uniform(*self.scale)

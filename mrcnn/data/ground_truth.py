@@ -11,7 +11,7 @@ import functools
 import numpy as np
 
 from mrcnn.data.augmentation import as_callable
-from mrcnn.data.sample import Sample, augment_sample
+from mrcnn.data.sample import Sample, Step, augment_sample
 from mrcnn.image.masks import (
     extract_bboxes,
     fill_boxes,
@@ -22,7 +22,8 @@ from mrcnn.image.masks import (
 )
 from mrcnn.image.meta import compose_image_meta
 from mrcnn.image.pixels import to_model_image
-from mrcnn.image.resizing import resize_by, resized_scale
+from mrcnn.image.placement import Placement
+from mrcnn.image.resizing import resize_by, resized_scale, resized_sides, scaled_size
 from mrcnn.settings import Settings
 
 MAX_DRAWS = 20  # of a second picture, in search of one of the same source
@@ -237,10 +238,7 @@ def to_ground_truth(
         As `load_image_gt`. Where `masks` were boxes, masks that fill them.
     """
     original_shape, name = image.shape, image_name(dataset, image_id)
-    resize_mode = settings.image.resize_mode
-    image, window, scale, padding, crop = resize_by(settings.image, image, resize_mode, rng)
-    size = (window[2] - window[0], window[3] - window[1])
-    place = scale, padding, crop, None if crop else size
+    image, window, place, augmentation = _resized(settings.image, image, augmentation, rng)
     mini_shape = settings.ground_truth.mini_mask_shape if use_mini_mask else None
     boxes = resize_boxes(masks, original_shape, *place) if masks.ndim == 2 else None
     if boxes is not None and augmentation is None and use_mini_mask:
@@ -273,9 +271,35 @@ def to_ground_truth(
     active_class_ids = np.zeros(dataset.num_classes, np.int32)
     active_class_ids[dataset.source_class_ids[source]] = 1
     image_meta = compose_image_meta(
-        image_id, original_shape, image.shape, window, scale, active_class_ids
+        image_id, original_shape, image.shape, window, place[0], active_class_ids
     )
     return image, image_meta, class_ids, bbox, masks
+
+
+def _resized(settings, image, augmentation, rng):
+    """The image at the network's size, by the zoom that the augmentation begins with.
+
+    Returns:
+        image, its window, the arguments of `resize_mask` beside the masks, and the augmentation
+        that is left, or None.
+    """
+    zoom, rest = None, augmentation
+    if isinstance(augmentation, Step):
+        zoom, rest = augmentation.split_zoom()
+    height, width = image.shape[:2]
+    if zoom is not None:
+        scale = resized_scale(settings, height, width)
+        canvas = resized_sides(settings, height, width, settings.resize_mode)
+        drawn = zoom.draw(canvas, scaled_size(height, width, scale), rng)
+        if drawn is not None:
+            scale *= drawn
+            place = Placement.drawn((height, width), scale, canvas, rng)
+            image = place.image(image, settings.padding_value)
+            return image, place.window, (scale, place.padding, place.crop, place.size), rest
+    resized = resize_by(settings, image, settings.resize_mode, rng)
+    image, window, scale, padding, crop = resized
+    size = (window[2] - window[0], window[3] - window[1])
+    return image, window, (scale, padding, crop, None if crop else size), rest
 
 
 def _minimized(bbox, masks, mini_shape):

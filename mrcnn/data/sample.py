@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mrcnn.image.masks import extract_bboxes, no_masks, to_bool
+from mrcnn.image.placement import filled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Sample:
 
     def padding(self):
         """`[H, W, C]` of the image's dtype, all of it padding."""
-        return padding_like(self.image, self.fill)
+        return filled(self.image.shape, self.image.dtype, self.fill)
 
     def window_mask(self):
         """bool `[H, W]`, true inside the window."""
@@ -72,18 +73,17 @@ class Sample:
         """A copy with other attributes."""
         return dataclasses.replace(self, **changes)
 
-    def moved(self, pixels, points, masks=None):
-        """A copy that a mirror, a turn by right angles or a zoom has moved.
+    def moved(self, pixels, points):
+        """A copy that a mirror or a turn by right angles has moved.
 
         Args:
             pixels: function of an array `[h, w, n]` that moves it: the image, or a part of a mask.
             points: function of points `[..., 2]` that moves them the same way.
-            masks: bool `[H, W, N]` that are moved already, where `pixels` is for the image alone.
         """
         image = np.ascontiguousarray(pixels(self.image))
         return self.replace(
             image=image,
-            masks=self._moved_masks(pixels, points, image.shape) if masks is None else masks,
+            masks=self._moved_masks(pixels, points, image.shape),
             window=clipped_window(_moved_box(self.window, points), image.shape),
             points=None if self.points is None else points(self.points),
         )
@@ -97,12 +97,6 @@ class Sample:
             y1, x1, y2, x2 = np.rint(_moved_box(box, points)).astype(int)
             masks[y1:y2, x1:x2, i] = patch
         return masks
-
-
-def padding_like(image, fill):
-    """An array like an image, all of it `fill`, rounded where the image is."""
-    value = np.clip(np.rint(fill), 0, 255) if image.dtype.kind in "ui" else fill
-    return np.full_like(image, value)
 
 
 def _moved_box(box, points):
@@ -144,6 +138,11 @@ class Step:
     def __call__(self, image, masks, rng):
         sample = self.apply(Sample(image, masks), rng)
         return sample.image, sample.masks
+
+    def split_zoom(self):
+        """The zoom that it begins with and the rest of it: (step, step), each None where there is
+        none. A picture is zoomed while it is resized; see `mrcnn.augment.ScaleJitter`."""
+        return None, self
 
     def apply(self, sample, rng):
         """Returns the changed `Sample`; draws from `rng`, a `np.random.Generator`, alone."""

@@ -154,10 +154,12 @@ def resized_sides(settings, height, width, mode):
     Args:
         settings: `mrcnn.settings.Image`.
         height, width: of the image, pixels.
-        mode: any but "crop".
+        mode: of `resize_image`.
     """
     if mode == "none":
         return height, width
+    if mode == "crop":
+        return settings.min_dim, settings.min_dim
     if mode == "square":
         return settings.max_dim, settings.max_dim
     if mode == "shortest_edge":
@@ -176,7 +178,7 @@ def _shortest_edge(height, width, min_dim, max_dim, interpolation):
     return scale, tuple(max(1, int(side * scale + half)) for side in (height, width))
 
 
-def scale_image(image, size, interpolation):
+def scale_image(image, size, interpolation, crop=None):
     """Resizes an image bilinearly.
 
     Args:
@@ -186,19 +188,32 @@ def scale_image(image, size, interpolation):
             `"edge"`: the border repeated, float32 (torchvision). `"antialias"`: as `"edge"`, and
             when shrinking a weighted mean over the pixels covered, uint8 rounded (detectron2; other
             dtypes as `"edge"`).
+        crop: (y, x, height, width), the part of the result that is wanted; by default all.
 
     Returns:
-        Array `[*size, C]`.
+        Array `[*size, C]`, or the part of it.
     """
-    if interpolation == "constant":
-        return bilinear(image, size, dtype=image.dtype)
+    crop = crop or (0, 0, *size)
+    y, x, height, width = crop
     if interpolation == "antialias" and image.dtype == np.uint8:
         if image.shape[2] == 3:
-            return np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
-        planes = [Image.fromarray(image[:, :, i]) for i in range(image.shape[2])]
-        planes = [np.asarray(p.resize(size[::-1], Image.Resampling.BILINEAR)) for p in planes]
-        return np.stack(planes, axis=-1)
-    return bilinear(image, size, border="edge", dtype=np.float32)
+            return np.array(_antialiased(Image.fromarray(image), size, crop))
+        planes = (Image.fromarray(image[:, :, i]) for i in range(image.shape[2]))
+        return np.stack([_antialiased(plane, size, crop) for plane in planes], axis=-1)
+    if interpolation == "constant":
+        scaled = bilinear(image, size, dtype=image.dtype)
+    else:
+        scaled = bilinear(image, size, border="edge", dtype=np.float32)
+    return scaled[y : y + height, x : x + width]
+
+
+def _antialiased(picture, size, crop):
+    """A part of a Pillow image that is scaled."""
+    y, x, height, width = crop
+    rows, cols = picture.height / size[0], picture.width / size[1]
+    box = (x * cols, y * rows, (x + width) * cols, (y + height) * rows)
+    box = (*box[:2], min(box[2], picture.width), min(box[3], picture.height))  # of rounding
+    return picture.resize((width, height), Image.Resampling.BILINEAR, box)
 
 
 def _check_resize(mode, min_dim, max_dim):
