@@ -332,18 +332,17 @@ def test_a_run_that_is_stopped_is_resumed(run, balloons, tmp_path, capsys, monke
         assert cli.main(argv) == 130
     folder = tmp_path / "b"
     assert f"mrcnn train --resume {folder} goes on" in capsys.readouterr().err
-    assert cli.main(["train", "--resume", "--out", str(tmp_path)]) == 0
-    assert "from epoch 0, step 1 to 2" in capsys.readouterr().out
+    # More epochs are asked for by the same line; what it was given cannot be changed.
+    assert cli.main(["train", "--resume", "--out", str(tmp_path), "--epochs", "3"]) == 0
+    assert "from epoch 0, step 1 to 3" in capsys.readouterr().out
+    assert (folder / "mask_rcnn_balloon_0003.h5").exists()
     # The same as the run that nobody stopped, but for its name.
     files = [path / "mask_rcnn_balloon_0002.h5" for path in (run[0], folder)]
     first, second = map(read_hdf5, files)
     assert all(np.array_equal(first[name], second[name]) for name in first)
     rows = [read_results(path / "results.csv") for path in (run[0], folder)]
-    for one, other in zip(*rows, strict=True):
+    for one, other in zip(rows[0], rows[1][:2], strict=True):
         assert {**one, **TIMES} == pytest.approx({**other, **TIMES})
-    # More epochs are asked for by the same line; what it was given cannot be changed.
-    assert cli.main(["train", "--resume", str(folder), "--epochs", "3"]) == 0
-    assert (folder / "mask_rcnn_balloon_0003.h5").exists()
 
 
 @pytest.mark.parametrize(

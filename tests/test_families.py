@@ -68,23 +68,6 @@ def test_checkpoint_detects_the_same_in_a_new_process(trained, elsewhere, preset
         np.testing.assert_array_equal(elsewhere[preset][name], array, err_msg=name)
 
 
-def test_a_preset_compiles_with_xla(run_python, tmp_path):
-    # In a process of its own: a seeded model switches XLA off for the rest of the process.
-    code = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from tiny import shapes, tiny_of
-from mrcnn.model import MaskRCNN
-
-config = tiny_of("torchvision/maskrcnn_resnet50_fpn")
-config.SEED, config.JIT_COMPILE = None, True
-model = MaskRCNN("training", config, {str(tmp_path)!r})
-model.train(shapes(2), None, 0.01, epochs=1, layers="all")
-print("found", len(model.detect([shapes(2).load_image(0)])[0]["rois"]))
-"""
-    assert int(run_python(code).rsplit("found", 1)[1]) > 0
-
-
 @pytest.mark.parametrize("mini", [True, False])
 def test_pictures_of_several_sizes_train_in_one_batch_and_score_without_masks(tmp_path, mini):
     config = tiny_of("torchvision/maskrcnn_resnet50_fpn")
