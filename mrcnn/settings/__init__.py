@@ -1,0 +1,145 @@
+"""Settings: what each stage must know, made from a `Config` once.
+
+What comes after takes settings, never a `Config`: layers and heads take those of their stage whole.
+A stage's class is a table: each field names the key of `Config` that it comes from. Its default is
+the value of `Config`; no number is repeated here.
+"""
+
+import dataclasses
+
+from mrcnn.settings.fields import Stage, plain, stage
+from mrcnn.settings.network import (
+    Anchors,
+    Boxes,
+    BoxHead,
+    ConvStyle,
+    Detections,
+    Image,
+    MaskHead,
+    Native,
+    Pooling,
+    Proposals,
+    Tiles,
+    Trunk,
+)
+from mrcnn.settings.training import (
+    AnchorTargets,
+    Checkpoints,
+    GroundTruth,
+    Losses,
+    Optimization,
+    ROITargets,
+    Runtime,
+)
+
+__all__ = [
+    "AnchorTargets",
+    "Anchors",
+    "BoxHead",
+    "Boxes",
+    "Checkpoints",
+    "ConvStyle",
+    "Detections",
+    "GroundTruth",
+    "Image",
+    "Losses",
+    "MaskHead",
+    "Native",
+    "Optimization",
+    "Pooling",
+    "Proposals",
+    "ROITargets",
+    "Runtime",
+    "Settings",
+    "Tiles",
+    "Trunk",
+    "check_config",
+    "plain",
+]
+
+
+def check_config(config):
+    """Raises TypeError unless `config` is a `Config`: for a class it says what to write."""
+    if isinstance(config, type):
+        raise TypeError(f"config is the class {config.__name__}; pass {config.__name__}()")
+    if not hasattr(config, "IMAGE_RESIZE_MODE"):
+        raise TypeError(f"config is a {type(config).__name__}; expected a mrcnn.config.Config")
+
+
+@stage
+class Settings:
+    """The settings of every stage.
+
+    Example:
+
+    >>> Settings.from_config(Config()).proposals.proposal_count
+    1000
+    """
+
+    image: Image
+    tiles: Tiles
+    trunk: Trunk
+    style: ConvStyle
+    anchors: Anchors
+    proposals: Proposals
+    training_proposals: Proposals
+    pooling: Pooling
+    box_head: BoxHead
+    mask_head: MaskHead
+    anchor_targets: AnchorTargets
+    roi_targets: ROITargets
+    ground_truth: GroundTruth
+    detections: Detections
+    losses: Losses
+    optimization: Optimization
+    checkpoints: Checkpoints
+    runtime: Runtime
+    preset: str
+
+    @classmethod
+    def from_config(cls, config):
+        """Reads a `Config`; settings are returned as they are, so that callers may pass either."""
+        if isinstance(config, cls):
+            return config
+        check_config(config)
+        training = {
+            "proposal_count": int(config.POST_NMS_ROIS_TRAINING),
+            "pre_nms_limit": int(config.PRE_NMS_LIMIT_TRAINING or config.PRE_NMS_LIMIT),
+        }
+        return cls(
+            preset=config.PRESET,
+            training_proposals=Proposals.from_config(config, **training),
+            **{
+                field.name: field.type.from_config(config)
+                for field in dataclasses.fields(cls)
+                if field.name not in ("preset", "training_proposals")
+            },
+        )
+
+    def changed_since(self, earlier):
+        """Keys of `Config` in which these settings of training differ from others, a sorted list.
+
+        Those of detections alone are left out, and those that `train` reads anew.
+        """
+        others = ("preset", "training_proposals", "detections", "optimization", "checkpoints")
+        return sorted(
+            {
+                field.metadata["key"]
+                for stage in dataclasses.fields(self)
+                if stage.name not in others
+                for field in dataclasses.fields(stage.type)
+                if getattr(getattr(self, stage.name), field.name)
+                != getattr(getattr(earlier, stage.name), field.name)
+            }
+        )
+
+    @property
+    def numerics(self):
+        """dict: the keys of `Config` that weights depend on, with these settings' values."""
+        return {
+            field.metadata["key"]: getattr(part, field.name)
+            for part in (getattr(self, field.name) for field in dataclasses.fields(self))
+            if isinstance(part, Stage)
+            for field in dataclasses.fields(part)
+            if field.metadata["numeric"]
+        }
