@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from mrcnn.weights import names
+from mrcnn.weights.names import layouts
 
 
 def column(values):
@@ -19,24 +20,24 @@ def column(values):
 
 def test_same():
     array = np.arange(3)
-    assert names.same(array) is array
+    assert layouts.same(array) is array
 
 
 def test_conv():
     # O 1, I 2, h 1, w 2: the first input has the row 1 2, the second 3 4.
     kernel = np.array([[[[1, 2]], [[3, 4]]]])
-    assert_array_equal(names.conv(kernel), [[[[1], [3]], [[2], [4]]]])
-    assert names.conv(np.zeros((5, 4, 3, 2))).shape == (3, 2, 4, 5)
+    assert_array_equal(layouts.conv(kernel), [[[[1], [3]], [[2], [4]]]])
+    assert layouts.conv(np.zeros((5, 4, 3, 2))).shape == (3, 2, 4, 5)
 
 
 def test_conv_of_a_transposed_convolution():
     # I 2, O 1, h 1, w 2 -> h, w, O, I
     kernel = np.array([[[[1, 2]]], [[[3, 4]]]])
-    assert_array_equal(names.conv(kernel), [[[[1, 3]], [[2, 4]]]])
+    assert_array_equal(layouts.conv(kernel), [[[[1, 3]], [[2, 4]]]])
 
 
 @pytest.mark.parametrize(
-    "layout", [names.conv, names.dense, names.dense_as_conv, names.flat_as_conv(2)]
+    "layout", [layouts.conv, layouts.dense, layouts.dense_as_conv, layouts.flat_as_conv(2)]
 )
 def test_biases_stay(layout):
     assert_array_equal(layout(np.array([3, 1, 2])), [3, 1, 2])
@@ -45,72 +46,72 @@ def test_biases_stay(layout):
 def test_conv_bgr_turns_the_inputs_round():
     # O 1, I 3 (blue 1, green 2, red 3)
     kernel = np.array([1, 2, 3]).reshape(1, 3, 1, 1)
-    assert_array_equal(names.conv_bgr(kernel), [[[[3], [2], [1]]]])
+    assert_array_equal(layouts.conv_bgr(kernel), [[[[3], [2], [1]]]])
     # h 1, w 1, I 3, O 2 already
     kernel = np.array([[[[1, 10], [2, 20], [3, 30]]]])
-    assert_array_equal(names.hwio_bgr(kernel), [[[[3, 30], [2, 20], [1, 10]]]])
+    assert_array_equal(layouts.hwio_bgr(kernel), [[[[3, 30], [2, 20], [1, 10]]]])
 
 
 def test_depthwise():
     # C 2, 1, h 1, w 2 -> h, w, C, 1
     kernel = np.array([[[[1, 2]]], [[[3, 4]]]])
-    assert_array_equal(names.depthwise(kernel), [[[[1], [3]], [[2], [4]]]])
+    assert_array_equal(layouts.depthwise(kernel), [[[[1], [3]], [[2], [4]]]])
 
 
 def test_dense():
     # O 2, I 3
     kernel = np.array([[1, 2, 3], [4, 5, 6]])
-    assert_array_equal(names.dense(kernel), [[1, 4], [2, 5], [3, 6]])
-    assert_array_equal(names.dense_as_conv(kernel), [[[[1, 4], [2, 5], [3, 6]]]])
+    assert_array_equal(layouts.dense(kernel), [[1, 4], [2, 5], [3, 6]])
+    assert_array_equal(layouts.dense_as_conv(kernel), [[[[1, 4], [2, 5], [3, 6]]]])
 
 
 def test_flat_as_conv():
     # O 1, C 2, P 2: bin (y, x) of channel c is at 4 c + 2 y + x.
-    found = names.flat_as_conv(2)(np.arange(8).reshape(1, 8))
+    found = layouts.flat_as_conv(2)(np.arange(8).reshape(1, 8))
     assert_array_equal(found, [[[[0], [4]], [[1], [5]]], [[[2], [6]], [[3], [7]]]])
-    assert names.flat_as_conv(7)(np.zeros((5, 3 * 49))).shape == (7, 7, 3, 5)
+    assert layouts.flat_as_conv(7)(np.zeros((5, 3 * 49))).shape == (7, 7, 3, 5)
 
 
 def test_objectness():
     # Anchors 7 and 8: background is 0 and comes first.
-    assert_array_equal(names.objectness(column([7, 8])), [[[[0, 7, 0, 8]]]])
-    assert_array_equal(names.objectness(np.array([7, 8])), [0, 7, 0, 8])
+    assert_array_equal(layouts.objectness(column([7, 8])), [[[[0, 7, 0, 8]]]])
+    assert_array_equal(layouts.objectness(np.array([7, 8])), [0, 7, 0, 8])
 
 
 def test_objectness_gives_the_sigmoid_by_a_softmax():
     # Odds 3 : 1 of an object: exp(log 3) / (exp(0) + exp(log 3)).
-    background, thing = np.exp(names.objectness(np.log([3.0])))
+    background, thing = np.exp(layouts.objectness(np.log([3.0])))
     assert thing / (background + thing) == pytest.approx(0.75)
 
 
 def test_deltas():
     # dx dy dw dh -> dy dx dh dw, of two anchors or classes.
     order = [2, 1, 4, 3, 6, 5, 8, 7]
-    assert_array_equal(names.deltas(column(range(1, 9))), [[[order]]])
-    assert_array_equal(names.deltas(np.arange(1, 9)), order)
+    assert_array_equal(layouts.deltas(column(range(1, 9))), [[[order]]])
+    assert_array_equal(layouts.deltas(np.arange(1, 9)), order)
     # O 4, I 2 -> I 2, O 4
     dense = np.array([[1, 10], [2, 20], [3, 30], [4, 40]])
-    assert_array_equal(names.deltas(dense), [[2, 1, 4, 3], [20, 10, 40, 30]])
+    assert_array_equal(layouts.deltas(dense), [[2, 1, 4, 3], [20, 10, 40, 30]])
 
 
 def test_background_first():
     # K 3, I 2: background is the last row, of nines.
     kernel = np.array([[1, 10], [2, 20], [9, 90]])
-    assert_array_equal(names.background_first(kernel), [[9, 1, 2], [90, 10, 20]])
-    assert_array_equal(names.background_first(np.array([1, 2, 9])), [9, 1, 2])
+    assert_array_equal(layouts.background_first(kernel), [[9, 1, 2], [90, 10, 20]])
+    assert_array_equal(layouts.background_first(np.array([1, 2, 9])), [9, 1, 2])
 
 
 def test_class_deltas():
     # One object class; background's four are 0.
     kernel = np.array([[1, 10], [2, 20], [3, 30], [4, 40]])
     expected = [[0, 0, 0, 0, 2, 1, 4, 3], [0, 0, 0, 0, 20, 10, 40, 30]]
-    assert_array_equal(names.class_deltas(kernel), expected)
-    assert_array_equal(names.class_deltas(np.arange(1, 5)), expected[0])
+    assert_array_equal(layouts.class_deltas(kernel), expected)
+    assert_array_equal(layouts.class_deltas(np.arange(1, 5)), expected[0])
 
 
 def test_class_masks():
-    assert_array_equal(names.class_masks(column([5, 6])), [[[[0, 5, 6]]]])
-    assert_array_equal(names.class_masks(np.array([5, 6])), [0, 5, 6])
+    assert_array_equal(layouts.class_masks(column([5, 6])), [[[[0, 5, 6]]]])
+    assert_array_equal(layouts.class_masks(np.array([5, 6])), [0, 5, 6])
 
 
 # ---- names

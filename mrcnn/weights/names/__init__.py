@@ -1,0 +1,87 @@
+"""What other libraries call the weights, and how they lay them out.
+
+Our names are matterport's. `source_names` is the one table that the loader asks.
+"""
+
+import dataclasses
+
+from mrcnn.network.efficientnet import LITE0_IGNORED, lite0_names
+from mrcnn.weights.names.detectron2 import detectron2_layers
+from mrcnn.weights.names.keras import keras_names
+from mrcnn.weights.names.layouts import conv, depthwise, same
+from mrcnn.weights.names.pytorch import pytorch_names
+from mrcnn.weights.names.torchvision import torchvision_layers
+
+_LITE0_LAYOUTS = {"conv": conv, "depthwise": depthwise, "vector": same}
+
+
+def source_names(source, arrays, pool_size):
+    """Where each array of a source goes.
+
+    Args:
+        source: one of `SOURCES`.
+        arrays: names of the source's arrays.
+        pool_size: int, bins a side of the box head's input.
+
+    Returns:
+        dict: the source's name -> (our `layer/variable`, function of the array). Names that we
+        have no place for are absent.
+    """
+    if source == "torchvision":
+        return pytorch_names(torchvision_layers(pool_size))
+    if source == "detectron2":
+        return pytorch_names(detectron2_layers(pool_size))
+    if source == "efficientnet_lite":
+        return {theirs: (ours, _LITE0_LAYOUTS[kind]) for ours, theirs, kind in lite0_names()}
+    return keras_names(arrays, bgr=source == "keras_applications")
+
+
+# Arrays that are not weights, or of a classifier on top of a backbone.
+IGNORED = {
+    "torchvision": r".*\.num_batches_tracked|fc\.(weight|bias)",
+    "detectron2": r"pixel_mean|pixel_std|.*\.cell_anchors\.\d|.*\.num_batches_tracked",
+    "matterport": r"$^",
+    "keras_applications": r"(fc1000|predictions|probs)/.*",
+    "efficientnet_lite": LITE0_IGNORED,
+}
+SOURCES = tuple(IGNORED)
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightNames:
+    """What the loader must know of an architecture.
+
+    Attributes:
+        sources: names of the libraries whose files it reads.
+        table: function (source, arrays, settings) -> dict, as `source_names` returns.
+        ignored: dict by source: pattern of arrays that are not weights.
+        heads: prefixes of layers, those that every backbone lacks.
+        class_heads: names of layers whose shape depends on the number of classes.
+        normalized: pattern of the convolutions that a BatchNorm follows.
+        optional: function of settings -> pattern of names in a file that may go unused, such as
+            those of masks in a model without; or None.
+    """
+
+    sources: tuple
+    table: object
+    ignored: dict
+    heads: tuple
+    class_heads: tuple
+    normalized: str
+    optional: object
+
+
+def _mask_rcnn_table(source, arrays, settings):
+    return source_names(source, arrays, settings.box_head.pool_size)
+
+
+MASK_RCNN = WeightNames(
+    sources=SOURCES,
+    table=_mask_rcnn_table,
+    ignored=IGNORED,
+    heads=("fpn_", "rpn_", "mrcnn_"),
+    class_heads=("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_mask"),
+    normalized=r"(conv1|res.*|mrcnn_(class|box|mask)_conv\d)",
+    optional=lambda settings: None if settings.mask_head.enabled else "mask",
+)
+CLASS_HEADS = MASK_RCNN.class_heads
