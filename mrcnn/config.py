@@ -236,6 +236,7 @@ class Config:
     def IMAGE_SHAPE(self):
         """[height, width, channels] of a model input; only "square" and "crop" fix its sides."""
         side = self.IMAGE_MIN_DIM if self.IMAGE_RESIZE_MODE == "crop" else self.IMAGE_MAX_DIM
+        side = side or self.IMAGE_MIN_DIM or Config.IMAGE_MAX_DIM
         return np.array([side, side, self.IMAGE_CHANNEL_COUNT])
 
     @_Derived

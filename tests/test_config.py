@@ -24,6 +24,14 @@ def test_derived_values_follow_later_changes():
     assert config.BATCH_SIZE == 1
 
 
+def test_modes_that_fix_no_sides_need_none():
+    config = Config()
+    config.IMAGE_RESIZE_MODE, config.IMAGE_MAX_DIM = "pad64", None
+    assert config.IMAGE_SHAPE.tolist() == [800, 800, 3]
+    config.IMAGE_RESIZE_MODE, config.IMAGE_MIN_DIM = "none", None
+    assert Settings.from_config(config).image.shape == (1024, 1024)
+
+
 def test_name_that_nearly_matches_a_key_warns():
     class Typo(Valid):
         IMAGE_MAX_DIMS = 512
