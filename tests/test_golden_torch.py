@@ -1,6 +1,8 @@
 """Parity with torchvision and detectron2: what they compute for the same weights, read from files
 in their own formats by `load_weights`."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -47,7 +49,6 @@ def run(request, tmp_path_factory):
     path.unlink()
     return {
         "library": name.split("_")[0],
-        "features": features(model, config),
         "report": report,
         "stages": stages(model, config),
         "found": model.detect([IMAGE])[0],
@@ -55,24 +56,21 @@ def run(request, tmp_path_factory):
     }
 
 
-def features(model, config):
-    """The feature maps with anchors, channels first, by the reference's names."""
+def features_of(config):
+    """The reference's names of the feature maps with anchors, and the layers that return them."""
     if len(config.BACKBONE_STRIDES) == 1:
-        layers = {"res4": "res4f_out"}
-    else:
-        norm = "_bn" if config.FPN_NORM else ""
-        layers = [*(f"fpn_p{level}{norm}" for level in (2, 3, 4, 5)), "fpn_p6"]
-        torchvision = config.PRESET.startswith("torchvision")
-        names = ["0", "1", "2", "3", "pool"] if torchvision else ["p2", "p3", "p4", "p5", "p6"]
-        layers = dict(zip(names, layers, strict=True))
-    found = model.run_graph([IMAGE], list(layers.items()))
-    return {name: feature[0].transpose(2, 0, 1) for name, feature in found.items()}
+        return [("feat_res4", "res4f_out")]
+    norm = "_bn" if config.FPN_NORM else ""
+    layers = [*(f"fpn_p{level}{norm}" for level in (2, 3, 4, 5)), "fpn_p6"]
+    torchvision = config.PRESET.startswith("torchvision")
+    names = ("0", "1", "2", "3", "pool") if torchvision else ("p2", "p3", "p4", "p5", "p6")
+    return [(f"feat_{name}", layer) for name, layer in zip(names, layers, strict=True)]
 
 
 def stages(model, config):
-    """Outputs of the layers between features and detections, of one image."""
-    names = ["rpn_class", "ROI", "rpn_bbox", "roi_align_classifier", "mrcnn_class_logits"]
-    names += ["mrcnn_bbox", "mrcnn_detection", "mrcnn_mask"]
+    """Outputs of the layers between image and detections, of one image."""
+    names = [*features_of(config), "rpn_class", "ROI", "rpn_bbox", "roi_align_classifier"]
+    names += ["mrcnn_class_logits", "mrcnn_bbox", "mrcnn_detection", "mrcnn_mask"]
     found = {name: output[0] for name, output in model.run_graph([IMAGE], names).items()}
     found["anchors"] = model.get_anchors(model.mold_inputs([IMAGE])[0].shape[1:])
     class_ids = found["mrcnn_detection"][:, 4].astype(int)
@@ -94,9 +92,10 @@ def test_every_weight_is_loaded(run):
 
 
 def test_features(run):
-    assert len(run["features"]) in (1, 5)
-    for name, feature in run["features"].items():
-        assert_sample(feature, run["golden"], f"feat_{name}")
+    names = {name for name in run["stages"] if name.startswith("feat_")}
+    assert names == {name for name in run["golden"] if re.fullmatch("feat_[a-z0-9]+", name)}
+    for name in names:
+        assert_sample(run["stages"][name].transpose(2, 0, 1), run["golden"], name)
 
 
 def same_proposals(run):
@@ -180,8 +179,9 @@ def test_detections(run):
     assert len(paired) >= 98
     areas = run["found"]["masks"].sum(axis=(0, 1))
     for ours, theirs in paired:
-        # A pixel or two lie on the threshold within rounding.
-        assert abs(int(areas[ours]) - int(run["golden"]["mask_area"][theirs])) <= 2
+        # A pixel or two, or one of 2000, lie on the threshold within rounding.
+        area = int(run["golden"]["mask_area"][theirs])
+        assert abs(int(areas[ours]) - area) <= max(2, area / 2000)
 
 
 def test_raw_masks(run):

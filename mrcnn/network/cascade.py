@@ -86,10 +86,8 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
     share = 1 / len(heads["boxes"])
     pyramid = [scale_gradient(level, share) for level in trunk["pyramid"]]
     found = box_stages(settings, trunk | {"pyramid": pyramid}, heads, rois)
-    stage_settings = settings.cascade.stages
-    for predicted, stage, suffix in zip(
-        found, stage_settings, settings.cascade.suffixes, strict=True
-    ):
+    cascade = settings.cascade
+    for predicted, stage, suffix in zip(found, cascade.stages, cascade.suffixes, strict=True):
         targets = roi
         if suffix:
             layer = MatchedTargetLayer(stage, name=f"proposal_targets{suffix}")
