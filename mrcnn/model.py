@@ -14,8 +14,16 @@ from mrcnn.data.generator import DataGenerator
 from mrcnn.data.ground_truth import load_image_gt
 from mrcnn.inference.log import log
 
-__all__ = ["DataGenerator", "MaskRCNN", "create", "load_image_gt", "log", "utils"]
-__all__ += ["CascadeRCNN", "MaskRCNNC4"]
+__all__ = [
+    "CascadeRCNN",
+    "DataGenerator",
+    "MaskRCNN",
+    "MaskRCNNC4",
+    "create",
+    "load_image_gt",
+    "log",
+    "utils",
+]
 
 if importlib.util.find_spec("mrcnn.matterport"):
     from mrcnn.matterport import interface

@@ -108,4 +108,11 @@ CASCADE_RCNN = dataclasses.replace(
     class_heads=(*CLASS_HEADS, r"mrcnn_(class_logits|bbox_fc)_stage\d+"),
     normalized=r"(conv1|res.*|mrcnn_(class|box|mask)_conv\d(_stage\d+)?)",
 )
-MASK_RCNN_C4 = dataclasses.replace(MASK_RCNN, table=_c4_table)
+MASK_RCNN_C4 = dataclasses.replace(
+    MASK_RCNN,
+    table=_c4_table,
+    # Stage 5 of EfficientNet-Lite0: C4's head has ResNet's.
+    optional=lambda settings: (
+        r"^_blocks\.1[1-5]\." + ("" if settings.mask_head.enabled else "|mask")
+    ),
+)
