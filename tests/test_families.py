@@ -88,9 +88,18 @@ def test_without_objects_the_losses_of_boxes_and_masks_are_zero(trained, preset)
     assert all(float(losses[name]) > 0 for name in others)
 
 
-@pytest.mark.parametrize("mini", [True, False])
-def test_pictures_of_several_sizes_train_in_one_batch_and_score_without_masks(tmp_path, mini):
-    config = tiny_of("torchvision/maskrcnn_resnet50_fpn")
+@pytest.mark.parametrize(
+    ("preset", "mini"),
+    [
+        ("torchvision/maskrcnn_resnet50_fpn", True),
+        (CASCADE, False),
+        ("detectron2/mask_rcnn_R_50_C4_3x", False),
+    ],
+)
+def test_pictures_of_several_sizes_train_in_one_batch_and_score_without_masks(
+    tmp_path, preset, mini
+):
+    config = tiny_of(preset)
     config.IMAGE_RESIZE_MODE, config.USE_MINI_MASK, config.USE_MASK = "shortest_edge", mini, False
     data = ShapesDataset()
     data.load_shapes(2, 64, 96)
