@@ -222,7 +222,7 @@ def test_what_a_cascade_cannot_work_with(tmp_path):
 @pytest.mark.parametrize("model", [CascadeRCNN, MaskRCNN])
 def test_a_model_is_of_the_configs_architecture(tmp_path, model):
     other = TinyConfig() if model is CascadeRCNN else CascadeConfig()
-    with pytest.raises(ValueError, match=r"ARCHITECTURE is .* and .* create builds the class"):
+    with pytest.raises(ValueError, match=r"ARCHITECTURE is .* and .* builds the class"):
         model("inference", other, tmp_path)
 
 
