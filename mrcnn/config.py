@@ -68,7 +68,7 @@ class Config:
     # them itself.
     BACKBONE = "resnet101"
     COMPUTE_BACKBONE_SHAPE = None
-    BACKBONE_STRIDES = [4, 8, 16, 32, 64]  # noqa: RUF012  (P2 to P6)
+    BACKBONE_STRIDES = [4, 8, 16, 32, 64]  # noqa: RUF012  (P2 to P6; [16] of C4)
     TOP_DOWN_PYRAMID_SIZE = 256
     FPN_NORM = False  # BatchNorm in the pyramid
     # BatchNorm: False: fixed statistics; True, or None as matterport has it: batch statistics
@@ -87,7 +87,7 @@ class Config:
     RPN_CHANNELS = 512
     RPN_CONV_LAYERS = 1
     RPN_INIT_STD = None  # of a new network's kernels; None: Glorot's
-    RPN_ANCHOR_SCALES = (32, 64, 128, 256, 512)  # pixels, one for each pyramid level
+    RPN_ANCHOR_SCALES = (32, 64, 128, 256, 512)  # pixels, one for each level; of one level, all
     RPN_ANCHOR_RATIOS = [0.5, 1, 2]  # noqa: RUF012  (width / height)
     RPN_ANCHOR_STRIDE = 1
     RPN_ANCHOR_ROUNDING = False  # to whole pixels
@@ -136,6 +136,7 @@ class Config:
 
     # Training samples of the heads. Negatives: 1 / ROI_POSITIVE_RATIO - 1 (two) for each positive;
     # as many as fit, with ROI_FILL_NEGATIVES or when an image has no positive.
+    ROI_IOU = 0.5  # with an object, from which an ROI is positive, and below which negative
     TRAIN_ROIS_PER_IMAGE = 200
     ROI_POSITIVE_RATIO = 0.33
     ROI_FILL_NEGATIVES = False
@@ -159,9 +160,14 @@ class Config:
     BOX_HEAD_FC_LAYERS = 2
     BOX_HEAD_FC_NORM = True
     FPN_CLASSIF_FC_LAYERS_SIZE = 1024
+    BOX_CLASS_AGNOSTIC = False  # one box for all classes of an ROI
+    MASK_HEAD_CONV_LAYERS = 4
     MASK_HEAD_CHANNELS = 256
     MASK_HEAD_NORM = True
     BBOX_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])
+    # The stages of a cascade after the first: their ROI_IOU, and what BBOX_STD_DEV is divided by.
+    CASCADE_IOUS = (0.6, 0.7)
+    CASCADE_STD_DIVISORS = (2, 3)
 
     # Detections.
     DETECTION_MAX_INSTANCES = 100

@@ -7,6 +7,7 @@ import numpy as np
 RESIZE_MODES = ("none", "square", "pad64", "crop", "shortest_edge")
 ROI_ALIGN_MODES = ("crop_and_resize", "roi_align")
 BACKBONES = ("resnet50", "resnet101", "resnext101_32x8d", "efficientnet_lite0")
+STRIDES = ([4, 8, 16, 32, 64], [16])
 _CHOICES = {
     "IMAGE_RESIZE_MODE": RESIZE_MODES,
     "IMAGE_INTERPOLATION": ("constant", "edge", "antialias"),
@@ -50,13 +51,16 @@ def _model_problems(config):
     if not callable(config.BACKBONE) and config.BACKBONE not in BACKBONES:
         yield f"BACKBONE is {config.BACKBONE!r}; expected one of {BACKBONES} or a callable"
     levels = len(config.BACKBONE_STRIDES)
-    if len(config.RPN_ANCHOR_SCALES) != levels:
+    if len(config.RPN_ANCHOR_SCALES) != levels and levels != 1:
         yield (
             f"RPN_ANCHOR_SCALES has {len(config.RPN_ANCHOR_SCALES)} entries and BACKBONE_STRIDES "
             f"{levels}; give one scale for each pyramid level"
         )
-    if list(config.BACKBONE_STRIDES) != [4, 8, 16, 32, 64]:
-        yield f"BACKBONE_STRIDES is {config.BACKBONE_STRIDES}; P2 to P6 have [4, 8, 16, 32, 64]"
+    if list(config.BACKBONE_STRIDES) not in STRIDES:
+        yield (
+            f"BACKBONE_STRIDES is {config.BACKBONE_STRIDES}; expected {STRIDES[0]}, of P2 to P6, "
+            f"or {STRIDES[1]}, of C4"
+        )
     for key, choices in _CHOICES.items():
         if getattr(config, key) not in choices:
             yield f"{key} is {getattr(config, key)!r}; expected one of {choices}"
@@ -72,6 +76,16 @@ def _model_problems(config):
     for key, least in (("RPN_CONV_LAYERS", 1), ("BOX_HEAD_FC_LAYERS", 1)):
         if getattr(config, key) < least:
             yield f"{key} is {getattr(config, key)}; expected at least {least}"
+    if len(config.CASCADE_STD_DIVISORS) != len(config.CASCADE_IOUS):
+        yield (
+            f"CASCADE_IOUS is {config.CASCADE_IOUS} and CASCADE_STD_DIVISORS "
+            f"{config.CASCADE_STD_DIVISORS}; give one of each for each stage after the first"
+        )
+    if not all(0 < iou <= 1 for iou in (config.ROI_IOU, *config.CASCADE_IOUS)):
+        yield (
+            f"ROI_IOU is {config.ROI_IOU} and CASCADE_IOUS {config.CASCADE_IOUS}; expected above "
+            "0, at most 1"
+        )
     if config.ROI_ALIGN_SAMPLING_RATIO < 0:
         yield f"ROI_ALIGN_SAMPLING_RATIO is {config.ROI_ALIGN_SAMPLING_RATIO}; 0 is adaptive"
     side = 2 * config.MASK_POOL_SIZE

@@ -1,4 +1,4 @@
-"""`MaskRCNN` and `create`; and matterport's functions and layers, under its import path.
+"""Each architecture, `create`; and matterport's functions and layers, under its import path.
 
 Where `mrcnn.matterport` is there, `MaskRCNN`, `DataGenerator` and `load_image_gt` are those of its
 interface: subclasses of the core's, which take and return what matterport's scripts expect.
@@ -7,12 +7,23 @@ interface: subclasses of the core's, which take and return what matterport's scr
 import importlib.util
 
 from mrcnn import utils
+from mrcnn.architectures.c4 import MaskRCNNC4
+from mrcnn.architectures.cascade import CascadeRCNN
 from mrcnn.architectures.mask_rcnn import MaskRCNN
 from mrcnn.data.generator import DataGenerator
 from mrcnn.data.ground_truth import load_image_gt
 from mrcnn.inference.log import log
 
-__all__ = ["DataGenerator", "MaskRCNN", "create", "load_image_gt", "log", "utils"]
+__all__ = [
+    "CascadeRCNN",
+    "DataGenerator",
+    "MaskRCNN",
+    "MaskRCNNC4",
+    "create",
+    "load_image_gt",
+    "log",
+    "utils",
+]
 
 if importlib.util.find_spec("mrcnn.matterport"):
     from mrcnn.matterport import interface
@@ -21,7 +32,7 @@ if importlib.util.find_spec("mrcnn.matterport"):
     __all__ += [name for name in interface.__all__ if name not in __all__]
 
 # By `Config.ARCHITECTURE`.
-ARCHITECTURES = {"mask_rcnn": MaskRCNN}
+ARCHITECTURES = {"mask_rcnn": MaskRCNN, "cascade_rcnn": CascadeRCNN, "c4": MaskRCNNC4}
 
 
 def create(mode, config, model_dir):

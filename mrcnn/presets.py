@@ -127,6 +127,34 @@ class Detectron2MaskRCNNX101FPN3x(Detectron2MaskRCNNR50FPN3x):
     STD_PIXEL = np.array([58.395, 57.12, 57.375])
 
 
+class Detectron2CascadeMaskRCNNR50FPN3x(Detectron2MaskRCNNR50FPN3x):
+    """detectron2's `cascade_mask_rcnn_R_50_FPN_3x`: three box heads in turn."""
+
+    PRESET = "detectron2/cascade_mask_rcnn_R_50_FPN_3x"
+    ARCHITECTURE = "cascade_rcnn"
+    BOX_CLASS_AGNOSTIC = True
+    POST_NMS_ROIS_TRAINING = 2000
+
+
+class Detectron2MaskRCNNR50C43x(Detectron2MaskRCNNR50FPN3x):
+    """detectron2's `mask_rcnn_R_50_C4_3x`: no pyramid, stage 5 as the head."""
+
+    PRESET = "detectron2/mask_rcnn_R_50_C4_3x"
+    ARCHITECTURE = "c4"
+    BACKBONE_STRIDES = [16]  # noqa: RUF012
+
+    RPN_CHANNELS = 1024
+    PRE_NMS_LIMIT = 6000
+    PRE_NMS_LIMIT_TRAINING = 12000
+    POST_NMS_ROIS_TRAINING = 2000
+
+    POOL_SIZE = 14
+    FPN_CLASSIF_FC_LAYERS_SIZE = 2048  # of stage 5
+    MASK_POOL_SIZE = 7
+    MASK_SHAPE = [14, 14]  # noqa: RUF012
+    MASK_HEAD_CONV_LAYERS = 0
+
+
 class MatterportMaskRCNN(Config):
     """matterport's `mask_rcnn_coco.h5`: ResNet-101, 80 contiguous COCO classes."""
 
@@ -143,5 +171,7 @@ PRESETS = {
         Detectron2MaskRCNNR50FPN3x,
         Detectron2MaskRCNNR101FPN3x,
         Detectron2MaskRCNNX101FPN3x,
+        Detectron2CascadeMaskRCNNR50FPN3x,
+        Detectron2MaskRCNNR50C43x,
     )
 }

@@ -7,13 +7,12 @@ from mrcnn.network import heads
 
 def rpn_head(ratios, anchor_stride, in_channels, channels, conv_layers=1, init_std=None):
     trunk = settings.Trunk(
-        pyramid_channels=in_channels,
         rpn_channels=channels,
         rpn_conv_layers=conv_layers,
         rpn_init_std=init_std,
     )
     anchors = settings.Anchors(ratios=(1.0,) * ratios, anchor_stride=anchor_stride)
-    return heads.rpn_head(trunk, anchors)
+    return heads.rpn_head(trunk, anchors, in_channels)
 
 
 def box_head(

@@ -471,6 +471,7 @@ SCORES = "roi_heads.box_predictor.cls_score.weight"
     [
         ("torchvision", {SCORES: np.zeros((91, 1024))}, 91),
         ("detectron2", {SCORES: np.zeros((81, 1024))}, 81),
+        ("detectron2", {SCORES.replace("r.c", "r.0.c"): np.zeros((81, 1024))}, 81),
         ("matterport", {"mrcnn_class_logits/kernel": np.zeros((1024, 4))}, 4),
         ("matterport", {"conv1/kernel": np.zeros((7, 7, 3, 64))}, None),
         ("torchvision", {"conv1.weight": np.zeros((64, 3, 7, 7))}, None),
@@ -513,6 +514,20 @@ STAGES = "backbone.bottom_up."
                 STAGES + "res4.22.conv1.weight": (1024, 1024, 1, 1),
             },
             "detectron2/mask_rcnn_X_101_32x8d_FPN_3x",
+        ),
+        (
+            {
+                STAGES + "res2.0.conv2.weight": (64, 64, 3, 3),
+                "roi_heads.box_predictor.0.cls_score.weight": (81, 1024),
+            },
+            "detectron2/cascade_mask_rcnn_R_50_FPN_3x",
+        ),
+        (
+            {
+                "backbone.res2.0.conv2.weight": (64, 64, 3, 3),
+                "roi_heads.res5.0.conv1.weight": (512, 1024, 1, 1),
+            },
+            "detectron2/mask_rcnn_R_50_C4_3x",
         ),
         ({"conv1_conv/kernel": (7, 7, 3, 64)}, None),
     ],

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from keras import ops
 from tiny import shapes, tiny_of
 
+from mrcnn.data import DataGenerator
 from mrcnn.data.shapes import ShapesDataset
 from mrcnn.evaluate import evaluate
-from mrcnn.model import MaskRCNN
+from mrcnn.model import create
 from mrcnn.presets import PRESETS
 
 pytestmark = pytest.mark.slow
@@ -20,15 +22,16 @@ FAMILIES = [
     if not name.startswith(("detectron2/mask_rcnn_R_101", "detectron2/mask_rcnn_X"))
 ]
 
+CASCADE = "detectron2/cascade_mask_rcnn_R_50_FPN_3x"
 PROGRAM = """
 import sys
 sys.path.insert(0, {tests!r})
 import numpy as np
 from tiny import shapes, tiny_of
-from mrcnn.model import MaskRCNN
+from mrcnn.model import create
 
 for preset, folder in {folders!r}.items():
-    model = MaskRCNN("inference", tiny_of(preset), folder)
+    model = create("inference", tiny_of(preset), folder)
     model.load_weights(model.find_last())
     np.savez(folder + "/found.npz", **model.detect([shapes(2).load_image(0)])[0])
 """
@@ -39,7 +42,7 @@ def trained(tmp_path_factory):
     """By preset a model after two steps of training, and its losses."""
     found = {}
     for preset in FAMILIES:
-        model = MaskRCNN("training", tiny_of(preset), str(tmp_path_factory.mktemp("family")))
+        model = create("training", tiny_of(preset), str(tmp_path_factory.mktemp("family")))
         history = model.train(shapes(4), None, 0.01, epochs=1, layers="all")
         found[preset] = model, history.history
     return found
@@ -68,15 +71,41 @@ def test_checkpoint_detects_the_same_in_a_new_process(trained, elsewhere, preset
         np.testing.assert_array_equal(elsewhere[preset][name], array, err_msg=name)
 
 
-@pytest.mark.parametrize("mini", [True, False])
-def test_pictures_of_several_sizes_train_in_one_batch_and_score_without_masks(tmp_path, mini):
-    config = tiny_of("torchvision/maskrcnn_resnet50_fpn")
+@pytest.mark.parametrize("preset", FAMILIES)
+def test_without_objects_the_losses_of_boxes_and_masks_are_zero(trained, preset):
+    model = trained[preset][0]
+    (batch,) = DataGenerator(shapes(2), model.config, shuffle=False)[0]
+    empty = batch | {name: 0 * x for name, x in batch.items() if "_gt_" in name}
+    graph = model.keras_model
+    values = graph({name: ops.convert_to_tensor(x) for name, x in empty.items()}, training=True)
+    losses = dict(zip(graph.loss_names, values[-len(graph.loss_names) :], strict=True))
+    stages = model.settings.cascade.suffixes if preset == CASCADE else [""]
+    boxes = [f"mrcnn_bbox_loss{suffix}" for suffix in stages]
+    others = [f"mrcnn_class_loss{suffix}" for suffix in stages]
+    assert set(losses) == {"rpn_class_loss", "rpn_bbox_loss", *boxes, *others, "mrcnn_mask_loss"}
+    for name in ("rpn_bbox_loss", *boxes, "mrcnn_mask_loss"):
+        assert float(losses[name]) == 0.0
+    assert all(float(losses[name]) > 0 for name in others)
+
+
+@pytest.mark.parametrize(
+    ("preset", "mini"),
+    [
+        ("torchvision/maskrcnn_resnet50_fpn", True),
+        (CASCADE, False),
+        ("detectron2/mask_rcnn_R_50_C4_3x", False),
+    ],
+)
+def test_pictures_of_several_sizes_train_in_one_batch_and_score_without_masks(
+    tmp_path, preset, mini
+):
+    config = tiny_of(preset)
     config.IMAGE_RESIZE_MODE, config.USE_MINI_MASK, config.USE_MASK = "shortest_edge", mini, False
     data = ShapesDataset()
     data.load_shapes(2, 64, 96)
     data.load_shapes(2, 96, 64)
     data.prepare()
-    model = MaskRCNN("training", config, tmp_path)
+    model = create("training", config, tmp_path)
     history = model.train(data, None, 0.01, epochs=1, layers="all").history
     assert np.isfinite(history["loss"]).all() and "mrcnn_mask_loss" not in history
     assert set(evaluate(model, data)) == {"bbox"}

@@ -616,7 +616,7 @@ def test_create_builds_the_class_of_the_architecture(tmp_path):
     assert type(create("inference", TinyConfig(), tmp_path)) is MaskRCNN
     unknown = type("Unknown", (TinyConfig,), {"ARCHITECTURE": "yolo"})()
     with pytest.raises(
-        ValueError, match=r"ARCHITECTURE is 'yolo'; expected one of \['mask_rcnn'\]"
+        ValueError, match=r"ARCHITECTURE is 'yolo'; expected one of \['mask_rcnn', "
     ):
         create("inference", unknown, tmp_path)
 

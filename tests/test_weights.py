@@ -109,7 +109,7 @@ def read(path):
 def test_registry_is_well_formed():
     names = [entry.name for entry in weights.REGISTRY]
     files = [entry.file_name for entry in weights.REGISTRY]
-    assert len(set(names)) == len(names) == 17
+    assert len(set(names)) == len(names) == 20
     assert len(set(files)) == len(files)  # they share a folder
     for item in weights.REGISTRY:
         url = urllib.parse.urlsplit(item.url)
@@ -147,6 +147,10 @@ def test_detectron2_puts_the_md5_into_the_name():
         "mask_rcnn_R_50_FPN_3x/137849600/model_final_f10217.pkl"
     )
     assert item.md5 == "f10217"
+    item = weights.find("detectron2/cascade_mask_rcnn_R_50_FPN_3x")
+    assert item.url.endswith("/Misc/cascade_mask_rcnn_R_50_FPN_3x/144998488/model_final_480dd8.pkl")
+    box_only = weights.find("detectron2/faster_rcnn_R_50_C4_3x")
+    assert box_only.preset == "detectron2/mask_rcnn_R_50_C4_3x" and not box_only.masks
 
 
 def test_class_names():

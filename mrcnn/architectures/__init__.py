@@ -1,6 +1,8 @@
 """The public class of each architecture: what users touch. What all do is in `base`."""
 
 from mrcnn.architectures.base import DetectionModel
+from mrcnn.architectures.c4 import MaskRCNNC4
+from mrcnn.architectures.cascade import CascadeRCNN
 from mrcnn.architectures.mask_rcnn import MaskRCNN
 
-__all__ = ["DetectionModel", "MaskRCNN"]
+__all__ = ["CascadeRCNN", "DetectionModel", "MaskRCNN", "MaskRCNNC4"]

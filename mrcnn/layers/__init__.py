@@ -2,6 +2,7 @@
 
 from mrcnn.layers.anchors import Anchors, NormBoxes, SplitAnchors
 from mrcnn.layers.base import PureLayer
+from mrcnn.layers.cascade import MatchedTargetLayer, RefinedROIs
 from mrcnn.layers.detections import ClassMasks, DetectionLayer
 from mrcnn.layers.proposals import ProposalLayer, ProposalSteps
 from mrcnn.layers.roi_align import PyramidROIAlign
@@ -14,10 +15,12 @@ __all__ = [
     "DetectionLayer",
     "DetectionTargetLayer",
     "Loss",
+    "MatchedTargetLayer",
     "NormBoxes",
     "ProposalLayer",
     "ProposalSteps",
     "PureLayer",
     "PyramidROIAlign",
+    "RefinedROIs",
     "SplitAnchors",
 ]

@@ -28,13 +28,13 @@ class Anchors(PureLayer):
         `pixels`, all of them, float32 [1, A, 4]."""
         settings, sides = self.settings, ops.shape(images)[1:3]
         pixels = []
-        levels = zip(settings.scales, settings.strides, features, strict=True)
-        for scale, stride, feature in levels:
+        levels = zip(settings.level_scales, settings.strides, features, strict=True)
+        for scales, stride, feature in levels:
             cells = ops.shape(feature)[1:3]
             if settings.measured_strides:
                 stride = tuple(side // cell for side, cell in zip(sides, cells, strict=True))
             level = anchors.grid_anchors(
-                scale, settings.ratios, *cells, stride, settings.anchor_stride, settings.rounded
+                scales, settings.ratios, *cells, stride, settings.anchor_stride, settings.rounded
             )
             pixels.append(ops.expand_dims(level, 0))
         shape = ops.stack([ops.cast(side, "float32") for side in sides])

@@ -66,10 +66,11 @@ class DetectionTargetLayer(PureLayer):
 
 @keras.saving.register_keras_serializable("mrcnn")
 class Loss(PureLayer):
-    """The function of `mrcnn.ops.losses` with the layer's name: tensors -> float32 scalar.
+    """A function of `mrcnn.ops.losses`: tensors -> float32 scalar.
 
     Args:
-        name: str, a function of `mrcnn.ops.losses`.
+        name: str, of the loss: a function of `mrcnn.ops.losses`, and of which stage of a cascade,
+            as `mrcnn_bbox_loss_stage2`.
         constants: further keyword arguments of the function.
     """
 
@@ -78,7 +79,7 @@ class Loss(PureLayer):
         self.constants = constants
 
     def call(self, *tensors):
-        return getattr(losses, self.name)(*tensors, **self.constants)
+        return getattr(losses, settings.loss_of(self.name))(*tensors, **self.constants)
 
     def get_config(self):
         return {**super().get_config(), **self.constants}

@@ -142,7 +142,7 @@ def build_detection_targets(rpn_rois, gt_class_ids, gt_boxes, gt_masks, config):
         masks: float32 [T, *MASK_SHAPE, K], 0 or 1, in the channel of the class.
     """
     rpn_rois = np.asarray(rpn_rois)
-    labels, matches = _match(rpn_rois, gt_class_ids, gt_boxes, *targets.ROI_IOU)
+    labels, matches = _match(rpn_rois, gt_class_ids, gt_boxes, config.ROI_IOU, config.ROI_IOU)
     count = config.TRAIN_ROIS_PER_IMAGE
     positive = np.flatnonzero(labels == targets.POSITIVE)
     positive = _choose(positive, max(1, int(count * config.ROI_POSITIVE_RATIO)))

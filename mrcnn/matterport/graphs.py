@@ -180,8 +180,9 @@ def build_rpn_model(anchor_stride, anchors_per_location, depth):
         depth: int, channels of the feature maps.
     """
     model = heads.rpn_head(
-        settings.Trunk(rpn_channels=_RPN_CHANNELS, pyramid_channels=depth),
+        settings.Trunk(rpn_channels=_RPN_CHANNELS),
         settings.Anchors(ratios=(1.0,) * anchors_per_location, anchor_stride=anchor_stride),
+        depth,
     )
     # With a list of inputs it takes `model([x])`, as matterport calls it, and `model(x)` alike.
     return keras.Model([model.input], model.outputs, name=model.name)

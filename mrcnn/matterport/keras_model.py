@@ -15,11 +15,11 @@ from mrcnn.network.training_model import NamedWeightsModel, TrainingModel
 from mrcnn.ops.targets import given_rpn_targets
 
 
-def inference_graph(settings, trunk, heads):
+def inference_graph(settings, trunk, heads, detection_stages):
     """Given anchors, every stage's result, masks of every class: 3 inputs, 7 outputs."""
     given = keras.Input((None, 4), name="input_anchors")
     anchors = SplitAnchors(name="anchor_levels")(given, trunk["anchors"]["levels"])
-    stages = mask_rcnn.detection_stages(settings, trunk, heads, anchors)
+    stages = detection_stages(settings, trunk, heads, anchors)
     outputs = [stages["detections"], stages["mrcnn_class"], stages["mrcnn_bbox"]]
     if settings.mask_head.enabled:
         outputs.append(heads["mask"](stages["mask_features"])["mrcnn_mask"])
@@ -28,7 +28,7 @@ def inference_graph(settings, trunk, heads):
     return NamedWeightsModel(inputs, outputs, name="mask_rcnn")
 
 
-def training_graph(settings, trunk, heads):
+def training_graph(settings, trunk, heads, training_stages):
     """With RPN targets among the inputs, which may be left out: 7 inputs, 14 outputs.
 
     Its masks are those of the ROIs that may be positive.
@@ -41,7 +41,7 @@ def training_graph(settings, trunk, heads):
     anchor_targets = GivenAnchorTargetLayer(settings.anchor_targets, name="rpn_targets")(
         trunk["anchors"]["pixels"], gt["input_gt_class_ids"], gt["input_gt_boxes"], *given
     )
-    stages = mask_rcnn.training_stages(settings, trunk, heads, gt, anchor_targets)
+    stages = training_stages(settings, trunk, heads, gt, anchor_targets)
     outputs = [trunk["rpn_class_logits"], trunk["rpn_class"], trunk["rpn_bbox"]]
     outputs += [stages[name] for name in ("mrcnn_class_logits", "mrcnn_class", "mrcnn_bbox")]
     if settings.mask_head.enabled:

@@ -25,7 +25,9 @@ class MaskRCNN(core.MaskRCNN):
     @staticmethod
     def build_graphs(settings, training):
         """The graphs of `mrcnn.network.mask_rcnn` with matterport's inputs and outputs."""
-        return build_graphs(settings, training, inference_graph, training_graph)
+        return build_graphs(
+            settings, training, inference_graph=inference_graph, training_graph=training_graph
+        )
 
     def build(self, mode, config):
         """Builds the graphs and returns that of the mode, with matterport's inputs and outputs."""

@@ -8,28 +8,29 @@ from mrcnn.network.efficientnet import efficientnet_lite0_graph
 from mrcnn.network.resnet import resnet_graph
 
 
-def build_backbone(images, settings, style):
+def build_backbone(images, settings, style, stage5=True):
     """Applies `Config.BACKBONE`, a name or a callable -> [C2, C3, C4, C5].
 
-    A callable is given `(images, stage5=True, train_bn=...)` and returns [C1, ..., C5]. Nothing
+    A callable is given `(images, stage5=..., train_bn=...)` and returns [C1, ..., C5]. Nothing
     uses C1: it may be None. `mrcnn.demo.small_backbone` is a short example.
 
     Args:
         images: float [B, H, W, C].
         settings: `mrcnn.settings.Trunk`.
         style: `ConvStyle`, of a backbone by name.
+        stage5: bool, whether C5 is wanted; else it may be None.
 
     Raises:
         ValueError: a callable returned anything but five feature maps of strides 2 to 32.
     """
     backbone, train_bn = settings.backbone, settings.train_bn
     if callable(backbone):
-        features = list(backbone(images, stage5=True, train_bn=train_bn))
+        features = list(backbone(images, stage5=stage5, train_bn=train_bn))
         _check_features(backbone, features, images)
     elif backbone == "efficientnet_lite0":
-        features = efficientnet_lite0_graph(images, train_bn=train_bn, epsilon=style.epsilon)
+        features = efficientnet_lite0_graph(images, stage5, train_bn, style.epsilon)
     else:
-        features = resnet_graph(images, backbone, stage5=True, train_bn=train_bn, style=style)
+        features = resnet_graph(images, backbone, stage5, train_bn, style)
     return features[1:]
 
 
@@ -39,6 +40,8 @@ def _check_features(backbone, features, images):
             f"BACKBONE {backbone} returned {len(features)} feature maps; expected [C1, ..., C5]"
         )
     for level, feature in zip((2, 3, 4, 5), features[1:], strict=True):
+        if feature is None and level == 5:
+            continue
         for side, got in zip(images.shape[1:3], feature.shape[1:3], strict=True):
             if None not in (side, got) and side != got * 2**level:
                 raise ValueError(

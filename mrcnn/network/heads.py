@@ -14,19 +14,20 @@ from keras import layers, ops
 from mrcnn.network.norm import BatchNorm
 
 
-def rpn_head(settings, anchors):
+def rpn_head(settings, anchors, channels):
     """Region proposal network (arXiv:1506.01497), shared by all levels.
 
     Args:
         settings: `mrcnn.settings.Trunk`.
-        anchors: `mrcnn.settings.Anchors`: R ratios, and the stride of the first convolution.
+        anchors: `mrcnn.settings.Anchors`: R of them, and the stride of the first convolution.
+        channels: int C, of the feature maps.
 
     Returns:
         keras.Model "rpn_model": float [B, h, w, C] -> `rpn_class_logits` [B, h*w*R, 2],
         `rpn_class` (their softmax) and `rpn_bbox` [B, h*w*R, 4].
     """
-    anchors_per_location, init_std = len(anchors.ratios), settings.rpn_init_std
-    feature = keras.Input((None, None, settings.pyramid_channels), name="input_rpn_feature_map")
+    anchors_per_location, init_std = anchors.per_location, settings.rpn_init_std
+    feature = keras.Input((None, None, channels), name="input_rpn_feature_map")
     shared = feature
 
     def initializer():  # one for each layer: it draws the same for the same shape
@@ -77,7 +78,7 @@ def hidden_layers(specs, norm, train_bn, style):
     return hidden
 
 
-def box_head(settings, style):
+def box_head(settings, style, suffix=""):
     """Classifier and box regressor of pooled ROIs.
 
     The first fully connected layer is a P x P convolution without padding: on P x P bins the two
@@ -86,13 +87,13 @@ def box_head(settings, style):
     Args:
         settings: `mrcnn.settings.BoxHead`.
         style: `ConvStyle` of the normalised convolutions.
+        suffix: str, of the layers' names.
 
     Returns:
         function: float [B, N, P, P, C] -> dict of `mrcnn_class_logits` [B, N, K], `mrcnn_class`
         (their softmax) and `mrcnn_bbox` [B, N, K, 4].
     """
-    num_classes, channels = settings.num_classes, settings.channels
-    norm = (settings.train_bn, style)
+    channels, norm = settings.channels, (settings.train_bn, style)
     convs = [
         (f"mrcnn_box_conv{i}", f"mrcnn_box_bn{i}", settings.conv_channels, 3, "same")
         for i in range(1, settings.conv_layers + 1)
@@ -102,28 +103,51 @@ def box_head(settings, style):
         (f"mrcnn_class_conv{i}", f"mrcnn_class_bn{i}", channels, kernel, "valid")
         for i, kernel in enumerate(kernels, 1)
     ]
+    convs, fcs = ([(c + suffix, n + suffix, *x) for c, n, *x in specs] for specs in (convs, fcs))
     hidden = hidden_layers(convs, True, *norm) + hidden_layers(fcs, settings.fc_norm, *norm)
-    # In float32 under any policy: their few products cost nothing, and scores have no ties.
-    class_logits = layers.Dense(num_classes, dtype="float32", name="mrcnn_class_logits")
-    class_probs = layers.Activation("softmax", dtype="float32", name="mrcnn_class")
-    deltas = layers.Dense(4 * num_classes, dtype="float32", name="mrcnn_bbox_fc")
-    reshape_deltas = layers.Reshape((-1, num_classes, 4), dtype="float32", name="mrcnn_bbox")
-    squeeze = layers.Reshape((-1, channels), name="pool_squeeze")
+    predict = box_predictor(settings, suffix)
+    squeeze = layers.Reshape((-1, channels), name="pool_squeeze" + suffix)
 
     def head(pooled):
         x = ops.reshape(pooled, (-1, *pooled.shape[2:]))  # (B, N, P, P, C) -> (B*N, P, P, C)
         for layer in hidden:
             x = layer(x)
         x = ops.reshape(x, (-1, pooled.shape[1], 1, 1, channels))  # (B*N, ...) -> (B, N, 1, 1, .)
-        x = squeeze(x)  # (B, N, channels)
-        logits = class_logits(x)
+        return predict(squeeze(x))  # of (B, N, channels)
+
+    return head
+
+
+def box_predictor(settings, suffix=""):
+    """The last layers of a box head: classes and boxes of the features of ROIs.
+
+    With `class_agnostic` an ROI has one box: the deltas of all classes are the same.
+
+    Args:
+        settings: `mrcnn.settings.BoxHead`.
+        suffix: str, of the layers' names.
+
+    Returns:
+        function: float [B, N, C] -> what the function of `box_head` returns.
+    """
+    num_classes, class_agnostic = settings.num_classes, settings.class_agnostic
+    boxes = 1 if class_agnostic else num_classes  # of an ROI
+    # In float32 under any policy: their few products cost nothing, and scores have no ties.
+    options = {"dtype": "float32"}
+    class_logits = layers.Dense(num_classes, **options, name="mrcnn_class_logits" + suffix)
+    class_probs = layers.Activation("softmax", **options, name="mrcnn_class" + suffix)
+    deltas = layers.Dense(4 * boxes, **options, name="mrcnn_bbox_fc" + suffix)
+    reshape_deltas = layers.Reshape((-1, boxes, 4), **options, name="mrcnn_bbox" + suffix)
+
+    def predict(features):
+        logits, found = class_logits(features), reshape_deltas(deltas(features))
         return {
             "mrcnn_class_logits": logits,
             "mrcnn_class": class_probs(logits),
-            "mrcnn_bbox": reshape_deltas(deltas(x)),
+            "mrcnn_bbox": ops.repeat(found, num_classes, axis=2) if class_agnostic else found,
         }
 
-    return head
+    return predict
 
 
 def mask_head(settings, style):
@@ -139,7 +163,7 @@ def mask_head(settings, style):
     """
     specs = [
         (f"mrcnn_mask_conv{i}", f"mrcnn_mask_bn{i}", settings.channels, 3, "same")
-        for i in (1, 2, 3, 4)
+        for i in range(1, settings.conv_layers + 1)
     ]
     hidden = hidden_layers(specs, settings.norm, settings.train_bn, style)
     hidden.append(

@@ -14,33 +14,7 @@ from mrcnn.network.folding import fold_batch_norm
 from mrcnn.network.heads import box_head, mask_head
 from mrcnn.network.training_model import NamedWeightsModel, TrainingModel
 from mrcnn.network.trunk import build_trunk, default_policy, pool, propose
-from mrcnn.settings import Boxes
-
-
-def build_graphs(settings, training=False, inference_graph=None, training_graph=None):
-    """Builds the graphs that settings describe.
-
-    Args:
-        settings: `mrcnn.settings.Settings`.
-        training: bool, whether to build the training graph too.
-        inference_graph, training_graph: functions that build these graphs in place of those below:
-            matterport's interface passes its own, which have other inputs and outputs.
-
-    Returns:
-        dict of `keras.Model`, which share every layer that has weights: `inference`, every stage's
-        result; `detection`, what `detect` needs and no more; and, with `training`, `training`.
-    """
-    inference_graph = inference_graph or globals()["inference_graph"]
-    training_graph = training_graph or globals()["training_graph"]
-    with default_policy(settings.trunk.precision):
-        trunk = build_trunk(settings)
-        heads = build_heads(settings)
-        # First: `layer.output` of a shared layer is the tensor of the graph that was built first.
-        graphs = {"inference": inference_graph(settings, trunk, heads)}
-        graphs["detection"] = detection_graph(settings, trunk, heads)
-        if training:
-            graphs["training"] = training_graph(settings, trunk, heads)
-    return graphs
+from mrcnn.settings import Boxes, loss_of
 
 
 def build_heads(settings):
@@ -56,19 +30,27 @@ def detection_stages(settings, trunk, heads, anchors):
     rois = propose(settings.proposals, trunk, anchors)
     pool_size = settings.box_head.pool_size
     boxes = heads["box"](pool(settings.pooling, trunk, rois, pool_size, "roi_align_classifier"))
-    detections = DetectionLayer(settings.detections, name="mrcnn_detection")(
-        rois, boxes["mrcnn_class"], boxes["mrcnn_bbox"], trunk["input_image_meta"]
-    )
+    detections = detect(settings, trunk, rois, boxes)
     stages = {"rois": rois, **boxes, "detections": detections}
     if settings.mask_head.enabled:
-        pool_size = settings.mask_head.pool_size
-        stages["mask_features"] = pool(
-            settings.pooling, trunk, detections[..., :4], pool_size, "roi_align_mask"
-        )
+        stages["mask_features"] = pool_masks(settings, trunk, detections[..., :4])
     return stages
 
 
-def inference_graph(settings, trunk, heads):
+def detect(settings, trunk, rois, boxes):
+    """Classified ROIs [B, N, 4] and what the box head says of them -> detections [B, D, 6]."""
+    layer = DetectionLayer(settings.detections, name="mrcnn_detection")
+    predicted = boxes["mrcnn_class"], boxes["mrcnn_bbox"]
+    return layer(rois, *predicted, trunk["input_image_meta"])
+
+
+def pool_masks(settings, trunk, rois):
+    """What the mask head takes of ROIs: [B, N, 4] -> [B, N, P, P, C]."""
+    pool_size = settings.mask_head.pool_size
+    return pool(settings.pooling, trunk, rois, pool_size, "roi_align_mask")
+
+
+def inference_graph(settings, trunk, heads, detection_stages):
     """Every stage's result, with the masks of every class."""
     stages = detection_stages(settings, trunk, heads, trunk["anchors"]["levels"])
     names = ("detections", "mrcnn_class", "mrcnn_bbox", "rois")
@@ -80,7 +62,7 @@ def inference_graph(settings, trunk, heads):
     return NamedWeightsModel(inputs, outputs, name="mask_rcnn")
 
 
-def detection_graph(settings, trunk, heads):
+def detection_graph(settings, trunk, heads, detection_stages):
     """What `detect` runs: anchors from the image's size, detections, the predicted class's mask."""
     stages = detection_stages(settings, trunk, heads, trunk["anchors"]["levels"])
     outputs = {"detections": stages["detections"]}
@@ -91,7 +73,7 @@ def detection_graph(settings, trunk, heads):
     return fold_batch_norm(keras.Model(inputs, outputs, name="mask_rcnn"))
 
 
-def training_graph(settings, trunk, heads):
+def training_graph(settings, trunk, heads, training_stages):
     """Ground truth -> targets -> heads on sampled ROIs -> losses."""
     gt = ground_truth_inputs(settings)
     stages = training_stages(settings, trunk, heads, gt)
@@ -126,12 +108,46 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
         its outputs [B, P, h, w, K] for the ROIs that may be positive, and `losses`, a dict
         of float32 scalars.
     """
+    terms = rpn_terms(settings, trunk, gt, anchor_targets)
+    roi = drawn_rois(settings, trunk, gt)
+    pool_size = settings.box_head.pool_size
+    predicted = heads["box"](
+        pool(settings.pooling, trunk, roi["rois"], pool_size, "roi_align_classifier")
+    )
+    terms |= box_terms(trunk, roi, predicted)
+    stages = {name: roi[name] for name in ("proposals", "rois")} | predicted
+    if settings.mask_head.enabled:
+        rois = may_be_positive(roi["rois"], roi)
+        stages |= heads["mask"](pool_masks(settings, trunk, rois))
+        terms |= mask_terms(roi, stages)
+    stages["losses"] = make_losses(settings, terms)
+    return stages
+
+
+def rpn_terms(settings, trunk, gt, anchor_targets=None):
+    """Ground truth -> what the RPN's losses take, by their names; see `training_stages`."""
+    if anchor_targets is None:
+        layer = AnchorTargetLayer(settings.anchor_targets, name="rpn_targets")
+        boxes = gt["input_gt_class_ids"], gt["input_gt_boxes"]
+        anchor_targets = layer(trunk["anchors"]["pixels"], *boxes)
+    index, anchor_class = (anchor_targets[f"target_rpn_{name}"] for name in ("index", "class"))
+    deltas = anchor_targets["target_rpn_deltas"]
+    return {
+        "rpn_class_loss": (index, anchor_class, trunk["rpn_class_logits"]),
+        "rpn_bbox_loss": (index, anchor_class, deltas, trunk["rpn_bbox"]),
+    }
+
+
+def drawn_rois(settings, trunk, gt):
+    """Proposals, drawn or given -> the ROIs that train the heads.
+
+    Returns:
+        dict: what `DetectionTargetLayer` returns, `proposals` [B, N, 4], and of the ground truth
+        `gt_class_ids` [B, M] and `gt_boxes` [B, M, 4], normalised.
+    """
     image_meta = trunk["input_image_meta"]
     class_ids, boxes, masks = (gt[f"input_gt_{name}"] for name in ("class_ids", "boxes", "masks"))
     normalize = Boxes(box_offset=settings.anchors.box_offset)
-    if anchor_targets is None:
-        layer = AnchorTargetLayer(settings.anchor_targets, name="rpn_targets")
-        anchor_targets = layer(trunk["anchors"]["pixels"], class_ids, boxes)
     if settings.ground_truth.use_rpn_rois:
         proposals = propose(settings.training_proposals, trunk, trunk["anchors"]["levels"])
     else:
@@ -140,40 +156,39 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
     roi = DetectionTargetLayer(settings.roi_targets, name="proposal_targets")(
         proposals, class_ids, boxes, masks
     )
-    pool_size = settings.box_head.pool_size
-    predicted = heads["box"](
-        pool(settings.pooling, trunk, roi["rois"], pool_size, "roi_align_classifier")
-    )
-    stages = {"proposals": proposals, "rois": roi["rois"], **predicted}
+    return {**roi, "proposals": proposals, "gt_class_ids": class_ids, "gt_boxes": boxes}
 
-    index, anchor_class = (anchor_targets[f"target_rpn_{name}"] for name in ("index", "class"))
-    anchor_deltas, roi_class = anchor_targets["target_rpn_deltas"], roi["target_class_ids"]
-    active_class_ids = parse_image_meta(image_meta)["active_class_ids"]
-    terms = {
-        "rpn_class_loss": (index, anchor_class, trunk["rpn_class_logits"]),
-        "rpn_bbox_loss": (index, anchor_class, anchor_deltas, trunk["rpn_bbox"]),
-        "mrcnn_class_loss": (roi_class, predicted["mrcnn_class_logits"], active_class_ids),
-        "mrcnn_bbox_loss": (roi_class, roi["target_deltas"], predicted["mrcnn_bbox"]),
+
+def may_be_positive(tensor, roi):
+    """The first P of T ROIs, among which are all positives: [B, T, ...] -> [B, P, ...]."""
+    return tensor[:, : roi["target_masks"].shape[1]]
+
+
+def box_terms(trunk, targets, predicted, suffix=""):
+    """What the losses of a box head take, by their names and a suffix."""
+    class_ids, deltas = targets["target_class_ids"], targets["target_deltas"]
+    active_class_ids = parse_image_meta(trunk["input_image_meta"])["active_class_ids"]
+    return {
+        f"mrcnn_class_loss{suffix}": (class_ids, predicted["mrcnn_class_logits"], active_class_ids),
+        f"mrcnn_bbox_loss{suffix}": (class_ids, deltas, predicted["mrcnn_bbox"]),
     }
-    if settings.mask_head.enabled:
-        positives = roi["target_masks"].shape[1]  # P: all positives are among the first P ROIs
-        pool_size = settings.mask_head.pool_size
-        features = pool(
-            settings.pooling, trunk, roi["rois"][:, :positives], pool_size, "roi_align_mask"
-        )
-        stages |= heads["mask"](features)
-        terms["mrcnn_mask_loss"] = (
-            roi_class[:, :positives],
-            roi["target_masks"],
-            stages["mrcnn_mask_logits"],
-        )
+
+
+def mask_terms(roi, predicted):
+    """What the loss of the masks of the first P ROIs takes, by its name."""
+    class_ids = may_be_positive(roi["target_class_ids"], roi)
+    return {"mrcnn_mask_loss": (class_ids, roi["target_masks"], predicted["mrcnn_mask_logits"])}
+
+
+def make_losses(settings, terms):
+    """What losses take, by their names -> float32 scalars by the same names."""
     box_loss = settings.losses.box_loss
     constants = {"rpn_bbox_loss": box_loss, "mrcnn_bbox_loss": box_loss}
     constants["mrcnn_class_loss"] = settings.losses.class_loss(settings.image.num_classes)
-    stages["losses"] = {
-        name: Loss(name, **constants.get(name, {}))(*tensors) for name, tensors in terms.items()
+    return {
+        name: Loss(name, **constants.get(loss_of(name), {}))(*tensors)
+        for name, tensors in terms.items()
     }
-    return stages
 
 
 def ground_truth_inputs(settings):
@@ -193,3 +208,39 @@ def ground_truth_inputs(settings):
         shape = (gt.proposal_count, 4)
         inputs["input_roi"] = keras.Input(shape, dtype="int32", name="input_roi")
     return inputs
+
+
+def build_graphs(
+    settings,
+    training=False,
+    *,
+    build_trunk=build_trunk,
+    build_heads=build_heads,
+    detection_stages=detection_stages,
+    training_stages=training_stages,
+    inference_graph=inference_graph,
+    training_graph=training_graph,
+):
+    """Builds the graphs that settings describe.
+
+    Args:
+        settings: `mrcnn.settings.Settings`.
+        training: bool, whether to build the training graph too.
+        build_trunk, build_heads, detection_stages, training_stages: functions in place of those
+            above: another architecture passes its own.
+        inference_graph, training_graph: the same: matterport's interface passes its own, which
+            have other inputs and outputs.
+
+    Returns:
+        dict of `keras.Model`, which share every layer that has weights: `inference`, every stage's
+        result; `detection`, what `detect` needs and no more; and, with `training`, `training`.
+    """
+    with default_policy(settings.trunk.precision):
+        trunk = build_trunk(settings)
+        heads = build_heads(settings)
+        # First: `layer.output` of a shared layer is the tensor of the graph that was built first.
+        graphs = {"inference": inference_graph(settings, trunk, heads, detection_stages)}
+        graphs["detection"] = detection_graph(settings, trunk, heads, detection_stages)
+        if training:
+            graphs["training"] = training_graph(settings, trunk, heads, training_stages)
+    return graphs

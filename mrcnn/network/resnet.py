@@ -3,6 +3,8 @@
 Shapes: B images, H W, C channels. C1..C5 have strides 2, 4, 8, 16, 32.
 """
 
+import functools
+
 from keras import layers
 
 from mrcnn.network.norm import BatchNorm
@@ -45,9 +47,8 @@ def identity_block(
         float [B, h, w, filters[2]].
     """
     style = style or ConvStyle(use_bias=use_bias)
-    x = _branch(input_tensor, kernel_size, filters, stage, block, 1, train_bn, style, groups)
-    x = layers.Add()([x, input_tensor])
-    return layers.ReLU(name=f"res{stage}{block}_out")(x)
+    options = {"train_bn": train_bn, "style": style, "groups": groups}
+    return bottleneck(kernel_size, filters, stage, block, **options)(input_tensor)
 
 
 def conv_block(
@@ -64,18 +65,39 @@ def conv_block(
 ):
     """As `identity_block`, with strides, and a strided 1x1 convolution as shortcut."""
     style = style or ConvStyle(use_bias=use_bias)
-    x = _branch(input_tensor, kernel_size, filters, stage, block, strides, train_bn, style, groups)
-    name = f"{stage}{block}_branch1"
-    shortcut = layers.Conv2D(filters[2], 1, strides, use_bias=style.use_bias, name="res" + name)(
-        input_tensor
-    )
-    shortcut = BatchNorm(train_bn, epsilon=style.epsilon, name="bn" + name)(shortcut)
-    x = layers.Add()([x, shortcut])
-    return layers.ReLU(name=f"res{stage}{block}_out")(x)
+    options = {"train_bn": train_bn, "style": style, "groups": groups, "projected": True}
+    return bottleneck(kernel_size, filters, stage, block, strides, **options)(input_tensor)
 
 
-def _branch(x, kernel_size, filters, stage, block, strides, train_bn, style, groups):
-    strided = 0 if style.stride_in_1x1 else 1
+def bottleneck(
+    kernel_size,
+    filters,
+    stage,
+    block,
+    strides=1,
+    *,
+    train_bn,
+    style,
+    groups=1,
+    projected=False,
+):
+    """The layers of a block, made once: a function of features, which may be applied again.
+
+    `projected`: its shortcut is a strided 1x1 convolution, else its input.
+    """
+    branch = _branch(kernel_size, filters, stage, block, strides, train_bn, style, groups)
+    shortcut, name = [], f"{stage}{block}_branch1"
+    if projected:
+        shortcut = [
+            layers.Conv2D(filters[2], 1, strides, use_bias=style.use_bias, name="res" + name),
+            BatchNorm(train_bn, epsilon=style.epsilon, name="bn" + name),
+        ]
+    add, relu = layers.Add(), layers.ReLU(name=f"res{stage}{block}_out")
+    return lambda x: relu(add([_in_turn(branch, x), _in_turn(shortcut, x)]))
+
+
+def _branch(kernel_size, filters, stage, block, strides, train_bn, style, groups):
+    strided, branch = 0 if style.stride_in_1x1 else 1, []
     for i, (letter, channels, kernel) in enumerate(
         zip("abc", filters, (1, kernel_size, 1), strict=True)
     ):
@@ -83,8 +105,9 @@ def _branch(x, kernel_size, filters, stage, block, strides, train_bn, style, gro
         stride = strides if i == strided else 1
         padding = "same"
         if style.symmetric_padding and kernel > 1 and stride not in (1, (1, 1)):
-            x, padding = layers.ZeroPadding2D(kernel // 2)(x), "valid"
-        x = layers.Conv2D(
+            branch.append(layers.ZeroPadding2D(kernel // 2))
+            padding = "valid"
+        conv = layers.Conv2D(
             channels,
             kernel,
             stride,
@@ -92,11 +115,28 @@ def _branch(x, kernel_size, filters, stage, block, strides, train_bn, style, gro
             groups=groups if i == 1 else 1,
             use_bias=style.use_bias,
             name="res" + name,
-        )(x)
-        x = BatchNorm(train_bn, epsilon=style.epsilon, name="bn" + name)(x)
+        )
+        branch += [conv, BatchNorm(train_bn, epsilon=style.epsilon, name="bn" + name)]
         if letter != "c":
-            x = layers.ReLU()(x)
-    return x
+            branch.append(layers.ReLU())
+    return branch
+
+
+def resnet_stage(stage, blocks, filters, *, train_bn, style, groups=1):
+    """Bottleneck blocks, of which the first has stride 2, in stage 2 stride 1.
+
+    Returns:
+        function: float [B, h, w, C] -> float [B, h / 2, w / 2, filters[2]]. Its layers are made
+        once: what it is applied to again shares them.
+    """
+    options = {"train_bn": train_bn, "style": style, "groups": groups}
+    made = [bottleneck(3, filters, stage, "a", 1 if stage == 2 else 2, projected=True, **options)]
+    made += [bottleneck(3, filters, stage, chr(ord("a") + i), **options) for i in range(1, blocks)]
+    return functools.partial(_in_turn, made)
+
+
+def _in_turn(functions, x):
+    return functools.reduce(lambda x, function: function(x), functions, x)
 
 
 def resnet_graph(input_image, architecture, stage5=False, train_bn=True, style=None):
@@ -128,8 +168,6 @@ def resnet_graph(input_image, architecture, stage5=False, train_bn=True, style=N
         width = base * 2 ** (stage - 2)
         filters = (width, width, 256 * 2 ** (stage - 2))
         options = {"train_bn": train_bn, "style": style, "groups": groups}
-        x = conv_block(x, 3, filters, stage, "a", 1 if stage == 2 else 2, **options)
-        for i in range(1, blocks[stage]):
-            x = identity_block(x, 3, filters, stage, chr(ord("a") + i), **options)
+        x = resnet_stage(stage, blocks[stage], filters, **options)(x)
         features.append(x)
     return features if stage5 else [*features, None]

@@ -32,21 +32,44 @@ def default_policy(name):
 
 def build_trunk(settings):
     """Images -> pyramid P2..P6 -> scored anchors, as a dict of tensors by name."""
-    image = settings.image
+    inputs = image_inputs(settings.image)
+    features = build_backbone(inputs["input_image"], settings.trunk, settings.style)  # C2..C5
+    pyramid = fpn(features, settings.trunk, settings.style)  # P2..P6
+    return inputs | score_anchors(settings, inputs["input_image"], pyramid)
+
+
+def image_inputs(image):
+    """The inputs of every graph, a dict; `image` are the `mrcnn.settings.Image`."""
     # Mode "crop" trains on one size and detects on many.
     sides = image.shape if image.resize_mode == "square" else (None, None)
-    images = keras.Input((*sides, image.channels), name="input_image")
-    image_meta = keras.Input((image.meta_size,), name="input_image_meta")
+    return {
+        "input_image": keras.Input((*sides, image.channels), name="input_image"),
+        "input_image_meta": keras.Input((image.meta_size,), name="input_image_meta"),
+    }
 
-    features = build_backbone(images, settings.trunk, settings.style)  # C2..C5
-    pyramid = fpn(features, settings.trunk, settings.style)  # P2..P6
+
+def score_anchors(settings, images, pyramid):
+    """Feature maps, one for each of `BACKBONE_STRIDES` -> their anchors, scored by the RPN.
+
+    Returns:
+        dict: `pyramid`, `anchors`, what `Anchors` returns, `rpn_class_logits` and `rpn_class`
+        [B, A, 2], `rpn_bbox` [B, A, 4].
+
+    Raises:
+        ValueError: as many strides as maps were expected.
+    """
+    strides = settings.anchors.strides
+    if len(strides) != len(pyramid):
+        raise ValueError(
+            f"BACKBONE_STRIDES is {list(strides)} and the network has {len(pyramid)} feature maps "
+            "with anchors; expected one stride for each: set ARCHITECTURE and BACKBONE_STRIDES as "
+            "the preset of the architecture has them"
+        )
     anchors = Anchors(settings.anchors, name="anchors")(images, pyramid)
-    rpn = rpn_head(settings.trunk, settings.anchors)
+    rpn = rpn_head(settings.trunk, settings.anchors, pyramid[0].shape[-1])
     outputs = zip(*[rpn(level) for level in pyramid], strict=True)  # by kind, then by level
     names = ("rpn_class_logits", "rpn_class", "rpn_bbox")
     return {
-        "input_image": images,
-        "input_image_meta": image_meta,
         "pyramid": pyramid,
         "anchors": anchors,
         **{

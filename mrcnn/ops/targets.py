@@ -14,8 +14,8 @@ from mrcnn.ops.indexing import gather, top_k
 from mrcnn.ops.roi_align import crop_and_resize_masks, roi_align_masks
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
-# IoU with an object from which an anchor or an ROI is positive, and below which it is negative.
-ANCHOR_IOU, ROI_IOU = (0.7, 0.3), (0.5, 0.5)
+# IoU with an object from which an anchor is positive, and below which it is negative.
+ANCHOR_IOU = (0.7, 0.3)
 # A box that overlaps a crowd by this IoU or more is not a negative.
 CROWD_IOU = 0.001
 
@@ -219,7 +219,7 @@ def roi_targets(proposals, gt_class_ids, gt_boxes, gt_masks, settings, seed):
     """
     num_rois, positive_ratio = settings.num_rois, settings.positive_ratio
     num_positive = max(1, int(num_rois * positive_ratio))
-    labels, matches = match(proposals, gt_boxes, gt_class_ids, *ROI_IOU)
+    labels, matches = match(proposals, gt_boxes, gt_class_ids, settings.iou, settings.iou)
     labels = ops.where(ops.any(proposals != 0, axis=-1), labels, IGNORED)
     ratio = None if settings.fill_negatives else 1.0 / positive_ratio - 1.0
     index, labels = sample(labels, num_rois, num_positive, seed, ratio)
@@ -239,4 +239,27 @@ def roi_targets(proposals, gt_class_ids, gt_boxes, gt_masks, settings, seed):
             settings.mini_masks,
             settings.mask_target,
         ),
+    }
+
+
+def matched_targets(rois, gt_class_ids, gt_boxes, iou, std_dev):
+    """Targets of all ROIs, of which none is drawn: those of a later stage of a cascade.
+
+    Args:
+        rois: float [B, T, 4], normalised; those without area do not count.
+        gt_class_ids: int [B, M].
+        gt_boxes: float [B, M, 4], normalised.
+        iou: float; an ROI with an object at or above it is positive, below it negative.
+        std_dev: four floats, scale of the deltas.
+
+    Returns:
+        dict: `target_class_ids` int32 [B, T] (0 background, -1 none) and `target_deltas` float32
+        [B, T, 4]; only ROIs with a class id above 0 have meaningful ones.
+    """
+    labels, matches = match(rois, gt_boxes, gt_class_ids, iou, iou)
+    labels = ops.where(ops.all(rois[..., 2:] > rois[..., :2], axis=-1), labels, IGNORED)
+    classes = ops.cast(gather(gt_class_ids, matches), "int32")
+    return {
+        "target_class_ids": ops.stop_gradient(ops.where(labels == POSITIVE, classes, labels)),
+        "target_deltas": encode_boxes(rois, matches, gt_boxes, std_dev),
     }

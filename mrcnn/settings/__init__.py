@@ -12,6 +12,8 @@ from mrcnn.settings.network import (
     Anchors,
     Boxes,
     BoxHead,
+    Cascade,
+    CascadeStage,
     ConvStyle,
     Detections,
     Image,
@@ -30,6 +32,7 @@ from mrcnn.settings.training import (
     Optimization,
     ROITargets,
     Runtime,
+    loss_of,
 )
 
 __all__ = [
@@ -37,6 +40,8 @@ __all__ = [
     "Anchors",
     "BoxHead",
     "Boxes",
+    "Cascade",
+    "CascadeStage",
     "Checkpoints",
     "ConvStyle",
     "Detections",
@@ -54,6 +59,7 @@ __all__ = [
     "Tiles",
     "Trunk",
     "check_config",
+    "loss_of",
     "plain",
 ]
 
@@ -85,6 +91,7 @@ class Settings:
     training_proposals: Proposals
     pooling: Pooling
     box_head: BoxHead
+    cascade: Cascade
     mask_head: MaskHead
     anchor_targets: AnchorTargets
     roi_targets: ROITargets

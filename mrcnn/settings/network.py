@@ -117,7 +117,7 @@ class Anchors(Boxes):
     """Anchors of the pyramid: see `mrcnn.ops.anchors`.
 
     Attributes:
-        scales: floats, pixels, one for each level.
+        scales: floats, pixels, one for each level; all of them, where there is one level.
         ratios: floats, width / height.
         strides: ints, image pixels from one feature to the next.
         anchor_stride: int, features from one anchor location to the next.
@@ -132,6 +132,23 @@ class Anchors(Boxes):
     anchor_stride: int = key("RPN_ANCHOR_STRIDE")
     rounded: bool = numerics("RPN_ANCHOR_ROUNDING")
     measured_strides: bool = numerics("RPN_ANCHOR_MEASURED_STRIDES")
+
+    @property
+    def level_scales(self):
+        """The scales of each level, a tuple of tuples."""
+        alone = len(self.strides) == 1
+        return (self.scales,) if alone else tuple((scale,) for scale in self.scales)
+
+    @property
+    def scale_strides(self):
+        """Pixels from one anchor of each scale to the next, a tuple."""
+        levels = zip(self.level_scales, self.strides, strict=True)
+        return tuple(s * self.anchor_stride for scales, s in levels for _ in scales)
+
+    @property
+    def per_location(self):
+        """How many anchors lie at one location (R)."""
+        return len(self.level_scales[0]) * len(self.ratios)
 
 
 @stage
@@ -185,6 +202,48 @@ class BoxHead(Stage):
     conv_channels: int = key("TOP_DOWN_PYRAMID_SIZE")
     fc_layers: int = key("BOX_HEAD_FC_LAYERS")
     fc_norm: bool = key("BOX_HEAD_FC_NORM")
+    class_agnostic: bool = key("BOX_CLASS_AGNOSTIC")
+
+
+@stage
+class CascadeStage(Boxes):
+    """A stage of a cascade: see `mrcnn.network.cascade`.
+
+    Attributes:
+        iou: float, with an object, from which an ROI is positive, and below which negative.
+        std_dev: four floats, scale of the deltas.
+    """
+
+    iou: float = key("ROI_IOU")
+    std_dev: tuple = key("BBOX_STD_DEV", floats)
+
+
+@stage
+class Cascade(CascadeStage):
+    """The box heads of a cascade; `iou` and `std_dev` are the first one's.
+
+    Attributes:
+        ious: floats, the same of the stages after it.
+        divisors: floats, what their deltas' scale is smaller by.
+    """
+
+    ious: tuple = key("CASCADE_IOUS", floats)
+    divisors: tuple = key("CASCADE_STD_DIVISORS", floats)
+
+    @property
+    def stages(self):
+        """List of `CascadeStage`, first to last."""
+        return [
+            CascadeStage(
+                box_offset=self.box_offset, iou=iou, std_dev=tuple(x / by for x in self.std_dev)
+            )
+            for iou, by in zip((self.iou, *self.ious), (1.0, *self.divisors), strict=True)
+        ]
+
+    @property
+    def suffixes(self):
+        """What the names of each stage end in: "", which is Mask R-CNN's, "_stage2", ..."""
+        return ["", *(f"_stage{i}" for i in range(2, 2 + len(self.ious)))]
 
 
 @stage
@@ -194,6 +253,7 @@ class MaskHead(Stage):
     enabled: bool = key("USE_MASK")
     num_classes: int = key("NUM_CLASSES")
     pool_size: int = key("MASK_POOL_SIZE")
+    conv_layers: int = key("MASK_HEAD_CONV_LAYERS")
     channels: int = key("MASK_HEAD_CHANNELS")
     train_bn: bool = key("TRAIN_BN")
     norm: bool = key("MASK_HEAD_NORM")

@@ -7,6 +7,12 @@ from mrcnn.settings.fields import Stage, floats, key, stage
 from mrcnn.settings.network import Native
 
 
+def loss_of(name):
+    """The name of a loss without the stage of a cascade: `mrcnn_bbox_loss_stage2` is one of the
+    losses `mrcnn_bbox_loss`."""
+    return name.partition("_stage")[0]
+
+
 def _loss_weights(value):
     """A weight for each loss; those that are not given are `Config`'s."""
     return {**Config.LOSS_WEIGHTS, **value}
@@ -39,6 +45,7 @@ class ROITargets(Stage):
     """Training ROIs of the heads and their targets.
 
     Attributes:
+        iou: float, IoU with an object from which an ROI is positive, and below which negative.
         num_rois: int, ROIs drawn for each image (T).
         positive_ratio: float, share of positives at most.
         std_dev: four floats, scale of the deltas.
@@ -50,6 +57,7 @@ class ROITargets(Stage):
         seed: int or None.
     """
 
+    iou: float = key("ROI_IOU")
     num_rois: int = key("TRAIN_ROIS_PER_IMAGE")
     positive_ratio: float = key("ROI_POSITIVE_RATIO")
     std_dev: tuple = key("BBOX_STD_DEV", floats)
@@ -91,6 +99,10 @@ class Losses(Stage):
     decay_by_size: bool = key("WEIGHT_DECAY_BY_SIZE")
     decay_biases: bool = key("WEIGHT_DECAY_BIASES")
     in_loss: bool = key("OPTIMIZER", lambda optimizer: optimizer != "adamw")
+
+    def weight(self, name):
+        """The weight of a loss by its name; 1 of one that `LOSS_WEIGHTS` does not have."""
+        return self.weights.get(loss_of(name), 1.0)
 
     @property
     def box_loss(self):

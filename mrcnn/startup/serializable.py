@@ -17,7 +17,8 @@ CLASSES = {
         for name in (
             *("AnchorTargetLayer", "Anchors", "ClassMasks"),
             *("DetectionLayer", "DetectionTargetLayer", "Loss", "NormBoxes", "ProposalLayer"),
-            *("ProposalSteps", "PyramidROIAlign", "SplitAnchors"),
+            *("MatchedTargetLayer", "ProposalSteps", "PyramidROIAlign", "RefinedROIs"),
+            "SplitAnchors",
         )
     },
     "mrcnn>BatchNorm": "mrcnn.network.norm",

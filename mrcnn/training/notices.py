@@ -60,10 +60,9 @@ def notices(seen, settings, class_names):
     boxes, anchors = seen.boxes, settings.anchors
     if len(boxes) < FEW:
         return
-    strides = [stride * anchors.anchor_stride for stride in anchors.strides]
     best = {
         scale: best_overlaps(boxes, [scale], anchors.ratios, [stride]).max()
-        for scale, stride in zip(anchors.scales, strides, strict=True)
+        for scale, stride in zip(anchors.scales, anchors.scale_strides, strict=True)
     }
     unused = [str(scale) for scale, overlap in best.items() if overlap < TRAINS]
     if unused:

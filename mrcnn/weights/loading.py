@@ -139,7 +139,9 @@ def _plan(model, arrays, source, exclude):
             shape = _shape(layout, arrays[key].shape)
             if shape == tuple(weight.shape):
                 plan["found"][name] = places[name]
-            elif model.mode == "training" and name.split("/")[0] in tables.class_heads:
+            elif model.mode == "training" and any(
+                re.fullmatch(head, name.split("/")[0]) for head in tables.class_heads
+            ):
                 plan["reinitialized"].append(name)
             elif (
                 model.mode == "training"

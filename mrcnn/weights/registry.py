@@ -109,15 +109,17 @@ def _torchvision_backbone(backbone, sha256):
 
 
 def _detectron2(model, run, backbone, box_ap, mask_ap=None):
-    masks = model.startswith("mask")
-    group = "COCO-InstanceSegmentation" if masks else "COCO-Detection"
+    kind, _, rest = model.partition("_")
+    masks = mask_ap is not None
+    groups = {"cascade": "Misc", "mask": "COCO-InstanceSegmentation", "faster": "COCO-Detection"}
     return WeightFile(
         name=f"detectron2/{model}",
-        url=f"https://dl.fbaipublicfiles.com/detectron2/{group}/{model}/{run}",
+        url=f"https://dl.fbaipublicfiles.com/detectron2/{groups[kind]}/{model}/{run}",
         family="detectron2",
         dataset="coco",
         backbone=backbone,
-        preset=f"detectron2/mask_{model.split('_', 1)[1]}",
+        # The box-only models are the presets of Mask R-CNN with USE_MASK = False.
+        preset=f"detectron2/{model if masks else f'mask_{rest}'}",
         masks=masks,
         classes=COCO_CLASSES,
         # The publisher puts the first digits of the MD5 into the name.
@@ -147,9 +149,15 @@ _DETECTRON2 = (
     ("mask_rcnn_R_50_FPN_3x", "137849600/model_final_f10217.pkl", "resnet50", 41.0, 37.2),
     ("mask_rcnn_R_101_FPN_3x", "138205316/model_final_a3ec72.pkl", "resnet101", 42.9, 38.6),
     ("mask_rcnn_X_101_32x8d_FPN_3x", "139653917/model_final_2d9806.pkl", _RESNEXT, 44.3, 39.5),
+    ("mask_rcnn_R_50_C4_3x", "137849525/model_final_4ce675.pkl", "resnet50", 39.8, 34.4),
+    (
+        *("cascade_mask_rcnn_R_50_FPN_3x", "144998488/model_final_480dd8.pkl"),
+        *("resnet50", 44.3, 38.5),
+    ),
     ("faster_rcnn_R_50_FPN_3x", "137849458/model_final_280758.pkl", "resnet50", 40.2),
     ("faster_rcnn_R_101_FPN_3x", "137851257/model_final_f6e8b1.pkl", "resnet101", 42.0),
     ("faster_rcnn_X_101_32x8d_FPN_3x", "139173657/model_final_68b088.pkl", _RESNEXT, 43.0),
+    ("faster_rcnn_R_50_C4_3x", "137849393/model_final_f97cb7.pkl", "resnet50", 38.4),
 )
 REGISTRY = (
     _matterport(

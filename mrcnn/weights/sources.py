@@ -13,7 +13,7 @@ def guess_source(arrays):
     """
     names = list(arrays)
     signs = {
-        "detectron2": r"backbone\.bottom_up\.",
+        "detectron2": r"backbone\.(bottom_up|stem|res\d)\.",
         "torchvision": r"backbone\.body\.|layer1\.0\.conv1\.",
         "efficientnet_lite": r"_conv_stem\.",
         "keras_applications": r"conv1_conv/|conv1/conv1_W",
@@ -30,9 +30,11 @@ def guess_source(arrays):
 
 def count_classes(arrays, source):
     """Number of classes of a source's heads, background included; None without heads."""
+    predictor = "roi_heads.box_predictor."
+    stage = "0." if f"{predictor}0.cls_score.weight" in arrays else ""  # of a cascade
     key, axis = {
-        "torchvision": ("roi_heads.box_predictor.cls_score.weight", 0),
-        "detectron2": ("roi_heads.box_predictor.cls_score.weight", 0),
+        "torchvision": (f"{predictor}cls_score.weight", 0),
+        "detectron2": (f"{predictor}{stage}cls_score.weight", 0),
         "matterport": ("mrcnn_class_logits/kernel", -1),
     }.get(source, (None, 0))
     return int(arrays[key].shape[axis]) if key in arrays else None
@@ -47,6 +49,10 @@ def guess_preset(arrays):
         v2 = "backbone.fpn.inner_blocks.0.1.weight" in arrays
         return "torchvision/maskrcnn_resnet50_fpn" + ("_v2" if v2 else "")
     if source == "detectron2":
+        if "roi_heads.res5.0.conv1.weight" in arrays:
+            return "detectron2/mask_rcnn_R_50_C4_3x"
+        if "roi_heads.box_predictor.0.cls_score.weight" in arrays:
+            return "detectron2/cascade_mask_rcnn_R_50_FPN_3x"
         if "backbone.bottom_up.res4.22.conv1.weight" not in arrays:
             return "detectron2/mask_rcnn_R_50_FPN_3x"
         grouped = arrays["backbone.bottom_up.res2.0.conv2.weight"].shape[1] == 8

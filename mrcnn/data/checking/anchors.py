@@ -118,7 +118,7 @@ def suggest_anchors(boxes, settings, count=None):
         `AnchorFit`; today's where others would win less than `GAIN`.
     """
     rng = np.random.default_rng(0)
-    strides = np.array(settings.strides) * settings.anchor_stride
+    strides = settings.scale_strides
     today = AnchorFit.of(boxes, settings.scales, settings.ratios, strides)
     sample = boxes
     if len(boxes) > _SAMPLE:

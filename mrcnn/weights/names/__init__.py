@@ -6,7 +6,11 @@ Our names are matterport's. `source_names` is the one table that the loader asks
 import dataclasses
 
 from mrcnn.network.efficientnet import LITE0_IGNORED, lite0_names
-from mrcnn.weights.names.detectron2 import detectron2_layers
+from mrcnn.weights.names.detectron2 import (
+    detectron2_c4_layers,
+    detectron2_cascade_layers,
+    detectron2_layers,
+)
 from mrcnn.weights.names.keras import keras_names
 from mrcnn.weights.names.layouts import conv, depthwise, same
 from mrcnn.weights.names.pytorch import pytorch_names
@@ -56,7 +60,7 @@ class WeightNames:
         table: function (source, arrays, settings) -> dict, as `source_names` returns.
         ignored: dict by source: pattern of arrays that are not weights.
         heads: prefixes of layers, those that every backbone lacks.
-        class_heads: names of layers whose shape depends on the number of classes.
+        class_heads: patterns of the names of layers whose shape depends on the number of classes.
         normalized: pattern of the convolutions that a BatchNorm follows.
         optional: function of settings -> pattern of names in a file that may go unused, such as
             those of masks in a model without; or None.
@@ -75,6 +79,19 @@ def _mask_rcnn_table(source, arrays, settings):
     return source_names(source, arrays, settings.box_head.pool_size)
 
 
+def _cascade_table(source, arrays, settings):
+    pool_size = settings.box_head.pool_size
+    if source == "detectron2":
+        return pytorch_names(detectron2_cascade_layers(pool_size, settings.cascade.suffixes))
+    return source_names(source, arrays, pool_size)
+
+
+def _c4_table(source, arrays, settings):
+    if source == "detectron2":
+        return pytorch_names(detectron2_c4_layers(len(settings.anchors.ratios)))
+    return source_names(source, arrays, settings.box_head.pool_size)
+
+
 MASK_RCNN = WeightNames(
     sources=SOURCES,
     table=_mask_rcnn_table,
@@ -85,3 +102,17 @@ MASK_RCNN = WeightNames(
     optional=lambda settings: None if settings.mask_head.enabled else "mask",
 )
 CLASS_HEADS = MASK_RCNN.class_heads
+CASCADE_RCNN = dataclasses.replace(
+    MASK_RCNN,
+    table=_cascade_table,
+    class_heads=(*CLASS_HEADS, r"mrcnn_(class_logits|bbox_fc)_stage\d+"),
+    normalized=r"(conv1|res.*|mrcnn_(class|box|mask)_conv\d(_stage\d+)?)",
+)
+MASK_RCNN_C4 = dataclasses.replace(
+    MASK_RCNN,
+    table=_c4_table,
+    # Stage 5 of EfficientNet-Lite0: C4's head has ResNet's.
+    optional=lambda settings: (
+        r"^_blocks\.1[1-5]\." + ("" if settings.mask_head.enabled else "|mask")
+    ),
+)

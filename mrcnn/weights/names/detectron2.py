@@ -2,6 +2,7 @@
 
 from mrcnn.weights.names.layouts import (
     background_first,
+    by_shape,
     class_deltas,
     class_masks,
     conv,
@@ -14,30 +15,75 @@ from mrcnn.weights.names.layouts import (
 )
 from mrcnn.weights.names.pytorch import resnet
 
+_HEADS = "roi_heads"
+
 
 def detectron2_layers(pool_size):
     """(our layer, detectron2's module, layout) of its FPN models; their input is BGR."""
+    yield from _trunk()
+    yield from _box_head(pool_size)
+    yield "mrcnn_bbox_fc", f"{_HEADS}.box_predictor.bbox_pred", class_deltas
+    yield from _mask_head()
 
-    def block(stage, block, part):
-        name = part if part == "shortcut" else f"conv{part}"
-        module = f"backbone.bottom_up.res{stage}.{block}.{name}"
-        return module, f"{module}.norm"
 
-    yield "conv1", "backbone.bottom_up.stem.conv1", conv_bgr
-    yield "bn_conv1", "backbone.bottom_up.stem.conv1.norm", same
-    yield from resnet(block)
+def detectron2_cascade_layers(pool_size, suffixes):
+    """The same of its cascades; `suffixes`: of our layers of each stage."""
+    yield from _trunk()
+    for i, suffix in enumerate(suffixes):
+        yield from _box_head(pool_size, f".{i}", suffix)
+        yield f"mrcnn_bbox_fc{suffix}", f"{_HEADS}.box_predictor.{i}.bbox_pred", deltas
+    yield from _mask_head()
+
+
+def detectron2_c4_layers(ratios):
+    """The same of its C4 models; `ratios`: how many shapes an anchor of a scale has.
+
+    Its anchors have all shapes of a scale in turn, ours all scales of a shape.
+    """
+    yield from _backbone("backbone.", f"{_HEADS}.")
+    yield from _rpn(by_shape(objectness, ratios), by_shape(deltas, ratios, 4))
+    yield "mrcnn_class_logits", f"{_HEADS}.box_predictor.cls_score", background_first
+    yield "mrcnn_bbox_fc", f"{_HEADS}.box_predictor.bbox_pred", class_deltas
+    yield from _mask_head()
+
+
+def _trunk():
+    body = "backbone.bottom_up."
+    yield from _backbone(body, body)
     for level in (2, 3, 4, 5):
         yield f"fpn_c{level}p{level}", f"backbone.fpn_lateral{level}", conv
         yield f"fpn_p{level}", f"backbone.fpn_output{level}", conv
+    yield from _rpn(objectness, deltas)
+
+
+def _backbone(body, stage5):
+    def block(stage, block, part):
+        name = part if part == "shortcut" else f"conv{part}"
+        module = f"{stage5 if stage == 5 else body}res{stage}.{block}.{name}"
+        return module, f"{module}.norm"
+
+    yield "conv1", f"{body}stem.conv1", conv_bgr
+    yield "bn_conv1", f"{body}stem.conv1.norm", same
+    yield from resnet(block)
+
+
+def _rpn(objectness, deltas):
     rpn = "proposal_generator.rpn_head"
     yield "rpn_conv_shared", f"{rpn}.conv", conv
     yield "rpn_class_raw", f"{rpn}.objectness_logits", objectness
     yield "rpn_bbox_pred", f"{rpn}.anchor_deltas", deltas
-    yield "mrcnn_class_conv1", "roi_heads.box_head.fc1", flat_as_conv(pool_size)
-    yield "mrcnn_class_conv2", "roi_heads.box_head.fc2", dense_as_conv
-    yield "mrcnn_class_logits", "roi_heads.box_predictor.cls_score", background_first
-    yield "mrcnn_bbox_fc", "roi_heads.box_predictor.bbox_pred", class_deltas
+
+
+def _box_head(pool_size, stage="", suffix=""):
+    """Without the boxes."""
+    yield f"mrcnn_class_conv1{suffix}", f"{_HEADS}.box_head{stage}.fc1", flat_as_conv(pool_size)
+    yield f"mrcnn_class_conv2{suffix}", f"{_HEADS}.box_head{stage}.fc2", dense_as_conv
+    module = f"{_HEADS}.box_predictor{stage}.cls_score"
+    yield f"mrcnn_class_logits{suffix}", module, background_first
+
+
+def _mask_head():
     for i in (1, 2, 3, 4):
-        yield f"mrcnn_mask_conv{i}", f"roi_heads.mask_head.mask_fcn{i}", conv
-    yield "mrcnn_mask_deconv", "roi_heads.mask_head.deconv", conv
-    yield "mrcnn_mask", "roi_heads.mask_head.predictor", class_masks
+        yield f"mrcnn_mask_conv{i}", f"{_HEADS}.mask_head.mask_fcn{i}", conv
+    yield "mrcnn_mask_deconv", f"{_HEADS}.mask_head.deconv", conv
+    yield "mrcnn_mask", f"{_HEADS}.mask_head.predictor", class_masks

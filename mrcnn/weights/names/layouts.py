@@ -66,6 +66,17 @@ def deltas(array):
     return conv(array) if array.ndim == 4 else dense(array)
 
 
+def by_shape(layout, ratios, outputs=1):
+    """As `layout`, of anchors in another order: all shapes of a scale in turn -> all scales of a
+    shape. They are the first axis, each with some outputs."""
+
+    def ordered(array):
+        anchors = array.reshape(-1, ratios, outputs, *array.shape[1:])  # (scales, ratios, ...)
+        return layout(anchors.swapaxes(0, 1).reshape(array.shape))
+
+    return ordered
+
+
 def background_first(array):
     """Classes (K, I) with background last -> (I, K) with background first. Biases (K,) too."""
     return dense(np.roll(array, 1, axis=0))

@@ -1,0 +1,112 @@
+"""Mask R-CNN C4 (arXiv:1703.06870, figure 4, left) on one page: no pyramid, stage 5 as the head.
+
+Anchors of all scales lie on C4, of stride 16. Each ROI is pooled from C4 and goes through ResNet's
+stage 5, whose features the box and the mask head share. Without masks it is Faster R-CNN
+(arXiv:1506.01497).
+
+Shapes: B images, N proposals, T training ROIs, R of them that may be positive, D detections,
+P pooled bins a side, K classes, C channels.
+"""
+
+from keras import ops
+
+from mrcnn.network import mask_rcnn
+from mrcnn.network.backbones import build_backbone
+from mrcnn.network.heads import box_predictor, mask_head
+from mrcnn.network.resnet import resnet_stage
+from mrcnn.network.trunk import image_inputs, pool, propose, score_anchors
+
+
+def build_trunk(settings):
+    """Images -> C4 -> scored anchors, as a dict of tensors by name."""
+    inputs = image_inputs(settings.image)
+    _, _, c4, *_ = build_backbone(
+        inputs["input_image"], settings.trunk, settings.style, stage5=False
+    )
+    return inputs | score_anchors(settings, inputs["input_image"], [c4])
+
+
+def build_heads(settings):
+    """The functions that all graphs share: `stage5` of pooled ROIs, the others of its features.
+
+    Raises:
+        ValueError: the mask head cannot take what stage 5 returns.
+    """
+    pool_size, mask_size = settings.box_head.pool_size, settings.mask_head.pool_size
+    heads = {"stage5": stage5(settings.box_head, settings.style), "box": box(settings.box_head)}
+    if settings.mask_head.enabled:
+        if pool_size != 2 * mask_size:
+            raise ValueError(
+                f"POOL_SIZE is {pool_size} and MASK_POOL_SIZE {mask_size}; stage 5 halves what is "
+                "pooled: set POOL_SIZE to twice MASK_POOL_SIZE"
+            )
+        heads["mask"] = mask_head(settings.mask_head, settings.style)
+    return heads
+
+
+def stage5(settings, style):
+    """ResNet's stage 5: a function of float [B, N, P, P, C] -> [B, N, P/2, P/2, channels]."""
+    width = settings.channels // 4
+    filters = (width, width, settings.channels)
+    stage = resnet_stage(5, 3, filters, train_bn=settings.train_bn, style=style)
+
+    def head(pooled):
+        x = ops.reshape(pooled, (-1, *pooled.shape[2:]))  # (B, N, P, P, C) -> (B*N, P, P, C)
+        x = stage(x)
+        return ops.reshape(x, (-1, pooled.shape[1], *x.shape[1:]))  # (B, N, P/2, P/2, channels)
+
+    return head
+
+
+def box(settings):
+    """Classes and boxes of stage 5's features, averaged over an ROI: as `box_head`'s function."""
+    predict = box_predictor(settings)
+    return lambda features: predict(ops.mean(features, axis=(2, 3)))
+
+
+def roi_features(settings, trunk, heads, rois, name):
+    """Stage 5 of ROIs: [B, N, 4] -> [B, N, P/2, P/2, C]."""
+    pool_size = settings.box_head.pool_size
+    return heads["stage5"](pool(settings.pooling, trunk, rois, pool_size, name))
+
+
+def detection_stages(settings, trunk, heads, anchors):
+    """Proposals -> classes and boxes -> detections -> stage 5 of these, for their masks."""
+    rois = propose(settings.proposals, trunk, anchors)
+    boxes = heads["box"](roi_features(settings, trunk, heads, rois, "roi_align_classifier"))
+    detections = mask_rcnn.detect(settings, trunk, rois, boxes)
+    stages = {"rois": rois, **boxes, "detections": detections}
+    if settings.mask_head.enabled:
+        found = detections[..., :4]
+        stages["mask_features"] = roi_features(settings, trunk, heads, found, "roi_align_mask")
+    return stages
+
+
+def training_stages(settings, trunk, heads, gt, anchor_targets=None):
+    """Ground truth -> targets -> heads on the features of drawn ROIs, computed once -> losses.
+
+    Arguments and results are those of `mrcnn.network.mask_rcnn.training_stages`.
+    """
+    terms = mask_rcnn.rpn_terms(settings, trunk, gt, anchor_targets)
+    roi = mask_rcnn.drawn_rois(settings, trunk, gt)
+    features = roi_features(settings, trunk, heads, roi["rois"], "roi_align_classifier")
+    predicted = heads["box"](features)
+    terms |= mask_rcnn.box_terms(trunk, roi, predicted)
+    stages = {name: roi[name] for name in ("proposals", "rois")} | predicted
+    if settings.mask_head.enabled:
+        stages |= heads["mask"](mask_rcnn.may_be_positive(features, roi))
+        terms |= mask_rcnn.mask_terms(roi, stages)
+    stages["losses"] = mask_rcnn.make_losses(settings, terms)
+    return stages
+
+
+def build_graphs(settings, training=False):
+    """The graphs of these stages: see `mrcnn.network.mask_rcnn.build_graphs`."""
+    return mask_rcnn.build_graphs(
+        settings,
+        training,
+        build_trunk=build_trunk,
+        build_heads=build_heads,
+        detection_stages=detection_stages,
+        training_stages=training_stages,
+    )
