@@ -1,4 +1,4 @@
-"""`MaskRCNN` and `create`; and matterport's functions and layers, under its import path.
+"""The public classes and `create`; and matterport's functions and layers, under its import path.
 
 Where `mrcnn.matterport` is there, `MaskRCNN`, `DataGenerator` and `load_image_gt` are those of its
 interface: subclasses of the core's, which take and return what matterport's scripts expect.
@@ -8,11 +8,12 @@ import importlib.util
 
 from mrcnn import utils
 from mrcnn.architectures.mask_rcnn import MaskRCNN
+from mrcnn.architectures.retinanet import RetinaNet
 from mrcnn.data.generator import DataGenerator
 from mrcnn.data.ground_truth import load_image_gt
 from mrcnn.inference.log import log
 
-__all__ = ["DataGenerator", "MaskRCNN", "create", "load_image_gt", "log", "utils"]
+__all__ = ["DataGenerator", "MaskRCNN", "RetinaNet", "create", "load_image_gt", "log", "utils"]
 
 if importlib.util.find_spec("mrcnn.matterport"):
     from mrcnn.matterport import interface
@@ -21,7 +22,7 @@ if importlib.util.find_spec("mrcnn.matterport"):
     __all__ += [name for name in interface.__all__ if name not in __all__]
 
 # By `Config.ARCHITECTURE`.
-ARCHITECTURES = {"mask_rcnn": MaskRCNN}
+ARCHITECTURES = {"mask_rcnn": MaskRCNN, "retinanet": RetinaNet}
 
 
 def create(mode, config, model_dir):

@@ -2,5 +2,6 @@
 
 from mrcnn.architectures.base import DetectionModel
 from mrcnn.architectures.mask_rcnn import MaskRCNN
+from mrcnn.architectures.retinanet import RetinaNet
 
-__all__ = ["DetectionModel", "MaskRCNN"]
+__all__ = ["DetectionModel", "MaskRCNN", "RetinaNet"]

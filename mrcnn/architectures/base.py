@@ -41,6 +41,7 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
     """
 
     # What a subclass sets:
+    architecture = None  # str, the `ARCHITECTURE` of its configs
     weight_names = None  # `mrcnn.weights.names.WeightNames`
     build_graphs = None  # function (settings, training) -> `graphs`
     unmold = None  # function of the form that `Detector` takes
@@ -52,6 +53,11 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
             raise ValueError(f'mode is {mode!r}; expected "training" or "inference"')
         check_config(config)
         config.validate()
+        if self.architecture != config.ARCHITECTURE:
+            raise ValueError(
+                f"ARCHITECTURE is {config.ARCHITECTURE!r} and {type(self).__name__} is "
+                f"{self.architecture!r}; mrcnn.model.create builds what the config says"
+            )
         self.mode, self.config = mode, config
         self.model_dir = os.fspath(model_dir)
         self.keras_model = self.build(mode, config)

@@ -34,6 +34,7 @@ class MaskRCNN(DetectionModel):
     (3, 4)
     """
 
+    architecture = "mask_rcnn"
     weight_names = names.MASK_RCNN
     build_graphs = staticmethod(mask_rcnn.build_graphs)
 

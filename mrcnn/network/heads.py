@@ -14,23 +14,29 @@ from keras import layers, ops
 from mrcnn.network.norm import BatchNorm
 
 
+def new_kernel(std):
+    """Initializer of a kernel, for one layer: it draws the same for the same shape.
+
+    Args:
+        std: float, deviation; None: Glorot's rule.
+    """
+    return keras.initializers.RandomNormal(stddev=std) if std else "glorot_uniform"
+
+
 def rpn_head(settings, anchors):
     """Region proposal network (arXiv:1506.01497), shared by all levels.
 
     Args:
         settings: `mrcnn.settings.Trunk`.
-        anchors: `mrcnn.settings.Anchors`: R ratios, and the stride of the first convolution.
+        anchors: `mrcnn.settings.Anchors`: how many (R), and the stride of the first convolution.
 
     Returns:
         keras.Model "rpn_model": float [B, h, w, C] -> `rpn_class_logits` [B, h*w*R, 2],
         `rpn_class` (their softmax) and `rpn_bbox` [B, h*w*R, 4].
     """
-    anchors_per_location, init_std = len(anchors.ratios), settings.rpn_init_std
+    anchors_per_location, init_std = anchors.per_location, settings.rpn_init_std
     feature = keras.Input((None, None, settings.pyramid_channels), name="input_rpn_feature_map")
     shared = feature
-
-    def initializer():  # one for each layer: it draws the same for the same shape
-        return keras.initializers.RandomNormal(stddev=init_std) if init_std else "glorot_uniform"
 
     for i in range(settings.rpn_conv_layers):
         shared = layers.Conv2D(
@@ -39,16 +45,16 @@ def rpn_head(settings, anchors):
             anchors.anchor_stride if i == 0 else 1,
             padding="same",
             activation="relu",
-            kernel_initializer=initializer(),
+            kernel_initializer=new_kernel(init_std),
             name="rpn_conv_shared" if i == 0 else f"rpn_conv_shared{i + 1}",
         )(shared)
     logits = layers.Conv2D(
-        2 * anchors_per_location, 1, kernel_initializer=initializer(), name="rpn_class_raw"
+        2 * anchors_per_location, 1, kernel_initializer=new_kernel(init_std), name="rpn_class_raw"
     )(shared)
     logits = layers.Reshape((-1, 2))(logits)  # (B, h, w, R*2) -> (B, h*w*R, 2)
     probs = layers.Activation("softmax", dtype="float32", name="rpn_class_xxx")(logits)
     deltas = layers.Conv2D(
-        4 * anchors_per_location, 1, kernel_initializer=initializer(), name="rpn_bbox_pred"
+        4 * anchors_per_location, 1, kernel_initializer=new_kernel(init_std), name="rpn_bbox_pred"
     )(shared)
     deltas = layers.Reshape((-1, 4))(deltas)  # (B, h, w, R*4) -> (B, h*w*R, 4)
     return keras.Model(feature, [logits, probs, deltas], name="rpn_model")

@@ -30,14 +30,17 @@ def default_policy(name):
         keras.config.set_dtype_policy(before)
 
 
-def build_trunk(settings):
-    """Images -> pyramid P2..P6 -> scored anchors, as a dict of tensors by name."""
-    image = settings.image
+def image_inputs(image):
+    """The inputs of every graph, images and their metas, of `mrcnn.settings.Image`."""
     # Mode "crop" trains on one size and detects on many.
     sides = image.shape if image.resize_mode == "square" else (None, None)
     images = keras.Input((*sides, image.channels), name="input_image")
-    image_meta = keras.Input((image.meta_size,), name="input_image_meta")
+    return images, keras.Input((image.meta_size,), name="input_image_meta")
 
+
+def build_trunk(settings):
+    """Images -> pyramid P2..P6 -> scored anchors, as a dict of tensors by name."""
+    images, image_meta = image_inputs(settings.image)
     features = build_backbone(images, settings.trunk, settings.style)  # C2..C5
     pyramid = fpn(features, settings.trunk, settings.style)  # P2..P6
     anchors = Anchors(settings.anchors, name="anchors")(images, pyramid)

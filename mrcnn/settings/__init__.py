@@ -19,12 +19,14 @@ from mrcnn.settings.network import (
     Native,
     Pooling,
     Proposals,
+    RetinaNetHead,
     Tiles,
     Trunk,
 )
 from mrcnn.settings.training import (
     AnchorTargets,
     Checkpoints,
+    DenseTargets,
     GroundTruth,
     Losses,
     Optimization,
@@ -39,6 +41,7 @@ __all__ = [
     "Boxes",
     "Checkpoints",
     "ConvStyle",
+    "DenseTargets",
     "Detections",
     "GroundTruth",
     "Image",
@@ -49,6 +52,7 @@ __all__ = [
     "Pooling",
     "Proposals",
     "ROITargets",
+    "RetinaNetHead",
     "Runtime",
     "Settings",
     "Tiles",
@@ -86,8 +90,10 @@ class Settings:
     pooling: Pooling
     box_head: BoxHead
     mask_head: MaskHead
+    retinanet_head: RetinaNetHead
     anchor_targets: AnchorTargets
     roi_targets: ROITargets
+    dense_targets: DenseTargets
     ground_truth: GroundTruth
     detections: Detections
     losses: Losses

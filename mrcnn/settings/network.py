@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import numpy as np
+
 from mrcnn.settings.fields import Stage, floats, key, numerics, stage
 
 
@@ -106,6 +108,7 @@ class Trunk(Stage):
     train_bn: bool = key("TRAIN_BN")
     pyramid_channels: int = key("TOP_DOWN_PYRAMID_SIZE")
     pyramid_norm: bool = key("FPN_NORM")
+    p6_from: str = key("FPN_P6_FROM")
     rpn_channels: int = key("RPN_CHANNELS")
     rpn_conv_layers: int = key("RPN_CONV_LAYERS")
     rpn_init_std: float = key("RPN_INIT_STD")
@@ -117,7 +120,7 @@ class Anchors(Boxes):
     """Anchors of the pyramid: see `mrcnn.ops.anchors`.
 
     Attributes:
-        scales: floats, pixels, one for each level.
+        scales: floats, pixels, one for each level; or a tuple of some for each.
         ratios: floats, width / height.
         strides: ints, image pixels from one feature to the next.
         anchor_stride: int, features from one anchor location to the next.
@@ -132,6 +135,11 @@ class Anchors(Boxes):
     anchor_stride: int = key("RPN_ANCHOR_STRIDE")
     rounded: bool = numerics("RPN_ANCHOR_ROUNDING")
     measured_strides: bool = numerics("RPN_ANCHOR_MEASURED_STRIDES")
+
+    @property
+    def per_location(self):
+        """int, anchors at one place of a level (R)."""
+        return np.size(self.scales[0]) * len(self.ratios)
 
 
 @stage
@@ -200,8 +208,18 @@ class MaskHead(Stage):
 
 
 @stage
+class RetinaNetHead(Stage):
+    """Two towers over each level: see `mrcnn.network.retinanet_head.retinanet_head`."""
+
+    num_classes: int = key("NUM_CLASSES")
+    channels: int = key("TOP_DOWN_PYRAMID_SIZE")
+    norm: bool = key("RETINANET_HEAD_NORM")
+    init_std: float = key("RPN_INIT_STD")
+
+
+@stage
 class Detections(Boxes, Native):
-    """From classified ROIs to detections in the caller's image.
+    """From classified ROIs, or anchors, to detections in the caller's image.
 
     Attributes:
         max_instances: int, detections kept at most (D).
@@ -209,6 +227,8 @@ class Detections(Boxes, Native):
         nms_threshold: float, IoU above which the lower score of a class goes.
         std_dev: four floats, scale of the deltas.
         per_class: bool, whether every class of an ROI may be a detection.
+        candidates: int, scores of a level that take part, where anchors are classified.
+        clip_first: bool, whether these compete clipped to the picture, else as they are.
         mask_paste: key of `mrcnn.image.pasting.PASTERS`.
     """
 
@@ -217,4 +237,6 @@ class Detections(Boxes, Native):
     nms_threshold: float = numerics("DETECTION_NMS_THRESHOLD")
     std_dev: tuple = key("BBOX_STD_DEV", floats)
     per_class: bool = numerics("DETECTION_PER_CLASS")
+    candidates: int = key("PRE_NMS_LIMIT")
+    clip_first: bool = numerics("DETECTION_CLIP_FIRST")
     mask_paste: str = numerics("MASK_PASTE")

@@ -15,8 +15,9 @@ from mrcnn.weights.names.layouts import (
 from mrcnn.weights.names.pytorch import resnet
 
 
-def detectron2_layers(pool_size):
-    """(our layer, detectron2's module, layout) of its FPN models; their input is BGR."""
+def detectron2_backbone(levels):
+    """(our layer, detectron2's module, layout) of a ResNet, whose input is BGR, and the pyramid on
+    these levels."""
 
     def block(stage, block, part):
         name = part if part == "shortcut" else f"conv{part}"
@@ -26,9 +27,14 @@ def detectron2_layers(pool_size):
     yield "conv1", "backbone.bottom_up.stem.conv1", conv_bgr
     yield "bn_conv1", "backbone.bottom_up.stem.conv1.norm", same
     yield from resnet(block)
-    for level in (2, 3, 4, 5):
+    for level in levels:
         yield f"fpn_c{level}p{level}", f"backbone.fpn_lateral{level}", conv
         yield f"fpn_p{level}", f"backbone.fpn_output{level}", conv
+
+
+def detectron2_layers(pool_size):
+    """(our layer, detectron2's module, layout) of Mask R-CNN."""
+    yield from detectron2_backbone((2, 3, 4, 5))
     rpn = "proposal_generator.rpn_head"
     yield "rpn_conv_shared", f"{rpn}.conv", conv
     yield "rpn_class_raw", f"{rpn}.objectness_logits", objectness
