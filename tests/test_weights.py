@@ -109,7 +109,7 @@ def read(path):
 def test_registry_is_well_formed():
     names = [entry.name for entry in weights.REGISTRY]
     files = [entry.file_name for entry in weights.REGISTRY]
-    assert len(set(names)) == len(names) == 17
+    assert len(set(names)) == len(names) == 20
     assert len(set(files)) == len(files)  # they share a folder
     for item in weights.REGISTRY:
         url = urllib.parse.urlsplit(item.url)
@@ -162,6 +162,7 @@ def test_batch_norm_epsilon_is_that_of_the_release():
     assert {name: epsilon for name, epsilon in known.items() if epsilon is not None} == {
         "torchvision/maskrcnn_resnet50_fpn": 0.0,
         "torchvision/fasterrcnn_resnet50_fpn": 0.0,
+        "torchvision/retinanet_resnet50_fpn": 0.0,
         "keras_applications/resnet101": 1.001e-5,
     }
     # What tells their files from others.
