@@ -26,7 +26,7 @@ class CascadeConfig(DemoConfig):
 class C4Config(DemoConfig):
     ARCHITECTURE = "c4"
     BACKBONE_STRIDES = [16]  # noqa: RUF012
-    RPN_ANCHOR_SCALES = (24, 32, 48, 64, 96)
+    RPN_ANCHOR_SCALES = ((24, 32, 48, 64, 96),)
     POOL_SIZE = 14
     MASK_HEAD_CONV_LAYERS = 0
 

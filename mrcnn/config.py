@@ -68,9 +68,10 @@ class Config:
     # them itself.
     BACKBONE = "resnet101"
     COMPUTE_BACKBONE_SHAPE = None
-    BACKBONE_STRIDES = [4, 8, 16, 32, 64]  # noqa: RUF012  (P2 to P6; [16] of C4)
+    BACKBONE_STRIDES = [4, 8, 16, 32, 64]  # noqa: RUF012  (P2 to P6; C4, P3 to P7: others)
     TOP_DOWN_PYRAMID_SIZE = 256
     FPN_NORM = False  # BatchNorm in the pyramid
+    FPN_P6_FROM = "C5"  # or "P5": what P6 is a convolution of, where the pyramid is P3 to P7
     # BatchNorm: False: fixed statistics; True, or None as matterport has it: batch statistics
     # while a layer trains.
     # Detection always uses the moving averages.
@@ -87,7 +88,7 @@ class Config:
     RPN_CHANNELS = 512
     RPN_CONV_LAYERS = 1
     RPN_INIT_STD = None  # of a new network's kernels; None: Glorot's
-    RPN_ANCHOR_SCALES = (32, 64, 128, 256, 512)  # pixels, one for each level; of one level, all
+    RPN_ANCHOR_SCALES = (32, 64, 128, 256, 512)  # pixels, one or a tuple of some for each level
     RPN_ANCHOR_RATIOS = [0.5, 1, 2]  # noqa: RUF012  (width / height)
     RPN_ANCHOR_STRIDE = 1
     RPN_ANCHOR_ROUNDING = False  # to whole pixels
@@ -168,16 +169,19 @@ class Config:
     # The stages of a cascade after the first: their ROI_IOU, and what BBOX_STD_DEV is divided by.
     CASCADE_IOUS = (0.6, 0.7)
     CASCADE_STD_DIVISORS = (2, 3)
+    RETINANET_HEAD_NORM = False  # GroupNorm in the two towers of a RetinaNet
 
     # Detections.
     DETECTION_MAX_INSTANCES = 100
     DETECTION_MIN_CONFIDENCE = 0.7
     DETECTION_NMS_THRESHOLD = 0.3
     DETECTION_PER_CLASS = False  # every class of an ROI, not only its best, may be a detection
+    DETECTION_CLIP_FIRST = True  # of a RetinaNet: boxes end at the picture before they compete
     MASK_PASTE = "resize"  # see `mrcnn.image.pasting.PASTERS`
 
     # Losses of boxes and masks; see `mrcnn.ops.losses.box_loss`, `mrcnn.ops.targets.encode_masks`.
     SMOOTH_L1_BETA = 1.0
+    BBOX_LOSS = "smooth_l1"  # of a RetinaNet; or "giou"
     BBOX_LOSS_NORMALIZER = "positives"
     MASK_TARGET = "crop_and_resize"
 

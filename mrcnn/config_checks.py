@@ -7,14 +7,15 @@ import numpy as np
 RESIZE_MODES = ("none", "square", "pad64", "crop", "shortest_edge")
 ROI_ALIGN_MODES = ("crop_and_resize", "roi_align")
 BACKBONES = ("resnet50", "resnet101", "resnext101_32x8d", "efficientnet_lite0")
-STRIDES = ([4, 8, 16, 32, 64], [16])
 _CHOICES = {
     "IMAGE_RESIZE_MODE": RESIZE_MODES,
     "IMAGE_INTERPOLATION": ("constant", "edge", "antialias"),
     "ROI_ALIGN_MODE": ROI_ALIGN_MODES,
     "ROI_LEVEL_ROUNDING": ("round", "floor"),
     "BOX_OFFSET": (0, 1),
+    "BBOX_LOSS": ("smooth_l1", "giou"),
     "BBOX_LOSS_NORMALIZER": ("positives", "sampled"),
+    "FPN_P6_FROM": ("C5", "P5"),
     "MASK_TARGET": ("crop_and_resize", "roi_align", "roi_align_binary"),
     "MASK_PASTE": ("resize", "padded", "sampled"),
     "IMAGE_PAGES": ("auto", "channels", "pictures"),
@@ -22,6 +23,14 @@ _CHOICES = {
     "LEARNING_SCHEDULE": ("constant", "multistep", "cosine", "one_cycle"),
     "PRECISION": ("float32", "mixed_bfloat16", "mixed_float16"),
 }
+# What the pyramid and the heads of an ARCHITECTURE need; one that is not here: as Mask R-CNN's.
+_NEEDED = {
+    "mask_rcnn": {"BACKBONE_STRIDES": [4, 8, 16, 32, 64]},
+    "c4": {"BACKBONE_STRIDES": [16]},
+    "retinanet": {"BACKBONE_STRIDES": [8, 16, 32, 64, 128], "USE_MASK": False},
+}
+# What LOSS_WEIGHTS may name beside those of `Config`.
+_OTHER_LOSSES = ("retinanet_class_loss", "retinanet_bbox_loss")
 
 
 def problems(config, losses):
@@ -51,15 +60,21 @@ def _model_problems(config):
     if not callable(config.BACKBONE) and config.BACKBONE not in BACKBONES:
         yield f"BACKBONE is {config.BACKBONE!r}; expected one of {BACKBONES} or a callable"
     levels = len(config.BACKBONE_STRIDES)
-    if len(config.RPN_ANCHOR_SCALES) != levels and levels != 1:
+    if len(config.RPN_ANCHOR_SCALES) != levels:
         yield (
             f"RPN_ANCHOR_SCALES has {len(config.RPN_ANCHOR_SCALES)} entries and BACKBONE_STRIDES "
-            f"{levels}; give one scale for each pyramid level"
+            f"{levels}; give one entry for each pyramid level"
         )
-    if list(config.BACKBONE_STRIDES) not in STRIDES:
+    for key, needed in _NEEDED.get(config.ARCHITECTURE, _NEEDED["mask_rcnn"]).items():
+        if np.ravel(getattr(config, key)).tolist() != np.ravel(needed).tolist():
+            yield (
+                f"{key} is {getattr(config, key)}; the architecture {config.ARCHITECTURE!r} has "
+                f"{needed}"
+            )
+    if len({np.shape(scale) for scale in config.RPN_ANCHOR_SCALES}) > 1:
         yield (
-            f"BACKBONE_STRIDES is {config.BACKBONE_STRIDES}; expected {STRIDES[0]}, of P2 to P6, "
-            f"or {STRIDES[1]}, of C4"
+            f"RPN_ANCHOR_SCALES is {config.RPN_ANCHOR_SCALES}; the heads are shared: give each "
+            "level as many scales"
         )
     for key, choices in _CHOICES.items():
         if getattr(config, key) not in choices:
@@ -173,9 +188,10 @@ def _training_problems(config, losses):
         yield f"REPEAT_FACTOR_THRESHOLD is {threshold}; expected above 0, at most 1, or None"
     yield from _class_weight_problems(config)
     yield from _optimization_problems(config)
+    losses = [*losses, *_OTHER_LOSSES]
     unknown = set(config.LOSS_WEIGHTS) - set(losses)
     if unknown:
-        yield f"LOSS_WEIGHTS has {sorted(unknown)}; expected {list(losses)}"
+        yield f"LOSS_WEIGHTS has {sorted(unknown)}; expected {losses}"
 
 
 def _class_weight_problems(config):

@@ -225,6 +225,7 @@ def _entry_value(config, key, entry, text):
     known = getattr(_OWN, key)
     if not isinstance(known, dict):
         raise ValueError(f"{key} has no entries; expected {key}=VALUE")
+    known = {**known, **getattr(config, key)}  # an architecture has losses of its own
     if entry not in known:
         raise ValueError(f"{key} has no entry {entry!r}{_near(entry, known)}")
     return convert(key, {**getattr(config, key), entry: _literal(text)})

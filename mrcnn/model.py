@@ -10,6 +10,7 @@ from mrcnn import utils
 from mrcnn.architectures.c4 import MaskRCNNC4
 from mrcnn.architectures.cascade import CascadeRCNN
 from mrcnn.architectures.mask_rcnn import MaskRCNN
+from mrcnn.architectures.retinanet import RetinaNet
 from mrcnn.data.generator import DataGenerator
 from mrcnn.data.ground_truth import load_image_gt
 from mrcnn.inference.log import log
@@ -19,6 +20,7 @@ __all__ = [
     "DataGenerator",
     "MaskRCNN",
     "MaskRCNNC4",
+    "RetinaNet",
     "create",
     "load_image_gt",
     "log",
@@ -32,7 +34,12 @@ if importlib.util.find_spec("mrcnn.matterport"):
     __all__ += [name for name in interface.__all__ if name not in __all__]
 
 # By `Config.ARCHITECTURE`.
-ARCHITECTURES = {"mask_rcnn": MaskRCNN, "cascade_rcnn": CascadeRCNN, "c4": MaskRCNNC4}
+ARCHITECTURES = {
+    "mask_rcnn": MaskRCNN,
+    "cascade_rcnn": CascadeRCNN,
+    "c4": MaskRCNNC4,
+    "retinanet": RetinaNet,
+}
 
 
 def create(mode, config, model_dir):

@@ -142,6 +142,7 @@ class Detectron2MaskRCNNR50C43x(Detectron2MaskRCNNR50FPN3x):
     PRESET = "detectron2/mask_rcnn_R_50_C4_3x"
     ARCHITECTURE = "c4"
     BACKBONE_STRIDES = [16]  # noqa: RUF012
+    RPN_ANCHOR_SCALES = ((32, 64, 128, 256, 512),)
 
     RPN_CHANNELS = 1024
     PRE_NMS_LIMIT = 6000
@@ -153,6 +154,54 @@ class Detectron2MaskRCNNR50C43x(Detectron2MaskRCNNR50FPN3x):
     MASK_POOL_SIZE = 7
     MASK_SHAPE = [14, 14]  # noqa: RUF012
     MASK_HEAD_CONV_LAYERS = 0
+
+
+class _RetinaNet(_FeaturePyramidRCNN):
+    """What the RetinaNets of both libraries share: boxes without masks, from P3 to P7."""
+
+    ARCHITECTURE = "retinanet"
+    BACKBONE_STRIDES = [8, 16, 32, 64, 128]  # noqa: RUF012
+    USE_MASK = False
+    BBOX_STD_DEV = np.array([1.0, 1.0, 1.0, 1.0])
+    SMOOTH_L1_BETA = 0.0
+    LOSS_WEIGHTS = {  # noqa: RUF012
+        "retinanet_class_loss": 1.0,
+        "retinanet_bbox_loss": 1.0,
+    }
+
+
+class TorchvisionRetinaNetResNet50FPN(_RetinaNet, TorchvisionMaskRCNNResNet50FPN):
+    """torchvision's `retinanet_resnet50_fpn`: 91 COCO ids."""
+
+    PRESET = "torchvision/retinanet_resnet50_fpn"
+    FPN_P6_FROM = "P5"
+    RPN_ANCHOR_SCALES = (  # three an octave, in whole pixels
+        (32, 40, 50),
+        (64, 80, 101),
+        (128, 161, 203),
+        (256, 322, 406),
+        (512, 645, 812),
+    )
+    DETECTION_MAX_INSTANCES = 300
+
+
+class TorchvisionRetinaNetResNet50FPNV2(TorchvisionRetinaNetResNet50FPN):
+    """torchvision's `retinanet_resnet50_fpn_v2`: GroupNorm in the heads, boxes by their GIoU."""
+
+    PRESET = "torchvision/retinanet_resnet50_fpn_v2"
+    FPN_P6_FROM = "C5"
+    RETINANET_HEAD_NORM = True
+    BBOX_LOSS = "giou"
+
+
+class Detectron2RetinaNetR50FPN3x(_RetinaNet, Detectron2MaskRCNNR50FPN3x):
+    """detectron2's `retinanet_R_50_FPN_3x`: 80 contiguous COCO classes."""
+
+    PRESET = "detectron2/retinanet_R_50_FPN_3x"
+    RPN_ANCHOR_SCALES = tuple(  # three an octave
+        tuple(scale * 2 ** (third / 3) for third in range(3)) for scale in (32, 64, 128, 256, 512)
+    )
+    DETECTION_CLIP_FIRST = False
 
 
 class MatterportMaskRCNN(Config):
@@ -173,5 +222,8 @@ PRESETS = {
         Detectron2MaskRCNNX101FPN3x,
         Detectron2CascadeMaskRCNNR50FPN3x,
         Detectron2MaskRCNNR50C43x,
+        TorchvisionRetinaNetResNet50FPN,
+        TorchvisionRetinaNetResNet50FPNV2,
+        Detectron2RetinaNetR50FPN3x,
     )
 }

@@ -20,6 +20,7 @@ FAMILIES = [
     name
     for name in PRESETS
     if not name.startswith(("detectron2/mask_rcnn_R_101", "detectron2/mask_rcnn_X"))
+    and name != "torchvision/retinanet_resnet50_fpn"  # its v2 has all that is new
 ]
 
 CASCADE = "detectron2/cascade_mask_rcnn_R_50_FPN_3x"
@@ -58,8 +59,8 @@ def elsewhere(trained, run_python):
 
 @pytest.mark.parametrize("preset", FAMILIES)
 def test_losses_are_finite(trained, preset):
-    losses = trained[preset][1]
-    assert {"loss", "rpn_bbox_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss"} <= set(losses)
+    model, losses = trained[preset]
+    assert {"loss", *model.config.LOSS_WEIGHTS} <= set(losses)
     assert np.isfinite([values[0] for values in losses.values()]).all()
 
 
@@ -79,13 +80,8 @@ def test_without_objects_the_losses_of_boxes_and_masks_are_zero(trained, preset)
     graph = model.keras_model
     values = graph({name: ops.convert_to_tensor(x) for name, x in empty.items()}, training=True)
     losses = dict(zip(graph.loss_names, values[-len(graph.loss_names) :], strict=True))
-    stages = model.settings.cascade.suffixes if preset == CASCADE else [""]
-    boxes = [f"mrcnn_bbox_loss{suffix}" for suffix in stages]
-    others = [f"mrcnn_class_loss{suffix}" for suffix in stages]
-    assert set(losses) == {"rpn_class_loss", "rpn_bbox_loss", *boxes, *others, "mrcnn_mask_loss"}
-    for name in ("rpn_bbox_loss", *boxes, "mrcnn_mask_loss"):
-        assert float(losses[name]) == 0.0
-    assert all(float(losses[name]) > 0 for name in others)
+    for name, loss in losses.items():
+        assert float(loss) > 0 if "class" in name else float(loss) == 0.0, name
 
 
 @pytest.mark.parametrize(

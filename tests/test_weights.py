@@ -166,6 +166,7 @@ def test_batch_norm_epsilon_is_that_of_the_release():
     assert {name: epsilon for name, epsilon in known.items() if epsilon is not None} == {
         "torchvision/maskrcnn_resnet50_fpn": 0.0,
         "torchvision/fasterrcnn_resnet50_fpn": 0.0,
+        "torchvision/retinanet_resnet50_fpn": 0.0,
         "keras_applications/resnet101": 1.001e-5,
     }
     # What tells their files from others.

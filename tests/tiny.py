@@ -56,6 +56,8 @@ def tiny_of(preset):
     values = {key: getattr(TinyConfig, key) for key in kept}
     values |= {"NAME": "tiny", "IMAGE_RESIZE_MODE": "square", "NUM_CLASSES": 4}
     values |= {"TRAIN_BN": False, "DETECTION_MIN_CONFIDENCE": 0.0}
+    if len(base.BACKBONE_STRIDES) == 1:
+        values["RPN_ANCHOR_SCALES"] = (TinyConfig.RPN_ANCHOR_SCALES,)
     return type("Tiny", (base,), values)()
 
 

@@ -4,5 +4,6 @@ from mrcnn.architectures.base import DetectionModel
 from mrcnn.architectures.c4 import MaskRCNNC4
 from mrcnn.architectures.cascade import CascadeRCNN
 from mrcnn.architectures.mask_rcnn import MaskRCNN
+from mrcnn.architectures.retinanet import RetinaNet
 
-__all__ = ["CascadeRCNN", "DetectionModel", "MaskRCNN", "MaskRCNNC4"]
+__all__ = ["CascadeRCNN", "DetectionModel", "MaskRCNN", "MaskRCNNC4", "RetinaNet"]

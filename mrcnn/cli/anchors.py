@@ -34,7 +34,7 @@ def _anchors(arguments):
         boxes,
         settings.anchors.scales,
         settings.anchors.ratios,
-        settings.anchors.scale_strides,
+        np.array(settings.anchors.strides) * settings.anchors.anchor_stride,
     )
     found = anchors.suggest_anchors(boxes, settings.anchors)
     heights, widths = (boxes[:, 2:] - boxes[:, :2]).T

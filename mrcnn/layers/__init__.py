@@ -3,15 +3,22 @@
 from mrcnn.layers.anchors import Anchors, NormBoxes, SplitAnchors
 from mrcnn.layers.base import PureLayer
 from mrcnn.layers.cascade import MatchedTargetLayer, RefinedROIs
-from mrcnn.layers.detections import ClassMasks, DetectionLayer
+from mrcnn.layers.detections import ClassMasks, DenseDetectionLayer, DetectionLayer
 from mrcnn.layers.proposals import ProposalLayer, ProposalSteps
 from mrcnn.layers.roi_align import PyramidROIAlign
-from mrcnn.layers.targets import AnchorTargetLayer, DetectionTargetLayer, Loss
+from mrcnn.layers.targets import (
+    AnchorTargetLayer,
+    DenseTargetLayer,
+    DetectionTargetLayer,
+    Loss,
+)
 
 __all__ = [
     "AnchorTargetLayer",
     "Anchors",
     "ClassMasks",
+    "DenseDetectionLayer",
+    "DenseTargetLayer",
     "DetectionLayer",
     "DetectionTargetLayer",
     "Loss",

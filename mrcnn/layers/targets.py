@@ -42,6 +42,22 @@ class AnchorTargetLayer(PureLayer):
 
 
 @keras.saving.register_keras_serializable("mrcnn")
+class DenseTargetLayer(PureLayer):
+    """Targets of every anchor: `mrcnn.ops.targets.dense_targets`.
+
+    Args:
+        settings: `mrcnn.settings.DenseTargets`.
+    """
+
+    settings_type = settings.DenseTargets
+
+    def call(self, anchors, gt_class_ids, gt_boxes):
+        if self.settings.native:
+            gt_class_ids, gt_boxes = trim_padding(gt_class_ids, gt_boxes)
+        return targets.dense_targets(anchors, gt_class_ids, gt_boxes, self.settings.std_dev)
+
+
+@keras.saving.register_keras_serializable("mrcnn")
 class DetectionTargetLayer(PureLayer):
     """Training ROIs of the heads and their targets: `mrcnn.ops.targets.roi_targets`.
 

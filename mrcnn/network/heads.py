@@ -14,6 +14,15 @@ from keras import layers, ops
 from mrcnn.network.norm import BatchNorm
 
 
+def new_kernel(std):
+    """Initializer of a kernel, for one layer: it draws the same for the same shape.
+
+    Args:
+        std: float, deviation; None: Glorot's rule.
+    """
+    return keras.initializers.RandomNormal(stddev=std) if std else "glorot_uniform"
+
+
 def rpn_head(settings, anchors, channels):
     """Region proposal network (arXiv:1506.01497), shared by all levels.
 
@@ -30,9 +39,6 @@ def rpn_head(settings, anchors, channels):
     feature = keras.Input((None, None, channels), name="input_rpn_feature_map")
     shared = feature
 
-    def initializer():  # one for each layer: it draws the same for the same shape
-        return keras.initializers.RandomNormal(stddev=init_std) if init_std else "glorot_uniform"
-
     for i in range(settings.rpn_conv_layers):
         shared = layers.Conv2D(
             settings.rpn_channels,
@@ -40,16 +46,16 @@ def rpn_head(settings, anchors, channels):
             anchors.anchor_stride if i == 0 else 1,
             padding="same",
             activation="relu",
-            kernel_initializer=initializer(),
+            kernel_initializer=new_kernel(init_std),
             name="rpn_conv_shared" if i == 0 else f"rpn_conv_shared{i + 1}",
         )(shared)
     logits = layers.Conv2D(
-        2 * anchors_per_location, 1, kernel_initializer=initializer(), name="rpn_class_raw"
+        2 * anchors_per_location, 1, kernel_initializer=new_kernel(init_std), name="rpn_class_raw"
     )(shared)
     logits = layers.Reshape((-1, 2))(logits)  # (B, h, w, R*2) -> (B, h*w*R, 2)
     probs = layers.Activation("softmax", dtype="float32", name="rpn_class_xxx")(logits)
     deltas = layers.Conv2D(
-        4 * anchors_per_location, 1, kernel_initializer=initializer(), name="rpn_bbox_pred"
+        4 * anchors_per_location, 1, kernel_initializer=new_kernel(init_std), name="rpn_bbox_pred"
     )(shared)
     deltas = layers.Reshape((-1, 4))(deltas)  # (B, h, w, R*4) -> (B, h*w*R, 4)
     return keras.Model(feature, [logits, probs, deltas], name="rpn_model")

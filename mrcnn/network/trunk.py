@@ -54,17 +54,7 @@ def score_anchors(settings, images, pyramid):
     Returns:
         dict: `pyramid`, `anchors`, what `Anchors` returns, `rpn_class_logits` and `rpn_class`
         [B, A, 2], `rpn_bbox` [B, A, 4].
-
-    Raises:
-        ValueError: as many strides as maps were expected.
     """
-    strides = settings.anchors.strides
-    if len(strides) != len(pyramid):
-        raise ValueError(
-            f"BACKBONE_STRIDES is {list(strides)} and the network has {len(pyramid)} feature maps "
-            "with anchors; expected one stride for each: set ARCHITECTURE and BACKBONE_STRIDES as "
-            "the preset of the architecture has them"
-        )
     anchors = Anchors(settings.anchors, name="anchors")(images, pyramid)
     rpn = rpn_head(settings.trunk, settings.anchors, pyramid[0].shape[-1])
     outputs = zip(*[rpn(level) for level in pyramid], strict=True)  # by kind, then by level

@@ -1,7 +1,8 @@
-"""The five losses: pure functions of targets and predictions, each a float32 scalar.
+"""The losses: pure functions of targets and predictions, each a float32 scalar.
 
-Each sums what counts in the whole batch and divides by how much that is (`box_loss` says of what),
-and is exactly 0.0 when nothing counts: padding changes nothing.
+Each sums what counts in the whole batch and divides by how much that is (`box_loss` says of what);
+RetinaNet's two do so in each image, and are the mean over the images. Each is exactly 0.0 when
+nothing counts: padding changes nothing.
 
 Shapes: B images, A anchors, S sampled anchors, T training ROIs, P of them that may be positive,
 K classes, h w of a mask.
@@ -9,6 +10,7 @@ K classes, h w of a mask.
 
 from keras import ops
 
+from mrcnn.ops.boxes import apply_box_deltas, box_area
 from mrcnn.ops.indexing import gather
 
 
@@ -139,3 +141,85 @@ def mrcnn_mask_loss(target_class_ids, target_masks, mrcnn_mask_logits):
     loss = ops.binary_crossentropy(target_masks, pred, from_logits=True)
     loss = ops.mean(loss, axis=(2, 3))
     return masked_mean(loss, target_class_ids > 0)
+
+
+def focal_loss(targets, logits, alpha=0.25, gamma=2.0):
+    """Binary cross-entropy that counts little where it is small already.
+
+    -alpha_t (1 - p_t)^gamma log p_t of arXiv:1708.02002, equation 5, p_t and alpha_t being p and
+    alpha of a target of 1, 1 - p and 1 - alpha of a target of 0.
+
+    Args:
+        targets: float [...], 0 or 1.
+        logits: float [...], what the sigmoid p is taken of.
+
+    Returns:
+        float32 [...].
+    """
+    logits = ops.cast(logits, "float32")
+    probs = ops.sigmoid(logits)
+    cross_entropy = ops.softplus(logits) - targets * logits
+    missing = targets * (1.0 - probs) + (1.0 - targets) * probs  # 1 - p_t
+    return (targets * alpha + (1.0 - targets) * (1.0 - alpha)) * missing**gamma * cross_entropy
+
+
+def giou_loss(boxes1, boxes2):
+    """1 - GIoU of each pair of boxes (arXiv:1902.09630): float [..., 4] twice -> float32 [...]."""
+    corners = [(box[..., :2], box[..., 2:]) for box in (boxes1, boxes2)]
+    (low1, high1), (low2, high2) = corners
+    shared = ops.maximum(ops.minimum(high1, high2) - ops.maximum(low1, low2), 0.0)
+    outer = ops.prod(ops.maximum(high1, high2) - ops.minimum(low1, low2), axis=-1)
+    shared = ops.prod(shared, axis=-1)
+    union = box_area(boxes1) + box_area(boxes2) - shared
+    return 1.0 - shared / (union + 1e-7) + (outer - union) / (outer + 1e-7)
+
+
+def mean_over_positives(loss, target_class_ids):
+    """Sum [B, A] over the positive anchors of each image, 1 at least: the mean of these [B]."""
+    positives = ops.sum(ops.cast(target_class_ids > 0, "float32"), axis=1)
+    return ops.mean(ops.sum(loss, axis=1) / ops.maximum(positives, 1.0))
+
+
+def retinanet_class_loss(target_class_ids, retinanet_class_logits, active_class_ids):
+    """Focal loss of every class, over the anchors that count.
+
+    Args:
+        target_class_ids: int [B, A]; 0 background, of which no class is right; -1 ignored.
+        retinanet_class_logits: float [B, A, K]; the first is of background, and never right.
+        active_class_ids: [B, K], 1 for classes that the image's data set knows: others are left
+            out.
+    """
+    classes = ops.arange(retinanet_class_logits.shape[-1])
+    right = (target_class_ids[..., None] == classes) & (classes > 0)
+    counted = (target_class_ids >= 0)[..., None] & (active_class_ids > 0)[:, None]
+    loss = focal_loss(ops.cast(right, "float32"), retinanet_class_logits)
+    loss = ops.sum(ops.where(counted, loss, 0.0), axis=-1)
+    return mean_over_positives(loss, target_class_ids)
+
+
+def retinanet_bbox_loss(
+    target_class_ids,
+    target_deltas,
+    retinanet_bbox,
+    std_dev=(1.0, 1.0, 1.0, 1.0),
+    beta=0.0,
+    kind="smooth_l1",
+):
+    """Loss of the boxes of positive anchors.
+
+    Args:
+        target_class_ids: int [B, A]; above 0 in positive anchors.
+        target_deltas: float [B, A, 4].
+        retinanet_bbox: float [B, A, 4], predicted deltas.
+        std_dev: four floats, scale of the deltas.
+        beta: see `smooth_l1`.
+        kind: "smooth_l1" of the deltas, or "giou": `giou_loss` of the boxes.
+    """
+    if kind == "smooth_l1":
+        loss = ops.sum(smooth_l1(target_deltas, retinanet_bbox, beta), axis=-1)
+    else:
+        # Ratios of areas: the same in units of the anchor, which is a square of 1 then.
+        anchor, scale = (ops.convert_to_tensor(x, "float32") for x in ((0, 0, 1, 1), std_dev))
+        deltas = (ops.cast(x, "float32") * scale for x in (target_deltas, retinanet_bbox))
+        loss = giou_loss(*(apply_box_deltas(anchor, each) for each in deltas))
+    return mean_over_positives(ops.where(target_class_ids > 0, loss, 0.0), target_class_ids)

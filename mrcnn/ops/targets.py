@@ -14,8 +14,9 @@ from mrcnn.ops.indexing import gather, top_k
 from mrcnn.ops.roi_align import crop_and_resize_masks, roi_align_masks
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
-# IoU with an object from which an anchor is positive, and below which it is negative.
-ANCHOR_IOU = (0.7, 0.3)
+# IoU with an object from which an anchor is positive, and below which it is negative: of a region
+# proposal network, and where anchors are classified themselves (arXiv:1708.02002).
+ANCHOR_IOU, DENSE_IOU = (0.7, 0.3), (0.5, 0.4)
 # A box that overlaps a crowd by this IoU or more is not a negative.
 CROWD_IOU = 0.001
 
@@ -174,6 +175,27 @@ def rpn_targets(anchors, gt_class_ids, gt_boxes, num_anchors, std_dev, seed, pos
         "target_rpn_index": ops.stop_gradient(index),
         "target_rpn_class": ops.stop_gradient(labels),
         "target_rpn_deltas": deltas,
+    }
+
+
+def dense_targets(anchors, gt_class_ids, gt_boxes, std_dev):
+    """Targets of every anchor, for a detector without proposals.
+
+    Args:
+        anchors: float [1, A, 4], pixels.
+        gt_class_ids: int [B, M].
+        gt_boxes: float [B, M, 4], pixels.
+        std_dev: four floats, scale of the deltas.
+
+    Returns:
+        dict: `target_class_ids` int32 [B, A] (0 background, -1 ignored) and `target_deltas`
+        float32 [B, A, 4]; only anchors with a class id above 0 have meaningful ones.
+    """
+    labels, matches = match(anchors, gt_boxes, gt_class_ids, *DENSE_IOU, match_best=True)
+    classes = ops.cast(gather(gt_class_ids, matches), "int32")
+    return {
+        "target_class_ids": ops.stop_gradient(ops.where(labels == POSITIVE, classes, labels)),
+        "target_deltas": encode_boxes(anchors, matches, gt_boxes, std_dev),
     }
 
 

@@ -21,12 +21,14 @@ from mrcnn.settings.network import (
     Native,
     Pooling,
     Proposals,
+    RetinaNetHead,
     Tiles,
     Trunk,
 )
 from mrcnn.settings.training import (
     AnchorTargets,
     Checkpoints,
+    DenseTargets,
     GroundTruth,
     Losses,
     Optimization,
@@ -44,6 +46,7 @@ __all__ = [
     "CascadeStage",
     "Checkpoints",
     "ConvStyle",
+    "DenseTargets",
     "Detections",
     "GroundTruth",
     "Image",
@@ -54,6 +57,7 @@ __all__ = [
     "Pooling",
     "Proposals",
     "ROITargets",
+    "RetinaNetHead",
     "Runtime",
     "Settings",
     "Tiles",
@@ -93,8 +97,10 @@ class Settings:
     box_head: BoxHead
     cascade: Cascade
     mask_head: MaskHead
+    retinanet_head: RetinaNetHead
     anchor_targets: AnchorTargets
     roi_targets: ROITargets
+    dense_targets: DenseTargets
     ground_truth: GroundTruth
     detections: Detections
     losses: Losses

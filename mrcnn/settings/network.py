@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import numpy as np
+
 from mrcnn.settings.fields import Stage, floats, key, numerics, stage
 
 
@@ -106,6 +108,7 @@ class Trunk(Stage):
     train_bn: bool = key("TRAIN_BN")
     pyramid_channels: int = key("TOP_DOWN_PYRAMID_SIZE")
     pyramid_norm: bool = key("FPN_NORM")
+    p6_from: str = key("FPN_P6_FROM")
     rpn_channels: int = key("RPN_CHANNELS")
     rpn_conv_layers: int = key("RPN_CONV_LAYERS")
     rpn_init_std: float = key("RPN_INIT_STD")
@@ -117,7 +120,7 @@ class Anchors(Boxes):
     """Anchors of the pyramid: see `mrcnn.ops.anchors`.
 
     Attributes:
-        scales: floats, pixels, one for each level; all of them, where there is one level.
+        scales: floats, pixels, one for each level; or a tuple of some for each.
         ratios: floats, width / height.
         strides: ints, image pixels from one feature to the next.
         anchor_stride: int, features from one anchor location to the next.
@@ -134,20 +137,14 @@ class Anchors(Boxes):
     measured_strides: bool = numerics("RPN_ANCHOR_MEASURED_STRIDES")
 
     @property
+    @property
     def level_scales(self):
         """The scales of each level, a tuple of tuples."""
-        alone = len(self.strides) == 1
-        return (self.scales,) if alone else tuple((scale,) for scale in self.scales)
-
-    @property
-    def scale_strides(self):
-        """Pixels from one anchor of each scale to the next, a tuple."""
-        levels = zip(self.level_scales, self.strides, strict=True)
-        return tuple(s * self.anchor_stride for scales, s in levels for _ in scales)
+        return tuple(tuple(np.ravel(scale).tolist()) for scale in self.scales)
 
     @property
     def per_location(self):
-        """How many anchors lie at one location (R)."""
+        """int, anchors at one place of a level (R)."""
         return len(self.level_scales[0]) * len(self.ratios)
 
 
@@ -260,8 +257,18 @@ class MaskHead(Stage):
 
 
 @stage
+class RetinaNetHead(Stage):
+    """Two towers over each level: see `mrcnn.network.retinanet_head.retinanet_head`."""
+
+    num_classes: int = key("NUM_CLASSES")
+    channels: int = key("TOP_DOWN_PYRAMID_SIZE")
+    norm: bool = key("RETINANET_HEAD_NORM")
+    init_std: float = key("RPN_INIT_STD")
+
+
+@stage
 class Detections(Boxes, Native):
-    """From classified ROIs to detections in the caller's image.
+    """From classified ROIs, or anchors, to detections in the caller's image.
 
     Attributes:
         max_instances: int, detections kept at most (D).
@@ -269,6 +276,8 @@ class Detections(Boxes, Native):
         nms_threshold: float, IoU above which the lower score of a class goes.
         std_dev: four floats, scale of the deltas.
         per_class: bool, whether every class of an ROI may be a detection.
+        candidates: int, scores of a level that take part, where anchors are classified.
+        clip_first: bool, whether these compete clipped to the picture, else as they are.
         mask_paste: key of `mrcnn.image.pasting.PASTERS`.
     """
 
@@ -277,4 +286,6 @@ class Detections(Boxes, Native):
     nms_threshold: float = numerics("DETECTION_NMS_THRESHOLD")
     std_dev: tuple = key("BBOX_STD_DEV", floats)
     per_class: bool = numerics("DETECTION_PER_CLASS")
+    candidates: int = key("PRE_NMS_LIMIT")
+    clip_first: bool = numerics("DETECTION_CLIP_FIRST")
     mask_paste: str = numerics("MASK_PASTE")

@@ -41,6 +41,13 @@ class AnchorTargets(Native):
 
 
 @stage
+class DenseTargets(Native):
+    """Training targets of every anchor; `std_dev`: four floats, scale of the deltas."""
+
+    std_dev: tuple = key("BBOX_STD_DEV", floats)
+
+
+@stage
 class ROITargets(Stage):
     """Training ROIs of the heads and their targets.
 
@@ -94,6 +101,7 @@ class Losses(Stage):
     )
     class_weights: tuple = key("CLASS_WEIGHTS", _class_weights)
     beta: float = key("SMOOTH_L1_BETA")
+    box_kind: str = key("BBOX_LOSS")
     normalizer: str = key("BBOX_LOSS_NORMALIZER")
     weight_decay: float = key("WEIGHT_DECAY")
     decay_by_size: bool = key("WEIGHT_DECAY_BY_SIZE")
@@ -108,6 +116,10 @@ class Losses(Stage):
     def box_loss(self):
         """Arguments of `mrcnn.ops.losses.box_loss`."""
         return {"beta": self.beta, "normalizer": self.normalizer}
+
+    def dense_box_loss(self, targets):
+        """Arguments of `mrcnn.ops.losses.retinanet_bbox_loss`, of `DenseTargets`."""
+        return {"beta": self.beta, "kind": self.box_kind, "std_dev": targets.std_dev}
 
     def class_loss(self, num_classes):
         """Arguments of `mrcnn.ops.losses.mrcnn_class_loss`: none without weights."""

@@ -15,7 +15,8 @@ CLASSES = {
     **{
         f"mrcnn>{name}": "mrcnn.layers"
         for name in (
-            *("AnchorTargetLayer", "Anchors", "ClassMasks"),
+            *("AnchorTargetLayer", "Anchors", "ClassMasks", "DenseDetectionLayer"),
+            "DenseTargetLayer",
             *("DetectionLayer", "DetectionTargetLayer", "Loss", "NormBoxes", "ProposalLayer"),
             *("MatchedTargetLayer", "ProposalSteps", "PyramidROIAlign", "RefinedROIs"),
             "SplitAnchors",

@@ -61,8 +61,9 @@ def notices(seen, settings, class_names):
     if len(boxes) < FEW:
         return
     best = {
-        scale: best_overlaps(boxes, [scale], anchors.ratios, [stride]).max()
-        for scale, stride in zip(anchors.scales, anchors.scale_strides, strict=True)
+        scale: best_overlaps(boxes, [scale], anchors.ratios, [stride * anchors.anchor_stride]).max()
+        for scales, stride in zip(anchors.level_scales, anchors.strides, strict=True)
+        for scale in scales
     }
     unused = [str(scale) for scale, overlap in best.items() if overlap < TRAINS]
     if unused:

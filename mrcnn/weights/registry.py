@@ -30,7 +30,7 @@ class WeightFile:
         box_ap, mask_ap: float, percent on COCO val2017, as `source` states.
         source: str, URL of the publisher's page.
         licence: str, where the publisher states one for the weights.
-        batch_norm_epsilon: float, where it is not the preset's; such a file has a size and a hash.
+        batch_norm_epsilon: float, where it is not the preset's; such a file has a hash.
         notes: str.
     """
 
@@ -76,18 +76,16 @@ def _matterport(release, file_name, **facts):
     )
 
 
-def _torchvision(model, version, sha256, **facts):
-    masks = model.startswith("mask")
-    page = "mask_rcnn.py" if masks else "faster_rcnn.py"
+def _torchvision(model, version, sha256, page, preset="maskrcnn_resnet50_fpn", **facts):
     return WeightFile(
         name=f"torchvision/{model}{version}",
         url=f"https://download.pytorch.org/models/{model}{version}_coco-{sha256[:8]}.pth",
         family="torchvision",
         dataset="coco",
         backbone="resnet50",
-        # The box-only models are the presets of Mask R-CNN with USE_MASK = False.
-        preset=f"torchvision/maskrcnn_resnet50_fpn{version}",
-        masks=masks,
+        # Faster R-CNN is the preset of Mask R-CNN with USE_MASK = False.
+        preset=f"torchvision/{preset}{version}",
+        masks=model.startswith("mask"),
         classes=COCO_ID_CLASSES,
         sha256=sha256,
         source=f"https://github.com/pytorch/vision/blob/main/torchvision/models/detection/{page}",
@@ -109,17 +107,17 @@ def _torchvision_backbone(backbone, sha256):
 
 
 def _detectron2(model, run, backbone, box_ap, mask_ap=None):
-    kind, _, rest = model.partition("_")
     masks = mask_ap is not None
-    groups = {"cascade": "Misc", "mask": "COCO-InstanceSegmentation", "faster": "COCO-Detection"}
+    group = "COCO-InstanceSegmentation" if masks else "COCO-Detection"
+    group = "Misc" if model.startswith("cascade") else group
     return WeightFile(
         name=f"detectron2/{model}",
-        url=f"https://dl.fbaipublicfiles.com/detectron2/{groups[kind]}/{model}/{run}",
+        url=f"https://dl.fbaipublicfiles.com/detectron2/{group}/{model}/{run}",
         family="detectron2",
         dataset="coco",
         backbone=backbone,
-        # The box-only models are the presets of Mask R-CNN with USE_MASK = False.
-        preset=f"detectron2/{model if masks else f'mask_{rest}'}",
+        # Faster R-CNN is the preset of Mask R-CNN with USE_MASK = False.
+        preset=f"detectron2/{model.replace('faster', 'mask')}",
         masks=masks,
         classes=COCO_CLASSES,
         # The publisher puts the first digits of the MD5 into the name.
@@ -158,6 +156,7 @@ _DETECTRON2 = (
     ("faster_rcnn_R_101_FPN_3x", "137851257/model_final_f6e8b1.pkl", "resnet101", 42.0),
     ("faster_rcnn_X_101_32x8d_FPN_3x", "139173657/model_final_68b088.pkl", _RESNEXT, 43.0),
     ("faster_rcnn_R_50_C4_3x", "137849393/model_final_f97cb7.pkl", "resnet50", 38.4),
+    ("retinanet_R_50_FPN_3x", "190397829/model_final_5bd44e.pkl", "resnet50", 38.7),
 )
 REGISTRY = (
     _matterport(
@@ -174,6 +173,7 @@ REGISTRY = (
         "maskrcnn_resnet50_fpn",
         "",
         "bf2d0c1efbc936eeee2bc95a48e80ebc86b891f61b0106485937fc29f9315fc0",
+        page="mask_rcnn.py",
         size=178_090_079,
         box_ap=37.9,
         mask_ap=34.6,
@@ -183,6 +183,7 @@ REGISTRY = (
         "maskrcnn_resnet50_fpn",
         "_v2",
         "73cbd0190fcbe3ba339921fbce2c3a0b6bb9126c9a133c85e43a2a8e060a109e",
+        page="mask_rcnn.py",
         size=185_828_065,
         box_ap=47.4,
         mask_ap=41.8,
@@ -191,6 +192,7 @@ REGISTRY = (
         "fasterrcnn_resnet50_fpn",
         "",
         "258fb6c638b15964ddcdd1ae0748c5eef1be9e732750120cc857feed3faac384",
+        page="faster_rcnn.py",
         size=167_502_836,
         box_ap=37.0,
         batch_norm_epsilon=0.0,
@@ -199,8 +201,26 @@ REGISTRY = (
         "fasterrcnn_resnet50_fpn",
         "_v2",
         "dd69338a24b8d7381807e247652bdc356325bcbaf1cd3e092e00e0a1a58706bf",
+        page="faster_rcnn.py",
         size=175_221_657,
         box_ap=46.7,
+    ),
+    _torchvision(
+        "retinanet_resnet50_fpn",
+        "",
+        "eeacb38b",
+        page="retinanet.py",
+        preset="retinanet_resnet50_fpn",
+        box_ap=36.4,
+        batch_norm_epsilon=0.0,
+    ),
+    _torchvision(
+        "retinanet_resnet50_fpn",
+        "_v2",
+        "5905b1c5",
+        page="retinanet.py",
+        preset="retinanet_resnet50_fpn",
+        box_ap=41.5,
     ),
     *(_detectron2(*row) for row in _DETECTRON2),
     _keras_applications(

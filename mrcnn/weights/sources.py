@@ -37,12 +37,37 @@ def count_classes(arrays, source):
         "detectron2": (f"{predictor}{stage}cls_score.weight", 0),
         "matterport": ("mrcnn_class_logits/kernel", -1),
     }.get(source, (None, 0))
-    return int(arrays[key].shape[axis]) if key in arrays else None
+    if key in arrays:
+        return int(arrays[key].shape[axis])
+    logits, deltas, background = _DENSE.get(source, (None, None, 0))
+    if logits in arrays:  # of as many anchors as there are four deltas
+        return 4 * arrays[logits].shape[0] // arrays[deltas].shape[0] + background
+    return None
+
+
+# Biases of detectors without proposals, and whether the background is to be counted beside.
+_DENSE = {
+    "torchvision": (
+        "head.classification_head.cls_logits.bias",
+        "head.regression_head.bbox_reg.bias",
+        0,
+    ),
+    "detectron2": ("head.cls_score.bias", "head.bbox_pred.bias", 1),
+    "matterport": ("retinanet_class_raw/bias", "retinanet_bbox_pred/bias", 0),
+}
+# An array that one model alone has, the rarer first, and the key of its preset.
+_SIGNS = {
+    "head.classification_head.conv.0.1.weight": "torchvision/retinanet_resnet50_fpn_v2",
+    "head.classification_head.cls_logits.weight": "torchvision/retinanet_resnet50_fpn",
+    "head.cls_score.weight": "detectron2/retinanet_R_50_FPN_3x",
+}
 
 
 def guess_preset(arrays):
     """Key of `PRESETS` whose numerics and architecture are those of the arrays; None without."""
     source = guess_source(arrays)
+    if preset := next((_SIGNS[name] for name in _SIGNS if name in arrays), None):
+        return preset
     if source == "matterport":
         return "matterport/mask_rcnn_coco"
     if source == "torchvision":

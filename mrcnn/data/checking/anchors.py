@@ -83,7 +83,7 @@ def best_overlaps(boxes, scales, ratios, strides):
 
     Args:
         boxes: [N, 4].
-        scales: of the anchors, one for each level.
+        scales: of the anchors, one for each level, or a tuple of some.
         ratios: widths over heights.
         strides: pixels from one anchor to the next, one for each level.
     """
@@ -91,13 +91,14 @@ def best_overlaps(boxes, scales, ratios, strides):
     roots, best = np.sqrt(np.asarray(ratios, float)), np.zeros(len(boxes))
     for scale, stride in zip(scales, strides, strict=True):
         aside = np.abs(centers - np.round(centers / stride) * stride)
-        anchors = scale / roots, scale * roots  # heights, widths
+        scale = np.atleast_1d(np.asarray(scale, float))[:, None]
+        anchors = (scale / roots).ravel(), (scale * roots).ravel()  # heights, widths
         both = 1.0
         for axis in (0, 1):
             side, anchor = sides[:, axis, None], anchors[axis]
             shared = (side + anchor) / 2 - aside[:, axis, None]
             both = both * np.clip(np.minimum(shared, np.minimum(side, anchor)), 0, None)
-        union = sides.prod(axis=1)[:, None] + scale**2 - both  # (N, R)
+        union = sides.prod(axis=1)[:, None] + np.repeat(scale**2, len(roots)) - both  # (N, R)
         best = np.maximum(best, (both / union).max(axis=1))
     return best
 
@@ -116,9 +117,16 @@ def suggest_anchors(boxes, settings, count=None):
 
     Returns:
         `AnchorFit`; today's where others would win less than `GAIN`.
+
+    Raises:
+        ValueError: today's are several scales a level.
     """
+    if np.ndim(settings.scales) > 1:
+        raise ValueError(
+            f"RPN_ANCHOR_SCALES is {settings.scales}; expected one scale a level to look for others"
+        )
     rng = np.random.default_rng(0)
-    strides = settings.scale_strides
+    strides = np.array(settings.strides) * settings.anchor_stride
     today = AnchorFit.of(boxes, settings.scales, settings.ratios, strides)
     sample = boxes
     if len(boxes) > _SAMPLE:

@@ -174,7 +174,7 @@ def suggestions(sides, records, settings):
         for base in CANDIDATES
     }
     best = max(fits, key=lambda base: (round(fits[base], 3), base))
-    if fits[best] >= fit + BETTER:
+    if fits[best] >= fit + BETTER and np.ndim(scales) == 1:
         why = f"their shapes fit {100 * fits[best]:.0f} % of the objects, {tuple(scales)} "
         value = tuple(best * 2**level for level in levels)
         found["RPN_ANCHOR_SCALES"] = value, why + f"{100 * fit:.0f} %"

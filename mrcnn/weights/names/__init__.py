@@ -14,6 +14,7 @@ from mrcnn.weights.names.detectron2 import (
 from mrcnn.weights.names.keras import keras_names
 from mrcnn.weights.names.layouts import conv, depthwise, same
 from mrcnn.weights.names.pytorch import pytorch_names
+from mrcnn.weights.names.retinanet import detectron2_retinanet, torchvision_retinanet
 from mrcnn.weights.names.torchvision import torchvision_layers
 
 _LITE0_LAYOUTS = {"conv": conv, "depthwise": depthwise, "vector": same}
@@ -115,4 +116,23 @@ MASK_RCNN_C4 = dataclasses.replace(
     optional=lambda settings: (
         r"^_blocks\.1[1-5]\." + ("" if settings.mask_head.enabled else "|mask")
     ),
+)
+
+
+def _retinanet_table(source, arrays, settings):
+    if source == "torchvision":
+        return pytorch_names(torchvision_retinanet())
+    if source == "detectron2":
+        return pytorch_names(detectron2_retinanet(settings.anchors))
+    return source_names(source, arrays, pool_size=None)
+
+
+RETINANET = WeightNames(
+    sources=SOURCES,
+    table=_retinanet_table,
+    ignored=IGNORED,
+    heads=("fpn_", "retinanet_"),
+    class_heads=("retinanet_class_raw",),
+    normalized=r"(conv1|res.*)",
+    optional=lambda settings: None,
 )

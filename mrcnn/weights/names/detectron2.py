@@ -47,12 +47,17 @@ def detectron2_c4_layers(ratios):
     yield from _mask_head()
 
 
-def _trunk():
+def detectron2_pyramid(levels):
+    """The same of a ResNet and the pyramid on these levels."""
     body = "backbone.bottom_up."
     yield from _backbone(body, body)
-    for level in (2, 3, 4, 5):
+    for level in levels:
         yield f"fpn_c{level}p{level}", f"backbone.fpn_lateral{level}", conv
         yield f"fpn_p{level}", f"backbone.fpn_output{level}", conv
+
+
+def _trunk():
+    yield from detectron2_pyramid((2, 3, 4, 5))
     yield from _rpn(objectness, deltas)
 
 

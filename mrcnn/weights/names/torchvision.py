@@ -12,8 +12,8 @@ from mrcnn.weights.names.layouts import (
 from mrcnn.weights.names.pytorch import resnet
 
 
-def torchvision_layers(pool_size):
-    """(our layer, torchvision's module, layout) of its detection models.
+def torchvision_backbone(levels):
+    """(our layer, torchvision's module, layout) of a ResNet and the pyramid on these levels.
 
     Names from before its 0.13, as in the released files, stand beside today's. The backbone of a
     classifier has no prefix.
@@ -32,12 +32,17 @@ def torchvision_layers(pool_size):
         yield "conv1", f"{body}conv1", conv
         yield "bn_conv1", f"{body}bn1", same
         yield from resnet(block(body))
-    for i, level in enumerate((2, 3, 4, 5)):
+    for i, level in enumerate(levels):
         for ours, theirs in ((f"fpn_c{level}p{level}", "inner"), (f"fpn_p{level}", "layer")):
             module = f"backbone.fpn.{theirs}_blocks.{i}"
             yield ours, module, conv
             yield ours, f"{module}.0", conv
             yield f"{ours}_bn", f"{module}.1", same
+
+
+def torchvision_layers(pool_size):
+    """(our layer, torchvision's module, layout) of Mask R-CNN, as of `torchvision_backbone`."""
+    yield from torchvision_backbone((2, 3, 4, 5))
     yield "rpn_conv_shared", "rpn.head.conv", conv
     yield "rpn_conv_shared", "rpn.head.conv.0.0", conv
     yield "rpn_conv_shared2", "rpn.head.conv.1.0", conv
