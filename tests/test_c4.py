@@ -103,7 +103,7 @@ def test_what_c4_cannot_work_with(tmp_path):
         MaskRCNNC4("inference", config, tmp_path)
     config = TinyConfig()
     config.ARCHITECTURE = "c4"
-    with pytest.raises(ValueError, match=r"BACKBONE_STRIDES is .* the network has 1 feature maps"):
+    with pytest.raises(ValueError, match=r"BACKBONE_STRIDES is .*; the architecture 'c4' has"):
         create("inference", config, tmp_path)
     config = TinyConfig()
     config.BACKBONE_STRIDES = [16]

@@ -137,7 +137,6 @@ class Anchors(Boxes):
     measured_strides: bool = numerics("RPN_ANCHOR_MEASURED_STRIDES")
 
     @property
-    @property
     def level_scales(self):
         """The scales of each level, a tuple of tuples."""
         return tuple(tuple(np.ravel(scale).tolist()) for scale in self.scales)
