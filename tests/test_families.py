@@ -8,7 +8,7 @@ from tiny import shapes, tiny_of
 
 from mrcnn.data.shapes import ShapesDataset
 from mrcnn.evaluate import evaluate
-from mrcnn.model import MaskRCNN, create
+from mrcnn.model import create
 from mrcnn.presets import PRESETS
 
 pytestmark = pytest.mark.slow
@@ -69,15 +69,26 @@ def test_checkpoint_detects_the_same_in_a_new_process(trained, elsewhere, preset
         np.testing.assert_array_equal(elsewhere[preset][name], array, err_msg=name)
 
 
-@pytest.mark.parametrize("mini", [True, False])
-def test_pictures_of_several_sizes_train_in_one_batch_and_score_without_masks(tmp_path, mini):
-    config = tiny_of("torchvision/maskrcnn_resnet50_fpn")
+@pytest.mark.parametrize(
+    ("preset", "mini"),
+    [
+        ("torchvision/maskrcnn_resnet50_fpn", True),
+        ("torchvision/maskrcnn_resnet50_fpn", False),
+        ("torchvision/retinanet_resnet50_fpn", True),
+    ],
+)
+def test_pictures_of_several_sizes_train_in_one_batch_and_score_without_masks(
+    tmp_path, preset, mini
+):
+    config = tiny_of(preset)
     config.IMAGE_RESIZE_MODE, config.USE_MINI_MASK, config.USE_MASK = "shortest_edge", mini, False
+    config.INCLUDE_EMPTY_IMAGES = True
     data = ShapesDataset()
     data.load_shapes(2, 64, 96)
     data.load_shapes(2, 96, 64)
+    data.image_info[0]["shapes"] = []
     data.prepare()
-    model = MaskRCNN("training", config, tmp_path)
+    model = create("training", config, tmp_path)
     history = model.train(data, None, 0.01, epochs=1, layers="all").history
     assert np.isfinite(history["loss"]).all() and "mrcnn_mask_loss" not in history
     assert set(evaluate(model, data)) == {"bbox"}

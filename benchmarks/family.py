@@ -1,0 +1,100 @@
+"""Trains a member of the family on shapes, from nothing, and scores it on 50 others.
+
+python benchmarks/family.py --member retinanet --output OUT
+
+Prints COCO's numbers, and whether the member reached what it is expected to; leaves a checkpoint
+of each epoch in OUT.
+"""
+
+import argparse
+import dataclasses
+import sys
+import time
+
+import machine
+import keras
+
+from mrcnn.data.shapes import ShapesDataset
+from mrcnn.demo import small_backbone, warm_cosine
+from mrcnn.evaluate import evaluate, format_table
+from mrcnn.model import create
+from mrcnn.presets import PRESETS
+
+
+class RetinaNetConfig(PRESETS["torchvision/retinanet_resnet50_fpn_v2"]):
+    """The demonstration's backbone and a head of 64 channels, both normalised in groups."""
+
+    NAME = "retinanet_shapes"
+    NUM_CLASSES = 1 + 3
+    BACKBONE = small_backbone
+    IMAGE_RESIZE_MODE = "square"
+    IMAGE_MIN_DIM = IMAGE_MAX_DIM = 128
+    IMAGES_PER_GPU = 4
+    TOP_DOWN_PYRAMID_SIZE = 64
+    RPN_ANCHOR_SCALES = tuple((x, 1.26 * x, 1.59 * x) for x in (16, 32, 64, 128, 256))
+    RPN_INIT_STD = None
+    MAX_GT_INSTANCES = 8
+    DETECTION_MAX_INSTANCES = 16
+    LEARNING_RATE = 0.02
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """What is trained, on which shapes, and the score that it is expected to reach."""
+
+    config: type
+    dataset: type
+    score: tuple
+    expected: float
+
+
+MEMBERS = {"retinanet": Member(RetinaNetConfig, ShapesDataset, ("bbox", "AP50"), 0.85)}
+EPOCH = 200  # steps
+
+
+def shapes(member, config, count, seed):
+    """A prepared data set of so many pictures of the config's size."""
+    dataset = member.dataset()
+    dataset.load_shapes(count, *config.IMAGE_SHAPE[:2], seed=seed)
+    dataset.prepare()
+    return dataset
+
+
+def train(member, output, steps, seed):
+    """Returns a trained model and 50 pictures that it has not seen."""
+    keras.utils.set_random_seed(seed)
+    config = member.config()
+    config.STEPS_PER_EPOCH, epochs = EPOCH, max(1, steps // EPOCH)
+    model = create("training", config, output)
+    rate = warm_cosine(config.LEARNING_RATE, EPOCH * epochs)
+    model.train(shapes(member, config, 2000, 2 * seed), None, rate, epochs, layers="all")
+    return model, shapes(member, config, 50, 2 * seed + 1)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--member", required=True, choices=MEMBERS)
+    parser.add_argument("--output", default="logs", help="folder of checkpoints")
+    parser.add_argument("--steps", type=int, default=1600, help="of 4 pictures; default 1600")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+
+    print(machine.describe())
+    keras.utils.disable_interactive_logging()  # of Keras's progress bar
+    member, start = MEMBERS[args.member], time.perf_counter()
+    model, dataset = train(member, args.output, args.steps, args.seed)
+    seconds = time.perf_counter() - start
+    scores = evaluate(model, dataset, max_detections=model.config.DETECTION_MAX_INSTANCES)
+    kind, name = member.score
+    reached = scores[kind][name]
+    print(format_table(scores))
+    print(
+        f"{args.member}: {kind} {name} {reached:.3f}, expected {member.expected}, after "
+        f"{args.steps} steps in {seconds:.0f} seconds"
+    )
+    if reached < member.expected:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
