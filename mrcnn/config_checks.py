@@ -26,7 +26,12 @@ _CHOICES = {
 # What the pyramid and the heads of an ARCHITECTURE need; one that is not here: as Mask R-CNN's.
 _NEEDED = {
     "mask_rcnn": {"BACKBONE_STRIDES": [4, 8, 16, 32, 64]},
-    "retinanet": {"BACKBONE_STRIDES": [8, 16, 32, 64, 128], "USE_MASK": False},
+    "retinanet": {
+        "BACKBONE_STRIDES": [8, 16, 32, 64, 128],
+        "RPN_ANCHOR_STRIDE": 1,
+        "USE_MASK": False,
+        "CLASS_WEIGHTS": None,
+    },
 }
 # What LOSS_WEIGHTS may name beside those of `Config`.
 _OTHER_LOSSES = ("retinanet_class_loss", "retinanet_bbox_loss")
