@@ -27,7 +27,12 @@ _CHOICES = {
 _NEEDED = {
     "mask_rcnn": {"BACKBONE_STRIDES": [4, 8, 16, 32, 64]},
     "c4": {"BACKBONE_STRIDES": [16]},
-    "retinanet": {"BACKBONE_STRIDES": [8, 16, 32, 64, 128], "USE_MASK": False},
+    "retinanet": {
+        "BACKBONE_STRIDES": [8, 16, 32, 64, 128],
+        "RPN_ANCHOR_STRIDE": 1,
+        "USE_MASK": False,
+        "CLASS_WEIGHTS": None,
+    },
 }
 # What LOSS_WEIGHTS may name beside those of `Config`.
 _OTHER_LOSSES = ("retinanet_class_loss", "retinanet_bbox_loss")

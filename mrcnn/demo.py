@@ -13,7 +13,7 @@ from keras import layers
 from mrcnn.data.shapes import ShapesConfig, ShapesDataset
 from mrcnn.evaluate import evaluate, format_table
 from mrcnn.image.masks import extract_bboxes
-from mrcnn.model import MaskRCNN, create
+from mrcnn.model import MaskRCNN
 from mrcnn.visualize.draw import draw_comparison
 
 STEPS = 1600  # with the learning rate at 0 at the end
@@ -105,7 +105,7 @@ def train_demo(model_dir, steps=STEPS, seed=0, good=None, config=None):
         config: `DemoConfig`, or None for its defaults; its STEPS_PER_EPOCH is set.
 
     Returns:
-        The model, and a `Dataset` of 50 pictures that it has not seen.
+        The `MaskRCNN`, and a `Dataset` of 50 pictures that it has not seen.
     """
     keras.utils.set_random_seed(seed)
     config = config or DemoConfig()
@@ -114,7 +114,7 @@ def train_demo(model_dir, steps=STEPS, seed=0, good=None, config=None):
     train_set, checked, held_out = (
         shapes(count, config, 3 * seed + i) for i, count in enumerate((2000, 50, 50))
     )
-    model = create("training", config, model_dir)
+    model = MaskRCNN("training", config, model_dir)
     callbacks = []
     if good is not None:
         callbacks = [StopWhenGood(model, checked, good), StopOnInterrupt(), Progress()]

@@ -90,6 +90,7 @@ def test_without_objects_the_losses_of_boxes_and_masks_are_zero(trained, preset)
         ("torchvision/maskrcnn_resnet50_fpn", True),
         (CASCADE, False),
         ("detectron2/mask_rcnn_R_50_C4_3x", False),
+        ("torchvision/retinanet_resnet50_fpn", True),
     ],
 )
 def test_pictures_of_several_sizes_train_in_one_batch_and_score_without_masks(
@@ -97,9 +98,11 @@ def test_pictures_of_several_sizes_train_in_one_batch_and_score_without_masks(
 ):
     config = tiny_of(preset)
     config.IMAGE_RESIZE_MODE, config.USE_MINI_MASK, config.USE_MASK = "shortest_edge", mini, False
+    config.INCLUDE_EMPTY_IMAGES = True
     data = ShapesDataset()
     data.load_shapes(2, 64, 96)
     data.load_shapes(2, 96, 64)
+    data.image_info[0]["shapes"] = []
     data.prepare()
     model = create("training", config, tmp_path)
     history = model.train(data, None, 0.01, epochs=1, layers="all").history

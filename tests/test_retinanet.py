@@ -349,6 +349,8 @@ def test_each_class_takes_configs_of_its_own(tmp_path):
     [
         ({"BACKBONE_STRIDES": [4, 8, 16, 32, 64]}, "BACKBONE_STRIDES is .*'retinanet' has .*128"),
         ({"USE_MASK": True}, "USE_MASK is True; the architecture 'retinanet' has False"),
+        ({"RPN_ANCHOR_STRIDE": 2}, "RPN_ANCHOR_STRIDE is 2; .* has 1"),
+        ({"CLASS_WEIGHTS": {1: 2.0}}, "CLASS_WEIGHTS is .*; the architecture 'retinanet' has None"),
         ({"FPN_P6_FROM": "P6"}, "FPN_P6_FROM is 'P6'; expected one of"),
         ({"BBOX_LOSS": "l1"}, "BBOX_LOSS is 'l1'; expected one of"),
         ({"LOSS_WEIGHTS": {"retinanet_mask_loss": 1.0}}, "LOSS_WEIGHTS has .*retinanet_class_loss"),
