@@ -90,11 +90,7 @@ def test_without_objects_the_losses_of_boxes_and_masks_are_zero(trained, preset)
 
 @pytest.mark.parametrize(
     ("preset", "mini"),
-    [
-        ("torchvision/maskrcnn_resnet50_fpn", True),
-        (CASCADE, False),
-        ("detectron2/mask_rcnn_R_50_C4_3x", False),
-    ],
+    [("torchvision/maskrcnn_resnet50_fpn", True), ("detectron2/mask_rcnn_R_50_C4_3x", False)],
 )
 def test_pictures_of_several_sizes_train_in_one_batch_and_score_without_masks(
     tmp_path, preset, mini
