@@ -56,6 +56,9 @@ def tiny_of(preset):
     values = {key: getattr(TinyConfig, key) for key in kept}
     values |= {"NAME": "tiny", "IMAGE_RESIZE_MODE": "square", "NUM_CLASSES": 4}
     values |= {"TRAIN_BN": False, "DETECTION_MIN_CONFIDENCE": 0.0}
+    if len(base.BACKBONE_STRIDES) == 1:
+        # Boxes smaller than a place of the map would have equal features, and tie.
+        values["RPN_ANCHOR_SCALES"] = (32, 40, 48, 56, 64)
     return type("Tiny", (base,), values)()
 
 
