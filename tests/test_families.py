@@ -88,7 +88,6 @@ def test_without_objects_the_losses_of_boxes_and_masks_are_zero(trained, preset)
     ("preset", "mini"),
     [
         ("torchvision/maskrcnn_resnet50_fpn", True),
-        (CASCADE, False),
         ("detectron2/mask_rcnn_R_50_C4_3x", False),
         ("torchvision/retinanet_resnet50_fpn", True),
     ],

@@ -57,7 +57,8 @@ def tiny_of(preset):
     values |= {"NAME": "tiny", "IMAGE_RESIZE_MODE": "square", "NUM_CLASSES": 4}
     values |= {"TRAIN_BN": False, "DETECTION_MIN_CONFIDENCE": 0.0}
     if len(base.BACKBONE_STRIDES) == 1:
-        values["RPN_ANCHOR_SCALES"] = (TinyConfig.RPN_ANCHOR_SCALES,)
+        # Boxes smaller than a place of the map would have equal features, and tie.
+        values["RPN_ANCHOR_SCALES"] = ((32, 40, 48, 56, 64),)
     return type("Tiny", (base,), values)()
 
 

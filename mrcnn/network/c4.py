@@ -4,8 +4,7 @@ Anchors of all scales lie on C4, of stride 16. Each ROI is pooled from C4 and go
 stage 5, whose features the box and the mask head share. Without masks it is Faster R-CNN
 (arXiv:1506.01497).
 
-Shapes: B images, N proposals, T training ROIs, R of them that may be positive, D detections,
-P pooled bins a side, K classes, C channels.
+Shapes: B images, N proposals or training ROIs, D detections, P pooled bins a side, C channels.
 """
 
 from keras import ops

@@ -38,17 +38,15 @@ def box_stages(settings, trunk, heads, rois):
     Returns:
         list of dicts, first stage first: `rois` [B, N, 4], and what the box head says of them.
     """
-    found, before, pool_size = [], None, settings.box_head.pool_size
-    for head, stage, suffix in zip(
-        heads["boxes"], settings.cascade.stages, settings.cascade.suffixes, strict=True
-    ):
-        if found:
-            layer = RefinedROIs(before, name=f"refined_rois{suffix}")
+    cascade, found = settings.cascade, []
+    pool_size = settings.box_head.pool_size
+    for i, (head, suffix) in enumerate(zip(heads["boxes"], cascade.suffixes, strict=True)):
+        if i:
+            layer = RefinedROIs(cascade.stages[i - 1], name=f"refined_rois{suffix}")
             rois = layer(rois, found[-1]["mrcnn_bbox"], trunk["input_image_meta"])
         name = f"roi_align_classifier{suffix}"
         predicted = head(pool(settings.pooling, trunk, rois, pool_size, name))
         found.append({"rois": rois, **predicted})
-        before = stage
     return found
 
 
