@@ -26,7 +26,7 @@ sys.path.insert(0, str(machine.ROOT / "samples" / "nucleus"))
 from nucleus import NucleusDataset
 
 from mrcnn import visualize
-from mrcnn.augment import named
+from mrcnn.augment import COMPOSITIONS, Compose, ScaleJitter, named
 from mrcnn.config_values import apply_assignments
 from mrcnn.data.splitting import split
 from mrcnn.evaluate import Evaluation, format_table
@@ -36,6 +36,8 @@ from mrcnn.presets import PRESETS
 from mrcnn.recipes import ALL_BUT_NORMS
 
 SMALL = 360  # pictures whose longer side is at most this are doubled
+# That of microscopy, and always a zoom: of a picture that IMAGE_MIN_SCALE=2 enlarges, 0.8 to 2.4.
+ZOOMED = Compose([ScaleJitter((0.4, 1.2)), *COMPOSITIONS["microscopy"][1:]])
 
 
 class TrainNucleiConfig(PRESETS["torchvision/maskrcnn_resnet50_fpn"]):
@@ -186,7 +188,9 @@ def main():
     parser.add_argument("--output", required=True, help="folder of checkpoint and overlays")
     parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--augment", default="turn", help="turn, or a name of mrcnn.augment.named")
+    parser.add_argument(
+        "--augment", default="turn", help="turn, zoomed, or a name of mrcnn.augment.named"
+    )
     parser.add_argument("--held-out", type=float, help="share of the training pictures to score")
     parser.add_argument("--score", metavar="FILE", help="score this checkpoint only")
     parser.add_argument("assignments", nargs="*", metavar="KEY=VALUE", help="keys of the config")
@@ -204,7 +208,9 @@ def main():
     model.load_weights(args.score or "imagenet")
     if not args.score:
         start = time.time()
-        train(model, training, args.steps, turn if args.augment == "turn" else named(args.augment))
+        own = {"turn": turn, "zoomed": ZOOMED}
+        augmentation = own[args.augment] if args.augment in own else named(args.augment)
+        train(model, training, args.steps, augmentation)
         print(f"{args.steps} steps in {(time.time() - start) / 60:.1f} minutes")
     score(model, validation, args.output)
     draw_overlays(model, validation, Path(args.output))
