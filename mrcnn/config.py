@@ -108,6 +108,11 @@ class Config:
     USE_MINI_MASK = True
     MINI_MASK_SHAPE = (56, 56)  # height, width
 
+    # Keypoints of each instance: NUM_KEYPOINTS points whose order the data set knows. With masks or
+    # without.
+    USE_KEYPOINTS = False
+    NUM_KEYPOINTS = 17
+
     # Input images; see `mrcnn.image.resizing.resize_image` for the modes.
     IMAGE_RESIZE_MODE = "square"
     IMAGE_MIN_DIM = 800
@@ -161,6 +166,9 @@ class Config:
     FPN_CLASSIF_FC_LAYERS_SIZE = 1024
     MASK_HEAD_CHANNELS = 256
     MASK_HEAD_NORM = True
+    KEYPOINT_POOL_SIZE = 14  # a quarter of the side of a heat map
+    KEYPOINT_HEAD_LAYERS = 8  # 3x3 convolutions
+    KEYPOINT_HEAD_CHANNELS = 512
     BBOX_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])
 
     # Detections.
@@ -169,9 +177,11 @@ class Config:
     DETECTION_NMS_THRESHOLD = 0.3
     DETECTION_PER_CLASS = False  # every class of an ROI, not only its best, may be a detection
     MASK_PASTE = "resize"  # see `mrcnn.image.pasting.PASTERS`
+    KEYPOINT_SCORES = "probabilities"  # or "logits", see `mrcnn.image.heatmaps.find_peaks`
 
     # Losses of boxes and masks; see `mrcnn.ops.losses.box_loss`, `mrcnn.ops.targets.encode_masks`.
     SMOOTH_L1_BETA = 1.0
+    RPN_SMOOTH_L1_BETA = None  # of the RPN; None: SMOOTH_L1_BETA
     BBOX_LOSS_NORMALIZER = "positives"
     MASK_TARGET = "crop_and_resize"
 
@@ -214,6 +224,7 @@ class Config:
         "mrcnn_class_loss": 1.0,
         "mrcnn_bbox_loss": 1.0,
         "mrcnn_mask_loss": 1.0,
+        "mrcnn_keypoint_loss": 1.0,
     }
 
     # Running. SEED makes a training run repeatable to the bit on one machine (slower);

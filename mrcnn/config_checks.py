@@ -16,6 +16,7 @@ _CHOICES = {
     "BBOX_LOSS_NORMALIZER": ("positives", "sampled"),
     "MASK_TARGET": ("crop_and_resize", "roi_align", "roi_align_binary"),
     "MASK_PASTE": ("resize", "padded", "sampled"),
+    "KEYPOINT_SCORES": ("probabilities", "logits"),
     "IMAGE_PAGES": ("auto", "channels", "pictures"),
     "OPTIMIZER": ("sgd", "adamw"),
     "LEARNING_SCHEDULE": ("constant", "multistep", "cosine", "one_cycle"),
@@ -69,9 +70,9 @@ def _model_problems(config):
         yield f"MASK_TARGET is {config.MASK_TARGET!r}; it needs BOX_OFFSET = 0"
     if not isinstance(config.PRESET, str) or "/" not in config.PRESET:
         yield f"PRESET is {config.PRESET!r}; expected a key of mrcnn.presets.PRESETS"
-    for key, least in (("RPN_CONV_LAYERS", 1), ("BOX_HEAD_FC_LAYERS", 1)):
-        if getattr(config, key) < least:
-            yield f"{key} is {getattr(config, key)}; expected at least {least}"
+    for key in ("RPN_CONV_LAYERS", "BOX_HEAD_FC_LAYERS", "NUM_KEYPOINTS", "KEYPOINT_HEAD_LAYERS"):
+        if getattr(config, key) < 1:
+            yield f"{key} is {getattr(config, key)}; expected at least 1"
     if config.ROI_ALIGN_SAMPLING_RATIO < 0:
         yield f"ROI_ALIGN_SAMPLING_RATIO is {config.ROI_ALIGN_SAMPLING_RATIO}; 0 is adaptive"
     side = 2 * config.MASK_POOL_SIZE
@@ -133,6 +134,11 @@ def _tile_problems(config):
     size, overlap = config.TILE_SIZE, config.TILE_OVERLAP
     if size is None:
         return
+    if config.USE_KEYPOINTS:
+        yield (
+            f"TILE_SIZE is {size} and USE_KEYPOINTS is set; keypoints are found in whole images "
+            "alone: set TILE_SIZE = None, or USE_KEYPOINTS = False"
+        )
     if not isinstance(size, numbers.Integral) or size < 32:
         yield f"TILE_SIZE is {size!r}; expected whole pixels, 32 at least, or None"
     elif config.IMAGE_RESIZE_MODE == "none" and size % 64:

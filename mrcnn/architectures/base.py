@@ -93,8 +93,9 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
         Returns:
             list of `mrcnn.inference.Detections`, dicts, one for each image, best detection first:
             `rois` int32 [n, 4] y1 x1 y2 x2 in pixels, `boxes` float32 [n, 4] the same before
-            rounding, `class_ids` int32 [n], `scores` float32 [n] and, with `USE_MASK`, `masks`
-            bool [H, W, n]. The result for an image does not depend on the others. It refers to its
+            rounding, `class_ids` int32 [n], `scores` float32 [n], with `USE_MASK` `masks` bool
+            [H, W, n] and with `USE_KEYPOINTS` `keypoints` float32 [n, K, 3] = y x in pixels, score.
+            The result for an image does not depend on the others. It refers to its
             image, as given or read; from a stream it does not. With `TILE_SIZE` larger images are
             detected in by tiles, of files without the rest where `mrcnn.image.open_regions` can;
             `masks` are `mrcnn.image.CroppedMasks` then.

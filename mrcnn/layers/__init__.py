@@ -5,7 +5,12 @@ from mrcnn.layers.base import PureLayer
 from mrcnn.layers.detections import ClassMasks, DetectionLayer
 from mrcnn.layers.proposals import ProposalLayer, ProposalSteps
 from mrcnn.layers.roi_align import PyramidROIAlign
-from mrcnn.layers.targets import AnchorTargetLayer, DetectionTargetLayer, Loss
+from mrcnn.layers.targets import (
+    AnchorTargetLayer,
+    DetectionTargetLayer,
+    KeypointTargetLayer,
+    Loss,
+)
 
 __all__ = [
     "AnchorTargetLayer",
@@ -13,6 +18,7 @@ __all__ = [
     "ClassMasks",
     "DetectionLayer",
     "DetectionTargetLayer",
+    "KeypointTargetLayer",
     "Loss",
     "NormBoxes",
     "ProposalLayer",

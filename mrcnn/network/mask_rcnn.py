@@ -1,7 +1,9 @@
 """Mask R-CNN (arXiv:1703.06870) on one page: its graphs, over one trunk and one set of heads.
 
+With another head it is Keypoint R-CNN, section 5 of the same paper; with both it finds both.
+
 Shapes: B images, H W, A anchors, N proposals, T training ROIs, P of them that may be positive,
-M ground truths, D detections, K classes, C channels.
+M ground truths, D detections, K classes, J keypoints, C channels.
 """
 
 import keras
@@ -9,9 +11,14 @@ import keras
 from mrcnn.image.meta import parse_image_meta
 from mrcnn.layers.anchors import NormBoxes
 from mrcnn.layers.detections import ClassMasks, DetectionLayer
-from mrcnn.layers.targets import AnchorTargetLayer, DetectionTargetLayer, Loss
+from mrcnn.layers.targets import (
+    AnchorTargetLayer,
+    DetectionTargetLayer,
+    KeypointTargetLayer,
+    Loss,
+)
 from mrcnn.network.folding import fold_batch_norm
-from mrcnn.network.heads import box_head, mask_head
+from mrcnn.network.heads import box_head, keypoint_head, mask_head
 from mrcnn.network.training_model import NamedWeightsModel, TrainingModel
 from mrcnn.network.trunk import build_trunk, default_policy, pool, propose
 from mrcnn.settings import Boxes
@@ -48,11 +55,13 @@ def build_heads(settings):
     heads = {"box": box_head(settings.box_head, settings.style)}
     if settings.mask_head.enabled:
         heads["mask"] = mask_head(settings.mask_head, settings.style)
+    if settings.keypoint_head.enabled:
+        heads["keypoint"] = keypoint_head(settings.keypoint_head)
     return heads
 
 
 def detection_stages(settings, trunk, heads, anchors):
-    """Proposals -> classes and boxes -> detections -> pooled features of their masks."""
+    """Proposals -> classes and boxes -> detections -> pooled features of their masks, keypoints."""
     rois = propose(settings.proposals, trunk, anchors)
     pool_size = settings.box_head.pool_size
     boxes = heads["box"](pool(settings.pooling, trunk, rois, pool_size, "roi_align_classifier"))
@@ -65,28 +74,39 @@ def detection_stages(settings, trunk, heads, anchors):
         stages["mask_features"] = pool(
             settings.pooling, trunk, detections[..., :4], pool_size, "roi_align_mask"
         )
+    if settings.keypoint_head.enabled:
+        pool_size = settings.keypoint_head.pool_size
+        stages["keypoint_features"] = pool(
+            settings.pooling, trunk, detections[..., :4], pool_size, "roi_align_keypoint"
+        )
     return stages
 
 
 def inference_graph(settings, trunk, heads):
-    """Every stage's result, with the masks of every class."""
+    """Every stage's result, with the masks of every class and the keypoints' heat maps."""
     stages = detection_stages(settings, trunk, heads, trunk["anchors"]["levels"])
     names = ("detections", "mrcnn_class", "mrcnn_bbox", "rois")
     outputs = {name: stages[name] for name in names}
     outputs |= {name: trunk[name] for name in ("rpn_class", "rpn_bbox")}
     if settings.mask_head.enabled:
         outputs["mrcnn_mask"] = heads["mask"](stages["mask_features"])["mrcnn_mask"]
+    if settings.keypoint_head.enabled:
+        outputs |= heads["keypoint"](stages["keypoint_features"])
     inputs = {name: trunk[name] for name in ("input_image", "input_image_meta")}
     return NamedWeightsModel(inputs, outputs, name="mask_rcnn")
 
 
 def detection_graph(settings, trunk, heads):
-    """What `detect` runs: anchors from the image's size, detections, the predicted class's mask."""
+    """What `detect` runs: anchors from the image's size, detections, the predicted class's mask,
+    the keypoints' heat maps."""
     stages = detection_stages(settings, trunk, heads, trunk["anchors"]["levels"])
     outputs = {"detections": stages["detections"]}
     if settings.mask_head.enabled:
         logits = heads["mask"](stages["mask_features"])["mrcnn_mask_logits"]
         outputs["masks"] = ClassMasks(name="class_masks")(logits, stages["detections"])
+    if settings.keypoint_head.enabled:
+        logits = heads["keypoint"](stages["keypoint_features"])["mrcnn_keypoint_logits"]
+        outputs["heatmaps"] = logits
     inputs = {name: trunk[name] for name in ("input_image", "input_image_meta")}
     return fold_batch_norm(keras.Model(inputs, outputs, name="mask_rcnn"))
 
@@ -122,9 +142,9 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
             ground truth.
 
     Returns:
-        dict: `proposals` [B, N, 4], `rois` [B, T, 4], the box head's outputs, with a mask head
-        its outputs [B, P, h, w, K] for the ROIs that may be positive, and `losses`, a dict
-        of float32 scalars.
+        dict: `proposals` [B, N, 4], `rois` [B, T, 4], the box head's outputs, with a mask or a
+        keypoint head its outputs [B, P, h, w, K or J] for the ROIs that may be positive, and
+        `losses`, a dict of float32 scalars.
     """
     image_meta = trunk["input_image_meta"]
     class_ids, boxes, masks = (gt[f"input_gt_{name}"] for name in ("class_ids", "boxes", "masks"))
@@ -155,21 +175,31 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
         "mrcnn_class_loss": (roi_class, predicted["mrcnn_class_logits"], active_class_ids),
         "mrcnn_bbox_loss": (roi_class, roi["target_deltas"], predicted["mrcnn_bbox"]),
     }
+    # All positives are among the first P ROIs, for which alone there are target masks.
+    positives, positive_class, matches = (
+        roi[name][:, : roi["target_masks"].shape[1]]
+        for name in ("rois", "target_class_ids", "target_matches")
+    )
     if settings.mask_head.enabled:
-        positives = roi["target_masks"].shape[1]  # P: all positives are among the first P ROIs
         pool_size = settings.mask_head.pool_size
-        features = pool(
-            settings.pooling, trunk, roi["rois"][:, :positives], pool_size, "roi_align_mask"
-        )
+        features = pool(settings.pooling, trunk, positives, pool_size, "roi_align_mask")
         stages |= heads["mask"](features)
         terms["mrcnn_mask_loss"] = (
-            roi_class[:, :positives],
+            positive_class,
             roi["target_masks"],
             stages["mrcnn_mask_logits"],
         )
-    box_loss = settings.losses.box_loss
-    constants = {"rpn_bbox_loss": box_loss, "mrcnn_bbox_loss": box_loss}
-    constants["mrcnn_class_loss"] = settings.losses.class_loss(settings.image.num_classes)
+    if settings.keypoint_head.enabled:
+        pool_size = settings.keypoint_head.pool_size
+        features = pool(settings.pooling, trunk, positives, pool_size, "roi_align_keypoint")
+        stages |= heads["keypoint"](features)
+        target = KeypointTargetLayer(settings.keypoint_targets, name="keypoint_targets")(
+            positives, positive_class, matches, gt["input_gt_keypoints"], image_meta
+        )
+        terms["mrcnn_keypoint_loss"] = (target, stages["mrcnn_keypoint_logits"])
+    losses = settings.losses
+    constants = {"rpn_bbox_loss": losses.rpn_box_loss, "mrcnn_bbox_loss": losses.box_loss}
+    constants["mrcnn_class_loss"] = losses.class_loss(settings.image.num_classes)
     stages["losses"] = {
         name: Loss(name, **constants.get(name, {}))(*tensors) for name, tensors in terms.items()
     }
@@ -189,6 +219,9 @@ def ground_truth_inputs(settings):
         "input_gt_boxes": keras.Input((count, 4), name="input_gt_boxes"),
         "input_gt_masks": keras.Input((*mask_sides, count), dtype="bool", name="input_gt_masks"),
     }
+    if settings.keypoint_head.enabled:
+        shape = (count, settings.keypoint_head.num_keypoints, 3)
+        inputs["input_gt_keypoints"] = keras.Input(shape, name="input_gt_keypoints")
     if not gt.use_rpn_rois:
         shape = (gt.proposal_count, 4)
         inputs["input_roi"] = keras.Input(shape, dtype="int32", name="input_roi")

@@ -1,10 +1,10 @@
-"""The five losses: pure functions of targets and predictions, each a float32 scalar.
+"""The losses: pure functions of targets and predictions, each a float32 scalar.
 
 Each sums what counts in the whole batch and divides by how much that is (`box_loss` says of what),
 and is exactly 0.0 when nothing counts: padding changes nothing.
 
 Shapes: B images, A anchors, S sampled anchors, T training ROIs, P of them that may be positive,
-K classes, h w of a mask.
+K classes, h w of a mask, S bins a side of a heat map, J keypoints.
 """
 
 from keras import ops
@@ -139,3 +139,18 @@ def mrcnn_mask_loss(target_class_ids, target_masks, mrcnn_mask_logits):
     loss = ops.binary_crossentropy(target_masks, pred, from_logits=True)
     loss = ops.mean(loss, axis=(2, 3))
     return masked_mean(loss, target_class_ids > 0)
+
+
+def mrcnn_keypoint_loss(target_keypoints, mrcnn_keypoint_logits):
+    """Cross-entropy of the bin of each keypoint among all of its heat map, over those that count.
+
+    Args:
+        target_keypoints: int [B, P, J], row * S + column; -1 where a keypoint does not count.
+        mrcnn_keypoint_logits: float [B, P, S, S, J].
+    """
+    shape = mrcnn_keypoint_logits.shape
+    logits = ops.reshape(mrcnn_keypoint_logits, (-1, shape[1], shape[2] * shape[3], shape[4]))
+    logits = ops.cast(logits, "float32")  # (B, P, S*S, J)
+    bins = ops.maximum(target_keypoints, 0)[:, :, None]
+    picked = ops.take_along_axis(logits, bins, axis=2)[:, :, 0]
+    return masked_mean(ops.logsumexp(logits, axis=2) - picked, target_keypoints >= 0)

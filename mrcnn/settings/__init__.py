@@ -15,6 +15,7 @@ from mrcnn.settings.network import (
     ConvStyle,
     Detections,
     Image,
+    KeypointHead,
     MaskHead,
     Native,
     Pooling,
@@ -26,6 +27,7 @@ from mrcnn.settings.training import (
     AnchorTargets,
     Checkpoints,
     GroundTruth,
+    KeypointTargets,
     Losses,
     Optimization,
     ROITargets,
@@ -42,6 +44,8 @@ __all__ = [
     "Detections",
     "GroundTruth",
     "Image",
+    "KeypointHead",
+    "KeypointTargets",
     "Losses",
     "MaskHead",
     "Native",
@@ -86,8 +90,10 @@ class Settings:
     pooling: Pooling
     box_head: BoxHead
     mask_head: MaskHead
+    keypoint_head: KeypointHead
     anchor_targets: AnchorTargets
     roi_targets: ROITargets
+    keypoint_targets: KeypointTargets
     ground_truth: GroundTruth
     detections: Detections
     losses: Losses

@@ -200,6 +200,17 @@ class MaskHead(Stage):
 
 
 @stage
+class KeypointHead(Stage):
+    """Keypoints: see `mrcnn.network.heads.keypoint_head`. `enabled` False: there are none."""
+
+    enabled: bool = key("USE_KEYPOINTS")
+    num_keypoints: int = key("NUM_KEYPOINTS")
+    pool_size: int = key("KEYPOINT_POOL_SIZE")
+    layers: int = key("KEYPOINT_HEAD_LAYERS")
+    channels: int = key("KEYPOINT_HEAD_CHANNELS")
+
+
+@stage
 class Detections(Boxes, Native):
     """From classified ROIs to detections in the caller's image.
 
@@ -210,6 +221,7 @@ class Detections(Boxes, Native):
         std_dev: four floats, scale of the deltas.
         per_class: bool, whether every class of an ROI may be a detection.
         mask_paste: key of `mrcnn.image.pasting.PASTERS`.
+        keypoint_scores: "probabilities" or "logits", see `mrcnn.image.heatmaps.find_peaks`.
     """
 
     max_instances: int = key("DETECTION_MAX_INSTANCES")
@@ -218,3 +230,4 @@ class Detections(Boxes, Native):
     std_dev: tuple = key("BBOX_STD_DEV", floats)
     per_class: bool = numerics("DETECTION_PER_CLASS")
     mask_paste: str = numerics("MASK_PASTE")
+    keypoint_scores: str = key("KEYPOINT_SCORES")

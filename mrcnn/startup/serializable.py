@@ -16,8 +16,8 @@ CLASSES = {
         f"mrcnn>{name}": "mrcnn.layers"
         for name in (
             *("AnchorTargetLayer", "Anchors", "ClassMasks"),
-            *("DetectionLayer", "DetectionTargetLayer", "Loss", "NormBoxes", "ProposalLayer"),
-            *("ProposalSteps", "PyramidROIAlign", "SplitAnchors"),
+            *("DetectionLayer", "DetectionTargetLayer", "KeypointTargetLayer", "Loss", "NormBoxes"),
+            *("ProposalLayer", "ProposalSteps", "PyramidROIAlign", "SplitAnchors"),
         )
     },
     "mrcnn>BatchNorm": "mrcnn.network.norm",

@@ -74,6 +74,7 @@ def config_of_public(entry):
     config.BACKBONE = entry.backbone
     if entry.classes:
         config.NUM_CLASSES, config.USE_MASK = len(entry.classes), entry.masks
+        config.USE_KEYPOINTS = entry.keypoints
     return config
 
 

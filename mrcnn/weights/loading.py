@@ -90,9 +90,11 @@ def load_state_dict(model, arrays, source, by_name=False, exclude=(), epsilon=No
         _initialize(model.keras_model, name, weights[name])
     if plan["reinitialized"]:
         heads = sorted({name.rpartition("/")[0] for name in plan["reinitialized"]})
+        keypoints = settings.keypoint_head
+        also = f" or than NUM_KEYPOINTS = {keypoints.num_keypoints}" * keypoints.enabled
         warnings.warn(
-            f"heads of another class count than NUM_CLASSES = {settings.image.num_classes} start "
-            f"anew: {', '.join(heads)}",
+            f"heads of another class count than NUM_CLASSES = {settings.image.num_classes}{also} "
+            f"start anew: {', '.join(heads)}",
             stacklevel=3,
         )
     report = {key: sorted(plan[key]) for key in _LISTS}

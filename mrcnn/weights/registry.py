@@ -7,7 +7,7 @@ import dataclasses
 import os
 
 from mrcnn.files import download
-from mrcnn.weights.coco_classes import COCO_CLASSES, COCO_ID_CLASSES
+from mrcnn.weights.coco_classes import COCO_CLASSES, COCO_ID_CLASSES, PERSON
 
 FAMILIES = ("matterport", "torchvision", "detectron2", "keras_applications", "efficientnet_lite")
 
@@ -24,10 +24,11 @@ class WeightFile:
         backbone: str, the value of `Config.BACKBONE`.
         preset: str, the key of the preset with its numerics; None where any will do.
         masks: bool, whether it has a mask head.
+        keypoints: bool, whether it has a keypoint head, of COCO's 17 of a person.
         classes: tuple of names, background first; empty for a backbone alone.
         size: int, bytes.
         sha256, md5: str, hex digits, all or the first ones.
-        box_ap, mask_ap: float, percent on COCO val2017, as `source` states.
+        box_ap, mask_ap, keypoint_ap: float, percent on COCO val2017, as `source` states.
         source: str, URL of the publisher's page.
         licence: str, where the publisher states one for the weights.
         batch_norm_epsilon: float, where it is not the preset's; such a file has a size and a hash.
@@ -41,12 +42,14 @@ class WeightFile:
     backbone: str
     preset: str | None
     masks: bool = False
+    keypoints: bool = False
     classes: tuple[str, ...] = ()
     size: int | None = None
     sha256: str | None = None
     md5: str | None = None
     box_ap: float | None = None
     mask_ap: float | None = None
+    keypoint_ap: float | None = None
     source: str | None = None
     licence: str | None = None
     batch_norm_epsilon: float | None = None
@@ -77,18 +80,20 @@ def _matterport(release, file_name, **facts):
 
 
 def _torchvision(model, version, sha256, **facts):
-    masks = model.startswith("mask")
-    page = "mask_rcnn.py" if masks else "faster_rcnn.py"
+    masks, keypoints = model.startswith("mask"), model.startswith("keypoint")
+    page = "mask_rcnn.py" if masks else "keypoint_rcnn.py" if keypoints else "faster_rcnn.py"
+    # The box-only models are the presets of Mask R-CNN with USE_MASK = False.
+    preset = model if keypoints else f"maskrcnn_resnet50_fpn{version}"
     return WeightFile(
         name=f"torchvision/{model}{version}",
         url=f"https://download.pytorch.org/models/{model}{version}_coco-{sha256[:8]}.pth",
         family="torchvision",
         dataset="coco",
         backbone="resnet50",
-        # The box-only models are the presets of Mask R-CNN with USE_MASK = False.
-        preset=f"torchvision/maskrcnn_resnet50_fpn{version}",
+        preset=f"torchvision/{preset}",
         masks=masks,
-        classes=COCO_ID_CLASSES,
+        keypoints=keypoints,
+        classes=PERSON if keypoints else COCO_ID_CLASSES,
         sha256=sha256,
         source=f"https://github.com/pytorch/vision/blob/main/torchvision/models/detection/{page}",
         **facts,
@@ -108,24 +113,27 @@ def _torchvision_backbone(backbone, sha256):
     )
 
 
-def _detectron2(model, run, backbone, box_ap, mask_ap=None):
-    masks = model.startswith("mask")
-    group = "COCO-InstanceSegmentation" if masks else "COCO-Detection"
+def _detectron2(model, run, backbone, box_ap, mask_ap=None, keypoint_ap=None):
+    kind = model.split("_", 1)[0]
+    group = {"mask": "InstanceSegmentation", "keypoint": "Keypoints", "faster": "Detection"}[kind]
+    preset = model if kind == "keypoint" else f"mask_{model.split('_', 1)[1]}"
     return WeightFile(
         name=f"detectron2/{model}",
-        url=f"https://dl.fbaipublicfiles.com/detectron2/{group}/{model}/{run}",
+        url=f"https://dl.fbaipublicfiles.com/detectron2/COCO-{group}/{model}/{run}",
         family="detectron2",
         dataset="coco",
         backbone=backbone,
-        preset=f"detectron2/mask_{model.split('_', 1)[1]}",
-        masks=masks,
-        classes=COCO_CLASSES,
+        preset=f"detectron2/{preset}",
+        masks=kind == "mask",
+        keypoints=kind == "keypoint",
+        classes=PERSON if kind == "keypoint" else COCO_CLASSES,
         # The publisher puts the first digits of the MD5 into the name.
         md5=run.removesuffix(".pkl").rsplit("_", 1)[1],
         source="https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md",
         licence="CC-BY-SA-3.0",
         box_ap=box_ap,
         mask_ap=mask_ap,
+        keypoint_ap=keypoint_ap,
     )
 
 
@@ -142,11 +150,13 @@ def _keras_applications(backbone, folder, **facts):
 
 
 _RESNEXT = "resnext101_32x8d"
-# Model, run, backbone, box AP, mask AP.
+_KEYPOINT_RUN = "137849621/model_final_a6e10b.pkl"
+# Model, run, backbone, box AP, mask AP, keypoint AP.
 _DETECTRON2 = (
     ("mask_rcnn_R_50_FPN_3x", "137849600/model_final_f10217.pkl", "resnet50", 41.0, 37.2),
     ("mask_rcnn_R_101_FPN_3x", "138205316/model_final_a3ec72.pkl", "resnet101", 42.9, 38.6),
     ("mask_rcnn_X_101_32x8d_FPN_3x", "139653917/model_final_2d9806.pkl", _RESNEXT, 44.3, 39.5),
+    ("keypoint_rcnn_R_50_FPN_3x", _KEYPOINT_RUN, "resnet50", 55.4, None, 65.5),
     ("faster_rcnn_R_50_FPN_3x", "137849458/model_final_280758.pkl", "resnet50", 40.2),
     ("faster_rcnn_R_101_FPN_3x", "137851257/model_final_f6e8b1.pkl", "resnet101", 42.0),
     ("faster_rcnn_X_101_32x8d_FPN_3x", "139173657/model_final_68b088.pkl", _RESNEXT, 43.0),
@@ -193,6 +203,15 @@ REGISTRY = (
         "dd69338a24b8d7381807e247652bdc356325bcbaf1cd3e092e00e0a1a58706bf",
         size=175_221_657,
         box_ap=46.7,
+    ),
+    _torchvision(
+        "keypointrcnn_resnet50_fpn",
+        "",
+        "fc266e953d2b302cdcbb9ae66f71f6b0d4649928bf02dc573961e361e4918926",
+        size=237_034_793,
+        box_ap=54.6,
+        keypoint_ap=65.0,
+        batch_norm_epsilon=0.0,
     ),
     *(_detectron2(*row) for row in _DETECTRON2),
     _keras_applications(
@@ -257,8 +276,8 @@ def for_config(kind, config):
 
     Args:
         kind: "coco", a detector, or "imagenet", a backbone alone.
-        config: `Config`: PRESET, BACKBONE and USE_MASK decide; the last two may have
-            been changed since the preset.
+        config: `Config`: PRESET, BACKBONE, USE_MASK and USE_KEYPOINTS decide; all but the first
+            may have been changed since the preset.
 
     Returns:
         WeightFile.
@@ -269,26 +288,31 @@ def for_config(kind, config):
     kinds = ("coco", "imagenet")
     if kind not in kinds:
         raise ValueError(f"weights are {kind!r}; expected one of {kinds}, or a path")
-    preset, masks = config.PRESET, bool(config.USE_MASK)
+    preset, heads = config.PRESET, (bool(config.USE_MASK), bool(config.USE_KEYPOINTS))
     backbone = getattr(config.BACKBONE, "__name__", config.BACKBONE)
     for entry in REGISTRY:
         if entry.dataset != kind or entry.backbone != backbone:
             continue
-        if kind == "coco" and entry.preset == preset and entry.masks == masks:
+        own_heads = entry.masks, entry.keypoints
+        if kind == "coco" and entry.preset == preset and own_heads == heads:
             return entry
         # A backbone has the numerics of its family, whatever the heads are.
         if kind == "imagenet" and _publisher(entry.preset) in (None, _publisher(preset)):
             return entry
     there_are = "; ".join(
         f"{entry.name} (PRESET {entry.preset or 'any'}, BACKBONE {entry.backbone}"
-        + (f", USE_MASK {entry.masks})" if kind == "coco" else ")")
+        + (f", {_heads(entry.masks, entry.keypoints)})" if kind == "coco" else ")")
         for entry in REGISTRY
         if entry.dataset == kind
     )
     raise ValueError(
-        f"no {kind!r} weights for PRESET {preset!r}, BACKBONE {backbone!r}, USE_MASK {masks}; "
+        f"no {kind!r} weights for PRESET {preset!r}, BACKBONE {backbone!r}, {_heads(*heads)}; "
         f"there are: {there_are}"
     )
+
+
+def _heads(masks, keypoints):
+    return f"USE_MASK {masks}" + (", USE_KEYPOINTS True" if keypoints else "")
 
 
 def resolve(text, config):

@@ -41,3 +41,6 @@ def detectron2_layers(pool_size):
         yield f"mrcnn_mask_conv{i}", f"roi_heads.mask_head.mask_fcn{i}", conv
     yield "mrcnn_mask_deconv", "roi_heads.mask_head.deconv", conv
     yield "mrcnn_mask", "roi_heads.mask_head.predictor", class_masks
+    for i in range(1, 9):
+        yield f"mrcnn_keypoint_conv{i}", f"roi_heads.keypoint_head.conv_fcn{i}", conv
+    yield "mrcnn_keypoint_deconv", "roi_heads.keypoint_head.score_lowres", conv
