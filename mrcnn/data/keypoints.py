@@ -163,15 +163,12 @@ def from_points(points, window):
 
 
 def to_coco(keypoints):
-    """One instance's float [K, 3] -> COCO's list x y v, 3 K numbers; zeros where v is not above 0.
-
-    Of detections v is the score, and all points are written.
-    """
+    """Points of one instance, float [K, 3] -> COCO's list x y v, 3 K numbers."""
     y, x, v = np.asarray(keypoints, float).T
     return np.stack([x - CENTRE, y - CENTRE, v], axis=1).reshape(-1).tolist()
 
 
 def from_coco(numbers):
-    """COCO's list x y v -> float32 [K, 3]; zeros where v is 0."""
+    """COCO's list x y v -> float32 [K, 3]."""
     x, y, v = np.asarray(numbers, np.float32).reshape(-1, 3).T
-    return np.stack([y + CENTRE, x + CENTRE, v], axis=1) * (v != 0)[:, None]
+    return np.stack([y + CENTRE, x + CENTRE, v], axis=1)

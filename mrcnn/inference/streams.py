@@ -108,10 +108,13 @@ def detect_to_folder(
         run = _Run(model, out, kinds, score, records, progress)
         names = run.over(pictures)
         if "json" in kinds:
-            categories = categories_of(model.settings.image.num_classes, model.class_names)
+            num_classes, scheme = model.settings.image.num_classes, model.keypoint_scheme
+            categories = categories_of(num_classes, model.class_names, scheme)
             write_coco(out / "detections.json", records, names, categories)
         if "csv" in kinds:
-            write_table(out / "detections.csv", records, names, model.class_names)
+            head = model.settings.keypoint_head
+            count = head.num_keypoints if head.enabled else 0
+            write_table(out / "detections.csv", records, names, model.class_names, count)
     run.summary.seconds = monotonic() - started
     return run.summary
 

@@ -14,13 +14,10 @@ def scheme_of(categories, path, notes):
     Args:
         categories: iterable of COCO's categories.
         path: of their file, for messages.
-        notes: `Notes`, told of categories with other keypoints.
+        notes: `Notes`, told of categories with other keypoints, and of skeletons that are none.
 
     Returns:
         `KeypointScheme` and a set of ids; None and an empty one where there are no keypoints.
-
-    Raises:
-        ValueError: a skeleton with other points.
     """
     scheme, ids = None, set()
     for category in categories:
@@ -31,13 +28,14 @@ def scheme_of(categories, path, notes):
         lines = category.get("skeleton") or ()
         try:
             own = KeypointScheme(names, [(a - 1, b - 1) for a, b in lines])
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{where}: {error}") from error
+        except (TypeError, ValueError):
+            notes.leave_out("skeletons that are no pairs of its points are left out", where)
+            own = KeypointScheme(names)
         scheme = scheme or own
         if own.names == scheme.names:
             ids.add(category["id"])
         else:
-            notes.leave_out("keypoints of categories with others than the first", where)
+            notes.leave_out("keypoints other than those of the first category are left out", where)
     return scheme, ids
 
 
@@ -73,4 +71,5 @@ def keypoints_of(annotation, scheme, ids):
     values = annotation.get("keypoints")
     if not values or annotation["category_id"] not in ids:
         return np.zeros((len(scheme), 3), np.float32)
-    return from_coco(values)
+    found = from_coco(values)
+    return np.where(found[:, 2:] > 0, found, 0)
