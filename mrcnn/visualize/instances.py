@@ -25,7 +25,8 @@ from mrcnn.visualize.figures import (
     open_axes,
     show_image,
     without_echo,
-)from mrcnn.visualize.skeletons import add_skeleton, as_keypoints
+)
+from mrcnn.visualize.skeletons import add_skeleton, as_keypoints
 
 GREEN, RED = (0.1, 0.85, 0.2), (1.0, 0.15, 0.15)
 
