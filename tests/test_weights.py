@@ -109,7 +109,7 @@ def read(path):
 def test_registry_is_well_formed():
     names = [entry.name for entry in weights.REGISTRY]
     files = [entry.file_name for entry in weights.REGISTRY]
-    assert len(set(names)) == len(names) == 17
+    assert len(set(names)) == len(names) == 19
     assert len(set(files)) == len(files)  # they share a folder
     for item in weights.REGISTRY:
         url = urllib.parse.urlsplit(item.url)
@@ -162,11 +162,13 @@ def test_batch_norm_epsilon_is_that_of_the_release():
     assert {name: epsilon for name, epsilon in known.items() if epsilon is not None} == {
         "torchvision/maskrcnn_resnet50_fpn": 0.0,
         "torchvision/fasterrcnn_resnet50_fpn": 0.0,
+        "torchvision/keypointrcnn_resnet50_fpn": 0.0,
         "keras_applications/resnet101": 1.001e-5,
     }
     # What tells their files from others.
-    for name in ("torchvision/maskrcnn_resnet50_fpn", "torchvision/fasterrcnn_resnet50_fpn"):
-        assert weights.find(name).size and len(weights.find(name).sha256) == 64
+    for kind in ("mask", "faster", "keypoint"):
+        entry = weights.find(f"torchvision/{kind}rcnn_resnet50_fpn")
+        assert entry.size and len(entry.sha256) == 64
     keras_file = weights.find("keras_applications/resnet101")
     assert keras_file.size and len(keras_file.md5) == 32
 
