@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import TinyConfig, tiny_of
+from tiny import TinyConfig, tiny_of, with_keypoints
 
 from mrcnn.model import MaskRCNN
 
@@ -17,7 +17,7 @@ sys.path.insert(0, {tests!r})
 import keras
 import numpy as np
 from test_backends import numerics_of
-from tiny import shapes
+from tiny import corners
 from mrcnn.network.norm import BatchNorm
 from mrcnn.data import DataGenerator
 from mrcnn.model import MaskRCNN
@@ -34,7 +34,7 @@ KEYS = {{
     "ROI_FILL_NEGATIVES": True,
 }}
 assert keras.backend.backend() == {backend!r}
-data = shapes(2)
+data = corners(2)
 for numerics in {numerics!r}:
     config = numerics_of(numerics)
     vars(config).update(KEYS)
@@ -60,7 +60,8 @@ NUMERICS = ["matterport", "torchvision/maskrcnn_resnet50_fpn"]
 
 
 def numerics_of(name):
-    return TinyConfig() if name == "matterport" else tiny_of(name)
+    """matterport's with masks, torchvision's with masks and keypoints."""
+    return TinyConfig() if name == "matterport" else with_keypoints(tiny_of(name))
 
 
 @pytest.fixture(scope="module")

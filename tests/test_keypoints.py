@@ -20,6 +20,7 @@ from mrcnn.data.keypoints import (
 from mrcnn.image.heatmaps import cubic_weights, find_peaks
 from mrcnn.image.meta import compose_image_meta
 from mrcnn.image.resizing import resize_points
+from mrcnn.inference.unmold import unmold_detections
 from mrcnn.layers import KeypointTargetLayer
 from mrcnn.network.heads import keypoint_head
 from mrcnn.ops import losses, targets
@@ -153,6 +154,26 @@ def test_scores_are_logits_or_probabilities():
 
 def test_no_boxes_have_no_peaks():
     assert find_peaks(np.zeros((0, 4, 4, 3)), np.zeros((0, 2))).shape == (0, 3, 3)
+
+
+@pytest.mark.parametrize("box_offset", [0, 1])
+def test_points_in_the_image_that_was_given(box_offset):
+    # A picture of 10 x 20 lies doubled in rows 10 to 30 of 40 x 40. Its box is rows 2 to 6, columns
+    # 8 to 12: 14 to 22 and 16 to 24 there, 8 x 8. The peak of 4 x 4 bins is bin 1, 2: pixel 2 or 3
+    # of 8 and 4 or 5; of each two the first: 2.5 / 8 of 4 rows from row 2 on, 4.5 / 8 of 4 columns.
+    side = 40 - box_offset
+    box = np.array([14, 16, 22 - box_offset, 24 - box_offset]) / side
+    detections = np.array([[*box, 1, 0.9], np.zeros(6)])
+    heatmaps = np.zeros((2, 4, 4, 1))
+    heatmaps[0, 1, 2] = 5
+    given = (detections, None, (10, 20, 3), (40, 40, 3), (10, 0, 30, 40), "resize", box_offset)
+    found = unmold_detections(*given, heatmaps=heatmaps, keypoint_scores="logits")
+    expected = [2 + 2.5 / 8 * 4, 8 + 4.5 / 8 * 4]
+    # With offset 1 the scale is that between corner pixels, 19 / 9 in place of 2.
+    assert_allclose(found["keypoints"][0, 0, :2], expected, atol=1e-5 + 0.03 * box_offset)
+    assert found["keypoints"].shape == (1, 1, 3) and found["keypoints"].dtype == np.float32
+    given = (np.zeros((2, 6)), *given[1:])
+    assert unmold_detections(*given, heatmaps=heatmaps)["keypoints"].shape == (0, 1, 3)
 
 
 # ---- head

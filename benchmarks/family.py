@@ -1,0 +1,101 @@
+"""Trains a member of the family on shapes, from nothing, and scores it on 50 others.
+
+python benchmarks/family.py --member keypoints --output OUT
+
+Prints COCO's numbers, and whether the member reached what it is expected to; leaves a checkpoint
+of each epoch and `detections.png`, detections in the pictures that it has not seen, in OUT.
+"""
+
+import argparse
+import dataclasses
+import os
+import sys
+import time
+
+import machine
+import keras
+
+from mrcnn.data.corners import NAMES, CornersDataset
+from mrcnn.demo import DemoConfig, warm_cosine
+from mrcnn.evaluate import evaluate, format_table
+from mrcnn.model import create
+from mrcnn.visualize.grids import draw_grid
+
+
+class KeypointsConfig(DemoConfig):
+    """The demonstration's network with a small keypoint head in place of masks."""
+
+    NAME = "corners"
+    USE_MASK = False
+    USE_KEYPOINTS = True
+    NUM_KEYPOINTS = len(NAMES)
+    KEYPOINT_HEAD_LAYERS = 4
+    KEYPOINT_HEAD_CHANNELS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """What is trained, on which shapes, and the score that it is expected to reach."""
+
+    config: type
+    dataset: type
+    score: tuple
+    expected: float
+
+
+MEMBERS = {
+    "keypoints": Member(KeypointsConfig, CornersDataset, ("keypoints", "AP"), 0.8),
+}
+EPOCH = 200  # steps
+
+
+def shapes(member, config, count, seed):
+    """A prepared data set of so many pictures of the config's size."""
+    dataset = member.dataset()
+    dataset.load_shapes(count, *config.IMAGE_SHAPE[:2], seed=seed)
+    dataset.prepare()
+    return dataset
+
+
+def train(member, output, steps, seed):
+    """Returns a trained model and 50 pictures that it has not seen."""
+    config = member.config()
+    config.STEPS_PER_EPOCH, epochs = EPOCH, max(1, steps // EPOCH)
+    model = create("training", config, output)
+    rate = warm_cosine(config.LEARNING_RATE, EPOCH * epochs)
+    model.train(shapes(member, config, 2000, 2 * seed), None, rate, epochs, layers="all")
+    return model, shapes(member, config, 50, 2 * seed + 1)
+
+
+def draw(model, dataset, path, count=9, score=0.5):
+    """Writes the confident detections in the first pictures."""
+    images = [dataset.load_image(image_id) for image_id in dataset.image_ids[:count]]
+    found = [each.filter(each["scores"] >= score) for each in model.detect(images)]
+    draw_grid(images, found, dataset.class_names, save_path=path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--member", required=True, choices=MEMBERS)
+    parser.add_argument("--output", default="logs", help="folder of checkpoints and the picture")
+    parser.add_argument("--steps", type=int, default=1600, help="of 4 pictures; default 1600")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+
+    print(machine.describe())
+    keras.utils.set_random_seed(args.seed)
+    keras.utils.disable_interactive_logging()  # of Keras's progress bar
+    member, start = MEMBERS[args.member], time.time()
+    model, dataset = train(member, args.output, args.steps, args.seed)
+    seconds = time.time() - start
+    scores = evaluate(model, dataset, max_detections=model.config.DETECTION_MAX_INSTANCES)
+    print(format_table(scores))
+    kind, name = member.score
+    reached = scores[kind][name]
+    print(f"{kind} {name} {reached:.3f}, expected {member.expected}; {seconds:.0f} seconds")
+    draw(model, dataset, os.path.join(args.output, "detections.png"))
+    sys.exit(int(reached < member.expected))
+
+
+if __name__ == "__main__":
+    main()
