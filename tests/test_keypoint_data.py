@@ -269,6 +269,17 @@ def test_coco_keypoints_are_read(tmp_path):
         assert dataset.load_keypoints(dataset.image_from_source_map["coco.5"]).shape == (0, 3, 3)
 
 
+def test_points_of_detections_are_seen_where_they_have_a_score(tmp_path):
+    write_images(tmp_path, "val2017")
+    content = pointed([0, 1, 0.25, 0, 2, -3.5, 1, 1, 7])
+    content["annotations"][0]["score"] = 0.9
+    dataset = CocoDataset()
+    dataset.load(coco(tmp_path, content))
+    dataset.prepare()
+    found = dataset.load_keypoints(dataset.image_from_source_map["coco.7"])[0]
+    assert found.tolist() == [[1.5, 0.5, 2], [0, 0, 0], [1.5, 1.5, 2]]
+
+
 def test_instances_without_a_pixel_take_their_keypoints_along(tmp_path):
     write_images(tmp_path, "val2017")
     content = pointed(person=1)

@@ -39,7 +39,9 @@ def found():
 def test_points_and_lines_between_those_that_are_there():
     image = draw_skeleton(black(), POINTS[0], SCHEME.skeleton, RED, thickness=1)
     drawn = red(image)
-    assert drawn[10, 5:36].all()  # the points, centres of pixels 5 and 35 of row 10, and the line
+    # The points, at the centres of pixels 5 and 35 of row 10, each in a white ring; and the line.
+    assert drawn[10, [5, 35]].all() and drawn[10, 10:31].all()
+    assert (image[10, [3, 33]] == 255).all()
     assert not image[15:].any()  # neither the third point nor the line to it
     alone = draw_skeleton(black(), POINTS[0], None, RED, thickness=1)
     assert red(alone)[10, [5, 35]].all() and not alone[:, 15:25].any()
@@ -49,7 +51,7 @@ def test_instances_are_drawn_with_their_keypoints():
     given = black(), [[5, 2, 35, 38]], None, [1]
     options = {"colors": [RED], "captions": [""], "show_bbox": False}
     drawn = draw_instances(*given, **options, keypoints=POINTS, skeleton=SCHEME.skeleton)
-    assert red(drawn)[10, 5:36].all()
+    assert red(drawn)[10, 10:31].all()
     assert not draw_instances(*given, **options).any()
     with pytest.raises(
         ValueError, match=r"Expected keypoints of shape \(1, K, 3\), .* got \(3, 3\)"

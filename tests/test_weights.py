@@ -235,7 +235,9 @@ def test_find_lists_the_names():
 
 
 def config(preset, backbone, masks=True):
-    return types.SimpleNamespace(PRESET=preset, BACKBONE=backbone, USE_MASK=masks)
+    return types.SimpleNamespace(
+        PRESET=preset, BACKBONE=backbone, USE_MASK=masks, USE_KEYPOINTS=False
+    )
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,9 @@ class DataGenerator(keras.utils.PyDataset):
         if self._seeds_others:
             random.seed(int(rng.integers(2**31)))
             np.random.seed(int(rng.integers(2**31)))
-        keypoints = load_keypoints(dataset, settings, image_id, len(annotated[2]))
+        keypoints = None
+        if settings.keypoint_head.enabled:
+            keypoints = load_keypoints(dataset, image_id, len(annotated[2]))
         sample = to_ground_truth(
             dataset, settings, image_id, *annotated, augmentation, gt.mini_masks, rng, keypoints
         )

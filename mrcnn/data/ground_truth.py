@@ -11,7 +11,7 @@ import functools
 import numpy as np
 
 from mrcnn.data.augmentation import as_callable
-from mrcnn.data.fitting import check_classes, check_dataset, check_keypoints
+from mrcnn.data.fitting import check_classes, check_dataset
 from mrcnn.data.keypoints import from_points, load_checked, to_points
 from mrcnn.data.sample import Sample, Step, augment_sample
 from mrcnn.image.masks import (
@@ -208,13 +208,12 @@ def _check_known(class_ids, num_classes):
         )
 
 
-def load_keypoints(dataset, settings, image_id, count):
-    """Returns the checked keypoints of the `count` instances that `load_annotated` or `load_boxed`
-    returned, float32 `[N, K, 3]`; None unless they are asked for."""
-    if not settings.keypoint_head.enabled:
+def load_keypoints(dataset, image_id, count):
+    """Returns the checked keypoints of the `count` instances that an image has, float32
+    `[N, K, 3]`; None of a data set without."""
+    if getattr(dataset, "keypoints", None) is None:
         return None
     with _naming(image_name(dataset, image_id), "load_keypoints"):
-        check_keypoints(dataset, settings)
         return load_checked(dataset, image_id, count)
 
 
@@ -233,7 +232,7 @@ def to_ground_truth(
     """Resizes and augments what `load_annotated` or `load_boxed` returned.
 
     Args:
-        keypoints: what `load_keypoints` returned.
+        keypoints: what `load_keypoints` returned, or None.
 
     Returns:
         dict of `image`, `image_meta`, `class_ids`, `boxes` and `masks`, as of `load_image_gt`, and
@@ -335,7 +334,8 @@ def _another(dataset, settings, image_id, rng):
     chosen = next(same, image_id)
     try:
         image, masks, class_ids = load_annotated(dataset, settings, chosen)
-        keypoints = load_keypoints(dataset, settings, chosen, len(class_ids))
+        wanted = settings.keypoint_head.enabled
+        keypoints = load_keypoints(dataset, chosen, len(class_ids)) if wanted else None
     except Exception:
         return None  # it is told when it is its own turn
     sample = Sample(image, masks, class_ids)

@@ -9,8 +9,8 @@ from pycocotools import mask as mask_utils
 from mrcnn.data.annotations.outlines import text_code, to_code
 from mrcnn.data.annotations.run_lengths import encode_part
 from mrcnn.data.boxes import has_codes
-from mrcnn.data.ground_truth import load_instances
-from mrcnn.data.keypoints import from_coco, load_checked, to_coco
+from mrcnn.data.ground_truth import load_instances, load_keypoints
+from mrcnn.data.keypoints import from_coco, to_coco
 from mrcnn.image.cropped_masks import masks_of
 
 _OF_A_RESULT = ("bbox", "score", "segmentation", "keypoints")
@@ -50,9 +50,8 @@ def add_image(truth, dataset, image_id, shape):
     height, width = shape[:2]
     codes, class_ids = _load_codes(dataset, image_id, shape)
     truth["images"].append({"id": int(image_id), "height": int(height), "width": int(width)})
-    points = [{}] * len(class_ids)
-    if getattr(dataset, "keypoints", None) is not None:
-        points = map(_points, load_checked(dataset, image_id, len(class_ids)))
+    keypoints = load_keypoints(dataset, image_id, len(class_ids))
+    points = [{}] * len(class_ids) if keypoints is None else map(_points, keypoints)
     for code, class_id, facts in zip(codes, class_ids, points, strict=True):
         area = int(mask_utils.area(code))
         if area == 0:

@@ -175,28 +175,8 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
         "mrcnn_class_loss": (roi_class, predicted["mrcnn_class_logits"], active_class_ids),
         "mrcnn_bbox_loss": (roi_class, roi["target_deltas"], predicted["mrcnn_bbox"]),
     }
-    # All positives are among the first P ROIs, for which alone there are target masks.
-    positives, positive_class, matches = (
-        roi[name][:, : roi["target_masks"].shape[1]]
-        for name in ("rois", "target_class_ids", "target_matches")
-    )
-    if settings.mask_head.enabled:
-        pool_size = settings.mask_head.pool_size
-        features = pool(settings.pooling, trunk, positives, pool_size, "roi_align_mask")
-        stages |= heads["mask"](features)
-        terms["mrcnn_mask_loss"] = (
-            positive_class,
-            roi["target_masks"],
-            stages["mrcnn_mask_logits"],
-        )
-    if settings.keypoint_head.enabled:
-        pool_size = settings.keypoint_head.pool_size
-        features = pool(settings.pooling, trunk, positives, pool_size, "roi_align_keypoint")
-        stages |= heads["keypoint"](features)
-        target = KeypointTargetLayer(settings.keypoint_targets, name="keypoint_targets")(
-            positives, positive_class, matches, gt["input_gt_keypoints"], image_meta
-        )
-        terms["mrcnn_keypoint_loss"] = (target, stages["mrcnn_keypoint_logits"])
+    predicted, more_terms = of_positives(settings, trunk, heads, gt, roi)
+    stages, terms = stages | predicted, terms | more_terms
     losses = settings.losses
     constants = {"rpn_bbox_loss": losses.rpn_box_loss, "mrcnn_bbox_loss": losses.box_loss}
     constants["mrcnn_class_loss"] = losses.class_loss(settings.image.num_classes)
@@ -204,6 +184,37 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
         name: Loss(name, **constants.get(name, {}))(*tensors) for name, tensors in terms.items()
     }
     return stages
+
+
+def of_positives(settings, trunk, heads, gt, roi):
+    """What the heads of masks and keypoints predict for positive ROIs, and what their losses take.
+
+    Args:
+        settings, trunk, heads, gt: as of `training_stages`.
+        roi: dict of `DetectionTargetLayer`.
+
+    Returns:
+        dict of the heads' outputs [B, P, h, w, K or J], and dict of tuples by the losses' names.
+    """
+    # All positives are among the first P ROIs, for which alone there are target masks.
+    rois, class_ids, matches = (
+        roi[name][:, : roi["target_masks"].shape[1]]
+        for name in ("rois", "target_class_ids", "target_matches")
+    )
+    stages, terms = {}, {}
+    if settings.mask_head.enabled:
+        pool_size = settings.mask_head.pool_size
+        stages |= heads["mask"](pool(settings.pooling, trunk, rois, pool_size, "roi_align_mask"))
+        terms["mrcnn_mask_loss"] = class_ids, roi["target_masks"], stages["mrcnn_mask_logits"]
+    if settings.keypoint_head.enabled:
+        pool_size = settings.keypoint_head.pool_size
+        features = pool(settings.pooling, trunk, rois, pool_size, "roi_align_keypoint")
+        stages |= heads["keypoint"](features)
+        target = KeypointTargetLayer(settings.keypoint_targets, name="keypoint_targets")(
+            rois, class_ids, matches, gt["input_gt_keypoints"], trunk["input_image_meta"]
+        )
+        terms["mrcnn_keypoint_loss"] = target, stages["mrcnn_keypoint_logits"]
+    return stages, terms
 
 
 def ground_truth_inputs(settings):

@@ -54,7 +54,9 @@ def check_keypoints(annotation, categories, where):
     real = isinstance(values, list) and all(
         isinstance(x, numbers.Real) and math.isfinite(x) for x in values
     )
-    if not real or len(values) != 3 * len(names) or set(values[2::3]) - {0, 1, 2}:
+    # A detection, which has a score, has scores of its points there.
+    odd = real and "score" not in annotation and set(values[2::3]) - {0, 1, 2}
+    if not real or len(values) != 3 * len(names) or odd:
         raise ValueError(
             f"{where}: expected {3 * len(names)} numbers in keypoints, x y v of {len(names)} "
             "points, v 0, 1 or 2. Correct them, or remove keypoints from the annotation."
@@ -62,7 +64,8 @@ def check_keypoints(annotation, categories, where):
 
 
 def keypoints_of(annotation, scheme, ids):
-    """The keypoints of an annotation as float32 [K, 3], see `mrcnn.data.keypoints`.
+    """The keypoints of an annotation as float32 [K, 3], see `mrcnn.data.keypoints`; those of a
+    detection whose score is above 0 are seen.
 
     Args:
         annotation: dict of COCO.
@@ -72,4 +75,6 @@ def keypoints_of(annotation, scheme, ids):
     if not values or annotation["category_id"] not in ids:
         return np.zeros((len(scheme), 3), np.float32)
     found = from_coco(values)
+    if "score" in annotation:
+        found[:, 2] = 2 * (found[:, 2] > 0)
     return np.where(found[:, 2:] > 0, found, 0)
