@@ -36,7 +36,7 @@ class Person(Dataset):
     """A picture of 32 x 64 with an object that fills rows 4 to 20, columns 8 to 24, and another
     without keypoints."""
 
-    keypoints = KeypointScheme(HANDS)
+    keypoint_scheme = KeypointScheme(HANDS)
     points = ((6.5, 16, 2), (12, 9, 1), (0, 0, 0))
 
     def load_image(self, image_id):
@@ -151,7 +151,7 @@ def test_an_image_may_have_none():
 )
 def test_a_data_set_of_other_keypoints_is_refused(scheme, message):
     with pytest.raises(ValueError, match=message):
-        check_keypoints(person(keypoints=scheme), Settings.from_config(PointsConfig()))
+        check_keypoints(person(keypoint_scheme=scheme), Settings.from_config(PointsConfig()))
 
 
 def test_tiles_have_no_keypoints():
@@ -257,9 +257,9 @@ def test_coco_keypoints_are_read(tmp_path):
     both[1].load_coco(tmp_path, "val", 2017, keypoints=True)
     for dataset in both:
         dataset.prepare()
-        assert dataset.keypoints.names == tuple(HANDS)
-        assert dataset.keypoints.skeleton == ((0, 1), (0, 2))
-        assert dataset.keypoints.flip_pairs == ((1, 2),)
+        assert dataset.keypoint_scheme.names == tuple(HANDS)
+        assert dataset.keypoint_scheme.skeleton == ((0, 1), (0, 2))
+        assert dataset.keypoint_scheme.flip_pairs == ((1, 2),)
         image_id = dataset.image_from_source_map["coco.7"]
         # The person's, y x from x y, centres of pixels half a pixel on; the car has none.
         assert dataset.load_keypoints(image_id).tolist() == [
@@ -315,7 +315,7 @@ def test_categories_with_other_keypoints_and_odd_skeletons_are_told(tmp_path):
         dataset.load(coco(tmp_path, pointed(categories=categories)))
     text = " ".join(str(each.message) for each in told)
     assert "skeletons that are no pairs" in text and "other than those of the first" in text
-    assert dataset.keypoints.skeleton == () and len(dataset.keypoints) == 3
+    assert dataset.keypoint_scheme.skeleton == () and len(dataset.keypoint_scheme) == 3
 
 
 # ---- shapes with corners

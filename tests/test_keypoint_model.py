@@ -59,7 +59,7 @@ def test_weights_know_the_names(trained, tmp_path):
     again = MaskRCNN("inference", config_of_tiny(path), tmp_path)
     report = again.load_weights(path)
     assert report["missing"] == report["unexpected"] == []
-    assert again.keypoint_scheme == model.keypoint_scheme == corners(1).keypoints
+    assert again.keypoint_scheme == model.keypoint_scheme == corners(1).keypoint_scheme
     image = corners(1).load_image(0)
     ours, theirs = (each.detect([image])[0]["keypoints"] for each in (again, model))
     np.testing.assert_allclose(ours, theirs, atol=1e-4)

@@ -16,7 +16,7 @@ SIGMAS = (0.05, 0.1)
 class Two(Dataset):
     """A picture with two objects of 40 x 40 pixels; of the second the second point is missing."""
 
-    keypoints = KeypointScheme(["left_end", "right_end"], [(0, 1)], sigmas=SIGMAS)
+    keypoint_scheme = KeypointScheme(["left_end", "right_end"], [(0, 1)], sigmas=SIGMAS)
 
     def load_image(self, image_id):
         return np.zeros((100, 100, 3), np.uint8)

@@ -114,7 +114,7 @@ class ModelTraining:
         self.compile(rate, optimization.momentum)
         self.class_names = list(train_dataset.class_names)
         if self.settings.keypoint_head.enabled:
-            self.keypoint_scheme = train_dataset.keypoints
+            self.keypoint_scheme = train_dataset.keypoint_scheme
         if resumed:
             restore_state(os.path.join(self.log_dir, STATE), self.keras_model)
             generator.reseed(position.seed)

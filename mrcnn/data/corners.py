@@ -36,7 +36,7 @@ class CornersDataset(ShapesDataset):
     (5, 3)
     """
 
-    keypoints = KeypointScheme(NAMES, [(0, 3), (0, 4), (1, 2), (1, 3), (2, 4), (3, 4)])
+    keypoint_scheme = KeypointScheme(NAMES, [(0, 3), (0, 4), (1, 2), (1, 3), (2, 4), (3, 4)])
 
     def load_keypoints(self, image_id):
         """Returns y x visibility of the corners of each shape, float32 [N, 5, 3]."""

@@ -31,7 +31,7 @@ class Dataset:
         class_map: not used; accepted for scripts written for matterport's library.
 
     Attributes:
-        keypoints: `mrcnn.data.KeypointScheme` of what `load_keypoints` returns, or None: there are
+        keypoint_scheme: `mrcnn.data.KeypointScheme` of what `load_keypoints` returns, or None: there are
             no keypoints.
         channels: `mrcnn.image.Channels`, or an int: how many channels `load_image` returns, and of
             which files and pages. `read_as` sets it; by default three.
@@ -47,7 +47,7 @@ class Dataset:
     """
 
     channels = Channels()
-    keypoints = None
+    keypoint_scheme = None
 
     def __init__(self, class_map=None):
         self.class_info = [{"source": "", "id": 0, "name": "BG"}]
@@ -186,7 +186,7 @@ class Dataset:
         return extract_bboxes(instances[0]), instances[1]
 
     def load_keypoints(self, image_id):
-        """Returns the keypoints of an image; override it, and set `keypoints`.
+        """Returns the keypoints of an image; override it, and set `keypoint_scheme`.
 
         Returns:
             float `[N, K, 3]`, y x in pixels and visibility of the instances in the order of

@@ -33,14 +33,14 @@ def check_outlines(dataset, settings):
 
 def check_keypoints(dataset, settings):
     """Raises ValueError where keypoints are trained, and the data set has none or others."""
-    head, scheme = settings.keypoint_head, getattr(dataset, "keypoints", None)
+    head, scheme = settings.keypoint_head, getattr(dataset, "keypoint_scheme", None)
     if not head.enabled:
         return
     if scheme is None:
         raise ValueError(
             "Expected a data set with keypoints to train them (USE_KEYPOINTS), received a "
             f"{type(dataset).__name__} without. Override load_keypoints(), and set "
-            "dataset.keypoints = KeypointScheme([names]); of COCO's files load person_keypoints_*."
+            "dataset.keypoint_scheme = KeypointScheme([names]); of COCO's files load person_keypoints_*."
         )
     if len(scheme) != head.num_keypoints:
         raise ValueError(

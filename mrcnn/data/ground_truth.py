@@ -211,7 +211,7 @@ def _check_known(class_ids, num_classes):
 def load_keypoints(dataset, image_id, count):
     """Returns the checked keypoints of the `count` instances that an image has, float32
     `[N, K, 3]`; None of a data set without."""
-    if getattr(dataset, "keypoints", None) is None:
+    if getattr(dataset, "keypoint_scheme", None) is None:
         return None
     with _naming(image_name(dataset, image_id), "load_keypoints"):
         return load_checked(dataset, image_id, count)
@@ -255,7 +255,7 @@ def to_ground_truth(
             fill = settings.image.padding_value
             sample = Sample(image, masks, class_ids, window, points, other=other, fill=fill)
             if points is not None:
-                sample = sample.replace(flip_pairs=dataset.keypoints.flip_pairs)
+                sample = sample.replace(flip_pairs=dataset.keypoint_scheme.flip_pairs)
             with _naming(name, "augmentation"):
                 # Padding that is the mean, see `mold`, stays where it is.
                 alone = settings.image.pads_with_mean
@@ -340,6 +340,6 @@ def _another(dataset, settings, image_id, rng):
         return None  # it is told when it is its own turn
     sample = Sample(image, masks, class_ids)
     if keypoints is not None:
-        pairs = dataset.keypoints.flip_pairs
+        pairs = dataset.keypoint_scheme.flip_pairs
         sample = sample.replace(points=to_points(keypoints), flip_pairs=pairs)
     return sample, resized_scale(settings.image, *image.shape[:2])

@@ -125,7 +125,7 @@ def load_checked(dataset, image_id, count):
     Raises:
         ValueError: says what was expected, what came, and the fix.
     """
-    shape = (count, len(dataset.keypoints), 3)
+    shape = (count, len(dataset.keypoint_scheme), 3)
     keypoints = dataset.load_keypoints(image_id)
     if keypoints is None or (count == 0 and not np.size(keypoints)):
         return np.zeros(shape, np.float32)

@@ -37,7 +37,7 @@ def coco_ground_truth(dataset, image_ids=None):
 def empty_ground_truth(dataset):
     """Returns a dataset's classes in COCO's format, and no image yet, see `add_image`."""
     categories = [{"id": i, "name": name} for i, name in enumerate(dataset.class_names) if i > 0]
-    scheme = getattr(dataset, "keypoints", None)
+    scheme = getattr(dataset, "keypoint_scheme", None)
     if scheme is not None:
         facts = {"keypoints": list(scheme.names), "keypoint_sigmas": list(scheme.sigmas)}
         facts["skeleton"] = [[a + 1, b + 1] for a, b in scheme.skeleton]

@@ -109,7 +109,9 @@ class CocoDataset(AnnotatedDataset):
         image_dir = coco_files.image_folder(dataset_dir, subset, year)
         path = coco_files.annotation_file(dataset_dir, subset, year, kind)
         coco = _read_annotations(path, subset, year, image_dir)
-        self._take_scheme(coco, path, Notes())
+        notes = Notes()
+        self._take_scheme(coco, path, notes)
+        notes.warn(path)
         everything = class_ids is None or not len(class_ids)
         chosen = _in_order(coco.cats) if everything else _known_classes(coco, class_ids)
         if not os.path.isdir(image_dir):
@@ -150,23 +152,23 @@ class CocoDataset(AnnotatedDataset):
         scheme, ids = scheme_of(coco.cats.values(), path, notes)
         if scheme is None:
             return
-        if self.keypoints is not None and self.keypoints.names != scheme.names:
+        if self.keypoint_scheme is not None and self.keypoint_scheme.names != scheme.names:
             raise ValueError(
                 f"{path}: expected the keypoints of the files before, "
-                f"{', '.join(self.keypoints.names)}, received {', '.join(scheme.names)}"
+                f"{', '.join(self.keypoint_scheme.names)}, received {', '.join(scheme.names)}"
             )
-        self.keypoints = self.keypoints or scheme
+        self.keypoint_scheme = self.keypoint_scheme or scheme
         self._with_keypoints = self._with_keypoints | ids
 
     def load_keypoints(self, image_id):
         """Returns the keypoints of an image, float32 [N, K, 3] y x visibility: see `Dataset`."""
-        if self.keypoints is None or self.image_info[image_id]["source"] != self.source:
+        if self.keypoint_scheme is None or self.image_info[image_id]["source"] != self.source:
             return super().load_keypoints(image_id)
         found = [
-            keypoints_of(instance.extra, self.keypoints, self._with_keypoints)
+            keypoints_of(instance.extra, self.keypoint_scheme, self._with_keypoints)
             for instance, _ in self.drawn(image_id)
         ]
-        return np.array(found, np.float32).reshape(-1, len(self.keypoints), 3)
+        return np.array(found, np.float32).reshape(-1, len(self.keypoint_scheme), 3)
 
     def image_reference(self, image_id):
         """Returns the link of an image in COCO's explorer."""
