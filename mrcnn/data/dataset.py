@@ -31,8 +31,8 @@ class Dataset:
         class_map: not used; accepted for scripts written for matterport's library.
 
     Attributes:
-        keypoint_scheme: `mrcnn.data.KeypointScheme` of what `load_keypoints` returns, or None: there are
-            no keypoints.
+        keypoint_scheme: `mrcnn.data.KeypointScheme` of what `load_keypoints` returns, or None:
+            there are no keypoints.
         channels: `mrcnn.image.Channels`, or an int: how many channels `load_image` returns, and of
             which files and pages. `read_as` sets it; by default three.
 
