@@ -39,8 +39,8 @@ def check_keypoints(dataset, settings):
     if scheme is None:
         raise ValueError(
             "Expected a data set with keypoints to train them (USE_KEYPOINTS), received a "
-            f"{type(dataset).__name__} without. Override load_keypoints(), and set keypoint_scheme = "
-            "KeypointScheme([names]); of COCO's files load person_keypoints_*."
+            f"{type(dataset).__name__} without. Override load_keypoints(), and set "
+            "keypoint_scheme = KeypointScheme([names]); of COCO's files load person_keypoints_*."
         )
     if len(scheme) != head.num_keypoints:
         raise ValueError(
