@@ -82,21 +82,37 @@ def test_a_mirrored_left_hand_is_a_right_one():
     assert found.tolist() == [[22.5, 48, 2], [0, 0, 0], [28, 55, 2]]
 
 
+class Zoom:
+    """Draws for `ScaleJitter`: twice as large, from a column of 128 on."""
+
+    def __init__(self, column):
+        self.column = column
+
+    def uniform(self, low, high):
+        return np.log(2)
+
+    def integers(self, high):
+        return np.array([0, self.column]) if np.array_equal(high, [1, 65]) else np.zeros(2, int)
+
+
+def zoomed(column, **changes):
+    jitter = augment.ScaleJitter(2.0)
+    return DataGenerator(person(**changes), PointsConfig(), False, jitter)._load_image(
+        0, Zoom(column)
+    )
+
+
 def test_points_that_leave_the_picture_are_none():
-    # Twice as large, from column 24 of 128 on: x 2 * 16 - 24 = 8, and 2 * 9 - 24 < 0; 64 rows.
-    class Drawn:
-        def uniform(self, low, high):
-            return np.log(2)
+    # From column 24 on: x 2 * 16 - 24 = 8, and 2 * 9 - 24 < 0.
+    assert zoomed(24)["keypoints"][0].tolist() == [[13, 8, 2], [0, 0, 0], [0, 0, 0]]
 
-        def integers(self, high, *_):
-            return np.array([0, 24]) if np.array_equal(high, [1, 65]) else np.zeros(2, int)
 
-        def random(self):
-            return 0.0
-
-    generator = DataGenerator(person(), PointsConfig(), False, augment.ScaleJitter(2.0))
-    found = generator._load_image(0, Drawn())
-    assert found["keypoints"][0].tolist() == [[13, 8, 2], [0, 0, 0], [0, 0, 0]]
+def test_objects_that_leave_the_picture_take_their_keypoints_along():
+    # From column 64 on, the first, columns 16 to 48 then, is gone: x 2 * 45 - 64 = 26.
+    points = np.full((2, 3, 3), [[[6, 16, 2]], [[26, 45, 2]]])
+    found = zoomed(64, load_keypoints=lambda self, image_id: points)
+    assert found["boxes"].tolist() == [[50, 16, 60, 36]]
+    assert found["keypoints"].tolist() == [[[52, 26, 2]] * 3]
 
 
 def test_objects_that_are_left_out_take_their_keypoints_along():
