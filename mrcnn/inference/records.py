@@ -169,15 +169,15 @@ def write_coco(path, records, names, categories):
         file.write("]}\n")
 
 
-def write_table(path, records, names, class_names, num_keypoints=0):
-    """Writes all instances as CSV in flat memory, whole or not at all.
+def write_table(path, records, names, class_names):
+    """Writes all instances as CSV in flat memory, whole or not at all; with their keypoints.
 
     Args:
         path, records, names: as in `write_coco`.
         class_names: list by class id, or None.
-        num_keypoints: int, of each instance.
     """
-    columns = point_columns(num_keypoints)
+    found = (annotation for each in records.read(names) for annotation in each["annotations"])
+    columns = point_columns(len(next(found, {}).get("keypoints", ())) // 3)
 
     def rows():
         for record in records.read(names):

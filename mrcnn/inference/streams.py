@@ -108,13 +108,12 @@ def detect_to_folder(
         run = _Run(model, out, kinds, score, records, progress)
         names = run.over(pictures)
         if "json" in kinds:
-            num_classes, scheme = model.settings.image.num_classes, model.keypoint_scheme
+            scheme = getattr(model, "keypoint_scheme", None)
+            num_classes = model.settings.image.num_classes
             categories = categories_of(num_classes, model.class_names, scheme)
             write_coco(out / "detections.json", records, names, categories)
         if "csv" in kinds:
-            head = model.settings.keypoint_head
-            count = head.num_keypoints if head.enabled else 0
-            write_table(out / "detections.csv", records, names, model.class_names, count)
+            write_table(out / "detections.csv", records, names, model.class_names)
     run.summary.seconds = monotonic() - started
     return run.summary
 
