@@ -15,6 +15,7 @@ import time
 import machine
 import keras
 
+from mrcnn.data.corners import NAMES, CornersDataset
 from mrcnn.data.shapes import ShapesDataset
 from mrcnn.demo import DemoConfig, small_backbone, warm_cosine
 from mrcnn.evaluate import evaluate, format_table
@@ -53,6 +54,17 @@ class RetinaNetConfig(PRESETS["torchvision/retinanet_resnet50_fpn_v2"]):
     LEARNING_RATE = 0.02
 
 
+class KeypointsConfig(DemoConfig):
+    """The demonstration's network with a small keypoint head in place of masks."""
+
+    NAME = "corners"
+    USE_MASK = False
+    USE_KEYPOINTS = True
+    NUM_KEYPOINTS = len(NAMES)
+    KEYPOINT_HEAD_LAYERS = 4
+    KEYPOINT_HEAD_CHANNELS = 64
+
+
 @dataclasses.dataclass(frozen=True)
 class Member:
     """What is trained, on which shapes, and the score that it is expected to reach."""
@@ -68,6 +80,7 @@ MEMBERS = {
     "cascade": Member(CascadeConfig, ShapesDataset, ("segm", "AP50"), 0.85),
     "c4": Member(C4Config, ShapesDataset, ("segm", "AP50"), 0.85),
     "retinanet": Member(RetinaNetConfig, ShapesDataset, ("bbox", "AP50"), 0.85),
+    "keypoints": Member(KeypointsConfig, CornersDataset, ("keypoints", "AP"), 0.8),
 }
 EPOCH = 200  # steps
 

@@ -109,6 +109,11 @@ class Config:
     USE_MINI_MASK = True
     MINI_MASK_SHAPE = (56, 56)  # height, width
 
+    # Keypoints of each instance: NUM_KEYPOINTS points whose order the data set knows. With masks or
+    # without.
+    USE_KEYPOINTS = False
+    NUM_KEYPOINTS = 17
+
     # Input images; see `mrcnn.image.resizing.resize_image` for the modes.
     IMAGE_RESIZE_MODE = "square"
     IMAGE_MIN_DIM = 800
@@ -165,6 +170,9 @@ class Config:
     MASK_HEAD_CONV_LAYERS = 4
     MASK_HEAD_CHANNELS = 256
     MASK_HEAD_NORM = True
+    KEYPOINT_POOL_SIZE = 14  # a quarter of the side of a heat map
+    KEYPOINT_HEAD_LAYERS = 8  # 3x3 convolutions
+    KEYPOINT_HEAD_CHANNELS = 512
     BBOX_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])
     # The stages of a cascade after the first: their ROI_IOU, and what BBOX_STD_DEV is divided by.
     CASCADE_IOUS = (0.6, 0.7)
@@ -178,10 +186,12 @@ class Config:
     DETECTION_PER_CLASS = False  # every class of an ROI, not only its best, may be a detection
     DETECTION_CLIP_FIRST = True  # of a RetinaNet: boxes end at the picture before they compete
     MASK_PASTE = "resize"  # see `mrcnn.image.pasting.PASTERS`
+    KEYPOINT_SCORES = "probabilities"  # or "logits", see `mrcnn.image.heatmaps.find_peaks`
 
     # Losses of boxes and masks; see `mrcnn.ops.losses.box_loss`, `mrcnn.ops.targets.encode_masks`.
     SMOOTH_L1_BETA = 1.0
     BBOX_LOSS = "smooth_l1"  # of a RetinaNet; or "giou"
+    RPN_SMOOTH_L1_BETA = None  # of the RPN; None: SMOOTH_L1_BETA
     BBOX_LOSS_NORMALIZER = "positives"
     MASK_TARGET = "crop_and_resize"
 
@@ -224,6 +234,7 @@ class Config:
         "mrcnn_class_loss": 1.0,
         "mrcnn_bbox_loss": 1.0,
         "mrcnn_mask_loss": 1.0,
+        "mrcnn_keypoint_loss": 1.0,
     }
 
     # Running. SEED makes a training run repeatable to the bit on one machine (slower);

@@ -18,6 +18,7 @@ _CHOICES = {
     "FPN_P6_FROM": ("C5", "P5"),
     "MASK_TARGET": ("crop_and_resize", "roi_align", "roi_align_binary"),
     "MASK_PASTE": ("resize", "padded", "sampled"),
+    "KEYPOINT_SCORES": ("probabilities", "logits"),
     "IMAGE_PAGES": ("auto", "channels", "pictures"),
     "OPTIMIZER": ("sgd", "adamw"),
     "LEARNING_SCHEDULE": ("constant", "multistep", "cosine", "one_cycle"),
@@ -26,11 +27,12 @@ _CHOICES = {
 # What the pyramid and the heads of an ARCHITECTURE need; one that is not here: as Mask R-CNN's.
 _NEEDED = {
     "mask_rcnn": {"BACKBONE_STRIDES": [4, 8, 16, 32, 64]},
-    "c4": {"BACKBONE_STRIDES": [16]},
+    "c4": {"BACKBONE_STRIDES": [16], "USE_KEYPOINTS": False},
     "retinanet": {
         "BACKBONE_STRIDES": [8, 16, 32, 64, 128],
         "RPN_ANCHOR_STRIDE": 1,
         "USE_MASK": False,
+        "USE_KEYPOINTS": False,
         "CLASS_WEIGHTS": None,
     },
 }
@@ -93,9 +95,9 @@ def _model_problems(config):
         yield f"MASK_TARGET is {config.MASK_TARGET!r}; it needs BOX_OFFSET = 0"
     if not isinstance(config.PRESET, str) or "/" not in config.PRESET:
         yield f"PRESET is {config.PRESET!r}; expected a key of mrcnn.presets.PRESETS"
-    for key, least in (("RPN_CONV_LAYERS", 1), ("BOX_HEAD_FC_LAYERS", 1)):
-        if getattr(config, key) < least:
-            yield f"{key} is {getattr(config, key)}; expected at least {least}"
+    for key in ("RPN_CONV_LAYERS", "BOX_HEAD_FC_LAYERS", "NUM_KEYPOINTS", "KEYPOINT_HEAD_LAYERS"):
+        if getattr(config, key) < 1:
+            yield f"{key} is {getattr(config, key)}; expected at least 1"
     if len(config.CASCADE_STD_DIVISORS) != len(config.CASCADE_IOUS):
         yield (
             f"CASCADE_IOUS is {config.CASCADE_IOUS} and CASCADE_STD_DIVISORS "
@@ -167,6 +169,11 @@ def _tile_problems(config):
     size, overlap = config.TILE_SIZE, config.TILE_OVERLAP
     if size is None:
         return
+    if config.USE_KEYPOINTS:
+        yield (
+            f"TILE_SIZE is {size} and USE_KEYPOINTS is set; keypoints are found in whole images "
+            "alone: set TILE_SIZE = None, or USE_KEYPOINTS = False"
+        )
     if not isinstance(size, numbers.Integral) or size < 32:
         yield f"TILE_SIZE is {size!r}; expected whole pixels, 32 at least, or None"
     elif config.IMAGE_RESIZE_MODE == "none" and size % 64:

@@ -92,6 +92,16 @@ class TorchvisionMaskRCNNResNet50FPNV2(TorchvisionMaskRCNNResNet50FPN):
     MASK_HEAD_NORM = True
 
 
+class TorchvisionKeypointRCNNResNet50FPN(TorchvisionMaskRCNNResNet50FPN):
+    """torchvision's `keypointrcnn_resnet50_fpn`: persons with COCO's 17 keypoints."""
+
+    PRESET = "torchvision/keypointrcnn_resnet50_fpn"
+    NUM_CLASSES = 2
+    USE_MASK = False
+    USE_KEYPOINTS = True
+    KEYPOINT_SCORES = "logits"
+
+
 class Detectron2MaskRCNNR50FPN3x(_FeaturePyramidRCNN):
     """detectron2's `mask_rcnn_R_50_FPN_3x`: 80 contiguous COCO classes."""
 
@@ -204,6 +214,18 @@ class Detectron2RetinaNetR50FPN3x(_RetinaNet, Detectron2MaskRCNNR50FPN3x):
     DETECTION_CLIP_FIRST = False
 
 
+class Detectron2KeypointRCNNR50FPN3x(Detectron2MaskRCNNR50FPN3x):
+    """detectron2's `keypoint_rcnn_R_50_FPN_3x`: persons with COCO's 17 keypoints."""
+
+    PRESET = "detectron2/keypoint_rcnn_R_50_FPN_3x"
+    NUM_CLASSES = 2
+    USE_MASK = False
+    USE_KEYPOINTS = True
+    POST_NMS_ROIS_TRAINING = 1500
+    SMOOTH_L1_BETA = 0.5
+    RPN_SMOOTH_L1_BETA = 0.0
+
+
 class MatterportMaskRCNN(Config):
     """matterport's `mask_rcnn_coco.h5`: ResNet-101, 80 contiguous COCO classes."""
 
@@ -217,6 +239,7 @@ PRESETS = {
         MatterportMaskRCNN,
         TorchvisionMaskRCNNResNet50FPN,
         TorchvisionMaskRCNNResNet50FPNV2,
+        TorchvisionKeypointRCNNResNet50FPN,
         Detectron2MaskRCNNR50FPN3x,
         Detectron2MaskRCNNR101FPN3x,
         Detectron2MaskRCNNX101FPN3x,
@@ -225,5 +248,6 @@ PRESETS = {
         TorchvisionRetinaNetResNet50FPN,
         TorchvisionRetinaNetResNet50FPNV2,
         Detectron2RetinaNetR50FPN3x,
+        Detectron2KeypointRCNNR50FPN3x,
     )
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import TinyConfig, tiny_of
+from tiny import TinyConfig, tiny_of, with_keypoints
 
 from mrcnn.model import create
 
@@ -17,7 +17,7 @@ sys.path.insert(0, {tests!r})
 import keras
 import numpy as np
 from test_backends import numerics_of
-from tiny import shapes
+from tiny import corners
 from mrcnn.network.norm import BatchNorm
 from mrcnn.data import DataGenerator
 from mrcnn.model import create
@@ -34,7 +34,7 @@ KEYS = {{
     "ROI_FILL_NEGATIVES": True,
 }}
 assert keras.backend.backend() == {backend!r}
-data = shapes(2)
+data = corners(2)
 for numerics in {numerics!r}:
     config = numerics_of(numerics)
     vars(config).update(KEYS)
@@ -66,7 +66,12 @@ NUMERICS = [
 
 
 def numerics_of(name):
-    return TinyConfig() if name == "matterport" else tiny_of(name)
+    """matterport's with masks; of the others, those that can have keypoints have them too."""
+    if name == "matterport":
+        return TinyConfig()
+    config = tiny_of(name)
+    takes_keypoints = config.ARCHITECTURE in ("mask_rcnn", "cascade_rcnn")
+    return with_keypoints(config) if takes_keypoints else config
 
 
 @pytest.fixture(scope="module")

@@ -105,9 +105,13 @@ def test_what_c4_cannot_work_with(tmp_path):
     config.ARCHITECTURE = "c4"
     with pytest.raises(ValueError, match=r"BACKBONE_STRIDES is .*; the architecture 'c4' has"):
         create("inference", config, tmp_path)
+    config = tiny_of(PRESET)
+    config.USE_KEYPOINTS = True
+    with pytest.raises(ValueError, match="USE_KEYPOINTS is True; the architecture 'c4' has False"):
+        MaskRCNNC4("inference", config, tmp_path)
     config = TinyConfig()
     config.BACKBONE_STRIDES = [16]
-    with pytest.raises(ValueError, match=r"BACKBONE_STRIDES is \[16\] and the network has 5"):
+    with pytest.raises(ValueError, match=r"BACKBONE_STRIDES is \[16\]; the .* 'mask_rcnn' has"):
         MaskRCNN("inference", config, tmp_path)
 
 

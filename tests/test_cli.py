@@ -91,10 +91,10 @@ def test_the_package_runs_as_the_command(run_python):
 def test_weights_list_is_a_table(capsys):
     assert cli.main(["weights", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split("  ")[0] == "NAME" and lines[0].endswith("BOX AP  MASK AP")
+    assert lines[0].split("  ")[0] == "NAME" and lines[0].endswith("MASK AP  POINT AP")
     row = next(line for line in lines if line.startswith("torchvision/maskrcnn_resnet50_fpn "))
     # 178,090,079 bytes are 178.1 MB.
-    assert row.split()[1:] == ["91", "torchvision", row.split()[0], "178.1", "37.9", "34.6"]
+    assert row.split()[1:] == ["91", "torchvision", row.split()[0], "178.1", "37.9", "34.6", "-"]
     row = next(line for line in lines if line.startswith("keras_applications/resnet50"))
     assert row.split()[1] == "-" and row.split()[-2:] == ["-", "-"]
 

@@ -21,9 +21,9 @@ from coco_folder import (
 from pycocotools import mask as mask_utils
 
 from mrcnn.config import Config
+from mrcnn.data.fitting import check_outlines
 from mrcnn.data.formats.coco import CocoDataset
 from mrcnn.data.formats.coco import download as coco_files
-from mrcnn.data.ground_truth import check_outlines
 from mrcnn.files import download
 from mrcnn.settings import Settings
 

@@ -25,6 +25,8 @@ MODELS = {
     "detectron2/mask_rcnn_X_101_32x8d_FPN_3x": write_detectron2_pkl,
     "detectron2/cascade_mask_rcnn_R_50_FPN_3x": write_detectron2_pkl,
     "detectron2/mask_rcnn_R_50_C4_3x": write_detectron2_pkl,
+    "torchvision/keypointrcnn_resnet50_fpn": write_zip_pth,
+    "detectron2/keypoint_rcnn_R_50_FPN_3x": write_detectron2_pkl,
 }
 IMAGE = data.astronaut()[:384, :512]
 HEIGHT, WIDTH = IMAGE.shape[:2]
@@ -70,11 +72,13 @@ def features_of(config):
 def stages(model, config):
     """Outputs of the layers between image and detections, of one image."""
     names = [*features_of(config), "rpn_class", "ROI", "rpn_bbox", "roi_align_classifier"]
-    names += ["mrcnn_class_logits", "mrcnn_bbox", "mrcnn_detection", "mrcnn_mask"]
+    names += ["mrcnn_class_logits", "mrcnn_bbox", "mrcnn_detection"]
+    names += ["mrcnn_mask"] * config.USE_MASK
     found = {name: output[0] for name, output in model.run_graph([IMAGE], names).items()}
     found["anchors"] = model.get_anchors(model.mold_inputs([IMAGE])[0].shape[1:])
-    class_ids = found["mrcnn_detection"][:, 4].astype(int)
-    found["class_masks"] = found["mrcnn_mask"][np.arange(len(class_ids)), :, :, class_ids]
+    if config.USE_MASK:
+        class_ids = found["mrcnn_detection"][:, 4].astype(int)
+        found["class_masks"] = found["mrcnn_mask"][np.arange(len(class_ids)), :, :, class_ids]
     return found
 
 
@@ -174,20 +178,39 @@ def pairs(run):
 
 
 def test_detections(run):
-    paired = list(pairs(run))
-    assert len(run["found"]["boxes"]) == len(run["golden"]["det_boxes"]) == 100
-    assert len(paired) >= 98
+    paired, golden = list(pairs(run)), run["golden"]
+    count = len(golden["det_boxes"])
+    assert len(run["found"]["boxes"]) == count >= 69
+    assert len(paired) >= 0.98 * count
+    if "masks" not in run["found"]:
+        return
     areas = run["found"]["masks"].sum(axis=(0, 1))
     for ours, theirs in paired:
         # A pixel or two, or one of 2000, lie on the threshold within rounding.
-        area = int(run["golden"]["mask_area"][theirs])
+        area = int(golden["mask_area"][theirs])
         assert abs(int(areas[ours]) - area) <= max(2, area / 2000)
 
 
 def test_raw_masks(run):
+    if "raw_masks" not in run["golden"]:
+        pytest.skip("a model without masks")
     expected = run["golden"]["raw_masks"][:, 0]
     for ours, theirs in pairs(run):
         if theirs < len(expected):
             np.testing.assert_allclose(
                 run["stages"]["class_masks"][ours], expected[theirs], atol=1e-3
             )
+
+
+def test_keypoints(run):
+    golden = run["golden"]
+    if "det_keypoints" not in golden:
+        pytest.skip("a model without keypoints")
+    ours, theirs = np.transpose(list(pairs(run)))
+    found, expected = run["found"]["keypoints"][ours], golden["det_keypoints"][theirs]
+    # torchvision's third value is always 1, and its scores are elsewhere.
+    scores = golden.get("det_keypoints_scores", golden["det_keypoints"][..., 2])[theirs]
+    near = np.abs(found[..., :2] - expected[..., [1, 0]]).max(axis=-1) < 0.5
+    assert (near & (np.abs(found[..., 2] - scores) < 1e-3)).mean() >= 0.98
+    # detectron2's probabilities are about 0.001, so that this says more of them.
+    np.testing.assert_allclose(np.median(found[..., 2] / scores), 1, atol=1e-3)

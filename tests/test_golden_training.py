@@ -1,4 +1,4 @@
-"""A training step of torchvision's `maskrcnn_resnet50_fpn` without randomness."""
+"""Training steps of torchvision without randomness."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from skimage import data
 from mrcnn.architectures import MaskRCNN
 from mrcnn.image import compose_image_meta, mold
 from mrcnn.network.named_weights import named_weights
-from mrcnn.presets import TorchvisionMaskRCNNResNet50FPN
+from mrcnn.presets import PRESETS
 from mrcnn.settings import Image
 from mrcnn.weights import load_state_dict
 from mrcnn.weights.names import source_names
@@ -21,23 +21,25 @@ LOSSES = {
     "loss_classifier": "mrcnn_class_loss",
     "loss_box_reg": "mrcnn_bbox_loss",
     "loss_mask": "mrcnn_mask_loss",
+    "loss_keypoint": "mrcnn_keypoint_loss",
     "loss_objectness": "rpn_class_loss",
     "loss_rpn_box_reg": "rpn_bbox_loss",
 }
 
 
-class StepConfig(TorchvisionMaskRCNNResNet50FPN):
-    IMAGES_PER_GPU = 1
-    IMAGE_MIN_DIM = 384
-    MAX_GT_INSTANCES = 5
-    USE_MINI_MASK = False
-    TRAIN_BN = False
+STEP = {
+    "IMAGES_PER_GPU": 1,
+    "IMAGE_MIN_DIM": 384,
+    "MAX_GT_INSTANCES": 5,
+    "USE_MINI_MASK": False,
+    "TRAIN_BN": False,
     # Nothing is drawn: every labelled anchor of 49104, every proposal, every object.
-    RPN_TRAIN_ANCHORS_PER_IMAGE = 100000
-    PRE_NMS_LIMIT_TRAINING = 1000
-    POST_NMS_ROIS_TRAINING = 300
-    TRAIN_ROIS_PER_IMAGE = 306
-    ROI_POSITIVE_RATIO = 0.5
+    "RPN_TRAIN_ANCHORS_PER_IMAGE": 100000,
+    "PRE_NMS_LIMIT_TRAINING": 1000,
+    "POST_NMS_ROIS_TRAINING": 300,
+    "TRAIN_ROIS_PER_IMAGE": 306,
+    "ROI_POSITIVE_RATIO": 0.5,
+}
 
 
 def ellipse(box):
@@ -48,9 +50,12 @@ def ellipse(box):
     return ((y - (y1 + y2) / 2) / height) ** 2 + ((x - (x1 + x2) / 2) / width) ** 2 <= 1
 
 
-@pytest.fixture(scope="module")
-def golden():
-    return np.load(GOLDEN / "torchvision_maskrcnn_resnet50_fpn_training.npz")
+@pytest.fixture(scope="module", params=["maskrcnn_resnet50_fpn", "keypointrcnn_resnet50_fpn"])
+def golden(request):
+    return {
+        "model": request.param,
+        **np.load(GOLDEN / f"torchvision_{request.param}_training.npz"),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +63,14 @@ def step(golden, tmp_path_factory):
     """Losses, and gradients by torchvision's name."""
     import tensorflow as tf
 
-    config = StepConfig()
+    config = type("Step", (PRESETS[f"torchvision/{golden['model']}"],), STEP)()
     model = MaskRCNN("training", config, tmp_path_factory.mktemp("step"))
-    arrays = dict(recipe_weights(GOLDEN / "torchvision_maskrcnn_resnet50_fpn.recipe.json"))
+    arrays = dict(recipe_weights(GOLDEN / f"torchvision_{golden['model']}.recipe.json"))
     load_state_dict(model, arrays, "torchvision")
     model.set_trainable(".*", verbose=0)
     masks = np.stack([ellipse(box) for box in golden["gt_boxes_yxyx"]], axis=-1)
-    np.testing.assert_array_equal(masks.sum(axis=(0, 1)), golden["mask_areas"])
+    if config.USE_MASK:
+        np.testing.assert_array_equal(masks.sum(axis=(0, 1)), golden["mask_areas"])
     window, known = (0, 0, *IMAGE.shape[:2]), np.ones(config.NUM_CLASSES)
     meta = compose_image_meta(0, IMAGE.shape, IMAGE.shape, window, 1.0, known)
     inputs = {
@@ -74,6 +80,8 @@ def step(golden, tmp_path_factory):
         "input_gt_boxes": golden["gt_boxes_yxyx"][None],
         "input_gt_masks": masks[None],
     }
+    if config.USE_KEYPOINTS:
+        inputs["input_gt_keypoints"] = golden["gt_keypoints_xyv"][None][..., [1, 0, 2]]
     names = source_names("torchvision", arrays, config.POOL_SIZE)
     weights = named_weights(model.keras_model)
     variables = {name: weights[names[name][0]] for name in golden["grad_names"]}

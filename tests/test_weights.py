@@ -109,7 +109,7 @@ def read(path):
 def test_registry_is_well_formed():
     names = [entry.name for entry in weights.REGISTRY]
     files = [entry.file_name for entry in weights.REGISTRY]
-    assert len(set(names)) == len(names) == 23
+    assert len(set(names)) == len(names) == 25
     assert len(set(files)) == len(files)  # they share a folder
     for item in weights.REGISTRY:
         url = urllib.parse.urlsplit(item.url)
@@ -167,11 +167,13 @@ def test_batch_norm_epsilon_is_that_of_the_release():
         "torchvision/maskrcnn_resnet50_fpn": 0.0,
         "torchvision/fasterrcnn_resnet50_fpn": 0.0,
         "torchvision/retinanet_resnet50_fpn": 0.0,
+        "torchvision/keypointrcnn_resnet50_fpn": 0.0,
         "keras_applications/resnet101": 1.001e-5,
     }
     # What tells their files from others.
-    for name in ("torchvision/maskrcnn_resnet50_fpn", "torchvision/fasterrcnn_resnet50_fpn"):
-        assert weights.find(name).size and len(weights.find(name).sha256) == 64
+    for kind in ("mask", "faster", "keypoint"):
+        entry = weights.find(f"torchvision/{kind}rcnn_resnet50_fpn")
+        assert entry.size and len(entry.sha256) == 64
     keras_file = weights.find("keras_applications/resnet101")
     assert keras_file.size and len(keras_file.md5) == 32
 
@@ -238,7 +240,9 @@ def test_find_lists_the_names():
 
 
 def config(preset, backbone, masks=True):
-    return types.SimpleNamespace(PRESET=preset, BACKBONE=backbone, USE_MASK=masks)
+    return types.SimpleNamespace(
+        PRESET=preset, BACKBONE=backbone, USE_MASK=masks, USE_KEYPOINTS=False
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from keras import layers
 
+from mrcnn.data.corners import CornersDataset
 from mrcnn.data.shapes import ShapesConfig, ShapesDataset
 from mrcnn.network.norm import BatchNorm
 from mrcnn.presets import PRESETS
@@ -59,11 +60,24 @@ def tiny_of(preset):
     if len(base.BACKBONE_STRIDES) == 1:
         # Boxes smaller than a place of the map would have equal features, and tie.
         values["RPN_ANCHOR_SCALES"] = ((32, 40, 48, 56, 64),)
-    return type("Tiny", (base,), values)()
+    config = type("Tiny", (base,), values)()
+    return with_keypoints(config) if config.USE_KEYPOINTS else config
 
 
-def shapes(count=4, seed=0, side=64):
-    dataset = ShapesDataset()
+def with_keypoints(config):
+    """The config, with a tiny keypoint head for `corners`."""
+    config.USE_KEYPOINTS, config.NUM_KEYPOINTS = True, 5
+    config.KEYPOINT_POOL_SIZE, config.KEYPOINT_HEAD_LAYERS = 4, 2
+    config.KEYPOINT_HEAD_CHANNELS = 8
+    return config
+
+
+def corners(count=4, seed=0, side=64):
+    return shapes(count, seed, side, CornersDataset)
+
+
+def shapes(count=4, seed=0, side=64, dataset_type=ShapesDataset):
+    dataset = dataset_type()
     dataset.load_shapes(count, side, side, seed=seed)
     dataset.prepare()
     return dataset

@@ -32,6 +32,7 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
         settings: `mrcnn.settings.Settings`, read from the config when the model was built.
         class_names: list of names by class id, "BG" first, or None: those of the data that it was
             trained on, or of the weights that it loaded.
+        keypoint_scheme: `mrcnn.data.KeypointScheme`, or None: from the same places.
         epoch: int, epochs that the weights were trained for.
         log_dir: str, where the next training writes.
         checkpoint_path: str, with a field `{epoch:04d}`.
@@ -47,6 +48,7 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
     unmold = None  # function of the form that `Detector` takes
 
     class_names = None
+    keypoint_scheme = None
 
     def __init__(self, mode, config, model_dir):
         if mode not in ("training", "inference"):
@@ -99,8 +101,9 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
         Returns:
             list of `mrcnn.inference.Detections`, dicts, one for each image, best detection first:
             `rois` int32 [n, 4] y1 x1 y2 x2 in pixels, `boxes` float32 [n, 4] the same before
-            rounding, `class_ids` int32 [n], `scores` float32 [n] and, with `USE_MASK`, `masks`
-            bool [H, W, n]. The result for an image does not depend on the others. It refers to its
+            rounding, `class_ids` int32 [n], `scores` float32 [n], with `USE_MASK` `masks` bool
+            [H, W, n] and with `USE_KEYPOINTS` `keypoints` float32 [n, K, 3] = y x in pixels, score.
+            The result for an image does not depend on the others. It refers to its
             image, as given or read; from a stream it does not. With `TILE_SIZE` larger images are
             detected in by tiles, of files without the rest where `mrcnn.image.open_regions` can;
             `masks` are `mrcnn.image.CroppedMasks` then.
@@ -113,12 +116,11 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
         images = read_images(images, self.detector, channels, self.settings.tiles.size)
         if stream:
             results = self.detector.stream(images, progress=progress)
-            return (Detections(found, None, self.class_names) for found in results)
+            return (self._detections(found, None) for found in results)
         images = list(images)
         results = self.detector.detect(images, verbose, progress=progress)
         return [
-            Detections(found, image, self.class_names)
-            for found, image in zip(results, images, strict=True)
+            self._detections(found, image) for found, image in zip(results, images, strict=True)
         ]
 
     def detect_molded(self, molded_images, image_metas, verbose=0):
@@ -134,7 +136,10 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
             molded images.
         """
         results = self.detector.detect_molded(molded_images, image_metas, verbose)
-        return [Detections(found, None, self.class_names) for found in results]
+        return [self._detections(found, None) for found in results]
+
+    def _detections(self, found, image):
+        return Detections(found, image, self.class_names, self.keypoint_scheme)
 
     def __reduce_ex__(self, protocol):
         raise TypeError(

@@ -9,7 +9,7 @@ from mrcnn.inference.log import log
 from mrcnn.network.named_weights import read_saved_model, save_weights
 from mrcnn.training.runs import last_checkpoint, new_run, run_of
 from mrcnn.weights.fetching import fetch
-from mrcnn.weights.file_config import attributes_of, class_names_of
+from mrcnn.weights.file_config import attributes_of, class_names_of, keypoint_scheme_of
 from mrcnn.weights.loading import load_state_dict, summarize
 from mrcnn.weights.registry import released_epsilon, resolve
 from mrcnn.weights.sources import guess_source
@@ -59,15 +59,19 @@ class ModelFiles:
                 f"are: {', '.join(report['missing'])}",
                 stacklevel=2,
             )
-        self._take_class_names(class_names_of(filepath), report)
+        self._take_names(class_names_of(filepath), keypoint_scheme_of(filepath), report)
         self.set_log_dir(filepath)
         return report
 
-    def _take_class_names(self, names, report):
-        """Those of a file, if its heads are now the model's."""
-        fits = names is not None and len(names) == self.settings.image.num_classes
-        if fits and not report["reinitialized"] and not report["excluded"]:
+    def _take_names(self, names, scheme, report):
+        """Those of a file, of classes and of keypoints, if its heads are now the model's."""
+        if report["reinitialized"] or report["excluded"]:
+            return
+        if names is not None and len(names) == self.settings.image.num_classes:
             self.class_names = names
+        head = self.settings.keypoint_head
+        if head.enabled and scheme is not None and len(scheme) == head.num_keypoints:
+            self.keypoint_scheme = scheme
 
     def save_weights(self, filepath):
         """Writes all weights to an HDF5 file in matterport's layout, whole or not at all.
@@ -75,7 +79,7 @@ class ModelFiles:
         The config and the class names are kept in it, for `mrcnn.weights.config_of` and
         `load_weights`.
         """
-        attributes = attributes_of(self.config, self.class_names)
+        attributes = attributes_of(self.config, self.class_names, self.keypoint_scheme)
         save_weights(self.graphs["inference"], filepath, **attributes)
 
     def find_last(self):

@@ -7,7 +7,7 @@ from mrcnn.weights import names
 
 
 class MaskRCNN(DetectionModel):
-    """Mask R-CNN (arXiv:1703.06870).
+    """Mask R-CNN (arXiv:1703.06870), with `USE_KEYPOINTS` Keypoint R-CNN.
 
     Args:
         mode: "training" or "inference". A training model detects too.
@@ -51,4 +51,6 @@ class MaskRCNN(DetectionModel):
             detections.mask_paste,
             detections.box_offset,
             cropped=settings.tiles.size is not None,
+            heatmaps=outputs.get("heatmaps"),
+            keypoint_scores=detections.keypoint_scores,
         )

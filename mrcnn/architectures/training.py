@@ -113,6 +113,8 @@ class ModelTraining:
         known = self._step
         self.compile(rate, optimization.momentum)
         self.class_names = list(train_dataset.class_names)
+        if self.settings.keypoint_head.enabled:
+            self.keypoint_scheme = train_dataset.keypoint_scheme
         if resumed:
             restore_state(os.path.join(self.log_dir, STATE), self.keras_model)
             generator.reseed(position.seed)
@@ -316,7 +318,9 @@ class ModelTraining:
     def _callbacks(self, generator, val_dataset, custom):
         """What logs, writes weights and stops early, around the callbacks of the user."""
         keys = self.settings.checkpoints
-        monitor = f"val_{'segm' if self.settings.mask_head.enabled else 'bbox'}_AP"
+        heads = self.settings.keypoint_head.enabled, self.settings.mask_head.enabled
+        kind = "keypoints" if heads[0] else "segm" if heads[1] else "bbox"
+        monitor = f"val_{kind}_AP"
         callbacks = [
             keras.callbacks.LambdaCallback(on_epoch_end=self._count_epoch),
             DataWait(generator),  # before those that read the epoch's log

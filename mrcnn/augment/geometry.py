@@ -25,18 +25,18 @@ class _Flip(Step):
             points[..., axis] = side - points[..., axis]
             return points
 
-        return sample.moved(lambda array: np.flip(array, axis), mirror)
+        return sample.moved(lambda array: np.flip(array, axis), mirror, mirrored=True)
 
 
 class FlipLeftRight(_Flip):
-    """Mirrors left and right with probability `p`. Points keep their order: a left hand that is
-    mirrored stays the same point of its object."""
+    """Mirrors left and right with probability `p`. Points of `Sample.flip_pairs` trade places: a
+    left hand in a mirror is a right one."""
 
     axis = 1
 
 
 class FlipUpDown(_Flip):
-    """Mirrors top and bottom with probability `p`."""
+    """Mirrors top and bottom with probability `p`. Points trade places as in any mirror."""
 
     axis = 0
 

@@ -138,7 +138,7 @@ class Placing:
             return None
         points = self.sample.points[indices]
         if self.mirrored:
-            points = points * [1, -1] + [0, self.sample.size[1]]
+            points = self.sample.traded(points * [1, -1] + [0, self.sample.size[1]])
         return points * self.scale + self.origin
 
 

@@ -48,6 +48,8 @@ def fit_to_data(config, arguments, train):
     """Sets what follows from the data, unless the user has said it."""
     if not any(text.startswith("NUM_CLASSES=") for text in arguments.assignments):
         config.NUM_CLASSES = train.num_classes
+    if train.keypoint_scheme is not None and not _chosen(config, "NUM_KEYPOINTS"):
+        config.NUM_KEYPOINTS = len(train.keypoint_scheme)
     if not _chosen(config, "NAME"):
         path = Path(arguments.data).resolve()
         folder = path if path.is_dir() else path.parent
@@ -104,7 +106,7 @@ def layers_after(weights, start, config):
 
 def check_config(config, train, val, weights, layers):
     """Raises ValueError for what would fail later, when weights are fetched and a model built."""
-    from mrcnn.data.ground_truth import check_classes, check_outlines
+    from mrcnn.data.fitting import check_classes, check_keypoints, check_outlines
     from mrcnn.settings import Settings
     from mrcnn.training.freezing import layer_regex_of
     from mrcnn.weights.registry import resolve
@@ -116,6 +118,7 @@ def check_config(config, train, val, weights, layers):
     for dataset in (train, val):
         check_classes(dataset, settings)
         check_outlines(dataset, settings)
+        check_keypoints(dataset, settings)
     if weights is not None and not os.path.exists(weights):
         resolve(weights, config)
     try:

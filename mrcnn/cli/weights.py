@@ -34,11 +34,11 @@ def add_parser(commands):
 def _list(arguments):
     from mrcnn.weights.registry import REGISTRY
 
-    rows = [("NAME", "CLASSES", "FAMILY", "PRESET", "MB", "BOX AP", "MASK AP")]
+    rows = [("NAME", "CLASSES", "FAMILY", "PRESET", "MB", "BOX AP", "MASK AP", "POINT AP")]
     for entry in REGISTRY:
         megabytes = None if entry.size is None else f"{entry.size / 1e6:.1f}"
         facts = (len(entry.classes) or None, entry.family, entry.preset, megabytes)
-        facts += (entry.box_ap, entry.mask_ap)
+        facts += (entry.box_ap, entry.mask_ap, entry.keypoint_ap)
         rows.append((entry.name, *("-" if fact is None else str(fact) for fact in facts)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -102,7 +102,12 @@ def _convert(arguments):
     from mrcnn.weights.file_config import class_names_of
     from mrcnn.weights.loading import load_state_dict, summarize
     from mrcnn.weights.registry import released_epsilon
-    from mrcnn.weights.sources import count_classes, guess_preset, guess_source
+    from mrcnn.weights.sources import (
+        count_classes,
+        count_keypoints,
+        guess_preset,
+        guess_source,
+    )
 
     source = guess_source(arrays)
     classes = count_classes(arrays, source)
@@ -114,6 +119,10 @@ def _convert(arguments):
         raise ValueError(f"no preset {preset!r}; expected one of {', '.join(PRESETS)}")
     # Faster R-CNN has no weight whose name tells of masks.
     keys = {"NUM_CLASSES": classes, "USE_MASK": any("mask" in name for name in arrays)}
+    keypoints = count_keypoints(arrays, source)
+    keys["USE_KEYPOINTS"] = keypoints is not None
+    if keypoints is not None:
+        keys["NUM_KEYPOINTS"] = keypoints
     is_101 = PRESETS[preset].BACKBONE == "resnet101"
     if source == "matterport" and is_101 and "res4g_branch2a/kernel" not in arrays:
         keys["BACKBONE"] = "resnet50"

@@ -7,11 +7,13 @@ import importlib
 
 from mrcnn.data.dataset import Dataset, NotPreparedError
 from mrcnn.data.ground_truth import load_image_gt
+from mrcnn.data.keypoints import KeypointScheme
 from mrcnn.data.pixel_values import pixel_statistics
 
 __all__ = [
     "DataGenerator",
     "Dataset",
+    "KeypointScheme",
     "NotPreparedError",
     "convert",
     "load",

@@ -5,8 +5,10 @@ Which kind an object is, the modules of its classes tell: no library is imported
 the seeds of Keras layers: threads share it, and every random number comes from `rng`.
 
 Where a library moves maps of labels by the nearest pixel, eight masks travel as the bits of one.
-The window travels as one more mask, and is the box of it afterwards. Libraries know values of 0 to
-255 alone: pictures of another range are brought there and back, see `mrcnn.image.value_scale`.
+The window travels as one more mask, and is the box of it afterwards. Three corners of the picture
+travel with the points: where they turn the other way round, the picture was mirrored. Libraries
+know values of 0 to 255 alone: pictures of another range are brought there and back, see
+`mrcnn.image.value_scale`.
 """
 
 import copy
@@ -80,7 +82,15 @@ class Adapter(Step):
         masks[:, :, :count], masks[:, :, count] = sample.masks, sample.window_mask()
         scale = ValueScale.of(sample.image)
         grey = scale.to_grey(sample.image.copy())
-        image, masks, points = self.transform(grey, masks, sample.points, rng)
+        given, corners = sample.points, _corners(sample.size)
+        if given is not None:
+            missing = np.isnan(given)
+            given = np.concatenate([np.where(missing, 0, given).reshape(-1, 2), corners])[None]
+        image, masks, points = self.transform(grey, masks, given, rng)
+        if points is not None:
+            points, moved = points[0, :-3].reshape(missing.shape), points[0, -3:]
+            points = np.where(missing, np.nan, points)
+            points = sample.traded(points) if _turn(moved) != _turn(corners) else points
         image = scale.restore(image)
         if np.any(sample.fill) and image.shape == sample.image.shape:
             image = np.where(masks[:, :, -1:], image, sample.padding())
@@ -97,6 +107,17 @@ class Adapter(Step):
             rng: `np.random.Generator`.
         """
         raise NotImplementedError
+
+
+def _corners(size):
+    """Three corners of a picture of (height, width): float [3, 2]."""
+    return np.array([[0, 0], [0, size[1]], [size[0], 0]], float)
+
+
+def _turn(corners):
+    """1 or -1, by which way round three points follow each other."""
+    first, second = corners[1:] - corners[0]
+    return np.sign(first[0] * second[1] - first[1] * second[0])
 
 
 class ImgaugAdapter(Adapter):

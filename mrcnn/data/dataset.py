@@ -31,6 +31,8 @@ class Dataset:
         class_map: not used; accepted for scripts written for matterport's library.
 
     Attributes:
+        keypoint_scheme: `mrcnn.data.KeypointScheme` of what `load_keypoints` returns, or None:
+            there are no keypoints.
         channels: `mrcnn.image.Channels`, or an int: how many channels `load_image` returns, and of
             which files and pages. `read_as` sets it; by default three.
 
@@ -45,6 +47,7 @@ class Dataset:
     """
 
     channels = Channels()
+    keypoint_scheme = None
 
     def __init__(self, class_map=None):
         self.class_info = [{"source": "", "id": 0, "name": "BG"}]
@@ -181,6 +184,15 @@ class Dataset:
         """
         instances = check_instances(self.load_mask(image_id), image_shape, self.num_classes)
         return extract_bboxes(instances[0]), instances[1]
+
+    def load_keypoints(self, image_id):
+        """Returns the keypoints of an image; override it, and set `keypoint_scheme`.
+
+        Returns:
+            float `[N, K, 3]`, y x in pixels and visibility of the instances in the order of
+            `load_mask`, see `mrcnn.data.keypoints`; None where an image has none.
+        """
+        return None
 
     def image_class_ids(self, image_id):
         """Returns the class ids of an image's instances, int `[N]`.

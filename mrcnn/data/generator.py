@@ -16,12 +16,16 @@ import keras
 import numpy as np
 
 from mrcnn.data.augmentation import as_callable
-from mrcnn.data.ground_truth import (
+from mrcnn.data.fitting import (
     check_classes,
     check_dataset,
+    check_keypoints,
     check_outlines,
+)
+from mrcnn.data.ground_truth import (
     load_annotated,
     load_boxed,
+    load_keypoints,
     to_ground_truth,
 )
 from mrcnn.data.sample import takes_rng
@@ -111,6 +115,7 @@ class DataGenerator(keras.utils.PyDataset):
             raise ValueError(f"Expected at least one step an epoch, received {steps}.")
         check_classes(dataset, settings)
         check_outlines(dataset, settings)
+        check_keypoints(dataset, settings)
         # NumPy's global state: keras.utils.set_random_seed reaches it.
         self.seed = np.random.randint(2**31) if runtime.seed is None else runtime.seed
         factors = self._repeat_factors(image_ids) if shuffle else None
@@ -205,7 +210,8 @@ class DataGenerator(keras.utils.PyDataset):
                 self._warn_once(image_id, error)
                 continue
             errors = 0
-            if self.settings.ground_truth.include_empty or (sample and (sample[2] > 0).any()):
+            empty = sample is None or not (sample["class_ids"] > 0).any()
+            if self.settings.ground_truth.include_empty or not empty:
                 return sample
         raise ValueError(
             f"Expected an object in at least one image, received {len(ids)} images without any "
@@ -233,18 +239,23 @@ class DataGenerator(keras.utils.PyDataset):
         if self._seeds_others:
             random.seed(int(rng.integers(2**31)))
             np.random.seed(int(rng.integers(2**31)))
-        image, meta, class_ids, boxes, masks = to_ground_truth(
-            dataset, settings, image_id, *annotated, augmentation, gt.mini_masks, rng
+        keypoints = None
+        if settings.keypoint_head.enabled:
+            keypoints = load_keypoints(dataset, image_id, len(annotated[2]))
+        sample = to_ground_truth(
+            dataset, settings, image_id, *annotated, augmentation, gt.mini_masks, rng, keypoints
         )
-        limit = gt.max_instances
-        self.seen.add(class_ids, boxes, max(0, len(class_ids) - limit))
-        if len(class_ids) > limit:
-            kept = np.sort(rng.choice(len(class_ids), limit, replace=False))
-            class_ids, boxes, masks = class_ids[kept], boxes[kept], masks[:, :, kept]
-        return image, meta, class_ids, boxes, masks
+        count, limit = len(sample["class_ids"]), gt.max_instances
+        self.seen.add(sample["class_ids"], sample["boxes"], max(0, count - limit))
+        if count > limit:
+            kept = np.sort(rng.choice(count, limit, replace=False))
+            sample["masks"] = sample["masks"][:, :, kept]
+            for name in ("class_ids", "boxes", "keypoints"):
+                sample[name] = None if sample[name] is None else sample[name][kept]
+        return sample
 
     def _collate(self, samples):
-        images, metas, class_ids, boxes, masks = zip(*samples, strict=True)
+        images, metas = ([each[name] for each in samples] for name in ("image", "image_meta"))
         gt, mode = self.settings.ground_truth, self.settings.image.resize_mode
         buckets = None if mode == "crop" else self.settings.image.buckets
         together = mode == "shortest_edge" or buckets is not None
@@ -267,11 +278,18 @@ class DataGenerator(keras.utils.PyDataset):
             "input_gt_boxes": np.zeros((size, limit, 4), np.float32),
             "input_gt_masks": np.zeros((size, *mask_sides, limit), bool),
         }
-        for i, (image, instances) in enumerate(zip(images, class_ids, strict=True)):
+        head = self.settings.keypoint_head
+        if head.enabled:
+            shape = (size, limit, head.num_keypoints, 3)
+            inputs["input_gt_keypoints"] = np.zeros(shape, np.float32)
+        for i, sample in enumerate(samples):
             window = parse_image_meta(metas[i])["window"].astype(int)
-            inputs["input_image"][i] = mold(pad_to(image, sides), window, self.settings.image)
-            inputs["input_gt_class_ids"][i, : len(instances)] = instances
-            inputs["input_gt_boxes"][i, : len(instances)] = boxes[i]
-            height, width = masks[i].shape[:2]
-            inputs["input_gt_masks"][i, :height, :width, : len(instances)] = masks[i]
+            image, count = pad_to(sample["image"], sides), len(sample["class_ids"])
+            inputs["input_image"][i] = mold(image, window, self.settings.image)
+            inputs["input_gt_class_ids"][i, :count] = sample["class_ids"]
+            inputs["input_gt_boxes"][i, :count] = sample["boxes"]
+            height, width = sample["masks"].shape[:2]
+            inputs["input_gt_masks"][i, :height, :width, :count] = sample["masks"]
+            if head.enabled:
+                inputs["input_gt_keypoints"][i, :count] = sample["keypoints"]
         return inputs

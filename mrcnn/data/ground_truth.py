@@ -11,6 +11,8 @@ import functools
 import numpy as np
 
 from mrcnn.data.augmentation import as_callable
+from mrcnn.data.fitting import check_classes, check_dataset
+from mrcnn.data.keypoints import from_points, load_checked, to_points
 from mrcnn.data.sample import Sample, Step, augment_sample
 from mrcnn.image.masks import (
     extract_bboxes,
@@ -23,7 +25,13 @@ from mrcnn.image.masks import (
 from mrcnn.image.meta import compose_image_meta
 from mrcnn.image.pixels import to_model_image
 from mrcnn.image.placement import Placement
-from mrcnn.image.resizing import resize_by, resized_scale, resized_sides, scaled_size
+from mrcnn.image.resizing import (
+    resize_by,
+    resize_points,
+    resized_scale,
+    resized_sides,
+    scaled_size,
+)
 from mrcnn.settings import Settings
 
 MAX_DRAWS = 20  # of a second picture, in search of one of the same source
@@ -78,7 +86,7 @@ def load_image_gt(dataset, config, image_id, augmentation=None, use_mini_mask=Fa
     check_dataset(dataset, "dataset")
     check_classes(dataset, settings)
     annotated = load_annotated(dataset, settings, image_id)
-    return to_ground_truth(
+    found = to_ground_truth(
         dataset,
         settings,
         image_id,
@@ -87,36 +95,7 @@ def load_image_gt(dataset, config, image_id, augmentation=None, use_mini_mask=Fa
         use_mini_mask,
         rng or np.random.default_rng(),
     )
-
-
-def check_dataset(dataset, name):
-    """Raises TypeError unless `dataset` can be a `Dataset`; `name` is what the caller calls it."""
-    if isinstance(dataset, type):
-        raise TypeError(f"{name} is the class {dataset.__name__}; pass an instance of it")
-    if not (hasattr(dataset, "load_image") and hasattr(dataset, "load_mask")):
-        raise TypeError(f"{name} is a {type(dataset).__name__}; expected a mrcnn.data.Dataset")
-
-
-def check_classes(dataset, settings):
-    """Raises ValueError unless the data set and the config count the same classes."""
-    num_classes = settings.image.num_classes
-    if dataset.num_classes != num_classes:
-        raise ValueError(
-            f"Expected config.NUM_CLASSES = {num_classes} classes, received a data set "
-            f"of {dataset.num_classes}: {dataset.class_names}. "
-            f"Set NUM_CLASSES = {dataset.num_classes}."
-        )
-
-
-def check_outlines(dataset, settings):
-    """Raises ValueError where masks are trained on objects that have boxes alone."""
-    alone = getattr(dataset, "without_outline", None) if settings.mask_head.enabled else None
-    if alone:
-        raise ValueError(
-            f"Expected an outline of each object to train masks on, but {alone} has a box alone. "
-            "Set USE_MASK = False to train boxes, or dataset.box_masks = True to take the boxes "
-            "for masks; on the command line USE_MASK=false or --box-masks."
-        )
+    return tuple(found[name] for name in ("image", "image_meta", "class_ids", "boxes", "masks"))
 
 
 def load_annotated(dataset, settings, image_id):
@@ -229,18 +208,44 @@ def _check_known(class_ids, num_classes):
         )
 
 
+def load_keypoints(dataset, image_id, count):
+    """Returns the checked keypoints of the `count` instances that an image has, float32
+    `[N, K, 3]`; None of a data set without."""
+    if getattr(dataset, "keypoint_scheme", None) is None:
+        return None
+    with _naming(image_name(dataset, image_id), "load_keypoints"):
+        return load_checked(dataset, image_id, count)
+
+
 def to_ground_truth(
-    dataset, settings, image_id, image, masks, class_ids, augmentation, use_mini_mask, rng
+    dataset,
+    settings,
+    image_id,
+    image,
+    masks,
+    class_ids,
+    augmentation,
+    use_mini_mask,
+    rng,
+    keypoints=None,
 ):
     """Resizes and augments what `load_annotated` or `load_boxed` returned.
 
+    Args:
+        keypoints: what `load_keypoints` returned, or None.
+
     Returns:
-        As `load_image_gt`. Where `masks` were boxes, masks that fill them.
+        dict of `image`, `image_meta`, `class_ids`, `boxes` and `masks`, as of `load_image_gt`, and
+        `keypoints`, float32 `[N, K, 3]` as of `mrcnn.data.keypoints.from_points`, or None. Where
+        `masks` were boxes, masks that fill them.
     """
     original_shape, name = image.shape, image_name(dataset, image_id)
     image, window, place, augmentation = _resized(settings.image, image, augmentation, rng)
     mini_shape = settings.ground_truth.mini_mask_shape if use_mini_mask else None
     boxes = resize_boxes(masks, original_shape, *place) if masks.ndim == 2 else None
+    points = None
+    if keypoints is not None:
+        points = resize_points(to_points(keypoints), original_shape[:2], *place)
     if boxes is not None and augmentation is None and use_mini_mask:
         bbox, masks = boxes, np.ones((*mini_shape, len(boxes)), bool)
     else:
@@ -248,19 +253,23 @@ def to_ground_truth(
         if augmentation is not None:
             other = functools.partial(_another, dataset, settings, image_id)
             fill = settings.image.padding_value
-            sample = Sample(image, masks, class_ids, window, other=other, fill=fill)
+            sample = Sample(image, masks, class_ids, window, points, other=other, fill=fill)
+            if points is not None:
+                sample = sample.replace(flip_pairs=dataset.keypoint_scheme.flip_pairs)
             with _naming(name, "augmentation"):
                 # Padding that is the mean, see `mold`, stays where it is.
                 alone = settings.image.pads_with_mean
                 sample = augment_sample(augmentation, sample, rng, picture_alone=alone)
             image, masks = sample.image, sample.masks
-            class_ids, window = sample.class_ids, sample.window
+            class_ids, window, points = sample.class_ids, sample.window, sample.points
         bbox = extract_bboxes(masks)
         # Before some are dropped, which copies the masks.
         masks = _minimized(bbox, masks, mini_shape) if use_mini_mask else masks
+    keypoints = None if points is None else from_points(points, window)
     visible = bbox[:, 2] > 0
     if not visible.all():
         masks, class_ids, bbox = masks[:, :, visible], class_ids[visible], bbox[visible]
+        keypoints = None if keypoints is None else keypoints[visible]
 
     source = dataset.image_info[image_id]["source"]
     if source not in dataset.source_class_ids:
@@ -273,7 +282,14 @@ def to_ground_truth(
     image_meta = compose_image_meta(
         image_id, original_shape, image.shape, window, place[0], active_class_ids
     )
-    return image, image_meta, class_ids, bbox, masks
+    return {
+        "image": image,
+        "image_meta": image_meta,
+        "class_ids": class_ids,
+        "boxes": bbox,
+        "masks": masks,
+        "keypoints": keypoints,
+    }
 
 
 def _resized(settings, image, augmentation, rng):
@@ -318,6 +334,12 @@ def _another(dataset, settings, image_id, rng):
     chosen = next(same, image_id)
     try:
         image, masks, class_ids = load_annotated(dataset, settings, chosen)
+        wanted = settings.keypoint_head.enabled
+        keypoints = load_keypoints(dataset, chosen, len(class_ids)) if wanted else None
     except Exception:
         return None  # it is told when it is its own turn
-    return Sample(image, masks, class_ids), resized_scale(settings.image, *image.shape[:2])
+    sample = Sample(image, masks, class_ids)
+    if keypoints is not None:
+        pairs = dataset.keypoint_scheme.flip_pairs
+        sample = sample.replace(points=to_points(keypoints), flip_pairs=pairs)
+    return sample, resized_scale(settings.image, *image.shape[:2])

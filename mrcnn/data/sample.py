@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mrcnn.data.keypoints import mirrored_order
 from mrcnn.image.masks import extract_bboxes, no_masks, to_bool
 from mrcnn.image.placement import filled
 
@@ -27,6 +28,8 @@ class Sample:
         window: y1 x1 y2 x2 of the picture inside the padding; by default all of the image.
         points: float `[N, K, 2]`, or None. NaN where there is no point; a point that has left the
             image is outside of it.
+        flip_pairs: pairs of indices of points that trade places in a mirror, as a left and a right
+            hand.
         other: function of a `np.random.Generator` that returns another picture of the data set, as
             it is read, and the scale at which resizing would show it: (`Sample`, float), or None
             where the picture cannot be read. None: there are no others.
@@ -39,6 +42,7 @@ class Sample:
     class_ids: np.ndarray = None
     window: tuple = None
     points: np.ndarray = None
+    flip_pairs: tuple = ()
     other: Callable = None
     fill: tuple | float = 0
 
@@ -73,20 +77,28 @@ class Sample:
         """A copy with other attributes."""
         return dataclasses.replace(self, **changes)
 
-    def moved(self, pixels, points):
+    def moved(self, pixels, points, mirrored=False):
         """A copy that a mirror or a turn by right angles has moved.
 
         Args:
             pixels: function of an array `[h, w, n]` that moves it: the image, or a part of a mask.
             points: function of points `[..., 2]` that moves them the same way.
+            mirrored: bool, whether it is a mirror: what is left is then right.
         """
+        found = None if self.points is None else points(self.points)
         image = np.ascontiguousarray(pixels(self.image))
         return self.replace(
             image=image,
             masks=self._moved_masks(pixels, points, image.shape),
             window=clipped_window(_moved_box(self.window, points), image.shape),
-            points=None if self.points is None else points(self.points),
+            points=self.traded(found) if mirrored else found,
         )
+
+    def traded(self, points):
+        """Points `[N, K, 2]` in a mirror, those of `flip_pairs` exchanged; None stays None."""
+        if points is None or not self.flip_pairs:
+            return points
+        return points[:, mirrored_order(self.flip_pairs, points.shape[1])]
 
     def _moved_masks(self, pixels, points, shape):
         """Each mask is moved in its box alone."""
@@ -127,6 +139,7 @@ class Step:
     ...         return sample.moved(
     ...             pixels=lambda array: array[::-1],
     ...             points=lambda points: points * [-1, 1] + [height, 0],
+    ...             mirrored=True,
     ...         )
     >>> pixels = np.zeros((4, 2, 3), "uint8")
     >>> Upside().apply(Sample(pixels, pixels > 0, window=(0, 0, 3, 2)), rng=None).window

@@ -9,9 +9,11 @@ from pycocotools import mask as mask_utils
 from mrcnn.data.annotations.outlines import text_code, to_code
 from mrcnn.data.annotations.run_lengths import encode_part
 from mrcnn.data.boxes import has_codes
-from mrcnn.data.ground_truth import load_instances
+from mrcnn.data.ground_truth import load_instances, load_keypoints
+from mrcnn.data.keypoints import from_coco, to_coco
 from mrcnn.image.cropped_masks import masks_of
 
+_OF_A_RESULT = ("bbox", "score", "segmentation", "keypoints")
 LARGE = 2**24  # pixels of an image whose masks are not all drawn at once, if it can be helped
 
 
@@ -19,7 +21,8 @@ def coco_ground_truth(dataset, image_ids=None):
     """Returns a dataset in COCO's format: `images`, `annotations` and `categories`.
 
     Boxes and areas come from the masks, negative class ids become `iscrowd`, and masks without a
-    pixel are left out. Image and category ids are the dataset's internal ones.
+    pixel are left out. Image and category ids are the dataset's internal ones. A dataset with
+    keypoints has them, their names, lines and sigmas.
 
     Args:
         dataset: a prepared `Dataset`.
@@ -34,6 +37,11 @@ def coco_ground_truth(dataset, image_ids=None):
 def empty_ground_truth(dataset):
     """Returns a dataset's classes in COCO's format, and no image yet, see `add_image`."""
     categories = [{"id": i, "name": name} for i, name in enumerate(dataset.class_names) if i > 0]
+    scheme = getattr(dataset, "keypoint_scheme", None)
+    if scheme is not None:
+        facts = {"keypoints": list(scheme.names), "keypoint_sigmas": list(scheme.sigmas)}
+        facts["skeleton"] = [[a + 1, b + 1] for a, b in scheme.skeleton]
+        categories = [category | facts for category in categories]
     return {"images": [], "annotations": [], "categories": categories}
 
 
@@ -42,7 +50,9 @@ def add_image(truth, dataset, image_id, shape):
     height, width = shape[:2]
     codes, class_ids = _load_codes(dataset, image_id, shape)
     truth["images"].append({"id": int(image_id), "height": int(height), "width": int(width)})
-    for code, class_id in zip(codes, class_ids, strict=True):
+    keypoints = load_keypoints(dataset, image_id, len(class_ids))
+    points = [{}] * len(class_ids) if keypoints is None else map(_points, keypoints)
+    for code, class_id, facts in zip(codes, class_ids, points, strict=True):
         area = int(mask_utils.area(code))
         if area == 0:
             continue
@@ -55,8 +65,16 @@ def add_image(truth, dataset, image_id, shape):
                 "area": area,
                 "bbox": mask_utils.toBbox(code).tolist(),
                 "segmentation": code,
+                **facts,
             }
         )
+
+
+def _points(keypoints):
+    """What COCO says of the keypoints of an object, float [K, 3]."""
+    seen = keypoints[:, 2] > 0
+    numbers = np.where(seen[:, None], np.reshape(to_coco(keypoints), (-1, 3)), 0)
+    return {"keypoints": numbers.reshape(-1).tolist(), "num_keypoints": int(seen.sum())}
 
 
 def _load_codes(dataset, image_id, shape):
@@ -76,7 +94,8 @@ def coco_results(image_id, detection):
     Args:
         image_id: id of the image in the ground truth.
         detection: dict with `boxes` (or `rois`) [N, (y1, x1, y2, x2)] in pixels, `class_ids` [N],
-            `scores` [N] and, from a model with masks, `masks` [H, W, N] bool or `CroppedMasks`.
+            `scores` [N]; from a model with masks `masks` [H, W, N] bool or `CroppedMasks`; from one
+            with keypoints `keypoints` [N, K, 3], y x score, of which the score becomes COCO's v.
     """
     boxes = np.asarray(detection.get("boxes", detection["rois"]), float).reshape(-1, 4)
     rows = zip(boxes.tolist(), detection["class_ids"], detection["scores"], strict=True)
@@ -93,6 +112,9 @@ def coco_results(image_id, detection):
         size = detection["masks"].shape[:2]
         for result, (top, left, patch) in zip(results, masks_of(detection["masks"]), strict=True):
             result["segmentation"] = encode_part(patch, top, left, *size)
+    if "keypoints" in detection:
+        for result, keypoints in zip(results, detection["keypoints"], strict=True):
+            result["keypoints"] = to_coco(keypoints)
     return results
 
 
@@ -106,7 +128,7 @@ def to_instances(annotations, height, width):
     Returns:
         dict: `rois` float [N, (y1, x1, y2, x2)] in pixels; `class_ids` int [N], the category ids,
         negative for crowds; `masks` bool [H, W, N] if every one has an outline; `scores` [N] if
-        every one has a score.
+        every one has a score; `keypoints` float [N, K, 3] if every one has them.
     """
     boxes = np.array([each["bbox"] for each in annotations], float).reshape(-1, 4)[:, [1, 0, 3, 2]]
     boxes[:, 2:] += boxes[:, :2]  # height and width -> y2 x2
@@ -119,6 +141,8 @@ def to_instances(annotations, height, width):
         instances["masks"] = masks.astype(bool)
     if all("score" in each for each in annotations):
         instances["scores"] = np.array([each["score"] for each in annotations])
+    if annotations and all(each.get("keypoints") for each in annotations):
+        instances["keypoints"] = np.array([from_coco(each["keypoints"]) for each in annotations])
     return instances
 
 
@@ -195,7 +219,7 @@ def results_by_name(detections, ground_truth):
     categories = _ids_by(found, ground_truth["categories"], "name")
     return [
         {
-            **{key: each[key] for key in ("bbox", "score", "segmentation") if key in each},
+            **{key: each[key] for key in _OF_A_RESULT if key in each},
             "image_id": images[each["image_id"]],
             "category_id": categories[each["category_id"]],
         }

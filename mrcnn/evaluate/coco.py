@@ -1,4 +1,4 @@
-"""COCO evaluation of any `Dataset`: the 12 numbers of pycocotools for boxes and for masks.
+"""COCO evaluation of any `Dataset`: the numbers of pycocotools for boxes, masks and keypoints.
 
 Ground truth and detections are compared at the size of the original image. What scores is
 `COCOeval`, imported where it is used: it brings matplotlib, which models and data do not need.
@@ -14,14 +14,14 @@ import warnings
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from mrcnn.evaluate import keypoints
 from mrcnn.evaluate.annotations import complete
 from mrcnn.evaluate.boundary import boundary_overlaps
 from mrcnn.evaluate.detecting import detect_dataset, detection_limit
 from mrcnn.evaluate.tables import format_table
 
-IOU_TYPES = ("bbox", "segm")
+IOU_TYPES = ("bbox", "segm")  # of all data sets; "keypoints" of those that have some
 BACKENDS = ("pycocotools", "faster")
-AREAS = {"s": 1, "m": 2, "l": 3}  # positions in COCOeval's areaRng; 0 is all sizes
 
 
 def evaluate(model, dataset, image_ids=None, max_detections=None, verbose=0, backend="pycocotools"):
@@ -38,7 +38,8 @@ def evaluate(model, dataset, image_ids=None, max_detections=None, verbose=0, bac
         backend: as in `accumulate`.
 
     Returns:
-        As `evaluate_detections`; "segm" only from a model with masks.
+        As `evaluate_detections`; "segm" only from a model with masks, "keypoints" only from one
+        with keypoints and for data that have some.
 
     Raises:
         ValueError: masks or class ids that training refuses too; the message names the image.
@@ -56,18 +57,24 @@ def evaluate(model, dataset, image_ids=None, max_detections=None, verbose=0, bac
             stacklevel=2,
         )
     limit = detection_limit(model, max_detections)
-    scores = evaluate_detections(truth, results, limit, iou_types_of(results), backend)
+    scores = evaluate_detections(truth, results, limit, iou_types_of(truth, results), backend)
     if verbose:
         print(format_table(scores))
     return scores
 
 
-def iou_types_of(results):
-    """Which of `IOU_TYPES` results can be scored by.
+def iou_types_of(ground_truth, results):
+    """Which of "bbox", "segm" and "keypoints" results can be scored by.
 
-    Without detections there is no telling whether the model has masks; then both score alike.
+    Without detections there is no telling what the model finds; then all score alike.
     """
-    return IOU_TYPES if all("segmentation" in result for result in results) else ("bbox",)
+    kinds = IOU_TYPES if all("segmentation" in result for result in results) else ("bbox",)
+    compared = keypoints.has_keypoints(ground_truth) and all(map(_has_keypoints, results))
+    return (*kinds, "keypoints") if compared else kinds
+
+
+def _has_keypoints(result):
+    return "keypoints" in result
 
 
 def evaluate_detections(
@@ -79,15 +86,19 @@ def evaluate_detections(
 
     Args:
         ground_truth: as from `coco_ground_truth`, or a COCO annotation file's content.
-        results: list of dicts as from `coco_results`; each needs `bbox` or `segmentation` as asked.
-        max_detections: the most confident detections of a class in an image that count.
-        iou_types: any of "bbox", "segm", "boundary".
+        results: list of dicts as from `coco_results`; each needs `bbox`, `segmentation` or
+            `keypoints` as asked.
+        max_detections: the most confident detections of a class in an image that count; of
+            keypoints 20 at most, as COCO.
+        iou_types: any of "bbox", "segm", "boundary", "keypoints".
         backend: as in `accumulate`.
 
     Returns:
         {iou_type: {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10",
         f"AR{max_detections}", "ARs", "ARm", "ARl"}} as floats in 0..1; nan where there is nothing
-        to find, such as large objects in a dataset without any.
+        to find, such as large objects in a dataset without any. Of "keypoints", which COCO counts
+        on objects of 32 x 32 pixels and more: "AP", "AP50", "AP75", "APm", "APl", "AR20", "ARm",
+        "ARl", by OKS in place of IoU, see `mrcnn.evaluate.keypoints`.
     """
     return {
         iou_type: summarize(
@@ -102,8 +113,8 @@ def accumulate(ground_truth, results, iou_type, max_detections=100, backend="pyc
 
     Args:
         ground_truth, results, max_detections: as in `evaluate_detections`.
-        iou_type: "bbox", "segm", or "boundary": see `mrcnn.evaluate.boundary`, by pycocotools
-            alone.
+        iou_type: "bbox", "segm", "boundary" or "keypoints", see `mrcnn.evaluate.boundary` and
+            `mrcnn.evaluate.keypoints`; the last two by pycocotools alone.
         backend: "pycocotools", or "faster" for faster-coco-eval, whose numbers are the same.
 
     Returns:
@@ -115,6 +126,8 @@ def accumulate(ground_truth, results, iou_type, max_detections=100, backend="pyc
         ValueError: results of images that the ground truth has not.
     """
     limits = {1, min(10, max_detections), max_detections}
+    if iou_type == "keypoints":
+        limits = {keypoints.limit_of(iou_type, max_detections)}
     with scoring():
         evaluation = prepare(ground_truth, results, iou_type, backend)
         evaluation.params.maxDets = sorted(limits)
@@ -147,7 +160,7 @@ def prepare(ground_truth, results, iou_type, backend="pycocotools"):
     0 for "unmatched".
     """
     check_backend(backend)
-    if backend == "faster" and iou_type != "boundary":
+    if backend == "faster" and iou_type not in ("boundary", "keypoints"):
         from faster_coco_eval import COCO
         from faster_coco_eval import COCOeval_faster as COCOeval
     else:
@@ -159,17 +172,23 @@ def prepare(ground_truth, results, iou_type, backend="pycocotools"):
     if unknown:
         raise ValueError(f"Expected results for images of the ground truth, got ids {unknown[:5]}")
     annotations = complete(ground_truth)["annotations"]
-    if iou_type != "bbox":
+    if iou_type in ("segm", "boundary"):
         _check_outlines(annotations, "annotation")
         _check_outlines(results, "result")
+    if iou_type == "keypoints":
+        sigmas = keypoints.sigmas_of(ground_truth)
+        annotations = keypoints.with_points(annotations, len(sigmas))
+        _check_points(results, len(sigmas))
     truth, found = COCO(), COCO()
     truth.dataset = {**ground_truth, "annotations": _numbered(annotations)}
     found.dataset = {**ground_truth, "annotations": _with_areas(results, iou_type)}
     truth.createIndex()
     found.createIndex()
-    evaluation = COCOeval(truth, found, "bbox" if iou_type == "bbox" else "segm")
+    evaluation = COCOeval(truth, found, "segm" if iou_type == "boundary" else iou_type)
     if iou_type == "boundary":
         evaluation.computeIoU = functools.partial(_compute_boundary, evaluation)
+    if iou_type == "keypoints":
+        evaluation.params.kpt_oks_sigmas = sigmas
     return evaluation
 
 
@@ -193,6 +212,17 @@ def _check_outlines(shapes, kind):
             )
 
 
+def _check_points(results, count):
+    for i, result in enumerate(results):
+        found = len(result.get("keypoints", ()))
+        if found != 3 * count:
+            raise ValueError(
+                f"result {i} of image {result['image_id']}: expected {3 * count} numbers in "
+                f"keypoints, x y score of {count} points, received {found}. Compare boxes: "
+                'iou_types=("bbox",).'
+            )
+
+
 def _numbered(annotations):
     """Copies of annotations, which COCOeval modifies, numbered from 1."""
     return [{**each, "id": i + 1} for i, each in enumerate(annotations)]
@@ -201,9 +231,13 @@ def _numbered(annotations):
 def _with_areas(results, iou_type):
     """Returns copies of results as annotations of one type.
 
-    The area, by which detections count as small, medium or large, is that of the box or the mask.
+    The area, by which detections count as small, medium or large, is that of the box, the mask or
+    the box around the keypoints.
     """
-    if iou_type == "bbox":
+    if iou_type == "keypoints":
+        sides = [keypoints.extent(result["keypoints"])[2:] for result in results]
+        areas = [width * height for width, height in sides]
+    elif iou_type == "bbox":
         areas = [result["bbox"][2] * result["bbox"][3] for result in results]
     else:
         areas = [float(mask_utils.area(result["segmentation"])) for result in results]
@@ -225,18 +259,20 @@ def _compute_boundary(evaluation, image_id, category_id):
 
 
 def summarize(evaluation, max_detections=100):
-    """Takes the 12 means from the arrays of an accumulated COCOeval; nan where it prints -1."""
+    """Takes the means from the arrays of an accumulated COCOeval; nan where it prints -1."""
     # precision: [T thresholds, R recalls, K classes, 4 areas, limits]; recall: the same without R
     precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
-    limits, thresholds = evaluation.params.maxDets, evaluation.params.iouThrs
+    params = evaluation.params
+    limits, thresholds = params.maxDets, params.iouThrs
+    areas = {label[0]: i for i, label in enumerate(params.areaRngLbl) if i > 0}  # 0 is all sizes
     scores = {"AP": mean(precision[:, :, :, 0, -1])}
     for name, threshold in (("AP50", 0.5), ("AP75", 0.75)):
         scores[name] = mean(precision[np.isclose(thresholds, threshold), :, :, 0, -1])
-    scores |= {f"AP{name}": mean(precision[:, :, :, i, -1]) for name, i in AREAS.items()}
-    for limit in (1, 10, max_detections):
+    scores |= {f"AP{name}": mean(precision[:, :, :, i, -1]) for name, i in areas.items()}
+    for limit in limits if params.iouType == "keypoints" else (1, 10, max_detections):
         at = limits.index(min(limit, max_detections))
         scores[f"AR{limit}"] = mean(recall[:, :, 0, at])
-    return scores | {f"AR{name}": mean(recall[:, :, i, -1]) for name, i in AREAS.items()}
+    return scores | {f"AR{name}": mean(recall[:, :, i, -1]) for name, i in areas.items()}
 
 
 def mean(array):

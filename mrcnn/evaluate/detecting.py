@@ -4,7 +4,8 @@ import contextlib
 import inspect
 import warnings
 
-from mrcnn.data.ground_truth import check_dataset, image_name
+from mrcnn.data.fitting import check_dataset
+from mrcnn.data.ground_truth import image_name
 from mrcnn.evaluate.annotations import add_image, coco_results, empty_ground_truth
 from mrcnn.progress import Progress
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mrcnn.evaluate import coco, contest, pictures, resampling, saved, score_thresholds
+from mrcnn.evaluate import coco, contest, keypoints, pictures, resampling, saved, score_thresholds
 from mrcnn.evaluate.annotations import complete, complete_results, to_instances
 from mrcnn.evaluate.detecting import detect_dataset, detection_limit
 from mrcnn.evaluate.matches import match_classes
@@ -11,9 +11,9 @@ from mrcnn.evaluate.matches import match_classes
 class Evaluation:
     """Detections beside ground truth. Scores are computed when they are first asked for.
 
-    An `iou_type` is "bbox", "segm" or "boundary", by default "segm" if the detections have masks,
-    else "bbox". Score thresholds are by default those of the best F1, see `best_scores`. What
-    `detect` left out for its low score cannot be scored: detect with a low
+    An `iou_type` is "bbox", "segm", "boundary" or "keypoints", by default "segm" if the detections
+    have masks, else "bbox". Score thresholds are by default those of the best F1, see
+    `best_scores`. What `detect` left out for its low score cannot be scored: detect with a low
     DETECTION_MIN_CONFIDENCE, as 0.05, to choose one.
 
     Args:
@@ -24,7 +24,7 @@ class Evaluation:
 
     Attributes:
         ground_truth, results: in COCO's format; outlines are run-length codes.
-        iou_types: "bbox", and "segm" if all detections have masks.
+        iou_types: "bbox", and "segm" and "keypoints" if all detections have such.
         class_names: list in the order of the category ids, as the rows of all tables.
 
     Raises:
@@ -43,7 +43,7 @@ class Evaluation:
         saved.check_results(self.ground_truth, results)
         self.results = complete_results(results)
         self.max_detections, self.backend = max_detections, backend
-        self.iou_types = coco.iou_types_of(results)
+        self.iou_types = coco.iou_types_of(self.ground_truth, results)
         categories = sorted(self.ground_truth["categories"], key=lambda each: each["id"])
         self._category_ids = [each["id"] for each in categories]
         self.class_names = [str(each["name"]) for each in categories]
@@ -242,7 +242,7 @@ class Evaluation:
         samples = resampling.resampled_scores(groups, self._image_count, n, seed)
         return {
             kind: {
-                self._name(name): resampling.interval(values, level)
+                self._name(name, kind): resampling.interval(values, level)
                 for name, values in found.items()
             }
             for kind, found in zip(self.iou_types, samples, strict=True)
@@ -279,7 +279,7 @@ class Evaluation:
             samples = resampling.resampled_scores(groups, self._image_count, n, seed)
             result[kind] = {}
             for name, ours in samples[0].items():
-                name, difference = self._name(name), ours - samples[1][name]
+                name, difference = self._name(name, kind), ours - samples[1][name]
                 low, high = resampling.interval(difference, level)
                 result[kind][name] = {
                     "difference": self.scores[kind][name] - other.scores[kind][name],
@@ -293,11 +293,13 @@ class Evaluation:
     def _image_count(self):
         return len(self.ground_truth["images"])
 
-    def _name(self, name):
-        return f"AR{self.max_detections}" if name == "AR" else name
+    def _name(self, name, kind):
+        limit = keypoints.limit_of(kind, self.max_detections)
+        return f"AR{limit}" if name == "AR" else name
 
     def _kind(self, iou_type):
-        return self.iou_types[-1] if iou_type is None else iou_type
+        default = "segm" if "segm" in self.iou_types else "bbox"
+        return default if iou_type is None else iou_type
 
     def _once(self, make, iou_type, *arguments):
         key = make, self._kind(iou_type)

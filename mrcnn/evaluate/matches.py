@@ -11,6 +11,7 @@ import dataclasses
 import numpy as np
 
 from mrcnn.evaluate.coco import prepare, scoring
+from mrcnn.evaluate.keypoints import limit_of
 
 RECALLS = np.linspace(0.0, 1.0, 101)  # at which COCO reads the precision
 
@@ -48,7 +49,7 @@ def match_classes(ground_truth, results, iou_type, max_detections):
         evaluation = prepare(ground_truth, results, iou_type)
         params = evaluation.params
         params.areaRng, params.areaRngLbl = params.areaRng[:1], params.areaRngLbl[:1]
-        params.maxDets = [max_detections]
+        params.maxDets = [limit_of(iou_type, max_detections)]
         evaluation.evaluate()
     count, thresholds = len(params.imgIds), len(params.iouThrs)
     return [

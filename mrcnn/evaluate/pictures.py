@@ -7,6 +7,7 @@ Shapes: D detections of a picture, best score first; G its objects and crowds; C
 """
 
 import dataclasses
+import functools
 from collections import defaultdict
 
 import numpy as np
@@ -14,6 +15,7 @@ from pycocotools import mask as mask_utils
 
 from mrcnn.evaluate.annotations import complete
 from mrcnn.evaluate.boundary import boundary_overlaps
+from mrcnn.evaluate.keypoints import limit_of, object_similarity, sigmas_of, with_points
 
 NEAR = 0.1  # least IoU of a detection that means an object, Bolya et al. 2020, "TIDE"
 KINDS = ("missed", "false", "wrong_class", "poor_mask")
@@ -29,7 +31,8 @@ class Picture:
         results: int [D], places in the list of results.
         classes: int [D], positions in the sorted category ids; `scores` float [D].
         gt_classes: int [G], the same; `crowds` bool [G].
-        overlaps: float [D, G], IoU; for crowds the share of the detection that lies on it.
+        overlaps: float [D, G], IoU, of keypoints OKS; for crowds the share of the detection that
+            lies on it.
     """
 
     image_id: object
@@ -49,6 +52,16 @@ def compare_pictures(ground_truth, results, iou_type, max_detections):
         ground_truth, results, iou_type, max_detections: as in `mrcnn.evaluate.accumulate`.
     """
     annotations = complete(ground_truth)["annotations"]
+    compare = functools.partial(_overlaps, iou_type)
+    if iou_type == "keypoints":
+        sigmas = sigmas_of(ground_truth)
+        # Nothing is wrong with an object without a keypoint, nor with what is found on it.
+        annotations = [
+            {**each, "iscrowd": int(each["iscrowd"] or not each["num_keypoints"])}
+            for each in with_points(annotations, len(sigmas))
+        ]
+        compare = functools.partial(object_similarity, sigmas=sigmas)
+    limit = limit_of(iou_type, max_detections)
     ids = sorted(category["id"] for category in ground_truth["categories"])
     places = {category_id: i for i, category_id in enumerate(ids)}
     truths, found = defaultdict(list), defaultdict(list)
@@ -59,9 +72,9 @@ def compare_pictures(ground_truth, results, iou_type, max_detections):
         found[results[i]["image_id"]].append(i)
     pictures = []
     for image_id in sorted(image["id"] for image in ground_truth["images"]):
-        kept = _first_of_class(found[image_id], results, max_detections)
+        kept = _first_of_class(found[image_id], results, limit)
         truth = {i: annotations[i] for i in truths[image_id]}
-        pictures.append(_compare(image_id, truth, {i: results[i] for i in kept}, places, iou_type))
+        pictures.append(_compare(image_id, truth, {i: results[i] for i in kept}, places, compare))
     return pictures
 
 
@@ -75,15 +88,20 @@ def _first_of_class(order, results, limit):
     return kept
 
 
-def _compare(image_id, truths, found, places, iou_type):
-    """A `Picture` of annotations and results by their place in the lists."""
+def _overlaps(iou_type, results, annotations):
+    """How much of each other detections and objects cover, float [D, G]."""
+    if not (results and annotations):
+        return np.zeros((len(results), len(annotations)))
     key = "bbox" if iou_type == "bbox" else "segmentation"
+    shapes, gt_shapes = ([each[key] for each in group] for group in (results, annotations))
+    compare = boundary_overlaps if iou_type == "boundary" else mask_utils.iou
+    return np.asarray(compare(shapes, gt_shapes, [int(each["iscrowd"]) for each in annotations]))
+
+
+def _compare(image_id, truths, found, places, compare):
+    """A `Picture` of annotations and results by their place in the lists."""
     crowds = [int(each["iscrowd"]) for each in truths.values()]
-    shapes, gt_shapes = ([each[key] for each in group.values()] for group in (found, truths))
-    overlaps = np.zeros((len(found), len(truths)))
-    if overlaps.size:
-        compare = boundary_overlaps if iou_type == "boundary" else mask_utils.iou
-        overlaps = np.asarray(compare(shapes, gt_shapes, crowds))
+    overlaps = compare(list(found.values()), list(truths.values()))
     classes, gt_classes = (
         np.array([places[each["category_id"]] for each in group.values()], int)
         for group in (found, truths)

@@ -4,12 +4,12 @@ import numpy as np
 
 
 def format_table(scores):
-    """Returns the result of `evaluate` as a small table, in percent; "-" where it is nan."""
-    names = list(next(iter(scores.values())))
+    """Returns the result of `evaluate` as a small table, in percent; "-" where there is none."""
+    names = list(dict.fromkeys(name for values in scores.values() for name in values))
     width = max(6, *(len(iou_type) for iou_type in scores))
     lines = [" " * width + "".join(f"{name:>7}" for name in names)]
     for iou_type, values in scores.items():
-        cells = "".join(f"{percent(values[name]):>7}" for name in names)
+        cells = "".join(f"{percent(values.get(name, np.nan)):>7}" for name in names)
         lines.append(f"{iou_type:<{width}}{cells}")
     return "\n".join(lines)
 

@@ -243,6 +243,24 @@ def scaled_size(height, width, scale):
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
+def resize_points(points, shape, scale, padding, crop=None, size=None):
+    """Does to points what `resize_image` did to their image.
+
+    Args:
+        points: float `[..., 2]`, y x in pixels.
+        shape: `(H, W)` of the image that they lie in.
+        scale, padding, crop: as `resize_image` returned them.
+        size: height and width of the scaled image, where `scale` does not tell them exactly.
+
+    Returns:
+        float `[..., 2]`; those that were cropped away lie outside of the new image.
+    """
+    size = size or scaled_size(*shape[:2], scale)
+    (top, _), (left, _), _ = np.broadcast_to(padding, (3, 2)).tolist()
+    offset = np.subtract((top, left), crop[:2] if crop else (0, 0))
+    return points * np.divide(size, shape[:2]) + offset
+
+
 def pad_to(image, sides):
     """Pads an image `[H, W, ...]` with zeros at the bottom and right to `sides`."""
     padding = [(0, side - have) for side, have in zip(sides, image.shape, strict=False)]

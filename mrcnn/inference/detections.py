@@ -17,7 +17,7 @@ from mrcnn.image.cropped_masks import CroppedMasks, masks_of
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.regions import reduced_picture
 from mrcnn.image.tracing import trace_mask
-from mrcnn.inference.tables import COLUMNS, instance_row, write_csv
+from mrcnn.inference.tables import COLUMNS, instance_row, point_columns, write_csv
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 
@@ -33,6 +33,7 @@ class Detections(dict):
         found: dict of arrays; of an image detected in by tiles `masks` are `CroppedMasks`.
         image: the picture, [H, W] or [H, W, C], a `TiffRegions`, or None. A reference, not a copy.
         class_names: list by class id, "BG" first, or None.
+        keypoint_scheme: `mrcnn.data.KeypointScheme` of its `keypoints`, or None.
 
     Example:
 
@@ -40,14 +41,20 @@ class Detections(dict):
     >>> found[found["class_ids"] == 1].save("found.png")  # doctest: +SKIP
     """
 
-    def __init__(self, found=(), image=None, class_names=None):
+    def __init__(self, found=(), image=None, class_names=None, keypoint_scheme=None):
         super().__init__(found)
         self.image, self.class_names = image, class_names
+        self.keypoint_scheme = keypoint_scheme
 
     @property
     def count(self):
         """int, the number of instances."""
         return len(self["class_ids"])
+
+    @property
+    def skeleton(self):
+        """Pairs of indices of keypoints that a line joins where instances are drawn, or None."""
+        return None if self.keypoint_scheme is None else self.keypoint_scheme.skeleton
 
     def __getitem__(self, key):
         if isinstance(key, (slice, list, np.ndarray)):
@@ -56,7 +63,7 @@ class Detections(dict):
 
     def copy(self):
         """A new `Detections` of the same arrays."""
-        return type(self)(self, self.image, self.class_names)
+        return type(self)(self, self.image, self.class_names, self.keypoint_scheme)
 
     def filter(self, keep):
         """Some of the instances.
@@ -107,6 +114,9 @@ class Detections(dict):
         found.image, factor = reduced_picture(self.image, largest)
         found["boxes"] = np.asarray(self.get("boxes", self["rois"]), np.float32) / factor
         found["rois"] = np.around(found["boxes"]).astype(np.int32)
+        if "keypoints" in self:
+            scales = np.array([1 / factor, 1 / factor, 1], np.float32)
+            found["keypoints"] = self["keypoints"] * scales
         if masks is not None:
             found["masks"] = masks.shrunk(factor)
         return found
@@ -125,7 +135,7 @@ class Detections(dict):
         from mrcnn.visualize import draw_instances
 
         image, masks = self._picture(), self.get("masks")
-        options = {"class_names": self.class_names, "scores": self["scores"], **options}
+        options = {**self._drawing(), **options}
         return draw_instances(image, self["rois"], masks, self["class_ids"], **options)
 
     def show(self, **options):
@@ -137,8 +147,12 @@ class Detections(dict):
         from mrcnn.visualize import display_instances
 
         image, masks = self._picture(), self.get("masks")
-        options = {"class_names": self.class_names, "scores": self["scores"], **options}
+        options = {**self._drawing(), **options}
         return display_instances(image, self["rois"], masks, self["class_ids"], **options)
+
+    def _drawing(self):
+        options = {"class_names": self.class_names, "scores": self["scores"]}
+        return options | {"keypoints": self.get("keypoints"), "skeleton": self.skeleton}
 
     def crop(self, padding=0):
         """Cuts each instance out of the image.
@@ -208,7 +222,7 @@ class Detections(dict):
             path.write_text(json.dumps(self.to_coco(image_id)))
         elif suffix == ".csv":
             with path.open("w", newline="", encoding="utf-8") as file:
-                write_csv(file, self.rows())
+                write_csv(file, self.rows(), self._columns())
         elif suffix in PICTURES:
             Image.fromarray(self.plot()).save(path, quality=95)
         else:
@@ -226,20 +240,28 @@ class Detections(dict):
         return coco_results(image_id, self)
 
     def rows(self):
-        """The instances as a table: list of dicts by `mrcnn.inference.tables.COLUMNS`."""
+        """The instances as a table: list of dicts by `mrcnn.inference.tables.COLUMNS`, and with
+        keypoints three entries for each, as `point_columns` of that module calls them."""
         areas = [None] * self.count
         if "masks" in self:
             areas = [int(np.count_nonzero(patch)) for _, _, patch in masks_of(self["masks"])]
         boxes = self.get("boxes", self["rois"])
         columns = zip(self["class_ids"], self["scores"], boxes, areas, strict=True)
-        return [
+        rows = [
             instance_row(i, class_id, self.class_names, score, box, area)
             for i, (class_id, score, box, area) in enumerate(columns, 1)
         ]
+        for row, points in zip(rows, self.get("keypoints", ()), strict=False):
+            row |= zip(point_columns(len(points)), map(float, np.ravel(points)), strict=True)
+        return rows
+
+    def _columns(self):
+        points = point_columns(self["keypoints"].shape[1]) if "keypoints" in self else ()
+        return [*COLUMNS, *points]
 
     def to_dataframe(self):
         """`rows` as a `pandas.DataFrame`."""
-        return _optional("pandas").DataFrame(self.rows(), columns=list(COLUMNS))
+        return _optional("pandas").DataFrame(self.rows(), columns=self._columns())
 
     def to_supervision(self):
         """The instances as `supervision.Detections`, with `class_name` in their `data`."""

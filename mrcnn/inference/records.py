@@ -10,8 +10,9 @@ import json
 import os
 
 from mrcnn.data.class_names import class_name
+from mrcnn.data.keypoints import from_coco
 from mrcnn.files.replacing import replaced
-from mrcnn.inference.tables import COLUMNS, instance_row, write_csv
+from mrcnn.inference.tables import COLUMNS, instance_row, point_columns, write_csv
 
 
 @contextlib.contextmanager
@@ -169,12 +170,14 @@ def write_coco(path, records, names, categories):
 
 
 def write_table(path, records, names, class_names):
-    """Writes all instances as CSV in flat memory, whole or not at all.
+    """Writes all instances as CSV in flat memory, whole or not at all; with their keypoints.
 
     Args:
         path, records, names: as in `write_coco`.
         class_names: list by class id, or None.
     """
+    found = (annotation for each in records.read(names) for annotation in each["annotations"])
+    columns = point_columns(len(next(found, {}).get("keypoints", ())) // 3)
 
     def rows():
         for record in records.read(names):
@@ -184,15 +187,28 @@ def write_table(path, records, names, class_names):
                 area = int(annotation["area"]) if "segmentation" in annotation else None
                 box = y, x, y + height, x + width
                 row = instance_row(i, class_id, class_names, score, box, area)
+                if columns:
+                    points = from_coco(annotation["keypoints"]).ravel().tolist()
+                    row |= zip(columns, points, strict=True)
                 yield {"image": record["name"], **row}
 
     with (
         replaced(path) as unfinished,
         open(unfinished, "w", newline="", encoding="utf-8") as file,
     ):
-        write_csv(file, rows(), ("image", *COLUMNS))
+        write_csv(file, rows(), ("image", *COLUMNS, *columns))
 
 
-def categories_of(num_classes, class_names):
-    """COCO's categories of a model: list of dicts of `id` and `name`, without the background."""
-    return [{"id": i, "name": class_name(i, class_names)} for i in range(1, num_classes)]
+def categories_of(num_classes, class_names, scheme=None):
+    """COCO's categories of a model: list of dicts of `id` and `name`, without the background.
+
+    Args:
+        num_classes: int, background included.
+        class_names: list by class id, or None.
+        scheme: `mrcnn.data.KeypointScheme`, or None: without `keypoints` and `skeleton`.
+    """
+    points = {}
+    if scheme is not None:
+        lines = [[a + 1, b + 1] for a, b in scheme.skeleton]
+        points = {"keypoints": list(scheme.names), "skeleton": lines}
+    return [{"id": i, "name": class_name(i, class_names), **points} for i in range(1, num_classes)]

@@ -108,7 +108,9 @@ def detect_to_folder(
         run = _Run(model, out, kinds, score, records, progress)
         names = run.over(pictures)
         if "json" in kinds:
-            categories = categories_of(model.settings.image.num_classes, model.class_names)
+            scheme = getattr(model, "keypoint_scheme", None)
+            num_classes = model.settings.image.num_classes
+            categories = categories_of(num_classes, model.class_names, scheme)
             write_coco(out / "detections.json", records, names, categories)
         if "csv" in kinds:
             write_table(out / "detections.csv", records, names, model.class_names)

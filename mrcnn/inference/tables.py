@@ -5,7 +5,7 @@ import csv
 from mrcnn.data.class_names import class_name
 
 COLUMNS = ("instance", "class_id", "class_name", "score", "y1", "x1", "y2", "x2", "area")
-_DECIMALS = {"score": 4, "y1": 2, "x1": 2, "y2": 2, "x2": 2}
+_DECIMALS = {"score": 4, "y1": 2, "x1": 2, "y2": 2, "x2": 2, "y": 2, "x": 2}
 
 
 def instance_row(instance, class_id, class_names, score, box, area):
@@ -25,10 +25,16 @@ def instance_row(instance, class_id, class_names, score, box, area):
     return dict(zip(COLUMNS, values, strict=True))
 
 
+def point_columns(count):
+    """Names of the columns of so many keypoints: "point1_y", "point1_x", "point1_score", ..."""
+    return [f"point{i}_{part}" for i in range(1, count + 1) for part in ("y", "x", "score")]
+
+
 def write_csv(file, rows, columns=COLUMNS):
     """Writes rows to an open text file: scores with 4 decimals, coordinates with 2."""
     writer = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
+    places = {name: _DECIMALS.get(name.rpartition("_")[2]) for name in columns}
     for row in rows:
-        rounded = {name: f"{row[name]:.{places}f}" for name, places in _DECIMALS.items()}
+        rounded = {name: f"{row[name]:.{n}f}" for name, n in places.items() if n is not None}
         writer.writerow({**row, **rounded})

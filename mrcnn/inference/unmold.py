@@ -1,11 +1,13 @@
 """From the network's detections to the caller's image, in NumPy.
 
-Shapes: D detections padded with zeros, n of them real, h w of a mask, H W of the image.
+Shapes: D detections padded with zeros, n of them real, h w of a mask, S bins a side of a heat map,
+J keypoints, H W of the image.
 """
 
 import numpy as np
 
 from mrcnn.image.cropped_masks import CroppedMasks
+from mrcnn.image.heatmaps import find_peaks
 from mrcnn.image.pasting import PASTERS
 
 
@@ -18,6 +20,8 @@ def unmold_detections(
     mask_paste="resize",
     box_offset=1,
     cropped=False,
+    heatmaps=None,
+    keypoint_scores="probabilities",
 ):
     """Maps the detections of one molded image back to the image that was given.
 
@@ -31,11 +35,14 @@ def unmold_detections(
         box_offset: how the boxes are normalised, see `mrcnn.ops.boxes`.
         cropped: bool, whether `masks` are `CroppedMasks`, for images in which masks of their size
             are too much.
+        heatmaps: float [D, S, S, J], logits of the keypoints over each box; or None.
+        keypoint_scores: "probabilities" or "logits", see `mrcnn.image.heatmaps.find_peaks`.
 
     Returns:
         dict: `rois` int32 [n, 4], `boxes` float32 [n, 4], `class_ids` int32 [n], `scores` float32
-        [n] and, if given, `masks` bool [H, W, n]. Detections whose box has no area are left out:
-        the rounded box where masks are resized to it.
+        [n] and, if given, `masks` bool [H, W, n] and `keypoints` float32 [n, J, 3] = y x (pixels),
+        score. Detections whose box has no area are left out: the rounded box where masks are
+        resized to it.
     """
     height, width = original_image_shape[:2]
     low, high = np.asarray(window[:2], float), np.asarray(window[2:], float)
@@ -68,6 +75,13 @@ def unmold_detections(
             result["masks"] = CroppedMasks.of(planes, height, width)
         else:
             result["masks"] = _pasted(masks, places, (height, width), mask_paste)
+    if heatmaps is not None:
+        # The search is as fine as the image that the network saw.
+        sides = (detections[:, 2:4] - detections[:, :2]) * (molded - box_offset) + box_offset
+        keypoints = find_peaks(np.asarray(heatmaps)[real][seen], sides, keypoint_scores)
+        low, high = boxes[:, None, :2], boxes[:, None, 2:]
+        keypoints[..., :2] = low + keypoints[..., :2] * (high - low)
+        result["keypoints"] = keypoints
     return result
 
 

@@ -10,6 +10,7 @@ from mrcnn.layers.targets import (
     AnchorTargetLayer,
     DenseTargetLayer,
     DetectionTargetLayer,
+    KeypointTargetLayer,
     Loss,
 )
 
@@ -21,6 +22,7 @@ __all__ = [
     "DenseTargetLayer",
     "DetectionLayer",
     "DetectionTargetLayer",
+    "KeypointTargetLayer",
     "Loss",
     "MatchedTargetLayer",
     "NormBoxes",

@@ -1,14 +1,16 @@
 """Layers of the training graph alone: targets and losses. Like all layers here, without weights.
 
-Shapes: B images, A anchors, N proposals, T training ROIs, M ground truths.
+Shapes: B images, A anchors, N proposals, T training ROIs, P of them that may be positive,
+M ground truths, J keypoints.
 """
 
 import keras
 from keras import ops
 
 from mrcnn import settings
-from mrcnn.layers.base import PureLayer
+from mrcnn.layers.base import PureLayer, image_shape
 from mrcnn.ops import losses, targets
+from mrcnn.ops.boxes import denorm_boxes
 from mrcnn.ops.indexing import trim_padding
 
 
@@ -77,6 +79,26 @@ class DetectionTargetLayer(PureLayer):
             proposals = ops.concatenate([proposals, objects], axis=1)
         return targets.roi_targets(
             proposals, gt_class_ids, gt_boxes, gt_masks, self.settings, self.seed_generator
+        )
+
+
+@keras.saving.register_keras_serializable("mrcnn")
+class KeypointTargetLayer(PureLayer):
+    """Targets of the keypoint head: `mrcnn.ops.targets.encode_keypoints`.
+
+    Args:
+        settings: `mrcnn.settings.KeypointTargets`.
+    """
+
+    settings_type = settings.KeypointTargets
+
+    def call(self, rois, class_ids, matches, gt_keypoints, image_meta):
+        """rois float [B, P, 4] normalised, class_ids [B, P], matches [B, P], gt_keypoints
+        [B, M, J, 3] in pixels, image_meta [B, META] -> int32 [B, P, J]."""
+        shape = ops.expand_dims(image_shape(image_meta), 1)
+        pixels = denorm_boxes(rois, shape, self.settings.box_offset)
+        return targets.encode_keypoints(
+            pixels, class_ids, matches, gt_keypoints, self.settings.side
         )
 
 

@@ -15,8 +15,9 @@ import warnings
 import numpy as np
 from keras import ops
 
+from mrcnn.data.fitting import check_classes
 from mrcnn.data.generator import MAX_ERRORS, MIN_TRIES
-from mrcnn.data.ground_truth import check_classes, image_name
+from mrcnn.data.ground_truth import image_name
 from mrcnn.image import meta as image_meta
 from mrcnn.image import molding
 from mrcnn.image.meta import compose_image_meta

@@ -254,7 +254,7 @@ def rpn_bbox_loss_graph(config, target_bbox, rpn_match, rpn_bbox):
     """Smooth L1 of the deltas of the positive anchors.
 
     Args:
-        config: `Config`: `SMOOTH_L1_BETA`, `BBOX_LOSS_NORMALIZER`.
+        config: `Config`: `RPN_SMOOTH_L1_BETA`, `SMOOTH_L1_BETA`, `BBOX_LOSS_NORMALIZER`.
         target_bbox: float [B, S, 4]; row i is of the i-th positive anchor, the rest is padding.
         rpn_match: int [B, A, 1]; 1 in positive anchors.
         rpn_bbox: float [B, A, 4].
@@ -264,7 +264,7 @@ def rpn_bbox_loss_graph(config, target_bbox, rpn_match, rpn_bbox):
     row = ops.cumsum(ops.cast(positive, "int32"), axis=1) - 1
     row = ops.clip(row, 0, ops.shape(target_bbox)[1] - 1)
     target = gather(target_bbox, row)  # (B, A, 4)
-    box_loss = settings.Losses.from_config(config).box_loss
+    box_loss = settings.Losses.from_config(config).rpn_box_loss
     return losses.box_loss(target, rpn_bbox, positive, match != 0, **box_loss)
 
 

@@ -16,7 +16,8 @@ from mrcnn.ops.targets import given_rpn_targets
 
 
 def inference_graph(settings, trunk, heads, detection_stages):
-    """Given anchors, every stage's result, masks of every class: 3 inputs, 7 outputs."""
+    """Given anchors, every stage's result, masks of every class: 3 inputs, 7 outputs. Heat maps of
+    keypoints, which matterport has not, come last."""
     given = keras.Input((None, 4), name="input_anchors")
     anchors = SplitAnchors(name="anchor_levels")(given, trunk["anchors"]["levels"])
     stages = detection_stages(settings, trunk, heads, anchors)
@@ -24,6 +25,8 @@ def inference_graph(settings, trunk, heads, detection_stages):
     if settings.mask_head.enabled:
         outputs.append(heads["mask"](stages["mask_features"])["mrcnn_mask"])
     outputs += [stages["rois"], trunk["rpn_class"], trunk["rpn_bbox"]]
+    if settings.keypoint_head.enabled:
+        outputs.append(heads["keypoint"](stages["keypoint_features"])["mrcnn_keypoint_logits"])
     inputs = [trunk["input_image"], trunk["input_image_meta"], given]
     return NamedWeightsModel(inputs, outputs, name="mask_rcnn")
 

@@ -1,7 +1,7 @@
 """Cascade Mask R-CNN (arXiv:1712.00726) on one page: Mask R-CNN with several box heads in turn.
 
 Each takes the boxes of the one before, and is trained on a higher IoU. Their scores are averaged,
-as detectron2 does; masks are those of Mask R-CNN.
+as detectron2 does; masks and keypoints are those of Mask R-CNN.
 
 Shapes: B images, N proposals or training ROIs, M ground truths, D detections, K classes.
 """
@@ -56,7 +56,7 @@ def mean_probs(stages):
 
 
 def detection_stages(settings, trunk, heads, anchors):
-    """Proposals -> stages -> mean scores, last boxes -> detections -> features of their masks."""
+    """Proposals -> stages -> mean scores, last boxes -> detections -> what later heads take."""
     rois = propose(settings.proposals, trunk, anchors)
     found = box_stages(settings, trunk, heads, rois)
     boxes = {"mrcnn_class": mean_probs(found), "mrcnn_bbox": found[-1]["mrcnn_bbox"]}
@@ -67,14 +67,17 @@ def detection_stages(settings, trunk, heads, anchors):
     stages = {"rois": rois, **boxes, "detections": detections}
     if settings.mask_head.enabled:
         stages["mask_features"] = mask_rcnn.pool_masks(settings, trunk, detections[..., :4])
+    if settings.keypoint_head.enabled:
+        found_boxes = detections[..., :4]
+        stages["keypoint_features"] = mask_rcnn.pool_keypoints(settings, trunk, found_boxes)
     return stages
 
 
 def training_stages(settings, trunk, heads, gt, anchor_targets=None):
     """Ground truth -> ROIs drawn once -> stages, each with targets of its own -> losses.
 
-    The mask head trains on the ROIs as they were drawn. Arguments and results are those of
-    `mrcnn.network.mask_rcnn.training_stages`.
+    The heads of masks and keypoints train on the ROIs as they were drawn. Arguments and results are
+    those of `mrcnn.network.mask_rcnn.training_stages`.
     """
     terms = mask_rcnn.rpn_terms(settings, trunk, gt, anchor_targets)
     roi = mask_rcnn.drawn_rois(settings, trunk, gt)
@@ -92,11 +95,9 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
             targets = layer(predicted["rois"], roi["gt_class_ids"], roi["gt_boxes"])
         terms |= mask_rcnn.box_terms(trunk, targets, predicted, suffix)
     stages = found[-1] | {"proposals": roi["proposals"], "rois": rois}
-    if settings.mask_head.enabled:
-        positives = mask_rcnn.may_be_positive(roi["rois"], roi)
-        stages |= heads["mask"](mask_rcnn.pool_masks(settings, trunk, positives))
-        terms |= mask_rcnn.mask_terms(roi, stages)
-    stages["losses"] = mask_rcnn.make_losses(settings, terms)
+    predicted, more_terms = mask_rcnn.of_positives(settings, trunk, heads, gt, roi)
+    stages |= predicted
+    stages["losses"] = mask_rcnn.make_losses(settings, terms | more_terms)
     return stages
 
 

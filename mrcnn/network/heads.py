@@ -1,11 +1,11 @@
-"""The three heads, under matterport's layer names.
+"""The heads, under matterport's layer names where it has them.
 
-`rpn_head` is a small model. `box_head` and `mask_head` make their layers once and return a
-function of tensors, so that the inference and the training graph share them while every layer
-stays reachable by name in either.
+`rpn_head` is a small model. The others make their layers once and return a function of tensors, so
+that the inference and the training graph share them while every layer stays reachable by name in
+either.
 
 Shapes: B images, h w of a feature map, R anchors at a location, A anchors, N ROIs, P pooled bins a
-side, K classes, C channels.
+side, K classes, J keypoints, C channels.
 """
 
 import keras
@@ -183,6 +183,62 @@ def mask_head(settings, style):
             x = layer(x)
         x = ops.reshape(x, (-1, pooled.shape[1], *x.shape[1:]))  # (B, N, 2P, 2P, C)
         return {"mrcnn_mask": predict(x), "mrcnn_mask_logits": predict(x, logits=True)}
+
+    return head
+
+
+def keypoint_head(settings):
+    """Heat map of every keypoint of pooled ROIs, four times as fine as the pooled grid.
+
+    Convolutions, one transposed, and a doubling by bilinear interpolation (arXiv:1703.06870,
+    section 5). New kernels are He's for the gradients (arXiv:1502.01852), as in the paper's code:
+    with Glorot's the features would fade from layer to layer.
+
+    Args:
+        settings: `mrcnn.settings.KeypointHead`.
+
+    Returns:
+        function: float [B, N, P, P, C] -> dict of `mrcnn_keypoint_logits`, float32
+        [B, N, 4P, 4P, J].
+    """
+
+    def initializer():  # one for each layer: it draws the same for the same shape
+        return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
+
+    hidden = [
+        layers.Conv2D(
+            settings.channels,
+            3,
+            padding="same",
+            activation="relu",
+            kernel_initializer=initializer(),
+            name=f"mrcnn_keypoint_conv{i}",
+        )
+        for i in range(1, settings.layers + 1)
+    ]
+    hidden.append(
+        layers.Conv2DTranspose(
+            settings.num_keypoints,
+            4,
+            2,
+            padding="same",
+            kernel_initializer=initializer(),
+            name="mrcnn_keypoint_deconv",
+        )
+    )
+    # In float32 under any policy: the peak of a map lies between its bins.
+    hidden.append(
+        layers.UpSampling2D(
+            2, interpolation="bilinear", dtype="float32", name="mrcnn_keypoint_upsample"
+        )
+    )
+
+    def head(pooled):
+        x = ops.reshape(pooled, (-1, *pooled.shape[2:]))  # (B, N, P, P, C) -> (B*N, P, P, C)
+        for layer in hidden:
+            x = layer(x)
+        x = ops.reshape(x, (-1, pooled.shape[1], *x.shape[1:]))  # (B, N, 4P, 4P, J)
+        return {"mrcnn_keypoint_logits": x}
 
     return head
 

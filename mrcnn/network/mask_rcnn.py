@@ -1,7 +1,9 @@
 """Mask R-CNN (arXiv:1703.06870) on one page: its graphs, over one trunk and one set of heads.
 
+With another head it is Keypoint R-CNN, section 5 of the same paper; with both it finds both.
+
 Shapes: B images, H W, A anchors, N proposals, T training ROIs, P of them that may be positive,
-M ground truths, D detections, K classes, C channels.
+M ground truths, D detections, K classes, J keypoints, C channels.
 """
 
 import keras
@@ -9,9 +11,14 @@ import keras
 from mrcnn.image.meta import parse_image_meta
 from mrcnn.layers.anchors import NormBoxes
 from mrcnn.layers.detections import ClassMasks, DetectionLayer
-from mrcnn.layers.targets import AnchorTargetLayer, DetectionTargetLayer, Loss
+from mrcnn.layers.targets import (
+    AnchorTargetLayer,
+    DetectionTargetLayer,
+    KeypointTargetLayer,
+    Loss,
+)
 from mrcnn.network.folding import fold_batch_norm
-from mrcnn.network.heads import box_head, mask_head
+from mrcnn.network.heads import box_head, keypoint_head, mask_head
 from mrcnn.network.training_model import NamedWeightsModel, TrainingModel
 from mrcnn.network.trunk import build_trunk, default_policy, pool, propose
 from mrcnn.settings import Boxes, loss_of
@@ -22,11 +29,13 @@ def build_heads(settings):
     heads = {"box": box_head(settings.box_head, settings.style)}
     if settings.mask_head.enabled:
         heads["mask"] = mask_head(settings.mask_head, settings.style)
+    if settings.keypoint_head.enabled:
+        heads["keypoint"] = keypoint_head(settings.keypoint_head)
     return heads
 
 
 def detection_stages(settings, trunk, heads, anchors):
-    """Proposals -> classes and boxes -> detections -> pooled features of their masks."""
+    """Proposals -> classes and boxes -> detections -> pooled features of their masks, keypoints."""
     rois = propose(settings.proposals, trunk, anchors)
     pool_size = settings.box_head.pool_size
     boxes = heads["box"](pool(settings.pooling, trunk, rois, pool_size, "roi_align_classifier"))
@@ -34,6 +43,8 @@ def detection_stages(settings, trunk, heads, anchors):
     stages = {"rois": rois, **boxes, "detections": detections}
     if settings.mask_head.enabled:
         stages["mask_features"] = pool_masks(settings, trunk, detections[..., :4])
+    if settings.keypoint_head.enabled:
+        stages["keypoint_features"] = pool_keypoints(settings, trunk, detections[..., :4])
     return stages
 
 
@@ -50,25 +61,37 @@ def pool_masks(settings, trunk, rois):
     return pool(settings.pooling, trunk, rois, pool_size, "roi_align_mask")
 
 
+def pool_keypoints(settings, trunk, rois):
+    """What the keypoint head takes of ROIs: [B, N, 4] -> [B, N, P, P, C]."""
+    pool_size = settings.keypoint_head.pool_size
+    return pool(settings.pooling, trunk, rois, pool_size, "roi_align_keypoint")
+
+
 def inference_graph(settings, trunk, heads, detection_stages):
-    """Every stage's result, with the masks of every class."""
+    """Every stage's result, with the masks of every class and the keypoints' heat maps."""
     stages = detection_stages(settings, trunk, heads, trunk["anchors"]["levels"])
     names = ("detections", "mrcnn_class", "mrcnn_bbox", "rois")
     outputs = {name: stages[name] for name in names}
     outputs |= {name: trunk[name] for name in ("rpn_class", "rpn_bbox")}
     if settings.mask_head.enabled:
         outputs["mrcnn_mask"] = heads["mask"](stages["mask_features"])["mrcnn_mask"]
+    if settings.keypoint_head.enabled:
+        outputs |= heads["keypoint"](stages["keypoint_features"])
     inputs = {name: trunk[name] for name in ("input_image", "input_image_meta")}
     return NamedWeightsModel(inputs, outputs, name="mask_rcnn")
 
 
 def detection_graph(settings, trunk, heads, detection_stages):
-    """What `detect` runs: anchors from the image's size, detections, the predicted class's mask."""
+    """What `detect` runs: anchors from the image's size, detections, the predicted class's mask,
+    the keypoints' heat maps."""
     stages = detection_stages(settings, trunk, heads, trunk["anchors"]["levels"])
     outputs = {"detections": stages["detections"]}
     if settings.mask_head.enabled:
         logits = heads["mask"](stages["mask_features"])["mrcnn_mask_logits"]
         outputs["masks"] = ClassMasks(name="class_masks")(logits, stages["detections"])
+    if settings.keypoint_head.enabled:
+        logits = heads["keypoint"](stages["keypoint_features"])["mrcnn_keypoint_logits"]
+        outputs["heatmaps"] = logits
     inputs = {name: trunk[name] for name in ("input_image", "input_image_meta")}
     return fold_batch_norm(keras.Model(inputs, outputs, name="mask_rcnn"))
 
@@ -104,9 +127,9 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
             ground truth.
 
     Returns:
-        dict: `proposals` [B, N, 4], `rois` [B, T, 4], the box head's outputs, with a mask head
-        its outputs [B, P, h, w, K] for the ROIs that may be positive, and `losses`, a dict
-        of float32 scalars.
+        dict: `proposals` [B, N, 4], `rois` [B, T, 4], the box head's outputs, with a mask or a
+        keypoint head its outputs [B, P, h, w, K or J] for the ROIs that may be positive, and
+        `losses`, a dict of float32 scalars.
     """
     terms = rpn_terms(settings, trunk, gt, anchor_targets)
     roi = drawn_rois(settings, trunk, gt)
@@ -116,11 +139,9 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
     )
     terms |= box_terms(trunk, roi, predicted)
     stages = {name: roi[name] for name in ("proposals", "rois")} | predicted
-    if settings.mask_head.enabled:
-        rois = may_be_positive(roi["rois"], roi)
-        stages |= heads["mask"](pool_masks(settings, trunk, rois))
-        terms |= mask_terms(roi, stages)
-    stages["losses"] = make_losses(settings, terms)
+    predicted, more_terms = of_positives(settings, trunk, heads, gt, roi)
+    stages |= predicted
+    stages["losses"] = make_losses(settings, terms | more_terms)
     return stages
 
 
@@ -180,11 +201,44 @@ def mask_terms(roi, predicted):
     return {"mrcnn_mask_loss": (class_ids, roi["target_masks"], predicted["mrcnn_mask_logits"])}
 
 
+def keypoint_terms(settings, trunk, gt, roi, predicted):
+    """What the loss of the keypoints of the first P ROIs takes, by its name."""
+    rois, class_ids, matches = (
+        may_be_positive(roi[name], roi) for name in ("rois", "target_class_ids", "target_matches")
+    )
+    target = KeypointTargetLayer(settings.keypoint_targets, name="keypoint_targets")(
+        rois, class_ids, matches, gt["input_gt_keypoints"], trunk["input_image_meta"]
+    )
+    return {"mrcnn_keypoint_loss": (target, predicted["mrcnn_keypoint_logits"])}
+
+
+def of_positives(settings, trunk, heads, gt, roi):
+    """What the heads of masks and keypoints predict for positive ROIs, and what their losses take.
+
+    Args:
+        settings, trunk, heads, gt: as of `training_stages`.
+        roi: dict of `drawn_rois`.
+
+    Returns:
+        dict of the heads' outputs [B, P, h, w, K or J], and dict of tuples by the losses' names.
+    """
+    stages, terms = {}, {}
+    if settings.mask_head.enabled:
+        rois = may_be_positive(roi["rois"], roi)
+        stages |= heads["mask"](pool_masks(settings, trunk, rois))
+        terms |= mask_terms(roi, stages)
+    if settings.keypoint_head.enabled:
+        rois = may_be_positive(roi["rois"], roi)
+        stages |= heads["keypoint"](pool_keypoints(settings, trunk, rois))
+        terms |= keypoint_terms(settings, trunk, gt, roi, stages)
+    return stages, terms
+
+
 def make_losses(settings, terms):
     """What losses take, by their names -> float32 scalars by the same names."""
-    box_loss = settings.losses.box_loss
-    constants = {"rpn_bbox_loss": box_loss, "mrcnn_bbox_loss": box_loss}
-    constants["mrcnn_class_loss"] = settings.losses.class_loss(settings.image.num_classes)
+    losses = settings.losses
+    constants = {"rpn_bbox_loss": losses.rpn_box_loss, "mrcnn_bbox_loss": losses.box_loss}
+    constants["mrcnn_class_loss"] = losses.class_loss(settings.image.num_classes)
     return {
         name: Loss(name, **constants.get(loss_of(name), {}))(*tensors)
         for name, tensors in terms.items()
@@ -204,6 +258,9 @@ def ground_truth_inputs(settings):
         "input_gt_boxes": keras.Input((count, 4), name="input_gt_boxes"),
         "input_gt_masks": keras.Input((*mask_sides, count), dtype="bool", name="input_gt_masks"),
     }
+    if settings.keypoint_head.enabled:
+        shape = (count, settings.keypoint_head.num_keypoints, 3)
+        inputs["input_gt_keypoints"] = keras.Input(shape, name="input_gt_keypoints")
     if not gt.use_rpn_rois:
         shape = (gt.proposal_count, 4)
         inputs["input_roi"] = keras.Input(shape, dtype="int32", name="input_roi")

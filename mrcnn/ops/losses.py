@@ -5,7 +5,7 @@ RetinaNet's two do so in each image, and are the mean over the images. Each is e
 nothing counts: padding changes nothing.
 
 Shapes: B images, A anchors, S sampled anchors, T training ROIs, P of them that may be positive,
-K classes, h w of a mask.
+K classes, h w of a mask, S bins a side of a heat map, J keypoints.
 """
 
 from keras import ops
@@ -223,3 +223,18 @@ def retinanet_bbox_loss(
         deltas = (ops.cast(x, "float32") * scale for x in (target_deltas, retinanet_bbox))
         loss = giou_loss(*(apply_box_deltas(anchor, each) for each in deltas))
     return mean_over_positives(ops.where(target_class_ids > 0, loss, 0.0), target_class_ids)
+
+
+def mrcnn_keypoint_loss(target_keypoints, mrcnn_keypoint_logits):
+    """Cross-entropy of the bin of each keypoint among all of its heat map, over those that count.
+
+    Args:
+        target_keypoints: int [B, P, J], row * S + column; -1 where a keypoint does not count.
+        mrcnn_keypoint_logits: float [B, P, S, S, J].
+    """
+    shape = mrcnn_keypoint_logits.shape
+    logits = ops.reshape(mrcnn_keypoint_logits, (-1, shape[1], shape[2] * shape[3], shape[4]))
+    logits = ops.cast(logits, "float32")  # (B, P, S*S, J)
+    bins = ops.maximum(target_keypoints, 0)[:, :, None]
+    picked = ops.take_along_axis(logits, bins, axis=2)[:, :, 0]
+    return masked_mean(ops.logsumexp(logits, axis=2) - picked, target_keypoints >= 0)

@@ -3,7 +3,8 @@
 Nothing here has a gradient. Ground truth is padded with class id 0; crowds have negative ids and
 are never matched as objects.
 
-Shapes: B images, N boxes (anchors or proposals), M ground truths, S sampled boxes, P positives.
+Shapes: B images, N boxes (anchors or proposals), M ground truths, S sampled boxes, P positives,
+J keypoints.
 """
 
 import keras
@@ -19,6 +20,8 @@ POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 ANCHOR_IOU, DENSE_IOU = (0.7, 0.3), (0.5, 0.4)
 # A box that overlaps a crowd by this IoU or more is not a negative.
 CROWD_IOU = 0.001
+# Pixels within which a keypoint lies on an edge: boxes were normalised and are rounded.
+ON_EDGE = 1e-3
 
 
 def match(boxes, gt_boxes, gt_class_ids, positive_iou, negative_iou, match_best=False):
@@ -151,6 +154,32 @@ def encode_masks(
     return ops.stop_gradient(found)
 
 
+def encode_keypoints(boxes, class_ids, matches, gt_keypoints, side):
+    """The bin of a heat map over each box that a keypoint lies in (arXiv:1703.06870, section 5).
+
+    A point on an edge of the box, within rounding, lies in the bin at that edge.
+
+    Args:
+        boxes: float [B, P, 4], pixels.
+        class_ids: int [B, P]; above 0 in positive ROIs.
+        matches: int [B, P], index into the ground truth.
+        gt_keypoints: float [B, M, J, 3]: y x in pixels, and 0 where there is no such point.
+        side: int, bins a side.
+
+    Returns:
+        int32 [B, P, J], row * side + column; -1 for what does not count: a ROI that is not
+        positive, no point, or a point outside of the box.
+    """
+    keypoints = gather(gt_keypoints, matches)  # (B, P, J, 3)
+    points, boxes = keypoints[..., :2], ops.expand_dims(boxes, 2)
+    low, high = boxes[..., :2], boxes[..., 2:]
+    inside = ops.all((points > low - ON_EDGE) & (points < high + ON_EDGE), axis=-1)
+    counts = inside & (keypoints[..., 2] > 0) & ops.expand_dims(class_ids > 0, -1)
+    bins = (points - low) * (side / ops.maximum(high - low, ON_EDGE))
+    bins = ops.cast(ops.clip(ops.floor(bins), 0, side - 1), "int32")
+    return ops.stop_gradient(ops.where(counts, bins[..., 0] * side + bins[..., 1], -1))
+
+
 def rpn_targets(anchors, gt_class_ids, gt_boxes, num_anchors, std_dev, seed, positive_ratio=0.5):
     """Targets of the region proposal network.
 
@@ -236,8 +265,9 @@ def roi_targets(proposals, gt_class_ids, gt_boxes, gt_masks, settings, seed):
 
     Returns:
         dict: `rois` float32 [B, T, 4] normalised, `target_class_ids` int32 [B, T] (0 background,
-        -1 padding), `target_deltas` float32 [B, T, 4] and `target_masks` float32 [B, P, *shape],
-        those of the first P ROIs; only ROIs with a class id above 0 have meaningful ones.
+        -1 padding), `target_matches` int32 [B, T] into the ground truth, `target_deltas` float32
+        [B, T, 4] and `target_masks` float32 [B, P, *shape], those of the first P ROIs; only ROIs
+        with a class id above 0 have meaningful ones.
     """
     num_rois, positive_ratio = settings.num_rois, settings.positive_ratio
     num_positive = max(1, int(num_rois * positive_ratio))
@@ -251,6 +281,7 @@ def roi_targets(proposals, gt_class_ids, gt_boxes, gt_masks, settings, seed):
     return {
         "rois": ops.stop_gradient(rois),
         "target_class_ids": ops.stop_gradient(ops.where(labels == POSITIVE, classes, labels)),
+        "target_matches": ops.stop_gradient(matches),
         "target_deltas": encode_boxes(rois, matches, gt_boxes, settings.std_dev),
         "target_masks": encode_masks(
             rois[:, :num_positive],

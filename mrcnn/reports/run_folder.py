@@ -77,7 +77,8 @@ def seen(batch, settings):
 
     Returns:
         images: list of uint8 [H, W, 3], to look at.
-        instances: list of dicts with `rois`, `class_ids` and `masks`.
+        instances: list of dicts with `rois`, `class_ids`, `masks` and, if there are any,
+            `keypoints`.
     """
     image_settings, images, instances = settings.image, [], []
     for i, molded in enumerate(batch["input_image"]):
@@ -89,6 +90,8 @@ def seen(batch, settings):
         if settings.ground_truth.mini_masks:
             masks = expand_mask(boxes, masks, image.shape)
         found = {"rois": boxes, "class_ids": batch["input_gt_class_ids"][i][real], "masks": masks}
+        if "input_gt_keypoints" in batch:
+            found["keypoints"] = batch["input_gt_keypoints"][i][real]
         images.append(image)
         instances.append(found)
     return images, instances

@@ -17,6 +17,7 @@ from mrcnn.settings.network import (
     ConvStyle,
     Detections,
     Image,
+    KeypointHead,
     MaskHead,
     Native,
     Pooling,
@@ -30,6 +31,7 @@ from mrcnn.settings.training import (
     Checkpoints,
     DenseTargets,
     GroundTruth,
+    KeypointTargets,
     Losses,
     Optimization,
     ROITargets,
@@ -50,6 +52,8 @@ __all__ = [
     "Detections",
     "GroundTruth",
     "Image",
+    "KeypointHead",
+    "KeypointTargets",
     "Losses",
     "MaskHead",
     "Native",
@@ -97,9 +101,11 @@ class Settings:
     box_head: BoxHead
     cascade: Cascade
     mask_head: MaskHead
+    keypoint_head: KeypointHead
     retinanet_head: RetinaNetHead
     anchor_targets: AnchorTargets
     roi_targets: ROITargets
+    keypoint_targets: KeypointTargets
     dense_targets: DenseTargets
     ground_truth: GroundTruth
     detections: Detections

@@ -256,6 +256,17 @@ class MaskHead(Stage):
 
 
 @stage
+class KeypointHead(Stage):
+    """Keypoints: see `mrcnn.network.heads.keypoint_head`. `enabled` False: there are none."""
+
+    enabled: bool = key("USE_KEYPOINTS")
+    num_keypoints: int = key("NUM_KEYPOINTS")
+    pool_size: int = key("KEYPOINT_POOL_SIZE")
+    layers: int = key("KEYPOINT_HEAD_LAYERS")
+    channels: int = key("KEYPOINT_HEAD_CHANNELS")
+
+
+@stage
 class RetinaNetHead(Stage):
     """Two towers over each level: see `mrcnn.network.retinanet_head.retinanet_head`."""
 
@@ -278,6 +289,7 @@ class Detections(Boxes, Native):
         candidates: int, scores of a level that take part, where anchors are classified.
         clip_first: bool, whether these compete clipped to the picture, else as they are.
         mask_paste: key of `mrcnn.image.pasting.PASTERS`.
+        keypoint_scores: "probabilities" or "logits", see `mrcnn.image.heatmaps.find_peaks`.
     """
 
     max_instances: int = key("DETECTION_MAX_INSTANCES")
@@ -288,3 +300,4 @@ class Detections(Boxes, Native):
     candidates: int = key("PRE_NMS_LIMIT")
     clip_first: bool = numerics("DETECTION_CLIP_FIRST")
     mask_paste: str = numerics("MASK_PASTE")
+    keypoint_scores: str = key("KEYPOINT_SCORES")

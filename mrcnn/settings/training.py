@@ -4,7 +4,7 @@ import dataclasses
 
 from mrcnn.config import Config
 from mrcnn.settings.fields import Stage, floats, key, stage
-from mrcnn.settings.network import Native
+from mrcnn.settings.network import Boxes, Native
 
 
 def loss_of(name):
@@ -77,6 +77,13 @@ class ROITargets(Stage):
 
 
 @stage
+class KeypointTargets(Boxes):
+    """Training targets of the keypoints; `side`: bins a side of a heat map."""
+
+    side: int = key("KEYPOINT_POOL_SIZE", lambda pool_size: 4 * pool_size)
+
+
+@stage
 class GroundTruth(Stage):
     """The padded ground truth of a batch; `use_rpn_rois` False: proposals are an input too."""
 
@@ -101,6 +108,7 @@ class Losses(Stage):
     )
     class_weights: tuple = key("CLASS_WEIGHTS", _class_weights)
     beta: float = key("SMOOTH_L1_BETA")
+    rpn_beta: float = key("RPN_SMOOTH_L1_BETA")
     box_kind: str = key("BBOX_LOSS")
     normalizer: str = key("BBOX_LOSS_NORMALIZER")
     weight_decay: float = key("WEIGHT_DECAY")
@@ -114,8 +122,13 @@ class Losses(Stage):
 
     @property
     def box_loss(self):
-        """Arguments of `mrcnn.ops.losses.box_loss`."""
+        """Arguments of `mrcnn.ops.losses.box_loss`, of the box head."""
         return {"beta": self.beta, "normalizer": self.normalizer}
+
+    @property
+    def rpn_box_loss(self):
+        """The same of the region proposal network."""
+        return {**self.box_loss, "beta": self.beta if self.rpn_beta is None else self.rpn_beta}
 
     def dense_box_loss(self, targets):
         """Arguments of `mrcnn.ops.losses.retinanet_bbox_loss`, of `DenseTargets`."""

@@ -16,10 +16,9 @@ CLASSES = {
         f"mrcnn>{name}": "mrcnn.layers"
         for name in (
             *("AnchorTargetLayer", "Anchors", "ClassMasks", "DenseDetectionLayer"),
-            "DenseTargetLayer",
-            *("DetectionLayer", "DetectionTargetLayer", "Loss", "NormBoxes", "ProposalLayer"),
-            *("MatchedTargetLayer", "ProposalSteps", "PyramidROIAlign", "RefinedROIs"),
-            "SplitAnchors",
+            *("DenseTargetLayer", "DetectionLayer", "DetectionTargetLayer", "KeypointTargetLayer"),
+            *("Loss", "MatchedTargetLayer", "NormBoxes", "ProposalLayer", "ProposalSteps"),
+            *("PyramidROIAlign", "RefinedROIs", "SplitAnchors"),
         )
     },
     "mrcnn>BatchNorm": "mrcnn.network.norm",

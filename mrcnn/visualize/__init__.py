@@ -4,6 +4,7 @@
 - `boxes`: boxes before and after refinement, and regions of interest, in figures.
 - `curves`: precision and recall of classes, scores over a threshold, confusion.
 - `plots`: precision and recall, overlaps, tables, statistics of weights.
+- `skeletons`: keypoints and the lines between them, in either.
 - `draw`: the same instances drawn into arrays of pixels, without a figure.
 - `augmentations`: what an augmentation does to an image, `mrcnn.augment.preview`.
 - `captions` and `figures`: what these share: colors, captions and where they have room; axes with
@@ -42,6 +43,7 @@ from mrcnn.visualize.plots import (
     plot_precision_recall,
     weight_stats,
 )
+from mrcnn.visualize.skeletons import draw_skeleton
 
 __all__ = [
     "GREEN",
@@ -59,6 +61,7 @@ __all__ = [
     "draw_comparison",
     "draw_instances",
     "draw_rois",
+    "draw_skeleton",
     "instance_colors",
     "plot_class_precision_recall",
     "plot_confusion",

@@ -1,4 +1,4 @@
-"""Instances drawn into arrays of pixels: masks, outlines, boxes and captions.
+"""Instances drawn into arrays of pixels: masks, outlines, boxes, keypoints and captions.
 
 Shapes: image [H, W] or [H, W, C] of any channels, see `to_uint8_rgb`; boxes [N, 4] as y1 x1 y2 x2
 in pixels, half-open; masks [H, W, N] bool; class_ids [N], negative for crowds.
@@ -16,6 +16,7 @@ from mrcnn.image.cropped_masks import CroppedMasks
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.viewing import to_uint8_rgb
 from mrcnn.visualize.captions import fit_labels, label_style, pick_captions, pick_colors
+from mrcnn.visualize.skeletons import as_keypoints, draw_skeleton
 
 
 def apply_mask(image, mask, color, alpha=0.5):
@@ -65,8 +66,10 @@ def draw_instances(
     captions=None,
     show_mask=True,
     show_bbox=True,
+    keypoints=None,
+    skeleton=None,
 ):
-    """Draws masks, outlines, boxes and captions of instances into a copy of an image.
+    """Draws masks, outlines, boxes, keypoints and captions of instances into a copy of an image.
 
     Args:
         image: [H, W] or [H, W, 1 | 3 | 4], uint8, uint16, bool or float.
@@ -81,6 +84,9 @@ def draw_instances(
             those that find no room are left out.
         show_mask: whether to fill masks; their outlines are always drawn.
         show_bbox: whether to draw boxes.
+        keypoints: [N, K, 3], y x in pixels and a visibility or score; those above 0 are drawn. Or
+            None.
+        skeleton: pairs of indices of keypoints that a line joins, or None.
 
     Returns:
         [H, W, 3] uint8.
@@ -92,6 +98,7 @@ def draw_instances(
     """
     warn_of_normalized(image, boxes=boxes)
     canvas, boxes, masks = prepare(image, boxes, masks, len(class_ids))
+    keypoints = as_keypoints(keypoints, len(boxes))
     colors = pick_colors(colors, class_ids)
     captions = pick_captions(captions, class_ids, class_names, scores)
     side = min(canvas.shape[:2])  # large images have thicker lines and larger text
@@ -108,6 +115,8 @@ def draw_instances(
             apply_mask(crop, _outline(mask, thickness), colors[i], 1)
         if show_bbox:
             draw_box(canvas, boxes[i], 255 * np.asarray(colors[i]), thickness)
+        if keypoints is not None:
+            draw_skeleton(canvas, keypoints[i], skeleton, colors[i], thickness)
     if not any(captions):
         return canvas
     size = float(np.clip(side / 28, 10, max(26, side / 40)))
@@ -273,7 +282,8 @@ def draw_tile(image, instances, class_names, size):
 
     Args:
         image: [H, W] or [H, W, 1 | 3 | 4].
-        instances: dict with `rois`, `class_ids` and, if there are any, `masks` and `scores`.
+        instances: dict with `rois`, `class_ids` and, if there are any, `masks`, `scores` and
+            `keypoints`; the lines between these are those of `Detections`.
         class_names: names by class id, or None.
         size: side of the tile in pixels.
 
@@ -289,8 +299,13 @@ def draw_tile(image, instances, class_names, size):
     boxes, masks = np.asarray(instances["rois"]) * scale, instances.get("masks")
     masks = None if masks is None else masks[rows][:, columns]
     ids, scores = instances["class_ids"], instances.get("scores")
+    points = instances.get("keypoints")
+    if points is not None:
+        points = np.asarray(points) * [scale, scale, 1]
+        points = {"keypoints": points, "skeleton": getattr(instances, "skeleton", None)}
     tile = np.full((size, size, 3), 255, np.uint8)
     top, left = (size - height) // 2, (size - width) // 2
-    drawn = draw_instances(small.round().astype(np.uint8), boxes, masks, ids, class_names, scores)
+    small = small.round().astype(np.uint8)
+    drawn = draw_instances(small, boxes, masks, ids, class_names, scores, **(points or {}))
     tile[top : top + height, left : left + width] = drawn
     return tile

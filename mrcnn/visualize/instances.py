@@ -26,6 +26,7 @@ from mrcnn.visualize.figures import (
     show_image,
     without_echo,
 )
+from mrcnn.visualize.skeletons import add_skeleton, as_keypoints
 
 GREEN, RED = (0.1, 0.85, 0.2), (1.0, 0.15, 0.15)
 
@@ -46,12 +47,14 @@ def display_instances(
     captions=None,
     save_path=None,
     mask_alpha=0.5,
+    keypoints=None,
+    skeleton=None,
 ):
     """Shows an image with its instances in a Matplotlib figure.
 
     Args:
         image, boxes, masks, class_ids, class_names, scores, colors, captions, show_mask,
-            show_bbox: as in `draw_instances`.
+            show_bbox, keypoints, skeleton: as in `draw_instances`.
         title: of the axes.
         figsize: in inches, used without `ax`.
         ax: axes to draw into.
@@ -68,6 +71,7 @@ def display_instances(
     """
     warn_of_normalized(image, boxes=boxes)
     canvas, boxes, masks = prepare(image, boxes, masks, len(class_ids))
+    keypoints = as_keypoints(keypoints, len(boxes))
     if len(boxes) == 0:
         print("\n*** No instances to display *** \n")  # matterport's words
     colors = pick_colors(colors, class_ids)
@@ -81,6 +85,8 @@ def display_instances(
             add_mask(ax, canvas, masks[:, :, i], colors[i], extents[i], alpha)
         if show_bbox:
             add_box(ax, boxes[i], colors[i])
+        if keypoints is not None:
+            add_skeleton(ax, keypoints[i], skeleton, colors[i])
     view = show_image(ax, canvas)
     add_labels(ax, boxes, captions, colors, order[::-1], view)
     finish(ax.figure, save_path, own_figure)

@@ -8,15 +8,14 @@ import importlib
 from mrcnn.weights.fetching import default_cache_dir, download_trained_weights, fetch
 from mrcnn.weights.registry import (
     COCO_MODEL_URL,
-    FAMILIES,
     REGISTRY,
-    WeightFile,
     find,
     for_config,
     public_file,
     released_epsilon,
     resolve,
 )
+from mrcnn.weights.weight_file import FAMILIES, WeightFile
 
 _LAZY = {
     "class_names_of": "file_config",

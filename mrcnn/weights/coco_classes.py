@@ -14,3 +14,5 @@ _COCO_IDS = (
 COCO_ID_CLASSES = tuple(_COCO_IDS.split(","))
 # matterport and detectron2 number the 80 used ones without gaps.
 COCO_CLASSES = tuple(name for name in COCO_ID_CLASSES if name != "N/A")
+# Of the models of keypoints.
+PERSON = ("BG", "person")

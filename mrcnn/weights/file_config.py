@@ -6,6 +6,7 @@ import os
 from mrcnn.config import Config
 from mrcnn.config_files import config_from, read_config, read_run
 from mrcnn.config_values import plain_values
+from mrcnn.data.keypoints import COCO_PERSON, KeypointScheme
 from mrcnn.files.hdf5 import read_attribute
 from mrcnn.presets import PRESETS
 from mrcnn.weights.registry import public_file
@@ -17,11 +18,13 @@ class UnknownConfigError(ValueError):
     """A weight file does not tell the config of its model."""
 
 
-def attributes_of(config, class_names):
+def attributes_of(config, class_names, keypoint_scheme=None):
     """What `save_weights` writes beside the arrays: a dict of str, as JSON, and the preset."""
     attributes = {"preset": config.PRESET, "config": json.dumps(plain_values(config))}
     if class_names is not None:
         attributes["class_names"] = json.dumps(list(class_names))
+    if keypoint_scheme is not None:
+        attributes["keypoints"] = json.dumps(keypoint_scheme.to_json())
     return attributes
 
 
@@ -74,6 +77,7 @@ def config_of_public(entry):
     config.BACKBONE = entry.backbone
     if entry.classes:
         config.NUM_CLASSES, config.USE_MASK = len(entry.classes), entry.masks
+        config.USE_KEYPOINTS = entry.keypoints
     return config
 
 
@@ -91,6 +95,21 @@ def class_names_of(path):
         entry = public_file(path)
         names = list(entry.classes) if entry is not None and entry.classes else None
     return names
+
+
+def keypoint_scheme_of(path):
+    """What the keypoints of the model that a weight file is of are called, as `save_weights` wrote
+    it, or as of COCO's persons for the public files.
+
+    Returns:
+        `mrcnn.data.KeypointScheme`; None where it is not known.
+    """
+    path = os.fspath(path)
+    values = _read_json(path, "keypoints")
+    if values is not None:
+        return KeypointScheme(**values)
+    entry = public_file(path)
+    return COCO_PERSON if entry is not None and entry.keypoints else None
 
 
 def run_beside(path):

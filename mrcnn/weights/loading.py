@@ -90,9 +90,11 @@ def load_state_dict(model, arrays, source, by_name=False, exclude=(), epsilon=No
         _initialize(model.keras_model, name, weights[name])
     if plan["reinitialized"]:
         heads = sorted({name.rpartition("/")[0] for name in plan["reinitialized"]})
+        keypoints = settings.keypoint_head
+        also = f" or than NUM_KEYPOINTS = {keypoints.num_keypoints}" * keypoints.enabled
         warnings.warn(
-            f"heads of another class count than NUM_CLASSES = {settings.image.num_classes} start "
-            f"anew: {', '.join(heads)}",
+            f"heads of another class count than NUM_CLASSES = {settings.image.num_classes}{also} "
+            f"start anew: {', '.join(heads)}",
             stacklevel=3,
         )
     report = {key: sorted(plan[key]) for key in _LISTS}
@@ -233,9 +235,15 @@ def _mismatch(model, plan, problems, by_name, preset):
         )
     if preset in PRESETS and family(preset) != family(model.settings.preset):
         lines.append(f"They are of the family {family(preset)}: subclass PRESETS[{preset!r}].")
+    layers = {name.split("/")[0] for name in named_weights(model.keras_model)}
+    heads = [
+        head
+        for head in model.weight_names.class_heads
+        if any(re.fullmatch(head, layer) for layer in layers)
+    ]
     lines.append(
         "Check BACKBONE, NUM_CLASSES and the preset. To keep the heads of another class count out, "
-        f"pass exclude={list(model.weight_names.class_heads)}"
+        f"pass exclude={heads}"
         + ("." if by_name else "; to load only what both have, pass by_name=True.")
     )
     return "\n".join(lines)

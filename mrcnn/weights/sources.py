@@ -63,6 +63,16 @@ _SIGNS = {
 }
 
 
+def count_keypoints(arrays, source):
+    """Number of keypoints of a source's heads; None without such a head."""
+    key, axis = {
+        "torchvision": ("roi_heads.keypoint_predictor.kps_score_lowres.bias", 0),
+        "detectron2": ("roi_heads.keypoint_head.score_lowres.bias", 0),
+        "matterport": ("mrcnn_keypoint_deconv/bias", 0),
+    }.get(source, (None, 0))
+    return int(arrays[key].shape[axis]) if key in arrays else None
+
+
 def guess_preset(arrays):
     """Key of `PRESETS` whose numerics and architecture are those of the arrays; None without."""
     source = guess_source(arrays)
@@ -71,6 +81,8 @@ def guess_preset(arrays):
     if source == "matterport":
         return "matterport/mask_rcnn_coco"
     if source == "torchvision":
+        if any("keypoint" in name for name in arrays):
+            return "torchvision/keypointrcnn_resnet50_fpn"
         v2 = "backbone.fpn.inner_blocks.0.1.weight" in arrays
         return "torchvision/maskrcnn_resnet50_fpn" + ("_v2" if v2 else "")
     if source == "detectron2":
@@ -78,6 +90,8 @@ def guess_preset(arrays):
             return "detectron2/mask_rcnn_R_50_C4_3x"
         if "roi_heads.box_predictor.0.cls_score.weight" in arrays:
             return "detectron2/cascade_mask_rcnn_R_50_FPN_3x"
+        if any("keypoint" in name for name in arrays):
+            return "detectron2/keypoint_rcnn_R_50_FPN_3x"
         if "backbone.bottom_up.res4.22.conv1.weight" not in arrays:
             return "detectron2/mask_rcnn_R_50_FPN_3x"
         grouped = arrays["backbone.bottom_up.res2.0.conv2.weight"].shape[1] == 8

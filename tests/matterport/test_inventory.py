@@ -155,7 +155,10 @@ def test_layers_carry_the_name_that_they_are_given():
 
 @pytest.mark.parametrize("name", inventory.CONFIG)
 def test_config_default(name):
-    assert plain(getattr(Config(), name)) == plain(inventory.CONFIG[name])
+    value, expected = getattr(Config(), name), inventory.CONFIG[name]
+    if isinstance(expected, dict):  # heads that matterport has not have losses too
+        value = {key: value[key] for key in expected}
+    assert plain(value) == plain(expected)
 
 
 def test_derived_config_values():

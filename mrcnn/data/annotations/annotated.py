@@ -238,24 +238,29 @@ class AnnotatedDataset(Dataset):
     def load_codes(self, image_id):
         """As `load_mask`, of a picture of this format: run-length codes, a list, and class ids,
         negative for a crowd, of the instances with pixels."""
+        codes, class_ids = [], []
+        for instance, code in self.drawn(image_id):
+            class_id = self.class_id_of(instance)
+            codes.append(code)
+            class_ids.append(-class_id if instance.crowd else class_id)
+        return codes, np.array(class_ids, np.int32)
+
+    def drawn(self, image_id):
+        """Yields each `Instance` of a picture that has pixels, with its run-length code."""
         info = self.image_info[image_id]
         size = [info["height"], info["width"]]
         labels = functools.cache(read_labels)  # a label image is read once for all that it holds
-        codes, class_ids = [], []
         for instance in self.instances(image_id):
             name = f"image {info['id']}, {instance.name}"
-            class_id = self.class_id_of(instance)
             code = instance_code(instance, size, name, labels)
             if mask_utils.area(code):
-                codes.append(code)
-                class_ids.append(-class_id if instance.crowd else class_id)
+                yield instance, code
             elif is_first(self, "vanished"):
                 warnings.warn(
                     f"{name}: the outline covers no pixel, and is left out; others like it are "
                     "left out without a word",
                     stacklevel=2,
                 )
-        return codes, np.array(class_ids, np.int32)
 
     def image_reference(self, image_id):
         """Returns the path of the picture."""

@@ -61,7 +61,8 @@ class WeightNames:
         table: function (source, arrays, settings) -> dict, as `source_names` returns.
         ignored: dict by source: pattern of arrays that are not weights.
         heads: prefixes of layers, those that every backbone lacks.
-        class_heads: patterns of the names of layers whose shape depends on the number of classes.
+        class_heads: patterns of the names of layers whose shape depends on the number of classes
+            or keypoints.
         normalized: pattern of the convolutions that a BatchNorm follows.
         optional: function of settings -> pattern of names in a file that may go unused, such as
             those of masks in a model without; or None.
@@ -93,14 +94,20 @@ def _c4_table(source, arrays, settings):
     return source_names(source, arrays, settings.box_head.pool_size)
 
 
+def _of_heads_left_out(settings):
+    """Pattern of the names in a file that a model without masks, or without keypoints, has not."""
+    heads = {"mask": settings.mask_head.enabled, "keypoint|kps": settings.keypoint_head.enabled}
+    return "|".join(pattern for pattern, enabled in heads.items() if not enabled) or None
+
+
 MASK_RCNN = WeightNames(
     sources=SOURCES,
     table=_mask_rcnn_table,
     ignored=IGNORED,
     heads=("fpn_", "rpn_", "mrcnn_"),
-    class_heads=("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_mask"),
+    class_heads=("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_mask", "mrcnn_keypoint_deconv"),
     normalized=r"(conv1|res.*|mrcnn_(class|box|mask)_conv\d)",
-    optional=lambda settings: None if settings.mask_head.enabled else "mask",
+    optional=_of_heads_left_out,
 )
 CLASS_HEADS = MASK_RCNN.class_heads
 CASCADE_RCNN = dataclasses.replace(
@@ -113,9 +120,7 @@ MASK_RCNN_C4 = dataclasses.replace(
     MASK_RCNN,
     table=_c4_table,
     # Stage 5 of EfficientNet-Lite0: C4's head has ResNet's.
-    optional=lambda settings: (
-        r"^_blocks\.1[1-5]\." + ("" if settings.mask_head.enabled else "|mask")
-    ),
+    optional=lambda settings: rf"^_blocks\.1[1-5]\.|{_of_heads_left_out(settings)}",
 )
 
 

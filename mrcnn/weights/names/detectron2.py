@@ -24,6 +24,7 @@ def detectron2_layers(pool_size):
     yield from _box_head(pool_size)
     yield "mrcnn_bbox_fc", f"{_HEADS}.box_predictor.bbox_pred", class_deltas
     yield from _mask_head()
+    yield from _keypoint_head()
 
 
 def detectron2_cascade_layers(pool_size, suffixes):
@@ -92,3 +93,9 @@ def _mask_head():
         yield f"mrcnn_mask_conv{i}", f"{_HEADS}.mask_head.mask_fcn{i}", conv
     yield "mrcnn_mask_deconv", f"{_HEADS}.mask_head.deconv", conv
     yield "mrcnn_mask", f"{_HEADS}.mask_head.predictor", class_masks
+
+
+def _keypoint_head():
+    for i in range(1, 9):
+        yield f"mrcnn_keypoint_conv{i}", f"{_HEADS}.keypoint_head.conv_fcn{i}", conv
+    yield "mrcnn_keypoint_deconv", f"{_HEADS}.keypoint_head.score_lowres", conv

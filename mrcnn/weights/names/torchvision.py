@@ -54,6 +54,9 @@ def torchvision_layers(pool_size):
         yield f"mrcnn_mask_conv{i}", f"roi_heads.mask_head.{i - 1}.0", conv
         yield f"mrcnn_mask_bn{i}", f"roi_heads.mask_head.{i - 1}.1", same
         yield f"mrcnn_mask_conv{i}", f"roi_heads.mask_head.mask_fcn{i}", conv
+    for i in range(1, 9):
+        yield f"mrcnn_keypoint_conv{i}", f"roi_heads.keypoint_head.{2 * i - 2}", conv
+    yield "mrcnn_keypoint_deconv", "roi_heads.keypoint_predictor.kps_score_lowres", conv
     yield "mrcnn_class_conv1", "roi_heads.box_head.fc6", flat_as_conv(pool_size)
     yield "mrcnn_class_conv1", "roi_heads.box_head.5", flat_as_conv(pool_size)
     yield "mrcnn_class_conv2", "roi_heads.box_head.fc7", dense_as_conv

@@ -21,6 +21,7 @@ from mrcnn.data.annotations.files import found_name, side_of
 from mrcnn.data.annotations.json_files import read_json
 from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.annotations.outlines import check_numbers, outline_parts, to_code
+from mrcnn.data.formats.coco.keypoints import check_keypoints
 from mrcnn.image.reading import image_size
 
 _CROWD = {0: 0, 1: 1, None: 0, "0": 0, "1": 1, "false": 0, "true": 1, "": 0}
@@ -171,6 +172,7 @@ def _annotations(path, data, images, categories, notes):
             else:
                 facts = {"id": number, "image_id": image_id, "category_id": category_id}
                 facts["iscrowd"] = _crowd(entry.get("iscrowd"), name)
+                check_keypoints({**entry, **facts}, categories, name)
                 outline = _outline(entry, images[image_id], name, label, notes)
                 if outline is not None:
                     entry = {**entry, **facts, "segmentation": outline}

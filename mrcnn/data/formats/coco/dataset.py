@@ -3,25 +3,29 @@
 import dataclasses
 import os
 
+import numpy as np
 from pycocotools import mask as mask_utils
 
 from mrcnn.data.annotations.annotated import AnnotatedDataset
 from mrcnn.data.annotations.files import has_picture
 from mrcnn.data.annotations.instances import Instance, Picture
 from mrcnn.data.annotations.json_files import is_kind, json_files, read_json
+from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.annotations.outlines import outline_parts, to_code
 from mrcnn.data.annotations.subsets import named_subsets, subset_folders
 from mrcnn.data.formats.coco import download as coco_files
 from mrcnn.data.formats.coco.annotations import read_annotations, to_id
+from mrcnn.data.formats.coco.keypoints import keypoints_of, scheme_of
 
 _WHOLE = ("instances", "annotations", "detections")  # files of data without subsets
 FEW = 20  # pictures that are looked for to find their folder
 
 
 class CocoDataset(AnnotatedDataset):
-    """Images with COCO's annotations: polygons or run-length codes, crowds among them.
+    """Images with COCO's annotations: polygons or run-length codes, crowds among them; keypoints.
 
-    COCO numbers its 80 classes with gaps; here they are 1 to 80 in the same order.
+    COCO numbers its 80 classes with gaps; here they are 1 to 80 in the same order. Keypoints are in
+    the files `person_keypoints_...`: load such a file itself, or `load_coco(keypoints=True)`.
 
     Example:
 
@@ -32,6 +36,7 @@ class CocoDataset(AnnotatedDataset):
 
     source = "coco"
     declares_classes = True
+    _with_keypoints = frozenset()  # categories that have those of the scheme
 
     @classmethod
     def find(cls, path):
@@ -60,6 +65,7 @@ class CocoDataset(AnnotatedDataset):
         """
         image_dir = str(images or _image_folder(found))
         coco = read_annotations(str(found), image_dir, notes)
+        self._take_scheme(coco, found, notes)
         classes = _one_class_a_name(coco, found, notes)
         pictures = (_picture(coco, i, image_dir, coco.cats) for i in _in_order(coco.imgs))
         return classes, [dataclasses.replace(x, entry=f"{found}, image {x.name}") for x in pictures]
@@ -73,6 +79,7 @@ class CocoDataset(AnnotatedDataset):
         class_map=None,
         return_coco=False,
         auto_download=False,
+        keypoints=False,
     ):
         """Adds the classes and images of a subset, images in the order of their ids.
 
@@ -86,6 +93,7 @@ class CocoDataset(AnnotatedDataset):
             class_map: not used; accepted for scripts written for matterport's library.
             return_coco: bool, whether to return the annotations.
             auto_download: bool, whether to fetch what is missing; see `auto_download`.
+            keypoints: bool, whether to read `person_keypoints_<subset><year>.json` instead.
 
         Returns:
             `pycocotools.coco.COCO` with `return_coco`, otherwise None.
@@ -93,10 +101,17 @@ class CocoDataset(AnnotatedDataset):
         Raises:
             ValueError: a file or folder is missing, or the annotations cannot be used.
         """
-        if auto_download:
+        kind = "person_keypoints" if keypoints else "instances"
+        if auto_download and keypoints:
+            coco_files.fetch_subset(dataset_dir, subset, year, kind)
+        elif auto_download:
             self.auto_download(dataset_dir, subset, year)
         image_dir = coco_files.image_folder(dataset_dir, subset, year)
-        coco = _read_annotations(dataset_dir, subset, year, image_dir)
+        path = coco_files.annotation_file(dataset_dir, subset, year, kind)
+        coco = _read_annotations(path, subset, year, image_dir)
+        notes = Notes()
+        self._take_scheme(coco, path, notes)
+        notes.warn(path)
         everything = class_ids is None or not len(class_ids)
         chosen = _in_order(coco.cats) if everything else _known_classes(coco, class_ids)
         if not os.path.isdir(image_dir):
@@ -132,6 +147,28 @@ class CocoDataset(AnnotatedDataset):
         for info in self.image_info:
             if "instances" in info:
                 info["annotations"] = [each.extra for each in info.pop("instances")]
+
+    def _take_scheme(self, coco, path, notes):
+        scheme, ids = scheme_of(coco.cats.values(), path, notes)
+        if scheme is None:
+            return
+        if self.keypoint_scheme is not None and self.keypoint_scheme.names != scheme.names:
+            raise ValueError(
+                f"{path}: expected the keypoints of the files before, "
+                f"{', '.join(self.keypoint_scheme.names)}, received {', '.join(scheme.names)}"
+            )
+        self.keypoint_scheme = self.keypoint_scheme or scheme
+        self._with_keypoints = self._with_keypoints | ids
+
+    def load_keypoints(self, image_id):
+        """Returns the keypoints of an image, float32 [N, K, 3] y x visibility: see `Dataset`."""
+        if self.keypoint_scheme is None or self.image_info[image_id]["source"] != self.source:
+            return super().load_keypoints(image_id)
+        found = [
+            keypoints_of(instance.extra, self.keypoint_scheme, self._with_keypoints)
+            for instance, _ in self.drawn(image_id)
+        ]
+        return np.array(found, np.float32).reshape(-1, len(self.keypoint_scheme), 3)
 
     def image_reference(self, image_id):
         """Returns the link of an image in COCO's explorer."""
@@ -169,7 +206,9 @@ def _subset_name(path):
     """The subset of an annotation file: "val2017" of "instances_val2017.json", "" of
     "instances.json"."""
     name = path.stem.removesuffix(".coco").removeprefix("_")
-    return "" if name in _WHOLE else name.removeprefix("instances_")
+    if name in _WHOLE:
+        return ""
+    return name.removeprefix("instances_").removeprefix("person_keypoints_")
 
 
 def _image_folder(path):
@@ -235,8 +274,7 @@ def _instance(annotation):
     )
 
 
-def _read_annotations(dataset_dir, subset, year, image_dir):
-    path = coco_files.annotation_file(dataset_dir, subset, year)
+def _read_annotations(path, subset, year, image_dir):
     if not os.path.isfile(path):
         raise ValueError(_missing("annotations in the file", path, subset, year))
     return read_annotations(path, image_dir)

@@ -48,12 +48,12 @@ def image_folder(dataset_dir, subset, year):
     return os.path.join(dataset_dir, f"{'val' if subset in PARTS_OF_VAL else subset}{year}")
 
 
-def annotation_file(dataset_dir, subset, year):
-    """The file of a subset's annotations."""
-    return os.path.join(dataset_dir, "annotations", f"instances_{subset}{year}.json")
+def annotation_file(dataset_dir, subset, year, kind="instances"):
+    """The file of a subset's annotations; `kind` is "instances" or "person_keypoints"."""
+    return os.path.join(dataset_dir, "annotations", f"{kind}_{subset}{year}.json")
 
 
-def fetch_subset(dataset_dir, subset, year):
+def fetch_subset(dataset_dir, subset, year, kind="instances"):
     """Fetches the pictures and annotations of a subset, where they are not there already.
 
     What was cut off goes on where it ended. The archives stay in `dataset_dir`; once unpacked, they
@@ -63,6 +63,7 @@ def fetch_subset(dataset_dir, subset, year):
         dataset_dir: str, made if there is none.
         subset: one of `SUBSETS`.
         year: str or int, one of `YEARS`.
+        kind: as of `annotation_file`.
 
     Raises:
         ValueError: there is no such subset.
@@ -86,9 +87,9 @@ def fetch_subset(dataset_dir, subset, year):
     if not (os.path.isdir(folder) and os.listdir(folder)):
         _unpack_folder(_fetch(dataset_dir, f"zips/{os.path.basename(folder)}.zip"), folder)
     if subset in PARTS_OF_VAL:
-        _divide_val(dataset_dir, subset)
+        _divide_val(dataset_dir, subset, kind)
     else:
-        _fetch_annotations(dataset_dir, subset, year)
+        _fetch_annotations(dataset_dir, subset, year, kind)
 
 
 def _fetch(dataset_dir, name):
@@ -122,9 +123,9 @@ def _unpack_folder(archive, folder):
         os.rename(os.path.join(unpacked, name), folder)
 
 
-def _fetch_annotations(dataset_dir, subset, year):
+def _fetch_annotations(dataset_dir, subset, year, kind):
     """Returns the path of an annotation file, which is on this machine then."""
-    path = annotation_file(dataset_dir, subset, year)
+    path = annotation_file(dataset_dir, subset, year, kind)
     if not os.path.exists(path):
         archive = _fetch(dataset_dir, f"annotations/annotations_trainval{year}.zip")
         with zipfile.ZipFile(archive) as members:
@@ -132,14 +133,14 @@ def _fetch_annotations(dataset_dir, subset, year):
     return path
 
 
-def _divide_val(dataset_dir, subset):
+def _divide_val(dataset_dir, subset, kind):
     """Writes the annotation file of a part of val2014, unless it is there."""
-    path = annotation_file(dataset_dir, subset, "2014")
+    path = annotation_file(dataset_dir, subset, "2014", kind)
     if os.path.exists(path):
         return
-    with open(_fetch_annotations(dataset_dir, "val", "2017"), encoding="utf-8") as file:
+    with open(_fetch_annotations(dataset_dir, "val", "2017", kind), encoding="utf-8") as file:
         minival = {image["id"] for image in json.load(file)["images"]}
-    with open(_fetch_annotations(dataset_dir, "val", "2014"), encoding="utf-8") as file:
+    with open(_fetch_annotations(dataset_dir, "val", "2014", kind), encoding="utf-8") as file:
         truth = json.load(file)
     for key, name in (("images", "id"), ("annotations", "image_id")):
         truth[key] = [

@@ -1,0 +1,49 @@
+"""Whether a data set fits a config: what would fail later, told with the fix."""
+
+
+def check_dataset(dataset, name):
+    """Raises TypeError unless `dataset` can be a `Dataset`; `name` is what the caller calls it."""
+    if isinstance(dataset, type):
+        raise TypeError(f"{name} is the class {dataset.__name__}; pass an instance of it")
+    if not (hasattr(dataset, "load_image") and hasattr(dataset, "load_mask")):
+        raise TypeError(f"{name} is a {type(dataset).__name__}; expected a mrcnn.data.Dataset")
+
+
+def check_classes(dataset, settings):
+    """Raises ValueError unless the data set and the config count the same classes."""
+    num_classes = settings.image.num_classes
+    if dataset.num_classes != num_classes:
+        raise ValueError(
+            f"Expected config.NUM_CLASSES = {num_classes} classes, received a data set "
+            f"of {dataset.num_classes}: {dataset.class_names}. "
+            f"Set NUM_CLASSES = {dataset.num_classes}."
+        )
+
+
+def check_outlines(dataset, settings):
+    """Raises ValueError where masks are trained on objects that have boxes alone."""
+    alone = getattr(dataset, "without_outline", None) if settings.mask_head.enabled else None
+    if alone:
+        raise ValueError(
+            f"Expected an outline of each object to train masks on, but {alone} has a box alone. "
+            "Set USE_MASK = False to train boxes, or dataset.box_masks = True to take the boxes "
+            "for masks; on the command line USE_MASK=false or --box-masks."
+        )
+
+
+def check_keypoints(dataset, settings):
+    """Raises ValueError where keypoints are trained, and the data set has none or others."""
+    head, scheme = settings.keypoint_head, getattr(dataset, "keypoint_scheme", None)
+    if not head.enabled:
+        return
+    if scheme is None:
+        raise ValueError(
+            "Expected a data set with keypoints to train them (USE_KEYPOINTS), received a "
+            f"{type(dataset).__name__} without. Override load_keypoints(), and set "
+            "keypoint_scheme = KeypointScheme([names]); of COCO's files load person_keypoints_*."
+        )
+    if len(scheme) != head.num_keypoints:
+        raise ValueError(
+            f"Expected config.NUM_KEYPOINTS = {head.num_keypoints} keypoints, received a data set "
+            f"of {len(scheme)}: {', '.join(scheme.names)}. Set NUM_KEYPOINTS = {len(scheme)}."
+        )
