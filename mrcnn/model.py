@@ -1,4 +1,4 @@
-"""`MaskRCNN` and `create`; and matterport's functions and layers, under its import path.
+"""`create` and the classes of the architectures; and matterport's functions and layers, under its import path.
 
 Where `mrcnn.matterport` is there, `MaskRCNN`, `DataGenerator` and `load_image_gt` are those of its
 interface: subclasses of the core's, which take and return what matterport's scripts expect.
@@ -8,11 +8,22 @@ import importlib.util
 
 from mrcnn import utils
 from mrcnn.architectures.mask_rcnn import MaskRCNN
+from mrcnn.architectures.panoptic_fpn import PanopticFPN
+from mrcnn.architectures.semantic_fpn import SemanticFPN
 from mrcnn.data.generator import DataGenerator
 from mrcnn.data.ground_truth import load_image_gt
 from mrcnn.inference.log import log
 
-__all__ = ["DataGenerator", "MaskRCNN", "create", "load_image_gt", "log", "utils"]
+__all__ = [
+    "DataGenerator",
+    "MaskRCNN",
+    "PanopticFPN",
+    "SemanticFPN",
+    "create",
+    "load_image_gt",
+    "log",
+    "utils",
+]
 
 if importlib.util.find_spec("mrcnn.matterport"):
     from mrcnn.matterport import interface
@@ -21,7 +32,11 @@ if importlib.util.find_spec("mrcnn.matterport"):
     __all__ += [name for name in interface.__all__ if name not in __all__]
 
 # By `Config.ARCHITECTURE`.
-ARCHITECTURES = {"mask_rcnn": MaskRCNN}
+ARCHITECTURES = {
+    "mask_rcnn": MaskRCNN,
+    "panoptic_fpn": PanopticFPN,
+    "semantic_fpn": SemanticFPN,
+}
 
 
 def create(mode, config, model_dir):

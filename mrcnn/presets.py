@@ -127,6 +127,16 @@ class Detectron2MaskRCNNX101FPN3x(Detectron2MaskRCNNR50FPN3x):
     STD_PIXEL = np.array([58.395, 57.12, 57.375])
 
 
+class Detectron2PanopticFPNR503x(Detectron2MaskRCNNR50FPN3x):
+    """detectron2's `panoptic_fpn_R_50_3x`: 80 things and 53 kinds of stuff of COCO."""
+
+    PRESET = "detectron2/panoptic_fpn_R_50_3x"
+    ARCHITECTURE = "panoptic_fpn"
+    NUM_CLASSES = 134
+    NUM_STUFF_CLASSES = 53
+    LOSS_WEIGHTS = {**Config.LOSS_WEIGHTS, "semantic_loss": 0.5}  # noqa: RUF012
+
+
 class MatterportMaskRCNN(Config):
     """matterport's `mask_rcnn_coco.h5`: ResNet-101, 80 contiguous COCO classes."""
 
@@ -143,5 +153,6 @@ PRESETS = {
         Detectron2MaskRCNNR50FPN3x,
         Detectron2MaskRCNNR101FPN3x,
         Detectron2MaskRCNNX101FPN3x,
+        Detectron2PanopticFPNR503x,
     )
 }

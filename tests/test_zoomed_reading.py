@@ -80,7 +80,7 @@ def test_boxes_alone_are_zoomed_too():
     settings = Settings.from_config(config())
     boxes, ids = np.array([BOX], np.int32), np.ones(1, np.int32)
     given = (Noise(), settings, 0, PIXELS, boxes, ids, ScaleJitter(2.0), True)
-    image, _, _, found, masks = to_ground_truth(*given, np.random.default_rng(0))
+    image, _, _, found, masks, _ = to_ground_truth(*given, np.random.default_rng(0))
     (start,) = (x for x in range(65) if np.array_equal(image, PIXELS[:, x : x + 64]))
     right = min(BOX[3] - start, 64)
     assert found.tolist() == [[8, max(BOX[1] - start, 0), 40, right]] and masks.all()

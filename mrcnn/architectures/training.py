@@ -316,7 +316,8 @@ class ModelTraining:
     def _callbacks(self, generator, val_dataset, custom):
         """What logs, writes weights and stops early, around the callbacks of the user."""
         keys = self.settings.checkpoints
-        monitor = f"val_{'segm' if self.settings.mask_head.enabled else 'bbox'}_AP"
+        kind = "segm" if self.settings.mask_head.enabled else "bbox"
+        monitor = self.monitor or f"val_{kind}_AP"
         callbacks = [
             keras.callbacks.LambdaCallback(on_epoch_end=self._count_epoch),
             DataWait(generator),  # before those that read the epoch's log

@@ -48,6 +48,7 @@ def fit_to_data(config, arguments, train):
     """Sets what follows from the data, unless the user has said it."""
     if not any(text.startswith("NUM_CLASSES=") for text in arguments.assignments):
         config.NUM_CLASSES = train.num_classes
+        config.NUM_STUFF_CLASSES = train.num_stuff_classes
     if not _chosen(config, "NAME"):
         path = Path(arguments.data).resolve()
         folder = path if path.is_dir() else path.parent

@@ -233,18 +233,23 @@ class DataGenerator(keras.utils.PyDataset):
         if self._seeds_others:
             random.seed(int(rng.integers(2**31)))
             np.random.seed(int(rng.integers(2**31)))
-        image, meta, class_ids, boxes, masks = to_ground_truth(
-            dataset, settings, image_id, *annotated, augmentation, gt.mini_masks, rng
+        labels = self._load_labels(image_id, annotated)
+        image, meta, class_ids, boxes, masks, labels = to_ground_truth(
+            dataset, settings, image_id, *annotated, augmentation, gt.mini_masks, rng, labels
         )
         limit = gt.max_instances
         self.seen.add(class_ids, boxes, max(0, len(class_ids) - limit))
         if len(class_ids) > limit:
             kept = np.sort(rng.choice(len(class_ids), limit, replace=False))
             class_ids, boxes, masks = class_ids[kept], boxes[kept], masks[:, :, kept]
-        return image, meta, class_ids, boxes, masks
+        return image, meta, class_ids, boxes, masks, labels
+
+    def _load_labels(self, image_id, annotated):
+        """The class of each pixel, int [H, W], for networks that learn it; None."""
+        return None
 
     def _collate(self, samples):
-        images, metas, class_ids, boxes, masks = zip(*samples, strict=True)
+        images, metas, class_ids, boxes, masks, _ = zip(*samples, strict=True)
         gt, mode = self.settings.ground_truth, self.settings.image.resize_mode
         buckets = None if mode == "crop" else self.settings.image.buckets
         together = mode == "shortest_edge" or buckets is not None

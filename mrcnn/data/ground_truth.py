@@ -12,6 +12,7 @@ import numpy as np
 
 from mrcnn.data.augmentation import as_callable
 from mrcnn.data.sample import Sample, Step, augment_sample
+from mrcnn.image.label_maps import resize_labels
 from mrcnn.image.masks import (
     extract_bboxes,
     fill_boxes,
@@ -78,7 +79,7 @@ def load_image_gt(dataset, config, image_id, augmentation=None, use_mini_mask=Fa
     check_dataset(dataset, "dataset")
     check_classes(dataset, settings)
     annotated = load_annotated(dataset, settings, image_id)
-    return to_ground_truth(
+    *truth, _ = to_ground_truth(
         dataset,
         settings,
         image_id,
@@ -87,6 +88,7 @@ def load_image_gt(dataset, config, image_id, augmentation=None, use_mini_mask=Fa
         use_mini_mask,
         rng or np.random.default_rng(),
     )
+    return tuple(truth)
 
 
 def check_dataset(dataset, name):
@@ -230,15 +232,29 @@ def _check_known(class_ids, num_classes):
 
 
 def to_ground_truth(
-    dataset, settings, image_id, image, masks, class_ids, augmentation, use_mini_mask, rng
+    dataset,
+    settings,
+    image_id,
+    image,
+    masks,
+    class_ids,
+    augmentation,
+    use_mini_mask,
+    rng,
+    labels=None,
 ):
     """Resizes and augments what `load_annotated` or `load_boxed` returned.
 
+    Args:
+        labels: int `[H, W]`, a class for each pixel, or None.
+
     Returns:
-        As `load_image_gt`. Where `masks` were boxes, masks that fill them.
+        As `load_image_gt`, and the labels at the image's size. Where `masks` were boxes, masks that
+        fill them.
     """
     original_shape, name = image.shape, image_name(dataset, image_id)
     image, window, place, augmentation = _resized(settings.image, image, augmentation, rng)
+    labels = None if labels is None else resize_labels(labels, *place)
     mini_shape = settings.ground_truth.mini_mask_shape if use_mini_mask else None
     boxes = resize_boxes(masks, original_shape, *place) if masks.ndim == 2 else None
     if boxes is not None and augmentation is None and use_mini_mask:
@@ -248,12 +264,12 @@ def to_ground_truth(
         if augmentation is not None:
             other = functools.partial(_another, dataset, settings, image_id)
             fill = settings.image.padding_value
-            sample = Sample(image, masks, class_ids, window, other=other, fill=fill)
+            sample = Sample(image, masks, class_ids, window, None, labels, other, fill)
             with _naming(name, "augmentation"):
                 # Padding that is the mean, see `mold`, stays where it is.
                 alone = settings.image.pads_with_mean
                 sample = augment_sample(augmentation, sample, rng, picture_alone=alone)
-            image, masks = sample.image, sample.masks
+            image, masks, labels = sample.image, sample.masks, sample.labels
             class_ids, window = sample.class_ids, sample.window
         bbox = extract_bboxes(masks)
         # Before some are dropped, which copies the masks.
@@ -273,7 +289,7 @@ def to_ground_truth(
     image_meta = compose_image_meta(
         image_id, original_shape, image.shape, window, place[0], active_class_ids
     )
-    return image, image_meta, class_ids, bbox, masks
+    return image, image_meta, class_ids, bbox, masks, labels
 
 
 def _resized(settings, image, augmentation, rng):

@@ -16,7 +16,7 @@ from pycocotools import mask as mask_utils
 
 from mrcnn.evaluate.annotations import complete
 from mrcnn.evaluate.boundary import boundary_overlaps
-from mrcnn.evaluate.detecting import detect_dataset, detection_limit
+from mrcnn.evaluate.detecting import detect_dataset, detection_limit, further_scorers
 from mrcnn.evaluate.tables import format_table
 
 IOU_TYPES = ("bbox", "segm")
@@ -38,7 +38,8 @@ def evaluate(model, dataset, image_ids=None, max_detections=None, verbose=0, bac
         backend: as in `accumulate`.
 
     Returns:
-        As `evaluate_detections`; "segm" only from a model with masks.
+        As `evaluate_detections`; "segm" only from a model with masks; and what an architecture is
+        scored by beside that, such as "panoptic".
 
     Raises:
         ValueError: masks or class ids that training refuses too; the message names the image.
@@ -48,8 +49,11 @@ def evaluate(model, dataset, image_ids=None, max_detections=None, verbose=0, bac
     >>> evaluate(model, dataset)["segm"]["AP50"]
     """
     check_backend(backend)
-    truth, results = detect_dataset(model, dataset, image_ids, verbose)
-    if not truth["annotations"]:
+    scorers = further_scorers(model, dataset)
+    truth, results = detect_dataset(
+        model, dataset, image_ids, verbose, scorers=scorers.values()
+    )
+    if not truth["annotations"] and not scorers:
         warnings.warn(
             f"nothing to find: {len(truth['images'])} images without an object, so the scores "
             "are nan",
@@ -57,6 +61,7 @@ def evaluate(model, dataset, image_ids=None, max_detections=None, verbose=0, bac
         )
     limit = detection_limit(model, max_detections)
     scores = evaluate_detections(truth, results, limit, iou_types_of(results), backend)
+    scores |= {name: scorer.scores() for name, scorer in scorers.items()}
     if verbose:
         print(format_table(scores))
     return scores

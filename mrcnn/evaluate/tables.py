@@ -4,12 +4,25 @@ import numpy as np
 
 
 def format_table(scores):
-    """Returns the result of `evaluate` as a small table, in percent; "-" where it is nan."""
+    """Returns the result of `evaluate` as small tables, in percent; "-" where it is nan."""
+    return "\n".join(map(_format_table, by_columns(scores)))
+
+
+def by_columns(scores):
+    """The scores as a list of dicts, each of those with the same names of numbers."""
+    groups = {}
+    for kind, values in scores.items():
+        groups.setdefault(tuple(values), {})[kind] = values
+    return list(groups.values())
+
+
+def _format_table(scores):
     names = list(next(iter(scores.values())))
+    cell = max(7, *(len(name) + 1 for name in names))
     width = max(6, *(len(iou_type) for iou_type in scores))
-    lines = [" " * width + "".join(f"{name:>7}" for name in names)]
+    lines = [" " * width + "".join(f"{name:>{cell}}" for name in names)]
     for iou_type, values in scores.items():
-        cells = "".join(f"{percent(values[name]):>7}" for name in names)
+        cells = "".join(f"{percent(values[name]):>{cell}}" for name in names)
         lines.append(f"{iou_type:<{width}}{cells}")
     return "\n".join(lines)
 

@@ -5,6 +5,7 @@ from mrcnn.layers.base import PureLayer
 from mrcnn.layers.detections import ClassMasks, DetectionLayer
 from mrcnn.layers.proposals import ProposalLayer, ProposalSteps
 from mrcnn.layers.roi_align import PyramidROIAlign
+from mrcnn.layers.semantic import StuffTargets, Upsample
 from mrcnn.layers.targets import AnchorTargetLayer, DetectionTargetLayer, Loss
 
 __all__ = [
@@ -20,4 +21,6 @@ __all__ = [
     "PureLayer",
     "PyramidROIAlign",
     "SplitAnchors",
+    "StuffTargets",
+    "Upsample",
 ]

@@ -70,33 +70,47 @@ def detection_stages(settings, trunk, heads, anchors):
 
 def inference_graph(settings, trunk, heads):
     """Every stage's result, with the masks of every class."""
+    outputs = inference_outputs(settings, trunk, heads)
+    return NamedWeightsModel(image_inputs(trunk), outputs, name="mask_rcnn")
+
+
+def image_inputs(trunk):
+    """What all graphs are given of the images."""
+    return {name: trunk[name] for name in ("input_image", "input_image_meta")}
+
+
+def inference_outputs(settings, trunk, heads):
+    """The outputs of `inference_graph`, by name."""
     stages = detection_stages(settings, trunk, heads, trunk["anchors"]["levels"])
     names = ("detections", "mrcnn_class", "mrcnn_bbox", "rois")
     outputs = {name: stages[name] for name in names}
     outputs |= {name: trunk[name] for name in ("rpn_class", "rpn_bbox")}
     if settings.mask_head.enabled:
         outputs["mrcnn_mask"] = heads["mask"](stages["mask_features"])["mrcnn_mask"]
-    inputs = {name: trunk[name] for name in ("input_image", "input_image_meta")}
-    return NamedWeightsModel(inputs, outputs, name="mask_rcnn")
+    return outputs
 
 
 def detection_graph(settings, trunk, heads):
     """What `detect` runs: anchors from the image's size, detections, the predicted class's mask."""
+    outputs = detection_outputs(settings, trunk, heads)
+    return fold_batch_norm(keras.Model(image_inputs(trunk), outputs, name="mask_rcnn"))
+
+
+def detection_outputs(settings, trunk, heads):
+    """The outputs of `detection_graph`, by name."""
     stages = detection_stages(settings, trunk, heads, trunk["anchors"]["levels"])
     outputs = {"detections": stages["detections"]}
     if settings.mask_head.enabled:
         logits = heads["mask"](stages["mask_features"])["mrcnn_mask_logits"]
         outputs["masks"] = ClassMasks(name="class_masks")(logits, stages["detections"])
-    inputs = {name: trunk[name] for name in ("input_image", "input_image_meta")}
-    return fold_batch_norm(keras.Model(inputs, outputs, name="mask_rcnn"))
+    return outputs
 
 
 def training_graph(settings, trunk, heads):
     """Ground truth -> targets -> heads on sampled ROIs -> losses."""
     gt = ground_truth_inputs(settings)
     stages = training_stages(settings, trunk, heads, gt)
-    inputs = {name: trunk[name] for name in ("input_image", "input_image_meta")} | gt
-    return training_model(settings, inputs, [], stages["losses"])
+    return training_model(settings, image_inputs(trunk) | gt, [], stages["losses"])
 
 
 def training_model(settings, inputs, outputs, losses):

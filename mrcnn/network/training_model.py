@@ -70,6 +70,9 @@ class TrainingModel(NamedWeightsModel):
         if isinstance(settings, dict):
             settings = Losses(**settings)
         self.loss_names, self.settings = list(losses), settings
+        unknown = settings.weights.keys() - Losses().weights.keys() - set(losses)
+        if unknown:
+            raise ValueError(f"LOSS_WEIGHTS has {sorted(unknown)}; expected {self.loss_names}")
         self.trackers = [keras.metrics.Mean(name=key) for key in ("loss", *losses)]
         folded = fold_batch_norm(self)
         # Inside a function, where Keras does not see it: as an attribute, the layers and weights
@@ -90,7 +93,7 @@ class TrainingModel(NamedWeightsModel):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         settings = self.settings
         losses = dict(zip(self.loss_names, y_pred[-len(self.loss_names) :], strict=True))
-        total = sum(settings.weights[name] * loss for name, loss in losses.items())
+        total = sum(settings.weights.get(name, 1.0) * loss for name, loss in losses.items())
         if settings.weight_decay and settings.in_loss:
             decayed = decayed_weights(self, settings.decay_biases)
             squares = [ops.square(ops.cast(w, "float32")) for w in decayed]

@@ -30,8 +30,8 @@ def default_policy(name):
         keras.config.set_dtype_policy(before)
 
 
-def build_trunk(settings):
-    """Images -> pyramid P2..P6 -> scored anchors, as a dict of tensors by name."""
+def build_pyramid(settings):
+    """Images -> pyramid P2..P6, as a dict of tensors by name."""
     image = settings.image
     # Mode "crop" trains on one size and detects on many.
     sides = image.shape if image.resize_mode == "square" else (None, None)
@@ -40,14 +40,19 @@ def build_trunk(settings):
 
     features = build_backbone(images, settings.trunk, settings.style)  # C2..C5
     pyramid = fpn(features, settings.trunk, settings.style)  # P2..P6
+    return {"input_image": images, "input_image_meta": image_meta, "pyramid": pyramid}
+
+
+def build_trunk(settings):
+    """Images -> pyramid P2..P6 -> scored anchors, as a dict of tensors by name."""
+    trunk = build_pyramid(settings)
+    images, pyramid = trunk["input_image"], trunk["pyramid"]
     anchors = Anchors(settings.anchors, name="anchors")(images, pyramid)
     rpn = rpn_head(settings.trunk, settings.anchors)
     outputs = zip(*[rpn(level) for level in pyramid], strict=True)  # by kind, then by level
     names = ("rpn_class_logits", "rpn_class", "rpn_bbox")
     return {
-        "input_image": images,
-        "input_image_meta": image_meta,
-        "pyramid": pyramid,
+        **trunk,
         "anchors": anchors,
         **{
             name: concatenate(levels, name)  # (B, A, 2 or 4)

@@ -1,15 +1,17 @@
-"""The five losses: pure functions of targets and predictions, each a float32 scalar.
+"""The losses: pure functions of targets and predictions, each a float32 scalar.
 
 Each sums what counts in the whole batch and divides by how much that is (`box_loss` says of what),
 and is exactly 0.0 when nothing counts: padding changes nothing.
 
 Shapes: B images, A anchors, S sampled anchors, T training ROIs, P of them that may be positive,
-K classes, h w of a mask.
+K classes, h w of a mask, H W of an image, S classes of a semantic head.
 """
 
 from keras import ops
 
 from mrcnn.ops.indexing import gather
+from mrcnn.ops.semantic import STRIDE
+from mrcnn.ops.upsampling import upsample
 
 
 def smooth_l1(target, pred, beta=1.0):
@@ -139,3 +141,14 @@ def mrcnn_mask_loss(target_class_ids, target_masks, mrcnn_mask_logits):
     loss = ops.binary_crossentropy(target_masks, pred, from_logits=True)
     loss = ops.mean(loss, axis=(2, 3))
     return masked_mean(loss, target_class_ids > 0)
+
+
+def semantic_loss(target_labels, semantic_logits):
+    """Cross-entropy of the class of each pixel, over pixels that have one.
+
+    Args:
+        target_labels: int [B, H, W]; below 0 is void.
+        semantic_logits: float [B, H / 4, W / 4, S], which are upsampled to the labels.
+    """
+    logits = upsample(ops.cast(semantic_logits, "float32"), STRIDE)
+    return masked_mean(cross_entropy(target_labels, logits), target_labels >= 0)

@@ -17,8 +17,10 @@ from mrcnn.settings.network import (
     Image,
     MaskHead,
     Native,
+    Panoptic,
     Pooling,
     Proposals,
+    SemanticHead,
     Tiles,
     Trunk,
 )
@@ -46,10 +48,12 @@ __all__ = [
     "MaskHead",
     "Native",
     "Optimization",
+    "Panoptic",
     "Pooling",
     "Proposals",
     "ROITargets",
     "Runtime",
+    "SemanticHead",
     "Settings",
     "Tiles",
     "Trunk",
@@ -86,10 +90,12 @@ class Settings:
     pooling: Pooling
     box_head: BoxHead
     mask_head: MaskHead
+    semantic_head: SemanticHead
     anchor_targets: AnchorTargets
     roi_targets: ROITargets
     ground_truth: GroundTruth
     detections: Detections
+    panoptic: Panoptic
     losses: Losses
     optimization: Optimization
     checkpoints: Checkpoints
@@ -121,7 +127,8 @@ class Settings:
 
         Those of detections alone are left out, and those that `train` reads anew.
         """
-        others = ("preset", "training_proposals", "detections", "optimization", "checkpoints")
+        others = ("preset", "training_proposals", "detections", "panoptic")
+        others += ("optimization", "checkpoints")
         return sorted(
             {
                 field.metadata["key"]

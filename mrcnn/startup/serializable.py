@@ -18,6 +18,7 @@ CLASSES = {
             *("AnchorTargetLayer", "Anchors", "ClassMasks"),
             *("DetectionLayer", "DetectionTargetLayer", "Loss", "NormBoxes", "ProposalLayer"),
             *("ProposalSteps", "PyramidROIAlign", "SplitAnchors"),
+            *("StuffTargets", "Upsample"),
         )
     },
     "mrcnn>BatchNorm": "mrcnn.network.norm",

@@ -7,7 +7,7 @@ import dataclasses
 import os
 
 from mrcnn.files import download
-from mrcnn.weights.coco_classes import COCO_CLASSES, COCO_ID_CLASSES
+from mrcnn.weights.coco_classes import COCO_CLASSES, COCO_ID_CLASSES, COCO_STUFF_CLASSES
 
 FAMILIES = ("matterport", "torchvision", "detectron2", "keras_applications", "efficientnet_lite")
 
@@ -129,6 +129,18 @@ def _detectron2(model, run, backbone, box_ap, mask_ap=None):
     )
 
 
+def _panoptic(model, run, pq, **facts):
+    """A panoptic model of detectron2."""
+    return dataclasses.replace(
+        _detectron2(f"mask_rcnn_{model}", run, **facts),
+        name=f"detectron2/{model}",
+        url=f"https://dl.fbaipublicfiles.com/detectron2/COCO-PanopticSegmentation/{model}/{run}",
+        preset=f"detectron2/{model}",
+        classes=COCO_CLASSES + COCO_STUFF_CLASSES,
+        notes=f"PQ {pq} on COCO val2017.",
+    )
+
+
 def _keras_applications(backbone, folder, **facts):
     return WeightFile(
         name=f"keras_applications/{backbone}",
@@ -195,6 +207,14 @@ REGISTRY = (
         box_ap=46.7,
     ),
     *(_detectron2(*row) for row in _DETECTRON2),
+    _panoptic(
+        "panoptic_fpn_R_50_3x",
+        "139514569/model_final_c10459.pkl",
+        pq=41.5,
+        backbone="resnet50",
+        box_ap=40.0,
+        mask_ap=36.5,
+    ),
     _keras_applications(
         "resnet50",
         "https://github.com/fchollet/deep-learning-models/releases/download/v0.2",

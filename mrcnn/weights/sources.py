@@ -4,6 +4,8 @@ import re
 
 from mrcnn.weights.names import SOURCES
 
+_SEMANTIC = {"detectron2": "sem_seg_head.predictor.weight", "matterport": "semantic_logits/kernel"}
+
 
 def guess_source(arrays):
     """Names the source of arrays by their names.
@@ -35,7 +37,12 @@ def count_classes(arrays, source):
         "detectron2": ("roi_heads.box_predictor.cls_score.weight", 0),
         "matterport": ("mrcnn_class_logits/kernel", -1),
     }.get(source, (None, 0))
-    return int(arrays[key].shape[axis]) if key in arrays else None
+    if key not in arrays:
+        return None
+    # A semantic head has a class for all things, then those of stuff.
+    semantic = _SEMANTIC.get(source)
+    stuff = arrays[semantic].shape[axis] - 1 if semantic in arrays else 0
+    return int(arrays[key].shape[axis] + stuff)
 
 
 def guess_preset(arrays):
@@ -47,6 +54,8 @@ def guess_preset(arrays):
         v2 = "backbone.fpn.inner_blocks.0.1.weight" in arrays
         return "torchvision/maskrcnn_resnet50_fpn" + ("_v2" if v2 else "")
     if source == "detectron2":
+        if _SEMANTIC[source] in arrays:
+            return "detectron2/panoptic_fpn_R_50_3x"
         if "backbone.bottom_up.res4.22.conv1.weight" not in arrays:
             return "detectron2/mask_rcnn_R_50_FPN_3x"
         grouped = arrays["backbone.bottom_up.res2.0.conv2.weight"].shape[1] == 8
