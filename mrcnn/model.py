@@ -1,4 +1,5 @@
-"""`create` and the classes of the architectures; and matterport's functions and layers, under its import path.
+"""`create`, and the class of each architecture; and matterport's functions and layers, under its
+import path.
 
 Where `mrcnn.matterport` is there, `MaskRCNN`, `DataGenerator` and `load_image_gt` are those of its
 interface: subclasses of the core's, which take and return what matterport's scripts expect.

@@ -1,6 +1,8 @@
 """Parity with torchvision and detectron2: what they compute for the same weights, read from files
 in their own formats by `load_weights`."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -8,8 +10,10 @@ from recipes import GOLDEN, recipe_weights
 from skimage import data
 from torch_files import write_detectron2_pkl, write_legacy_pth, write_zip_pth
 
-from mrcnn.model import MaskRCNN
+from mrcnn.model import create
 from mrcnn.ops import apply_box_deltas
+from mrcnn.ops.semantic import STRIDE
+from mrcnn.ops.upsampling import upsample
 from mrcnn.presets import PRESETS
 
 pytestmark = pytest.mark.slow
@@ -21,6 +25,7 @@ MODELS = {
     "detectron2/mask_rcnn_R_50_FPN_3x": write_detectron2_pkl,
     "detectron2/mask_rcnn_R_101_FPN_3x": write_detectron2_pkl,
     "detectron2/mask_rcnn_X_101_32x8d_FPN_3x": write_detectron2_pkl,
+    "detectron2/panoptic_fpn_R_50_3x": write_detectron2_pkl,
 }
 IMAGE = data.astronaut()[:384, :512]
 HEIGHT, WIDTH = IMAGE.shape[:2]
@@ -40,7 +45,7 @@ def run(request, tmp_path_factory):
     recipe = GOLDEN / f"{name}.recipe.json"
     MODELS[request.param](path, dict(recipe_weights(recipe)))
     config = config_of(request.param)
-    model = MaskRCNN("inference", config, folder)
+    model = create("inference", config, folder)
     report = model.load_weights(path)
     path.unlink()
     return {
@@ -57,6 +62,7 @@ def stages(model, config):
     norm = "_bn" if config.FPN_NORM else ""
     names = [*(f"fpn_p{level}{norm}" for level in (2, 3, 4, 5)), "fpn_p6", "rpn_class", "ROI"]
     names += ["rpn_bbox", "roi_align_classifier", "mrcnn_class_logits", "mrcnn_bbox"]
+    names += ["semantic_logits"] * (config.NUM_STUFF_CLASSES > 0)
     found = model.run_graph([IMAGE], [*names, "mrcnn_detection", "mrcnn_mask"])
     found = {name.replace(norm or " ", ""): output[0] for name, output in found.items()}
     found["anchors"] = model.get_anchors(model.mold_inputs([IMAGE])[0].shape[1:])
@@ -178,3 +184,33 @@ def test_raw_masks(run):
             np.testing.assert_allclose(
                 run["stages"]["class_masks"][ours], expected[theirs], atol=1e-3
             )
+
+
+def test_semantic_logits(run):
+    if "sem_seg" not in run["golden"]:
+        pytest.skip("no semantic head")
+    logits = upsample(run["stages"]["semantic_logits"][None], STRIDE)[0]
+    logits = keras.ops.convert_to_numpy(logits).transpose(2, 0, 1)
+    assert_sample(logits, run["golden"], "sem_seg")
+
+
+def test_panoptic_map(run):
+    """The same segments, in the same order, of the same classes; instance ids may differ."""
+    if "panoptic_seg" not in run["golden"]:
+        pytest.skip("no panoptic map")
+    found, golden = run["found"], run["golden"]
+    infos = json.loads(str(golden["panoptic_info"]))
+    assert [each["is_thing"] for each in found["segments"]] == [x["isthing"] for x in infos]
+    # Of things background comes last there; of stuff class 0 is all things.
+    theirs = [x["category_id"] + (1 if x["isthing"] else 80) for x in infos]
+    assert sorted(x["class_id"] for x in found["segments"]) == sorted(theirs)
+    for info, class_id in zip(infos, theirs, strict=True):
+        there = golden["panoptic_seg"] == info["id"]
+        ours = np.bincount(found["segmentation"][there]).argmax()
+        (segment,) = [x for x in found["segments"] if x["id"] == ours]
+        assert segment["class_id"] == class_id
+        info["ours"] = segment["id"]
+    renamed = np.zeros(len(infos) + 1, int)
+    renamed[[x["id"] for x in infos]] = [x["ours"] for x in infos]
+    assert len(set(renamed)) == len(infos) + 1
+    assert (renamed[golden["panoptic_seg"]] == found["segmentation"]).mean() >= 0.99

@@ -5,8 +5,9 @@ Which kind an object is, the modules of its classes tell: no library is imported
 the seeds of Keras layers: threads share it, and every random number comes from `rng`.
 
 Where a library moves maps of labels by the nearest pixel, eight masks travel as the bits of one.
-The window travels as one more mask, and is the box of it afterwards; each label of pixels as one. Libraries know values of 0 to
-255 alone: pictures of another range are brought there and back, see `mrcnn.image.value_scale`.
+The window travels as one more mask, and is the box of it afterwards; of labels of pixels each value
+does. Libraries know values of 0 to 255 alone: pictures of another range are brought there and back,
+see `mrcnn.image.value_scale`.
 """
 
 import copy
@@ -77,7 +78,9 @@ class Adapter(Step):
 
     def apply(self, sample, rng):
         count, labels = sample.masks.shape[2], sample.labels
-        planes, values = (no_masks(sample.size, 0), ()) if labels is None else labels_to_masks(labels)
+        planes, values = (
+            (no_masks(sample.size, 0), ()) if labels is None else labels_to_masks(labels)
+        )
         masks = no_masks(sample.size, count + 1 + len(values))
         masks[:, :, :count], masks[:, :, count] = sample.masks, sample.window_mask()
         masks[:, :, count + 1 :] = planes

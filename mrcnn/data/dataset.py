@@ -162,7 +162,8 @@ class Dataset:
             raise ValueError(f"{name}: {e}. Correct the path or remove the image.") from e
 
     def load_mask(self, image_id):
-        """Returns the instances of an image; override it, or `load_panoptic`, whose things they are.
+        """Returns the instances of an image; override it, or `load_panoptic`, whose things they
+        are.
 
         Returns:
             masks: bool `[H, W, N]`, one channel an instance, of the image's size.

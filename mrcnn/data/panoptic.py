@@ -1,4 +1,4 @@
-"""Panoptic truth (arXiv:1801.00868): what `Dataset.load_panoptic` returns, and what follows from it.
+"""Panoptic truth (arXiv:1801.00868): what `Dataset.load_panoptic` returns, and what follows.
 
 Shape legend: H, W size in pixels; N instances of an image; K classes: background, things, stuff.
 """

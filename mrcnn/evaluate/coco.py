@@ -50,9 +50,7 @@ def evaluate(model, dataset, image_ids=None, max_detections=None, verbose=0, bac
     """
     check_backend(backend)
     scorers = further_scorers(model, dataset)
-    truth, results = detect_dataset(
-        model, dataset, image_ids, verbose, scorers=scorers.values()
-    )
+    truth, results = detect_dataset(model, dataset, image_ids, verbose, scorers=scorers.values())
     if not truth["annotations"] and not scorers:
         warnings.warn(
             f"nothing to find: {len(truth['images'])} images without an object, so the scores "

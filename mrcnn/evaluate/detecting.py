@@ -77,7 +77,7 @@ def detect_dataset(model, dataset, image_ids=None, verbose=0, skip_broken=False,
 
 
 def further_scorers(model, dataset):
-    """By name what scores a model beside COCO's numbers: `add(image_id, found)`, then `scores()`."""
+    """By name what scores a model beside COCO's numbers, by `add(image_id, found)`, `scores()`."""
     return {name: make(dataset) for name, make in getattr(model, "further_scores", {}).items()}
 
 

@@ -54,9 +54,7 @@ def match_segments(truth, found):
             continue
         same = [column for column, j in enumerate(found_ids) if found_classes.get(j) == classes[i]]
         void = shared[nothing][:, same].sum(axis=0)
-        overlaps = shared[row, same] / (
-            areas[row] + found_areas[same] - void - shared[row, same]
-        )
+        overlaps = shared[row, same] / (areas[row] + found_areas[same] - void - shared[row, same])
         best = int(np.argmax(overlaps)) if same else None
         if best is not None and overlaps[best] > MATCHED:
             matched.append((classes[i], float(overlaps[best])))

@@ -25,9 +25,7 @@ def resize_mask(mask, scale, padding, crop=None, size=None):
         New array of the resized image's height and width, `[h, w, N]`, of the mask's dtype.
     """
     count = mask.shape[2]
-    rows, cols, (top, bottom), (left, right) = source_pixels(
-        mask.shape, scale, padding, crop, size
-    )
+    rows, cols, (top, bottom), (left, right) = source_pixels(mask.shape, scale, padding, crop, size)
     resized = no_masks((top + len(rows) + bottom, left + len(cols) + right), count, mask.dtype)
     for i in range(count):
         plane = mask[:, :, i]  # of codes drawn now, one at a time

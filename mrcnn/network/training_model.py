@@ -92,7 +92,8 @@ class TrainingModel(NamedWeightsModel):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         settings = self.settings
-        losses = dict(zip(self.loss_names, y_pred[-len(self.loss_names) :], strict=True))
+        outputs = keras.tree.flatten(y_pred)  # one alone comes without its list
+        losses = dict(zip(self.loss_names, outputs[-len(self.loss_names) :], strict=True))
         total = sum(settings.weights.get(name, 1.0) * loss for name, loss in losses.items())
         if settings.weight_decay and settings.in_loss:
             decayed = decayed_weights(self, settings.decay_biases)

@@ -12,12 +12,12 @@ from mrcnn.evaluate.evaluation import Evaluation
 class EvaluateCallback(keras.callbacks.Callback):
     """Evaluates after every n-th epoch, and the last, with the weights that it ends with.
 
-    The epoch's log gets `val_bbox_AP`, `val_bbox_AP50` and, from a model with masks,
-    `val_segm_AP` and `val_segm_AP50`, and what its architecture is scored by beside, for callbacks that come later in the list to monitor;
-    an epoch without evaluation has none of them, so with `every` above 1 their patience counts
-    evaluations. TensorBoard gets COCO's 12 numbers of each kind and pictures of the truth beside
-    the detections, where TensorFlow is installed, in the folder `evaluation` of the run. An image
-    that cannot be loaded is left out with a warning.
+    The epoch's log gets `val_bbox_AP`, `val_bbox_AP50` and, from a model with masks, `val_segm_AP`
+    and `val_segm_AP50`, and what its architecture is scored by beside, for callbacks that come
+    later in the list to monitor; an epoch without evaluation has none of them, so with `every`
+    above 1 their patience counts evaluations. TensorBoard gets COCO's 12 numbers of each kind and
+    pictures of the truth beside the detections, where TensorFlow is installed, in the folder
+    `evaluation` of the run. An image that cannot be loaded is left out with a warning.
 
     Args:
         model: `DetectionModel` in training mode.
