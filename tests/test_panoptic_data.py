@@ -219,7 +219,8 @@ def test_instances_alone_are_labels_too():
     config = type("Four", (PanopticConfig,), {"NUM_CLASSES": 4, "NUM_STUFF_CLASSES": 0})()
     (batch,) = LabelGenerator(Instances(), config)[0]
     assert set(np.unique(batch["input_gt_labels"])) == {VOID, 0, 3}
-    with pytest.raises(ValueError, match=r"segments of things and stuff, .*returned None"):
+    message = "segments of things and stuff, .*returned None"
+    with pytest.warns(UserWarning, match=message), pytest.raises(ValueError, match=message):
         PanopticGenerator(Instances(), config)[0]
 
 

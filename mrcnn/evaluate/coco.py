@@ -58,7 +58,8 @@ def evaluate(model, dataset, image_ids=None, max_detections=None, verbose=0, bac
             stacklevel=2,
         )
     limit = detection_limit(model, max_detections)
-    scores = evaluate_detections(truth, results, limit, iou_types_of(results), backend)
+    kinds = scored(iou_types_of(results), truth, scorers)
+    scores = evaluate_detections(truth, results, limit, kinds, backend)
     scores |= {name: scorer.scores() for name, scorer in scorers.items()}
     if verbose:
         print(format_table(scores))
@@ -71,6 +72,12 @@ def iou_types_of(results):
     Without detections there is no telling whether the model has masks; then both score alike.
     """
     return IOU_TYPES if all("segmentation" in result for result in results) else ("bbox",)
+
+
+def scored(iou_types, truth, further):
+    """Of the types those that say something: none where there is nothing to find, if a model has
+    further scores, as one that finds no instances."""
+    return iou_types if truth["annotations"] or not further else ()
 
 
 def evaluate_detections(

@@ -100,7 +100,8 @@ class Evaluation:
     @property
     def scores(self):
         """{iou_type: COCO's 12 numbers}, and `further`, as of `mrcnn.evaluate.evaluate`."""
-        return {kind: self._summary(kind) for kind in self.iou_types} | self.further
+        kinds = coco.scored(self.iou_types, self.ground_truth, self.further)
+        return {kind: self._summary(kind) for kind in kinds} | self.further
 
     def boundary_scores(self):
         """COCO's 12 numbers with boundary IoU, see `mrcnn.evaluate.boundary`; needs masks."""

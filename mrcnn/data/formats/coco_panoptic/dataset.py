@@ -107,7 +107,7 @@ class CocoPanopticDataset(AnnotatedDataset):
 
 
 def _subset_name(path):
-    return path.stem.removeprefix("panoptic").lstrip("_")
+    return "" if path.stem == "panoptic" else path.stem.removeprefix("panoptic_")
 
 
 def _classes(path, content, notes):
