@@ -97,7 +97,7 @@ def _format(path):
 def _convert(arguments):
     arrays = _read(arguments.input)
     from mrcnn.files.hdf5 import read_attribute
-    from mrcnn.model import MaskRCNN
+    from mrcnn.model import create
     from mrcnn.presets import PRESETS
     from mrcnn.weights.file_config import class_names_of
     from mrcnn.weights.loading import load_state_dict, summarize
@@ -118,7 +118,7 @@ def _convert(arguments):
     if source == "matterport" and is_101 and "res4g_branch2a/kernel" not in arrays:
         keys["BACKBONE"] = "resnet50"
     config = type("ConvertedConfig", (PRESETS[preset],), keys)()
-    model = MaskRCNN("inference", config, os.path.dirname(os.path.abspath(arguments.output)))
+    model = create("inference", config, os.path.dirname(os.path.abspath(arguments.output)))
     epsilon = released_epsilon(arguments.input)
     report = load_state_dict(model, arrays, source, epsilon=epsilon, preset=preset)
     model.class_names = class_names_of(arguments.input)
