@@ -29,19 +29,25 @@ def colors_to_ids(colors):
 
 def channels_to_ids(colors):
     """uint8 [H, W, 3] of two channels -> int32 [H, W]: 256 category + instance, 0 is void."""
-    return np.where(colors[..., 0] > 0, colors.astype(np.int32) @ np.array([256, 1, 0]), 0)
+    ids = colors.astype(np.int32) @ np.array([256, 1, 0], np.int32)
+    return np.where(colors[..., 0] > 0, ids, np.int32(0))
 
 
 @functools.lru_cache(maxsize=4)  # all segments of a picture are asked for one after the other
 def read_ids(path):
-    """The ids of a file of COCO's, int32 [H, W]; do not change them."""
-    return colors_to_ids(_read(path))
+    """The ids of a file of COCO's, int32 [H, W], for all who ask: they cannot be written."""
+    return _shared(colors_to_ids(_read(path)))
 
 
 @functools.lru_cache(maxsize=4)
 def read_channels(path):
-    """The ids of a file of two channels, int32 [H, W]; do not change them."""
-    return channels_to_ids(_read(path))
+    """As `read_ids`, of a file of two channels."""
+    return _shared(channels_to_ids(_read(path)))
+
+
+def _shared(ids):
+    ids.setflags(write=False)
+    return ids
 
 
 def _read(path):
