@@ -150,6 +150,17 @@ def test_jax_finds_and_loses_the_same(trained, run_python):
 
 
 @pytest.mark.slow
+def test_pictures_of_several_sizes_train_in_one_batch(tmp_path):
+    keys = {"IMAGE_RESIZE_MODE": "shortest_edge", "IMAGE_MAX_DIM": 128}
+    model = create("training", config_of("semantic_fpn", **keys), tmp_path)
+    data = grounds(1, 64, 96)
+    data.load_shapes(1, 96, 64)
+    data.prepare()
+    history = model.train(data, None, 0.01, 1, layers="heads").history
+    assert np.isfinite(history["semantic_loss"]).all()
+
+
+@pytest.mark.slow
 def test_xla_compiles_the_loss_and_its_gradient():
     tf = pytest.importorskip("tensorflow")
     if keras.backend.backend() != "tensorflow":

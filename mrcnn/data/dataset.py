@@ -99,6 +99,11 @@ class Dataset:
         """int array, the ids of all images: 0 to `num_images` - 1."""
         return self._image_ids
 
+    @property
+    def thing_names(self):
+        """The names of the classes that have instances, "BG" first: all but those of stuff."""
+        return self.class_names[: self.num_classes - self.num_stuff_classes]
+
     def map_source_class_id(self, source_class_id):
         """Returns the network's id of the class `"source.id"`."""
         return self.class_from_source_map[source_class_id]

@@ -127,10 +127,8 @@ def describe(dataset, path):
     text += f"; {', '.join(told)}" if told else ""
     present = sorted(np.flatnonzero(counts), key=lambda i: -counts[i])
     lines = [text, "  " + ", ".join(f"{dataset.class_names[i]} {counts[i]}" for i in present)]
-    things = zip(
-        dataset.class_names, counts[: len(counts) - dataset.num_stuff_classes], strict=False
-    )
-    absent = [name for name, count in list(things)[1:] if not count]
+    things = list(zip(dataset.thing_names, counts, strict=False))[1:]
+    absent = [name for name, count in things if not count]
     if absent:
         lines.append(f"  classes without an object: {', '.join(absent)}")
     for names in names_alike(dataset.class_names[1:]):

@@ -66,7 +66,7 @@ def items_of(dataset, image_ids=None):
             if has_file
             else functools.partial(_save_pixels, dataset, image_id)
         )
-        stuff = dataset.class_names[dataset.num_classes - dataset.num_stuff_classes :]
+        stuff = dataset.class_names[len(dataset.thing_names) :]
         panoptic = functools.partial(_panoptic, dataset, image_id)
         yield Item(Picture(name, path, *size, instances), subset, save, panoptic, tuple(stuff))
 
