@@ -2,11 +2,12 @@
 
 python benchmarks/family.py --member cascade --output OUT
 
-Prints COCO's numbers, and whether the member reached what it is expected to; leaves a checkpoint
-of each epoch and `detections.png`, detections in the pictures that it has not seen, in OUT.
+Prints its scores, and whether the member reached what it is expected to; leaves a checkpoint of
+each epoch and `detections.png`, what it finds in pictures that it has not seen, in OUT.
 """
 
 import argparse
+import collections.abc
 import dataclasses
 import os
 import sys
@@ -14,14 +15,22 @@ import time
 
 import machine
 import keras
+import numpy as np
+from skimage.io import imsave
 
 from mrcnn.data.corners import NAMES, CornersDataset
+from mrcnn.data.grounds import GroundsDataset
 from mrcnn.data.shapes import ShapesDataset
 from mrcnn.demo import DemoConfig, small_backbone, warm_cosine
 from mrcnn.evaluate import evaluate, format_table
 from mrcnn.model import create
 from mrcnn.presets import PRESETS
+from mrcnn.visualize import draw_panoptic
 from mrcnn.visualize.grids import draw_grid
+
+EPOCH = 200  # steps
+SHOWN = 9  # pictures that are drawn
+GAP = 4  # pixels between them
 
 
 class CascadeConfig(DemoConfig):
@@ -65,14 +74,55 @@ class KeypointsConfig(DemoConfig):
     KEYPOINT_HEAD_CHANNELS = 64
 
 
+class PanopticConfig(DemoConfig):
+    """The demonstration's network with a semantic head, for shapes over two kinds of ground."""
+
+    NAME = "panoptic"
+    ARCHITECTURE = "panoptic_fpn"
+    NUM_CLASSES = 6
+    NUM_STUFF_CLASSES = 2
+    SEMANTIC_HEAD_CHANNELS = 32
+    PANOPTIC_STUFF_AREA = 64
+
+
+def draw_instances(model, dataset, image_ids, path, score=0.5):
+    """Writes the confident detections."""
+    images = [dataset.load_image(image_id) for image_id in image_ids]
+    found = [each.filter(each["scores"] >= score) for each in model.detect(images)]
+    draw_grid(images, found, dataset.class_names, save_path=path)
+
+
+def draw_segments(model, dataset, image_ids, path):
+    """Writes the panoptic truth beside what is found, a row for each picture."""
+    rows = []
+    for image_id in image_ids:
+        image = dataset.load_image(image_id)
+        found = model.detect([image])[0]
+        pairs = [dataset.load_panoptic(image_id), (found["segmentation"], found["segments"])]
+        tiles = [draw_panoptic(image, *pair, dataset.class_names) for pair in pairs]
+        gap = np.full((len(image), GAP, 3), 255, np.uint8)
+        rows += [np.concatenate([tiles[0], gap, tiles[1]], axis=1)]
+        rows += [np.full((GAP, rows[-1].shape[1], 3), 255, np.uint8)]
+    imsave(path, np.concatenate(rows[:-1]), check_contrast=False)
+
+
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """What is trained, on which shapes, and the score that it is expected to reach."""
+    """What is trained, on which shapes, and the score that it is expected to reach.
+
+    Attributes:
+        config: class of a `Config`.
+        dataset: class of a data set with `load_shapes`.
+        score: (kind, name) in what `evaluate` returns.
+        expected: float, what it should reach.
+        draw: function of model, data set, image ids and a path that it writes a picture to.
+    """
 
     config: type
     dataset: type
     score: tuple
     expected: float
+    draw: collections.abc.Callable = draw_instances
 
 
 MEMBERS = {
@@ -81,8 +131,8 @@ MEMBERS = {
     "c4": Member(C4Config, ShapesDataset, ("segm", "AP50"), 0.85),
     "retinanet": Member(RetinaNetConfig, ShapesDataset, ("bbox", "AP50"), 0.85),
     "keypoints": Member(KeypointsConfig, CornersDataset, ("keypoints", "AP"), 0.8),
+    "panoptic": Member(PanopticConfig, GroundsDataset, ("panoptic", "PQ"), 0.7, draw_segments),
 }
-EPOCH = 200  # steps
 
 
 def shapes(member, config, count, seed):
@@ -101,13 +151,6 @@ def train(member, output, steps, seed):
     rate = warm_cosine(config.LEARNING_RATE, EPOCH * epochs)
     model.train(shapes(member, config, 2000, 2 * seed), None, rate, epochs, layers="all")
     return model, shapes(member, config, 50, 2 * seed + 1)
-
-
-def draw(model, dataset, path, count=9, score=0.5):
-    """Writes the confident detections in the first pictures."""
-    images = [dataset.load_image(image_id) for image_id in dataset.image_ids[:count]]
-    found = [each.filter(each["scores"] >= score) for each in model.detect(images)]
-    draw_grid(images, found, dataset.class_names, save_path=path)
 
 
 def main():
@@ -129,7 +172,8 @@ def main():
     kind, name = member.score
     reached = scores[kind][name]
     print(f"{kind} {name} {reached:.3f}, expected {member.expected}; {seconds:.0f} seconds")
-    draw(model, dataset, os.path.join(args.output, "detections.png"))
+    path = os.path.join(args.output, "detections.png")
+    member.draw(model, dataset, dataset.image_ids[:SHOWN], path)
     sys.exit(int(reached < member.expected))
 
 

@@ -81,8 +81,10 @@ class Config:
     RESNET_STRIDE_IN_1X1 = True  # a block's stride: in its first 1x1 convolution, or in the 3x3
     RESNET_SYMMETRIC_PADDING = False  # of strided layers; False: TensorFlow's "same"
 
-    # Number of classes, background included.
+    # Number of classes, background included. The last NUM_STUFF_CLASSES of them are stuff, such as
+    # sky: regions without instances, which the semantic head of Panoptic FPN finds.
     NUM_CLASSES = 1
+    NUM_STUFF_CLASSES = 0
 
     # Region proposal network.
     RPN_CHANNELS = 512
@@ -188,6 +190,14 @@ class Config:
     MASK_PASTE = "resize"  # see `mrcnn.image.pasting.PASTERS`
     KEYPOINT_SCORES = "probabilities"  # or "logits", see `mrcnn.image.heatmaps.find_peaks`
 
+    # The semantic head, and the merge of its regions with the instances: see
+    # `mrcnn.inference.panoptic`. PANOPTIC_OVERLAP is a share of an instance, PANOPTIC_STUFF_AREA
+    # pixels of the image that was given.
+    SEMANTIC_HEAD_CHANNELS = 128
+    PANOPTIC_MIN_CONFIDENCE = 0.5
+    PANOPTIC_OVERLAP = 0.5
+    PANOPTIC_STUFF_AREA = 4096
+
     # Losses of boxes and masks; see `mrcnn.ops.losses.box_loss`, `mrcnn.ops.targets.encode_masks`.
     SMOOTH_L1_BETA = 1.0
     BBOX_LOSS = "smooth_l1"  # of a RetinaNet; or "giou"
@@ -228,7 +238,8 @@ class Config:
 
     # Weights of the losses.
     CLASS_WEIGHTS = None  # in mrcnn_class_loss: {class id: weight}; others, and background (0): 1
-    LOSS_WEIGHTS = {  # noqa: RUF012  one that is left out keeps this weight
+    # One that is left out keeps this weight; of other architectures' own losses, 1.
+    LOSS_WEIGHTS = {  # noqa: RUF012
         "rpn_class_loss": 1.0,
         "rpn_bbox_loss": 1.0,
         "mrcnn_class_loss": 1.0,
@@ -328,6 +339,6 @@ class Config:
         Raises:
             ValueError: lists every key that cannot work, with the value received and the fix.
         """
-        found = list(problems(self, Config.LOSS_WEIGHTS))
+        found = list(problems(self))
         if found:
             raise ValueError(f"{type(self).__name__} cannot work:\n- " + "\n- ".join(found))

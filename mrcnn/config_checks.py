@@ -35,22 +35,21 @@ _NEEDED = {
         "USE_KEYPOINTS": False,
         "CLASS_WEIGHTS": None,
     },
+    "semantic_fpn": {"BACKBONE_STRIDES": [4, 8, 16, 32, 64], "USE_KEYPOINTS": False},
 }
-# What LOSS_WEIGHTS may name beside those of `Config`.
-_OTHER_LOSSES = ("retinanet_class_loss", "retinanet_bbox_loss")
+# From 0 to 1, or None.
+_SHARES = (
+    *("DETECTION_MIN_CONFIDENCE", "DETECTION_NMS_THRESHOLD", "RPN_NMS_THRESHOLD"),
+    *("PANOPTIC_MIN_CONFIDENCE", "PANOPTIC_OVERLAP"),
+)
 
 
-def problems(config, losses):
-    """Yields a text for each key that cannot work.
-
-    Args:
-        config: `Config`.
-        losses: names that `LOSS_WEIGHTS` may have.
-    """
+def problems(config):
+    """Yields a text for each key of a `Config` that cannot work."""
     yield from _model_problems(config)
     yield from _image_problems(config)
     yield from _tile_problems(config)
-    yield from _training_problems(config, losses)
+    yield from _training_problems(config)
 
 
 def _model_problems(config):
@@ -60,7 +59,7 @@ def _model_problems(config):
         yield f"NAME is {config.NAME!r}; it names files and folders: leave out / \\ : {{ and }}"
     if not isinstance(config.NUM_CLASSES, numbers.Integral) or config.NUM_CLASSES < 2:
         yield f"NUM_CLASSES is {config.NUM_CLASSES!r}; count background too: 1 + your classes"
-    for key in ("DETECTION_MIN_CONFIDENCE", "DETECTION_NMS_THRESHOLD", "RPN_NMS_THRESHOLD"):
+    for key in _SHARES:
         value = getattr(config, key)
         if value is not None and not 0 <= value <= 1:
             yield f"{key} is {value!r}; expected 0 to 1"
@@ -187,7 +186,7 @@ def _tile_problems(config):
         )
 
 
-def _training_problems(config, losses):
+def _training_problems(config):
     for key in ("IMAGES_PER_GPU", "GPU_COUNT", "MAX_GT_INSTANCES", "TRAIN_ROIS_PER_IMAGE"):
         value = getattr(config, key)
         if value < 1 and (key, value) != ("IMAGES_PER_GPU", -1):
@@ -200,10 +199,6 @@ def _training_problems(config, losses):
         yield f"REPEAT_FACTOR_THRESHOLD is {threshold}; expected above 0, at most 1, or None"
     yield from _class_weight_problems(config)
     yield from _optimization_problems(config)
-    losses = [*losses, *_OTHER_LOSSES]
-    unknown = set(config.LOSS_WEIGHTS) - set(losses)
-    if unknown:
-        yield f"LOSS_WEIGHTS has {sorted(unknown)}; expected {losses}"
 
 
 def _class_weight_problems(config):

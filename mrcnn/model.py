@@ -10,7 +10,9 @@ from mrcnn import utils
 from mrcnn.architectures.c4 import MaskRCNNC4
 from mrcnn.architectures.cascade import CascadeRCNN
 from mrcnn.architectures.mask_rcnn import MaskRCNN
+from mrcnn.architectures.panoptic_fpn import PanopticFPN
 from mrcnn.architectures.retinanet import RetinaNet
+from mrcnn.architectures.semantic_fpn import SemanticFPN
 from mrcnn.data.generator import DataGenerator
 from mrcnn.data.ground_truth import load_image_gt
 from mrcnn.inference.log import log
@@ -20,7 +22,9 @@ __all__ = [
     "DataGenerator",
     "MaskRCNN",
     "MaskRCNNC4",
+    "PanopticFPN",
     "RetinaNet",
+    "SemanticFPN",
     "create",
     "load_image_gt",
     "log",
@@ -39,6 +43,8 @@ ARCHITECTURES = {
     "cascade_rcnn": CascadeRCNN,
     "c4": MaskRCNNC4,
     "retinanet": RetinaNet,
+    "panoptic_fpn": PanopticFPN,
+    "semantic_fpn": SemanticFPN,
 }
 
 

@@ -226,6 +226,16 @@ class Detectron2KeypointRCNNR50FPN3x(Detectron2MaskRCNNR50FPN3x):
     RPN_SMOOTH_L1_BETA = 0.0
 
 
+class Detectron2PanopticFPNR503x(Detectron2MaskRCNNR50FPN3x):
+    """detectron2's `panoptic_fpn_R_50_3x`: 80 things and 53 kinds of stuff of COCO."""
+
+    PRESET = "detectron2/panoptic_fpn_R_50_3x"
+    ARCHITECTURE = "panoptic_fpn"
+    NUM_CLASSES = 134
+    NUM_STUFF_CLASSES = 53
+    LOSS_WEIGHTS = {**Config.LOSS_WEIGHTS, "semantic_loss": 0.5}  # noqa: RUF012
+
+
 class MatterportMaskRCNN(Config):
     """matterport's `mask_rcnn_coco.h5`: ResNet-101, 80 contiguous COCO classes."""
 
@@ -249,5 +259,6 @@ PRESETS = {
         TorchvisionRetinaNetResNet50FPNV2,
         Detectron2RetinaNetR50FPN3x,
         Detectron2KeypointRCNNR50FPN3x,
+        Detectron2PanopticFPNR503x,
     )
 }

@@ -10,6 +10,7 @@ HEIGHT, WIDTH = 20, 30
 FIRST, LAST = (2, 3), (12, 13)  # corners x, y of the object of every example
 PICTURES = {
     "coco": "train/a.png",
+    "coco_panoptic": "train/a.png",
     "labelme": "a.png",
     "via": "a.png",
     "yolo": "images/train/a.png",
@@ -19,6 +20,7 @@ PICTURES = {
     "masks": "stage1_train/a/images/a.png",
     "labels": "images/a.png",
 }
+SEGMENTS = {"coco_panoptic": "annotations/panoptic_train/a.png"}
 MASKS = {"masks": "stage1_train/a/masks/0.png", "labels": "masks/a.png"}
 
 
@@ -42,6 +44,8 @@ def write_example(format, folder):
     save(np.zeros((HEIGHT, WIDTH, 3)), folder / PICTURES[format])
     if format in MASKS:
         save(mask, folder / MASKS[format])
+    if format in SEGMENTS:
+        save(np.where(mask[:, :, None], [7, 0, 0], [44, 1, 0]), folder / SEGMENTS[format])
     return mask
 
 

@@ -13,6 +13,7 @@ from mrcnn.config import Config
 from mrcnn.image import compose_image_meta
 from mrcnn.model import CascadeRCNN, MaskRCNN, create
 from mrcnn.network import cascade, heads
+from mrcnn.network.training_model import TrainingModel
 from mrcnn.ops import losses
 from mrcnn.ops.targets import matched_targets
 from mrcnn.settings import Settings
@@ -229,3 +230,18 @@ def test_a_model_is_of_the_configs_architecture(tmp_path, model):
 def test_create_builds_a_cascade(tmp_path, monkeypatch):
     monkeypatch.setattr(CascadeRCNN, "build", lambda *_: None)
     assert type(create("inference", CascadeConfig(), tmp_path)) is CascadeRCNN
+
+
+@pytest.mark.parametrize("name", ["mask_loss", "mrcnn_bbox_loss_stage2", "retinanet_bbox_loss"])
+def test_weights_of_unknown_losses_are_refused(name):
+    x = keras.Input((1,))
+    names = ["mrcnn_bbox_loss", "mrcnn_bbox_loss_stage2", "own_loss"]
+    losses = [keras.layers.Identity(name=each)(ops.sum(x)) for each in names]
+    known = settings.Losses(
+        weights={"mrcnn_mask_loss": 1.0, "mrcnn_bbox_loss": 2.0, "own_loss": 3.0}
+    )
+    TrainingModel(x, losses, losses=names, settings=known)
+    with pytest.raises(
+        ValueError, match=rf"has \['{name}'\]; expected .*_bbox_loss', 'own_loss'\]"
+    ):
+        TrainingModel(x, losses, losses=names, settings=settings.Losses(weights={name: 1.0}))

@@ -83,10 +83,6 @@ def test_valid_config_passes():
         ({"CLASS_WEIGHTS": [1, 2]}, r"CLASS_WEIGHTS is \[1, 2\]; expected {class id: weight}"),
         ({"CLASS_WEIGHTS": {"cat": 2}}, "CLASS_WEIGHTS has the class 'cat'; expected ids of 0"),
         ({"CLASS_WEIGHTS": {1: -2}}, "CLASS_WEIGHTS has the weight -2"),
-        (
-            {"LOSS_WEIGHTS": {"mask_loss": 2.0}},
-            r"LOSS_WEIGHTS has \['mask_loss'\].*mrcnn_mask_loss",
-        ),
         ({"BACKBONE_STRIDES": [4, 8, 16, 32, 32]}, "BACKBONE_STRIDES is"),
         ({"TILE_SIZE": 31}, "TILE_SIZE is 31; expected whole pixels, 32 at least"),
         ({"TILE_SIZE": 512.0}, "TILE_SIZE is 512.0; expected whole"),

@@ -464,6 +464,7 @@ def test_guess_source_of_foreign_names():
 
 
 SCORES = "roi_heads.box_predictor.cls_score.weight"
+STUFF = "sem_seg_head.predictor.weight"
 
 
 @pytest.mark.parametrize(
@@ -472,6 +473,7 @@ SCORES = "roi_heads.box_predictor.cls_score.weight"
         ("torchvision", {SCORES: np.zeros((91, 1024))}, 91),
         ("detectron2", {SCORES: np.zeros((81, 1024))}, 81),
         ("detectron2", {SCORES.replace("r.c", "r.0.c"): np.zeros((81, 1024))}, 81),
+        ("detectron2", {SCORES: np.zeros((81, 9)), STUFF: np.zeros((54, 128, 1, 1))}, 134),
         ("matterport", {"mrcnn_class_logits/kernel": np.zeros((1024, 4))}, 4),
         ("matterport", {"conv1/kernel": np.zeros((7, 7, 3, 64))}, None),
         ("torchvision", {"conv1.weight": np.zeros((64, 3, 7, 7))}, None),
@@ -501,6 +503,10 @@ STAGES = "backbone.bottom_up."
             "torchvision/maskrcnn_resnet50_fpn_v2",
         ),
         ({STAGES + "res2.0.conv2.weight": (64, 64, 3, 3)}, "detectron2/mask_rcnn_R_50_FPN_3x"),
+        (
+            {STAGES + "res2.0.conv2.weight": (64, 64, 3, 3), STUFF: (54, 128, 1, 1)},
+            "detectron2/panoptic_fpn_R_50_3x",
+        ),
         (
             {
                 STAGES + "res2.0.conv2.weight": (64, 64, 3, 3),

@@ -1,6 +1,7 @@
 """Parity with torchvision and detectron2: what they compute for the same weights, read from files
 in their own formats by `load_weights`."""
 
+import json
 import re
 
 import keras
@@ -12,6 +13,8 @@ from torch_files import write_detectron2_pkl, write_legacy_pth, write_zip_pth
 
 from mrcnn.model import create
 from mrcnn.ops import apply_box_deltas
+from mrcnn.ops.semantic import STRIDE
+from mrcnn.ops.upsampling import upsample
 from mrcnn.presets import PRESETS
 
 pytestmark = pytest.mark.slow
@@ -27,6 +30,7 @@ MODELS = {
     "detectron2/mask_rcnn_R_50_C4_3x": write_detectron2_pkl,
     "torchvision/keypointrcnn_resnet50_fpn": write_zip_pth,
     "detectron2/keypoint_rcnn_R_50_FPN_3x": write_detectron2_pkl,
+    "detectron2/panoptic_fpn_R_50_3x": write_detectron2_pkl,
 }
 IMAGE = data.astronaut()[:384, :512]
 HEIGHT, WIDTH = IMAGE.shape[:2]
@@ -74,6 +78,7 @@ def stages(model, config):
     names = [*features_of(config), "rpn_class", "ROI", "rpn_bbox", "roi_align_classifier"]
     names += ["mrcnn_class_logits", "mrcnn_bbox", "mrcnn_detection"]
     names += ["mrcnn_mask"] * config.USE_MASK
+    names += ["semantic_logits"] * (config.NUM_STUFF_CLASSES > 0)
     found = {name: output[0] for name, output in model.run_graph([IMAGE], names).items()}
     found["anchors"] = model.get_anchors(model.mold_inputs([IMAGE])[0].shape[1:])
     if config.USE_MASK:
@@ -214,3 +219,33 @@ def test_keypoints(run):
     assert (near & (np.abs(found[..., 2] - scores) < 1e-3)).mean() >= 0.98
     # detectron2's probabilities are about 0.001, so that this says more of them.
     np.testing.assert_allclose(np.median(found[..., 2] / scores), 1, atol=1e-3)
+
+
+def test_semantic_logits(run):
+    if "sem_seg" not in run["golden"]:
+        pytest.skip("no semantic head")
+    logits = upsample(run["stages"]["semantic_logits"][None], STRIDE)[0]
+    logits = keras.ops.convert_to_numpy(logits).transpose(2, 0, 1)
+    assert_sample(logits, run["golden"], "sem_seg")
+
+
+def test_panoptic_map(run):
+    """The same segments, in the same order, of the same classes; instance ids may differ."""
+    if "panoptic_seg" not in run["golden"]:
+        pytest.skip("no panoptic map")
+    found, golden = run["found"], run["golden"]
+    infos = json.loads(str(golden["panoptic_info"]))
+    assert [each["is_thing"] for each in found["segments"]] == [x["isthing"] for x in infos]
+    # Of things background comes last there; of stuff class 0 is all things.
+    theirs = [x["category_id"] + (1 if x["isthing"] else 80) for x in infos]
+    assert sorted(x["class_id"] for x in found["segments"]) == sorted(theirs)
+    for info, class_id in zip(infos, theirs, strict=True):
+        there = golden["panoptic_seg"] == info["id"]
+        ours = np.bincount(found["segmentation"][there]).argmax()
+        (segment,) = [x for x in found["segments"] if x["id"] == ours]
+        assert segment["class_id"] == class_id
+        info["ours"] = segment["id"]
+    renamed = np.zeros(len(infos) + 1, int)
+    renamed[[x["id"] for x in infos]] = [x["ours"] for x in infos]
+    assert len(set(renamed)) == len(infos) + 1
+    assert (renamed[golden["panoptic_seg"]] == found["segmentation"]).mean() >= 0.99

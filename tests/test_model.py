@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from resumed import Fresh
-from tiny import TinyConfig, shapes
+from tiny import LOSSES, TinyConfig, shapes
 
 from mrcnn.data.shapes import ShapesDataset
 from mrcnn.model import MaskRCNN, create, load_image_gt
@@ -206,13 +206,13 @@ def fresh(tmp_path_factory):
 
 
 def test_log_has_the_losses_and_their_sum(trained):
-    losses = [*TinyConfig.LOSS_WEIGHTS, "loss"]
+    losses = [*LOSSES, "loss"]
     history = trained["history"].history
     facts = ("data_wait", "learning_rate", "seconds")
     assert set(history) == {*losses, *(f"val_{name}" for name in losses), *facts}
     assert all(len(values) == 2 and np.isfinite(values).all() for values in history.values())
     # The total is the sum of the five and a small weight decay.
-    rest = history["loss"][0] - sum(history[name][0] for name in TinyConfig.LOSS_WEIGHTS)
+    rest = history["loss"][0] - sum(history[name][0] for name in LOSSES)
     assert 0 < rest < 0.01
 
 

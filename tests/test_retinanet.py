@@ -353,7 +353,6 @@ def test_each_class_takes_configs_of_its_own(tmp_path):
         ({"CLASS_WEIGHTS": {1: 2.0}}, "CLASS_WEIGHTS is .*; the architecture 'retinanet' has None"),
         ({"FPN_P6_FROM": "P6"}, "FPN_P6_FROM is 'P6'; expected one of"),
         ({"BBOX_LOSS": "l1"}, "BBOX_LOSS is 'l1'; expected one of"),
-        ({"LOSS_WEIGHTS": {"retinanet_mask_loss": 1.0}}, "LOSS_WEIGHTS has .*retinanet_class_loss"),
         (
             {"RPN_ANCHOR_SCALES": ((8, 10), (16,), (32,), (64,), (128,))},
             "RPN_ANCHOR_SCALES is .*give each level as many scales",

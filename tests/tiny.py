@@ -25,6 +25,11 @@ SIZES = (
     *("TRAIN_ROIS_PER_IMAGE", "POST_NMS_ROIS_TRAINING", "POST_NMS_ROIS_INFERENCE"),
     *("DETECTION_MAX_INSTANCES", "STEPS_PER_EPOCH", "VALIDATION_STEPS"),
 )
+# Of Mask R-CNN without keypoints.
+LOSSES = (
+    *("rpn_class_loss", "rpn_bbox_loss"),
+    *("mrcnn_class_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss"),
+)
 
 
 class TinyConfig(ShapesConfig):

@@ -4,6 +4,16 @@ from mrcnn.architectures.base import DetectionModel
 from mrcnn.architectures.c4 import MaskRCNNC4
 from mrcnn.architectures.cascade import CascadeRCNN
 from mrcnn.architectures.mask_rcnn import MaskRCNN
+from mrcnn.architectures.panoptic_fpn import PanopticFPN
 from mrcnn.architectures.retinanet import RetinaNet
+from mrcnn.architectures.semantic_fpn import SemanticFPN
 
-__all__ = ["CascadeRCNN", "DetectionModel", "MaskRCNN", "MaskRCNNC4", "RetinaNet"]
+__all__ = [
+    "CascadeRCNN",
+    "DetectionModel",
+    "MaskRCNN",
+    "MaskRCNNC4",
+    "PanopticFPN",
+    "RetinaNet",
+    "SemanticFPN",
+]

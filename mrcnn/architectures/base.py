@@ -46,6 +46,10 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
     weight_names = None  # `mrcnn.weights.names.WeightNames`
     build_graphs = None  # function (settings, training) -> `graphs`
     unmold = None  # function of the form that `Detector` takes
+    # And what may differ, beside `generator_type`:
+    further_scores = {}  # noqa: RUF012  by name the class of a scorer, see `mrcnn.evaluate.detecting`
+    finds_instances = True  # whether COCO's numbers mean anything
+    monitor = None  # what names the best checkpoint; None: the AP of keypoints, masks or boxes
 
     class_names = None
     keypoint_scheme = None

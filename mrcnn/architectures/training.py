@@ -320,7 +320,7 @@ class ModelTraining:
         keys = self.settings.checkpoints
         heads = self.settings.keypoint_head.enabled, self.settings.mask_head.enabled
         kind = "keypoints" if heads[0] else "segm" if heads[1] else "bbox"
-        monitor = f"val_{kind}_AP"
+        monitor = self.monitor or f"val_{kind}_AP"
         callbacks = [
             keras.callbacks.LambdaCallback(on_epoch_end=self._count_epoch),
             DataWait(generator),  # before those that read the epoch's log

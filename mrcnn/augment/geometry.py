@@ -86,12 +86,13 @@ class ScaleJitter(Step):
         if scale is None:
             return sample
         place = Placement.drawn(picture, scale, sample.size, rng)
-        points = sample.points
+        points, labels = sample.points, sample.labels
         return sample.replace(
             image=place.image(sample.image[sample.inside], sample.fill),
             masks=place.masks(sample.masks[sample.inside]),
             window=place.window,
             points=None if points is None else place.points(points - [y1, x1], picture),
+            labels=None if labels is None else place.labels(labels[sample.inside]),
         )
 
     def split_zoom(self):

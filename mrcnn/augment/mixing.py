@@ -63,10 +63,13 @@ class CopyPaste(Step):
         count = len(sample.class_ids)
         image, masks = sample.image.copy(), no_masks(sample.size, count + len(pieces))
         masks[:, :, :count] = sample.masks
+        labels = None if sample.labels is None else sample.labels.copy()
         areas = [*_areas(sample.masks), *(np.count_nonzero(mask) for _, _, mask in pieces)]
         boxes = extract_bboxes(sample.masks).tolist()
         for place, (there, pixels, mask) in enumerate(pieces, count):
             np.copyto(image[there], pixels, where=mask[:, :, None])
+            if labels is not None:
+                labels[there][mask] = class_ids[place - count]
             for i in range(place):
                 # What lies in another part of the picture is left alone.
                 if _overlap(boxes[i], there):
@@ -88,6 +91,7 @@ class CopyPaste(Step):
             class_ids=np.concatenate([sample.class_ids, class_ids])[kept],
             window=window,
             points=points if sample.points is not None else None,
+            labels=labels,
         )
 
 

@@ -48,6 +48,7 @@ def fit_to_data(config, arguments, train):
     """Sets what follows from the data, unless the user has said it."""
     if not any(text.startswith("NUM_CLASSES=") for text in arguments.assignments):
         config.NUM_CLASSES = train.num_classes
+        config.NUM_STUFF_CLASSES = train.num_stuff_classes
     if train.keypoint_scheme is not None and not _chosen(config, "NUM_KEYPOINTS"):
         config.NUM_KEYPOINTS = len(train.keypoint_scheme)
     if not _chosen(config, "NAME"):

@@ -5,10 +5,10 @@ Which kind an object is, the modules of its classes tell: no library is imported
 the seeds of Keras layers: threads share it, and every random number comes from `rng`.
 
 Where a library moves maps of labels by the nearest pixel, eight masks travel as the bits of one.
-The window travels as one more mask, and is the box of it afterwards. Three corners of the picture
-travel with the points: where they turn the other way round, the picture was mirrored. Libraries
-know values of 0 to 255 alone: pictures of another range are brought there and back, see
-`mrcnn.image.value_scale`.
+The window travels as one more mask, and is the box of it afterwards; of labels of pixels each value
+does. Three corners of the picture travel with the points: where they turn the other way round, the
+picture was mirrored. Libraries know values of 0 to 255 alone: pictures of another range are brought
+there and back, see `mrcnn.image.value_scale`.
 """
 
 import copy
@@ -19,6 +19,7 @@ import threading
 import numpy as np
 
 from mrcnn.data.sample import Step, clipped_window
+from mrcnn.image.label_maps import labels_to_masks, masks_to_labels
 from mrcnn.image.masks import extract_bboxes, no_masks, resize_mask
 from mrcnn.image.value_scale import ValueScale
 from mrcnn.startup import imgaug_import
@@ -77,9 +78,13 @@ class Adapter(Step):
     """A step of another library; a subclass has `transform`."""
 
     def apply(self, sample, rng):
-        count = sample.masks.shape[2]
-        masks = no_masks(sample.size, count + 1)
+        count, labels = sample.masks.shape[2], sample.labels
+        planes, values = (
+            (no_masks(sample.size, 0), ()) if labels is None else labels_to_masks(labels)
+        )
+        masks = no_masks(sample.size, count + 1 + len(values))
         masks[:, :, :count], masks[:, :, count] = sample.masks, sample.window_mask()
+        masks[:, :, count + 1 :] = planes
         scale = ValueScale.of(sample.image)
         grey = scale.to_grey(sample.image.copy())
         given, corners = sample.points, _corners(sample.size)
@@ -93,9 +98,12 @@ class Adapter(Step):
             points = sample.traded(points) if _turn(moved) != _turn(corners) else points
         image = scale.restore(image)
         if np.any(sample.fill) and image.shape == sample.image.shape:
-            image = np.where(masks[:, :, -1:], image, sample.padding())
-        window = clipped_window(extract_bboxes(masks[:, :, -1:])[0], image.shape)
-        return sample.replace(image=image, masks=masks[:, :, :count], window=window, points=points)
+            image = np.where(masks[:, :, count : count + 1], image, sample.padding())
+        window = clipped_window(extract_bboxes(masks[:, :, count : count + 1])[0], image.shape)
+        if labels is not None:
+            labels = masks_to_labels(masks[:, :, count + 1 :], values)
+        changes = {"image": image, "masks": masks[:, :, :count], "window": window}
+        return sample.replace(**changes, points=points, labels=labels)
 
     def transform(self, image, masks, points, rng):
         """Returns the three as the library moves them.

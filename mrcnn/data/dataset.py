@@ -6,6 +6,7 @@ Shape legend: H, W size in pixels; N instances of an image; K classes, backgroun
 import numpy as np
 
 from mrcnn.data.ground_truth import check_instances, image_name
+from mrcnn.data.panoptic import thing_masks
 from mrcnn.image.channels import Channels
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.settings import Settings
@@ -35,6 +36,8 @@ class Dataset:
             there are no keypoints.
         channels: `mrcnn.image.Channels`, or an int: how many channels `load_image` returns, and of
             which files and pages. `read_as` sets it; by default three.
+        num_stuff_classes: int, how many of the classes, the last ones, are stuff, such as sky:
+            regions without instances.
 
     Example:
 
@@ -48,6 +51,7 @@ class Dataset:
 
     channels = Channels()
     keypoint_scheme = None
+    num_stuff_classes = 0
 
     def __init__(self, class_map=None):
         self.class_info = [{"source": "", "id": 0, "name": "BG"}]
@@ -97,6 +101,11 @@ class Dataset:
     def image_ids(self):
         """int array, the ids of all images: 0 to `num_images` - 1."""
         return self._image_ids
+
+    @property
+    def thing_names(self):
+        """The names of the classes that have instances, "BG" first: all but those of stuff."""
+        return self.class_names[: self.num_classes - self.num_stuff_classes]
 
     def map_source_class_id(self, source_class_id):
         """Returns the network's id of the class `"source.id"`."""
@@ -161,13 +170,29 @@ class Dataset:
             raise ValueError(f"{name}: {e}. Correct the path or remove the image.") from e
 
     def load_mask(self, image_id):
-        """Returns the instances of an image; override it.
+        """Returns the instances of an image; override it, or `load_panoptic`, whose things they
+        are.
 
         Returns:
             masks: bool `[H, W, N]`, one channel an instance, of the image's size.
             class_ids: int `[N]`, 1 to K - 1; negative for a crowd of that class.
         """
+        found = self.load_panoptic(image_id)
+        if found is not None:
+            return thing_masks(*found)
         return np.zeros((0, 0, 0), bool), np.zeros(0, np.int32)
+
+    def load_panoptic(self, image_id):
+        """Returns the segments of an image, things and stuff; None where there are none.
+
+        Override it for Panoptic FPN and Semantic FPN, and set `num_stuff_classes`.
+
+        Returns:
+            ids: int `[H, W]`, the id of the segment of each pixel; 0 where nothing is known.
+            segments: list of dicts: `id` above 0, `class_id`, `is_thing`, and `is_crowd`, by
+            default False: many things as one, which no score counts.
+        """
+        return None
 
     def load_boxes(self, image_id, image_shape):
         """Returns the boxes of an image, for networks without masks (`USE_MASK = False`).

@@ -242,8 +242,11 @@ class DataGenerator(keras.utils.PyDataset):
         keypoints = None
         if settings.keypoint_head.enabled:
             keypoints = load_keypoints(dataset, image_id, len(annotated[2]))
+        labels = self._load_labels(image_id, annotated)
         sample = to_ground_truth(
-            dataset, settings, image_id, *annotated, augmentation, gt.mini_masks, rng, keypoints
+            *(dataset, settings, image_id, *annotated, augmentation, gt.mini_masks, rng),
+            keypoints=keypoints,
+            labels=labels,
         )
         count, limit = len(sample["class_ids"]), gt.max_instances
         self.seen.add(sample["class_ids"], sample["boxes"], max(0, count - limit))
@@ -253,6 +256,10 @@ class DataGenerator(keras.utils.PyDataset):
             for name in ("class_ids", "boxes", "keypoints"):
                 sample[name] = None if sample[name] is None else sample[name][kept]
         return sample
+
+    def _load_labels(self, image_id, annotated):
+        """The class of each pixel, int [H, W], for networks that learn it; None."""
+        return None
 
     def _collate(self, samples):
         images, metas = ([each[name] for each in samples] for name in ("image", "image_meta"))

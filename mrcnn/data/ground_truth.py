@@ -14,6 +14,7 @@ from mrcnn.data.augmentation import as_callable
 from mrcnn.data.fitting import check_classes, check_dataset
 from mrcnn.data.keypoints import from_points, load_checked, to_points
 from mrcnn.data.sample import Sample, Step, augment_sample
+from mrcnn.image.label_maps import resize_labels
 from mrcnn.image.masks import (
     extract_bboxes,
     fill_boxes,
@@ -228,19 +229,22 @@ def to_ground_truth(
     use_mini_mask,
     rng,
     keypoints=None,
+    labels=None,
 ):
     """Resizes and augments what `load_annotated` or `load_boxed` returned.
 
     Args:
         keypoints: what `load_keypoints` returned, or None.
+        labels: int `[H, W]`, a class for each pixel, or None.
 
     Returns:
         dict of `image`, `image_meta`, `class_ids`, `boxes` and `masks`, as of `load_image_gt`, and
-        `keypoints`, float32 `[N, K, 3]` as of `mrcnn.data.keypoints.from_points`, or None. Where
-        `masks` were boxes, masks that fill them.
+        `keypoints`, float32 `[N, K, 3]` as of `mrcnn.data.keypoints.from_points`, and `labels` at
+        the image's size, or None. Where `masks` were boxes, masks that fill them.
     """
     original_shape, name = image.shape, image_name(dataset, image_id)
     image, window, place, augmentation = _resized(settings.image, image, augmentation, rng)
+    labels = None if labels is None else resize_labels(labels, *place)
     mini_shape = settings.ground_truth.mini_mask_shape if use_mini_mask else None
     boxes = resize_boxes(masks, original_shape, *place) if masks.ndim == 2 else None
     points = None
@@ -253,14 +257,14 @@ def to_ground_truth(
         if augmentation is not None:
             other = functools.partial(_another, dataset, settings, image_id)
             fill = settings.image.padding_value
-            sample = Sample(image, masks, class_ids, window, points, other=other, fill=fill)
+            sample = Sample(image, masks, class_ids, window, points, labels, other=other, fill=fill)
             if points is not None:
                 sample = sample.replace(flip_pairs=dataset.keypoint_scheme.flip_pairs)
             with _naming(name, "augmentation"):
                 # Padding that is the mean, see `mold`, stays where it is.
                 alone = settings.image.pads_with_mean
                 sample = augment_sample(augmentation, sample, rng, picture_alone=alone)
-            image, masks = sample.image, sample.masks
+            image, masks, labels = sample.image, sample.masks, sample.labels
             class_ids, window, points = sample.class_ids, sample.window, sample.points
         bbox = extract_bboxes(masks)
         # Before some are dropped, which copies the masks.
@@ -289,6 +293,7 @@ def to_ground_truth(
         "boxes": bbox,
         "masks": masks,
         "keypoints": keypoints,
+        "labels": labels,
     }
 
 

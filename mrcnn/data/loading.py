@@ -82,6 +82,7 @@ def recognize(path, format=None):
             raise ValueError(f"expected a format of {known}, received {format!r}")
         return format
     fitting = [name for name, kind in FORMATS.items() if kind.find(path)]
+    fitting = [name for name in fitting if FORMATS[name].gives_way_to not in fitting]
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
@@ -126,9 +127,8 @@ def describe(dataset, path):
     text += f"; {', '.join(told)}" if told else ""
     present = sorted(np.flatnonzero(counts), key=lambda i: -counts[i])
     lines = [text, "  " + ", ".join(f"{dataset.class_names[i]} {counts[i]}" for i in present)]
-    absent = [
-        name for name, count in zip(dataset.class_names[1:], counts[1:], strict=True) if not count
-    ]
+    things = list(zip(dataset.thing_names, counts, strict=False))[1:]
+    absent = [name for name, count in things if not count]
     if absent:
         lines.append(f"  classes without an object: {', '.join(absent)}")
     for names in names_alike(dataset.class_names[1:]):

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mrcnn.data.keypoints import mirrored_order
+from mrcnn.image.label_maps import VOID
 from mrcnn.image.masks import extract_bboxes, no_masks, to_bool
 from mrcnn.image.placement import filled
 
@@ -28,6 +29,8 @@ class Sample:
         window: y1 x1 y2 x2 of the picture inside the padding; by default all of the image.
         points: float `[N, K, 2]`, or None. NaN where there is no point; a point that has left the
             image is outside of it.
+        labels: int `[H, W]`, a class for each pixel, `mrcnn.image.label_maps.VOID` in the padding;
+            or None.
         flip_pairs: pairs of indices of points that trade places in a mirror, as a left and a right
             hand.
         other: function of a `np.random.Generator` that returns another picture of the data set, as
@@ -42,6 +45,7 @@ class Sample:
     class_ids: np.ndarray = None
     window: tuple = None
     points: np.ndarray = None
+    labels: np.ndarray = None
     flip_pairs: tuple = ()
     other: Callable = None
     fill: tuple | float = 0
@@ -92,6 +96,7 @@ class Sample:
             masks=self._moved_masks(pixels, points, image.shape),
             window=clipped_window(_moved_box(self.window, points), image.shape),
             points=self.traded(found) if mirrored else found,
+            labels=None if self.labels is None else pixels(self.labels[:, :, None])[:, :, 0],
         )
 
     def traded(self, points):
@@ -177,13 +182,14 @@ def apply_augmentation(augmentation, sample, rng):
     over one. Where it moved the picture it cannot tell, so the window grows to hold all objects.
 
     Raises:
-        ValueError: the sample has points, and the augmentation cannot move them.
+        ValueError: the sample has points or labels, and the augmentation cannot move them.
     """
     if isinstance(augmentation, Step):
         return augmentation.apply(sample, rng)
-    if sample.points is not None:
+    if sample.points is not None or sample.labels is not None:
+        what = "labels of pixels" if sample.points is None else "points"
         raise ValueError(
-            "expected an augmentation that moves points, received a function of image and masks. "
+            f"expected an augmentation that moves {what}, received a function of image and masks. "
             "Write a subclass of mrcnn.augment.Step, or take imgaug or albumentations"
         )
     if takes_rng(augmentation):
@@ -223,6 +229,7 @@ def augment_sample(augmentation, sample, rng, picture_alone=False):
             masks=sample.masks[sample.inside],
             window=None,
             points=None if sample.points is None else sample.points - np.array([y, x]),
+            labels=None if sample.labels is None else sample.labels[sample.inside],
         )
     changed = apply_augmentation(augmentation, sample, rng)
     before = sample.image.shape, sample.image.dtype, (*sample.size, len(changed.class_ids))
@@ -237,9 +244,13 @@ def augment_sample(augmentation, sample, rng, picture_alone=False):
         return changed
     image, masks = given.padding(), no_masks(given.size, len(changed.class_ids))
     image[given.inside], masks[given.inside] = changed.image, changed.masks
+    labels = None if given.labels is None else np.full_like(given.labels, VOID)
+    if labels is not None:
+        labels[given.inside] = changed.labels
     return changed.replace(
         image=image,
         masks=masks,
+        labels=labels,
         window=tuple(a + b for a, b in zip(changed.window, (y, x, y, x), strict=True)),
         points=None if changed.points is None else changed.points + np.array([y, x]),
     )

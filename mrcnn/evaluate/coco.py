@@ -17,7 +17,7 @@ from pycocotools import mask as mask_utils
 from mrcnn.evaluate import keypoints
 from mrcnn.evaluate.annotations import complete
 from mrcnn.evaluate.boundary import boundary_overlaps
-from mrcnn.evaluate.detecting import detect_dataset, detection_limit
+from mrcnn.evaluate.detecting import detect_dataset, detection_limit, further_scorers
 from mrcnn.evaluate.tables import format_table
 
 IOU_TYPES = ("bbox", "segm")  # of all data sets; "keypoints" of those that have some
@@ -39,7 +39,8 @@ def evaluate(model, dataset, image_ids=None, max_detections=None, verbose=0, bac
 
     Returns:
         As `evaluate_detections`; "segm" only from a model with masks, "keypoints" only from one
-        with keypoints and for data that have some.
+        with keypoints and for data that have some; and what an architecture is scored by beside
+        that, such as "panoptic".
 
     Raises:
         ValueError: masks or class ids that training refuses too; the message names the image.
@@ -49,15 +50,18 @@ def evaluate(model, dataset, image_ids=None, max_detections=None, verbose=0, bac
     >>> evaluate(model, dataset)["segm"]["AP50"]
     """
     check_backend(backend)
-    truth, results = detect_dataset(model, dataset, image_ids, verbose)
-    if not truth["annotations"]:
+    scorers = further_scorers(model, dataset)
+    truth, results = detect_dataset(model, dataset, image_ids, verbose, scorers=scorers.values())
+    if not truth["annotations"] and not scorers:
         warnings.warn(
             f"nothing to find: {len(truth['images'])} images without an object, so the scores "
             "are nan",
             stacklevel=2,
         )
     limit = detection_limit(model, max_detections)
-    scores = evaluate_detections(truth, results, limit, iou_types_of(truth, results), backend)
+    kinds = scored(iou_types_of(truth, results), truth, scorers)
+    scores = evaluate_detections(truth, results, limit, kinds, backend)
+    scores |= {name: scorer.scores() for name, scorer in scorers.items()}
     if verbose:
         print(format_table(scores))
     return scores
@@ -75,6 +79,12 @@ def iou_types_of(ground_truth, results):
 
 def _has_keypoints(result):
     return "keypoints" in result
+
+
+def scored(iou_types, truth, further):
+    """Of the types those that say something: none where there is nothing to find, if a model has
+    further scores, as one that finds no instances."""
+    return iou_types if truth["annotations"] or not further else ()
 
 
 def evaluate_detections(

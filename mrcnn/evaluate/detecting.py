@@ -10,7 +10,7 @@ from mrcnn.evaluate.annotations import add_image, coco_results, empty_ground_tru
 from mrcnn.progress import Progress
 
 
-def detect_dataset(model, dataset, image_ids=None, verbose=0, skip_broken=False):
+def detect_dataset(model, dataset, image_ids=None, verbose=0, skip_broken=False, scorers=()):
     """Detects in images of a dataset.
 
     A model whose `detect` has an argument `stream` gets all images in one call and is handed one
@@ -23,6 +23,7 @@ def detect_dataset(model, dataset, image_ids=None, verbose=0, skip_broken=False)
         verbose: 1 prints progress to the standard error.
         skip_broken: bool, whether an image that cannot be loaded is left out with a warning, as
             training does, and is no error after many others.
+        scorers: objects of `further_scorers`, which are given each result.
 
     Returns:
         ground_truth: in COCO's format, see `coco_ground_truth`.
@@ -64,12 +65,21 @@ def detect_dataset(model, dataset, image_ids=None, verbose=0, skip_broken=False)
     with told as progress:
         for i, found in enumerate(_detect(model, images())):
             results += coco_results(shown[i], found)
+            for scorer in scorers:
+                scorer.add(shown[i], found)
             if progress:
                 progress.advance()
     if getattr(dataset, "without_outline", None):
         # Rectangles are no masks to compare with.
         results = [{k: v for k, v in x.items() if k != "segmentation"} for x in results]
+    if not getattr(model, "finds_instances", True):
+        truth["annotations"] = []
     return truth, results
+
+
+def further_scorers(model, dataset):
+    """By name what scores a model beside COCO's numbers, by `add(image_id, found)`, `scores()`."""
+    return {name: make(dataset) for name, make in getattr(model, "further_scores", {}).items()}
 
 
 def _detect(model, images):

@@ -4,7 +4,7 @@ import numpy as np
 
 from mrcnn.evaluate import coco, contest, keypoints, pictures, resampling, saved, score_thresholds
 from mrcnn.evaluate.annotations import complete, complete_results, to_instances
-from mrcnn.evaluate.detecting import detect_dataset, detection_limit
+from mrcnn.evaluate.detecting import detect_dataset, detection_limit, further_scorers
 from mrcnn.evaluate.matches import match_classes
 
 
@@ -25,6 +25,7 @@ class Evaluation:
     Attributes:
         ground_truth, results: in COCO's format; outlines are run-length codes.
         iou_types: "bbox", and "segm" and "keypoints" if all detections have such.
+        further: {name: scores} of what a model was scored by beside; not in `load`ed ones.
         class_names: list in the order of the category ids, as the rows of all tables.
 
     Raises:
@@ -47,7 +48,7 @@ class Evaluation:
         categories = sorted(self.ground_truth["categories"], key=lambda each: each["id"])
         self._category_ids = [each["id"] for each in categories]
         self.class_names = [str(each["name"]) for each in categories]
-        self._made = {}
+        self._made, self.further = {}, {}
 
     @classmethod
     def of(
@@ -68,8 +69,11 @@ class Evaluation:
             skip_broken: bool, whether an image that cannot be loaded is left out with a warning.
         """
         coco.check_backend(backend)
-        truth, results = detect_dataset(model, dataset, image_ids, verbose, skip_broken)
-        return cls(truth, results, detection_limit(model, max_detections), backend)
+        scorers = further_scorers(model, dataset)
+        found = detect_dataset(model, dataset, image_ids, verbose, skip_broken, scorers.values())
+        evaluation = cls(*found, detection_limit(model, max_detections), backend)
+        evaluation.further = {name: scorer.scores() for name, scorer in scorers.items()}
+        return evaluation
 
     # Files.
 
@@ -95,8 +99,9 @@ class Evaluation:
 
     @property
     def scores(self):
-        """{iou_type: COCO's 12 numbers}, as of `mrcnn.evaluate.evaluate`."""
-        return {kind: self._summary(kind) for kind in self.iou_types}
+        """{iou_type: COCO's 12 numbers}, and `further`, as of `mrcnn.evaluate.evaluate`."""
+        kinds = coco.scored(self.iou_types, self.ground_truth, self.further)
+        return {kind: self._summary(kind) for kind in kinds} | self.further
 
     def boundary_scores(self):
         """COCO's 12 numbers with boundary IoU, see `mrcnn.evaluate.boundary`; needs masks."""

@@ -4,12 +4,35 @@ import numpy as np
 
 
 def format_table(scores):
-    """Returns the result of `evaluate` as a small table, in percent; "-" where there is none."""
-    names = list(dict.fromkeys(name for values in scores.values() for name in values))
+    """Returns the result of `evaluate` as small tables, in percent; "-" where there is none."""
+    return "\n".join(map(_format_table, by_columns(scores)))
+
+
+def by_columns(scores):
+    """The scores as a list of dicts, each of those that share names of numbers."""
+    groups = []
+    for kind, values in scores.items():
+        sharing = (each for each in groups if values.keys() & set(column_names(each)))
+        group = next(sharing, None)
+        if group is None:
+            group = {}
+            groups.append(group)
+        group[kind] = values
+    return groups
+
+
+def column_names(scores):
+    """The names of all numbers, in the order in which they come."""
+    return list(dict.fromkeys(name for values in scores.values() for name in values))
+
+
+def _format_table(scores):
+    names = column_names(scores)
+    cell = max(7, *(len(name) + 1 for name in names))
     width = max(6, *(len(iou_type) for iou_type in scores))
-    lines = [" " * width + "".join(f"{name:>7}" for name in names)]
+    lines = [" " * width + "".join(f"{name:>{cell}}" for name in names)]
     for iou_type, values in scores.items():
-        cells = "".join(f"{percent(values.get(name, np.nan)):>7}" for name in names)
+        cells = "".join(f"{percent(values.get(name, np.nan)):>{cell}}" for name in names)
         lines.append(f"{iou_type:<{width}}{cells}")
     return "\n".join(lines)
 

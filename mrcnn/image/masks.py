@@ -25,9 +25,7 @@ def resize_mask(mask, scale, padding, crop=None, size=None):
         New array of the resized image's height and width, `[h, w, N]`, of the mask's dtype.
     """
     count = mask.shape[2]
-    rows, cols, (top, bottom), (left, right) = _source_pixels(
-        mask.shape, scale, padding, crop, size
-    )
+    rows, cols, (top, bottom), (left, right) = source_pixels(mask.shape, scale, padding, crop, size)
     resized = no_masks((top + len(rows) + bottom, left + len(cols) + right), count, mask.dtype)
     for i in range(count):
         plane = mask[:, :, i]  # of codes drawn now, one at a time
@@ -77,7 +75,7 @@ def resize_boxes(boxes, shape, scale, padding, crop=None, size=None):
     Returns:
         int32 array `[N, 4]`; zeros for a box of which no pixel is left.
     """
-    rows, cols, (top, _), (left, _) = _source_pixels(shape, scale, padding, crop, size)
+    rows, cols, (top, _), (left, _) = source_pixels(shape, scale, padding, crop, size)
     y1, x1, y2, x2 = np.asarray(boxes, int).reshape(-1, 4).T
     sides = [np.searchsorted(rows, y1) + top, np.searchsorted(cols, x1) + left]
     sides += [np.searchsorted(rows, y2) + top, np.searchsorted(cols, x2) + left]
@@ -86,7 +84,7 @@ def resize_boxes(boxes, shape, scale, padding, crop=None, size=None):
     return resized
 
 
-def _source_pixels(shape, scale, padding, crop, size):
+def source_pixels(shape, scale, padding, crop, size):
     """The row and the column that each of the resized ones shows, and the padding of both."""
     height, width = shape[:2]
     new_height, new_width = size or scaled_size(height, width, scale)

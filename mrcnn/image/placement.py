@@ -7,6 +7,7 @@ import dataclasses
 
 import numpy as np
 
+from mrcnn.image.label_maps import resize_labels
 from mrcnn.image.masks import resize_mask
 from mrcnn.image.resizing import scale_image
 
@@ -68,6 +69,10 @@ class Placement:
     def masks(self, masks):
         """Masks `[h, w, N]` on the canvas, `[H, W, N]`."""
         return resize_mask(masks, 1, self.padding, self.crop, self.size)
+
+    def labels(self, labels):
+        """A label map `[h, w]` on the canvas, `[H, W]`."""
+        return resize_labels(labels, 1, self.padding, self.crop, self.size)
 
     def points(self, points, picture):
         """Points y x `[..., 2]` of a picture of (height, width) on the canvas."""

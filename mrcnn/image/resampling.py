@@ -64,3 +64,11 @@ def _neighbours(have, want, border):
         weights = [np.where(first < 0, 0.0, weight), np.where(first + 1 < have, 1 - weight, 0.0)]
     indices = np.maximum(first, 0), np.minimum(first + 1, have - 1)
     return list(zip(indices, weights, strict=True))
+
+
+def bilinear_weights(have, want):
+    """Bilinear resizing of a row as a matrix, float32 `[want, have]`; beyond the border is it."""
+    weights = np.zeros((want, have), np.float32)
+    for index, weight in _neighbours(have, want, "edge"):
+        np.add.at(weights, (np.arange(want), index), weight)
+    return weights

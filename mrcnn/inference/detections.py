@@ -19,6 +19,7 @@ from mrcnn.image.regions import reduced_picture
 from mrcnn.image.tracing import trace_mask
 from mrcnn.inference.tables import COLUMNS, instance_row, point_columns, write_csv
 
+OF_PICTURE = ("segmentation", "segments")  # keys of the picture, not of an instance
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 
 
@@ -88,6 +89,8 @@ class Detections(dict):
                 )
         kept = self.copy()
         for name, array in self.items():
+            if name in OF_PICTURE:
+                continue
             if isinstance(array, CroppedMasks):
                 kept[name] = array.select(keep)
             elif name == "masks":  # one plane an instance stays in one piece

@@ -11,6 +11,7 @@ def log(text, array=None):
         text = f"{text:25}  shape: {array.shape!s:20}  {array.dtype}"
     elif array is not None:
         array = np.asarray(array)
-        low, high = (array.min(), array.max()) if array.size else ("", "")
+        numbers = array.size and array.dtype != object
+        low, high = (array.min(), array.max()) if numbers else ("", "")
         text = f"{text:25}  shape: {array.shape!s:20}  min: {low:10}  max: {high:10}  {array.dtype}"
     print(text)

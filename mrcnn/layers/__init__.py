@@ -6,6 +6,7 @@ from mrcnn.layers.cascade import MatchedTargetLayer, RefinedROIs
 from mrcnn.layers.detections import ClassMasks, DenseDetectionLayer, DetectionLayer
 from mrcnn.layers.proposals import ProposalLayer, ProposalSteps
 from mrcnn.layers.roi_align import PyramidROIAlign
+from mrcnn.layers.semantic import StuffTargets, Upsample
 from mrcnn.layers.targets import (
     AnchorTargetLayer,
     DenseTargetLayer,
@@ -32,4 +33,6 @@ __all__ = [
     "PyramidROIAlign",
     "RefinedROIs",
     "SplitAnchors",
+    "StuffTargets",
+    "Upsample",
 ]

@@ -67,8 +67,19 @@ def pool_keypoints(settings, trunk, rois):
     return pool(settings.pooling, trunk, rois, pool_size, "roi_align_keypoint")
 
 
+def inputs_of(trunk):
+    """What all graphs are given of the images."""
+    return {name: trunk[name] for name in ("input_image", "input_image_meta")}
+
+
 def inference_graph(settings, trunk, heads, detection_stages):
     """Every stage's result, with the masks of every class and the keypoints' heat maps."""
+    outputs = inference_outputs(settings, trunk, heads, detection_stages)
+    return NamedWeightsModel(inputs_of(trunk), outputs, name="mask_rcnn")
+
+
+def inference_outputs(settings, trunk, heads, detection_stages):
+    """The outputs of `inference_graph`, by name."""
     stages = detection_stages(settings, trunk, heads, trunk["anchors"]["levels"])
     names = ("detections", "mrcnn_class", "mrcnn_bbox", "rois")
     outputs = {name: stages[name] for name in names}
@@ -77,13 +88,18 @@ def inference_graph(settings, trunk, heads, detection_stages):
         outputs["mrcnn_mask"] = heads["mask"](stages["mask_features"])["mrcnn_mask"]
     if settings.keypoint_head.enabled:
         outputs |= heads["keypoint"](stages["keypoint_features"])
-    inputs = {name: trunk[name] for name in ("input_image", "input_image_meta")}
-    return NamedWeightsModel(inputs, outputs, name="mask_rcnn")
+    return outputs
 
 
 def detection_graph(settings, trunk, heads, detection_stages):
     """What `detect` runs: anchors from the image's size, detections, the predicted class's mask,
     the keypoints' heat maps."""
+    outputs = detection_outputs(settings, trunk, heads, detection_stages)
+    return fold_batch_norm(keras.Model(inputs_of(trunk), outputs, name="mask_rcnn"))
+
+
+def detection_outputs(settings, trunk, heads, detection_stages):
+    """The outputs of `detection_graph`, by name."""
     stages = detection_stages(settings, trunk, heads, trunk["anchors"]["levels"])
     outputs = {"detections": stages["detections"]}
     if settings.mask_head.enabled:
@@ -92,16 +108,14 @@ def detection_graph(settings, trunk, heads, detection_stages):
     if settings.keypoint_head.enabled:
         logits = heads["keypoint"](stages["keypoint_features"])["mrcnn_keypoint_logits"]
         outputs["heatmaps"] = logits
-    inputs = {name: trunk[name] for name in ("input_image", "input_image_meta")}
-    return fold_batch_norm(keras.Model(inputs, outputs, name="mask_rcnn"))
+    return outputs
 
 
 def training_graph(settings, trunk, heads, training_stages):
     """Ground truth -> targets -> heads on sampled ROIs -> losses."""
     gt = ground_truth_inputs(settings)
     stages = training_stages(settings, trunk, heads, gt)
-    inputs = {name: trunk[name] for name in ("input_image", "input_image_meta")} | gt
-    return training_model(settings, inputs, [], stages["losses"])
+    return training_model(settings, inputs_of(trunk) | gt, [], stages["losses"])
 
 
 def training_model(settings, inputs, outputs, losses):
@@ -276,6 +290,7 @@ def build_graphs(
     detection_stages=detection_stages,
     training_stages=training_stages,
     inference_graph=inference_graph,
+    detection_graph=detection_graph,
     training_graph=training_graph,
 ):
     """Builds the graphs that settings describe.
@@ -285,8 +300,8 @@ def build_graphs(
         training: bool, whether to build the training graph too.
         build_trunk, build_heads, detection_stages, training_stages: functions in place of those
             above: another architecture passes its own.
-        inference_graph, training_graph: the same: matterport's interface passes its own, which
-            have other inputs and outputs.
+        inference_graph, detection_graph, training_graph: the same, for other outputs; matterport's
+            interface passes some that have other inputs too.
 
     Returns:
         dict of `keras.Model`, which share every layer that has weights: `inference`, every stage's

@@ -9,7 +9,7 @@ from keras import ops
 from mrcnn.files.hdf5 import read_hdf5
 from mrcnn.network.folding import fold_batch_norm
 from mrcnn.network.named_weights import named_weights, save_weights
-from mrcnn.settings import Losses
+from mrcnn.settings import Losses, loss_of
 
 
 @keras.saving.register_keras_serializable("mrcnn")
@@ -70,6 +70,10 @@ class TrainingModel(NamedWeightsModel):
         if isinstance(settings, dict):
             settings = Losses(**settings)
         self.loss_names, self.settings = list(losses), settings
+        known = list(dict.fromkeys(map(loss_of, losses)))
+        unknown = settings.weights.keys() - Losses().weights.keys() - set(known)
+        if unknown:
+            raise ValueError(f"LOSS_WEIGHTS has {sorted(unknown)}; expected {known}")
         self.trackers = [keras.metrics.Mean(name=key) for key in ("loss", *losses)]
         folded = fold_batch_norm(self)
         # Inside a function, where Keras does not see it: as an attribute, the layers and weights
@@ -89,7 +93,8 @@ class TrainingModel(NamedWeightsModel):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         settings = self.settings
-        losses = dict(zip(self.loss_names, y_pred[-len(self.loss_names) :], strict=True))
+        outputs = keras.tree.flatten(y_pred)  # one alone comes without its list
+        losses = dict(zip(self.loss_names, outputs[-len(self.loss_names) :], strict=True))
         total = sum(settings.weight(name) * loss for name, loss in losses.items())
         if settings.weight_decay and settings.in_loss:
             decayed = decayed_weights(self, settings.decay_biases)

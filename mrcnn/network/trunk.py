@@ -32,10 +32,15 @@ def default_policy(name):
 
 def build_trunk(settings):
     """Images -> pyramid P2..P6 -> scored anchors, as a dict of tensors by name."""
+    trunk = build_pyramid(settings)
+    return trunk | score_anchors(settings, trunk["input_image"], trunk["pyramid"])
+
+
+def build_pyramid(settings):
+    """Images -> pyramid P2..P6, as a dict of tensors by name."""
     inputs = image_inputs(settings.image)
     features = build_backbone(inputs["input_image"], settings.trunk, settings.style)  # C2..C5
-    pyramid = fpn(features, settings.trunk, settings.style)  # P2..P6
-    return inputs | score_anchors(settings, inputs["input_image"], pyramid)
+    return inputs | {"pyramid": fpn(features, settings.trunk, settings.style)}  # P2..P6
 
 
 def image_inputs(image):

@@ -5,13 +5,16 @@ RetinaNet's two do so in each image, and are the mean over the images. Each is e
 nothing counts: padding changes nothing.
 
 Shapes: B images, A anchors, S sampled anchors, T training ROIs, P of them that may be positive,
-K classes, h w of a mask, S bins a side of a heat map, J keypoints.
+K classes, h w of a mask, S bins a side of a heat map, or classes of a semantic head, J keypoints,
+H W of an image.
 """
 
 from keras import ops
 
 from mrcnn.ops.boxes import apply_box_deltas, box_area
 from mrcnn.ops.indexing import gather
+from mrcnn.ops.semantic import STRIDE
+from mrcnn.ops.upsampling import upsample
 
 
 def smooth_l1(target, pred, beta=1.0):
@@ -238,3 +241,14 @@ def mrcnn_keypoint_loss(target_keypoints, mrcnn_keypoint_logits):
     bins = ops.maximum(target_keypoints, 0)[:, :, None]
     picked = ops.take_along_axis(logits, bins, axis=2)[:, :, 0]
     return masked_mean(ops.logsumexp(logits, axis=2) - picked, target_keypoints >= 0)
+
+
+def semantic_loss(target_labels, semantic_logits):
+    """Cross-entropy of the class of each pixel, over pixels that have one.
+
+    Args:
+        target_labels: int [B, H, W]; below 0 is void.
+        semantic_logits: float [B, H / 4, W / 4, S], which are upsampled to the labels.
+    """
+    logits = upsample(ops.cast(semantic_logits, "float32"), STRIDE)
+    return masked_mean(cross_entropy(target_labels, logits), target_labels >= 0)

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from mrcnn.evaluate.pictures import KINDS
-from mrcnn.evaluate.tables import percent
+from mrcnn.evaluate.tables import by_columns, column_names, percent
 from mrcnn.reports.html_page import document, table
 from mrcnn.visualize.curves import plot_class_precision_recall, plot_confusion, plot_over_score
 from mrcnn.visualize.draw import draw_comparison
@@ -111,11 +111,14 @@ def _figure(name, row, dataset):
 
 def _score_tables(evaluation, best, score, iou):
     """The parts of the page with numbers."""
-    kinds = evaluation.scores
-    names = list(next(iter(kinds.values())))
-    rows = [[kind, *(percent(values[name]) for name in names)] for kind, values in kinds.items()]
     yield f"<h1>Evaluation</h1><p>{len(evaluation.ground_truth['images'])} pictures.</p>"
-    yield "<h2>COCO's numbers, in percent</h2>" + table(["", *names], rows)
+    yield "<h2>COCO's numbers, in percent</h2>"
+    for kinds in by_columns(evaluation.scores):
+        names = column_names(kinds)
+        rows = [
+            [kind, *(percent(x.get(name, np.nan)) for name in names)] for kind, x in kinds.items()
+        ]
+        yield table(["", *names], rows)
     if not np.isnan(best["score"]):
         yield (
             f"<p>The best F1 of all classes at IoU {iou:g} is {best['f1']:.3f} (precision "

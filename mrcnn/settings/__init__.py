@@ -20,9 +20,11 @@ from mrcnn.settings.network import (
     KeypointHead,
     MaskHead,
     Native,
+    Panoptic,
     Pooling,
     Proposals,
     RetinaNetHead,
+    SemanticHead,
     Tiles,
     Trunk,
 )
@@ -58,11 +60,13 @@ __all__ = [
     "MaskHead",
     "Native",
     "Optimization",
+    "Panoptic",
     "Pooling",
     "Proposals",
     "ROITargets",
     "RetinaNetHead",
     "Runtime",
+    "SemanticHead",
     "Settings",
     "Tiles",
     "Trunk",
@@ -103,12 +107,14 @@ class Settings:
     mask_head: MaskHead
     keypoint_head: KeypointHead
     retinanet_head: RetinaNetHead
+    semantic_head: SemanticHead
     anchor_targets: AnchorTargets
     roi_targets: ROITargets
     keypoint_targets: KeypointTargets
     dense_targets: DenseTargets
     ground_truth: GroundTruth
     detections: Detections
+    panoptic: Panoptic
     losses: Losses
     optimization: Optimization
     checkpoints: Checkpoints
@@ -140,7 +146,8 @@ class Settings:
 
         Those of detections alone are left out, and those that `train` reads anew.
         """
-        others = ("preset", "training_proposals", "detections", "optimization", "checkpoints")
+        others = ("preset", "training_proposals", "detections", "panoptic")
+        others += ("optimization", "checkpoints")
         return sorted(
             {
                 field.metadata["key"]

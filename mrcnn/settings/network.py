@@ -277,6 +277,35 @@ class RetinaNetHead(Stage):
 
 
 @stage
+class SemanticHead(Stage):
+    """Class of each pixel: see `mrcnn.network.semantic_head`.
+
+    Attributes:
+        num_classes: int K, those of the data.
+        stuff_classes: int, how many of them, the last ones, are stuff.
+        channels: int, of its hidden layers.
+    """
+
+    num_classes: int = key("NUM_CLASSES")
+    stuff_classes: int = key("NUM_STUFF_CLASSES")
+    channels: int = key("SEMANTIC_HEAD_CHANNELS")
+
+    @property
+    def thing_classes(self):
+        """int, the classes of instances, background included."""
+        return self.num_classes - self.stuff_classes
+
+
+@stage
+class Panoptic(Stage):
+    """The merge of instances and stuff: see `mrcnn.inference.panoptic.merge`."""
+
+    min_confidence: float = key("PANOPTIC_MIN_CONFIDENCE", lambda value: value or 0.0)
+    overlap: float = key("PANOPTIC_OVERLAP")
+    stuff_area: int = key("PANOPTIC_STUFF_AREA")
+
+
+@stage
 class Detections(Boxes, Native):
     """From classified ROIs, or anchors, to detections in the caller's image.
 

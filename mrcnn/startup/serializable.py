@@ -18,7 +18,7 @@ CLASSES = {
             *("AnchorTargetLayer", "Anchors", "ClassMasks", "DenseDetectionLayer"),
             *("DenseTargetLayer", "DetectionLayer", "DetectionTargetLayer", "KeypointTargetLayer"),
             *("Loss", "MatchedTargetLayer", "NormBoxes", "ProposalLayer", "ProposalSteps"),
-            *("PyramidROIAlign", "RefinedROIs", "SplitAnchors"),
+            *("PyramidROIAlign", "RefinedROIs", "SplitAnchors", "StuffTargets", "Upsample"),
         )
     },
     "mrcnn>BatchNorm": "mrcnn.network.norm",

@@ -12,12 +12,12 @@ from mrcnn.evaluate.evaluation import Evaluation
 class EvaluateCallback(keras.callbacks.Callback):
     """Evaluates after every n-th epoch, and the last, with the weights that it ends with.
 
-    The epoch's log gets `val_bbox_AP`, `val_bbox_AP50` and, from a model with masks,
-    `val_segm_AP` and `val_segm_AP50`, for callbacks that come later in the list to monitor;
-    an epoch without evaluation has none of them, so with `every` above 1 their patience counts
-    evaluations. TensorBoard gets COCO's 12 numbers of each kind and pictures of the truth beside
-    the detections, where TensorFlow is installed, in the folder `evaluation` of the run. An image
-    that cannot be loaded is left out with a warning.
+    The epoch's log gets `val_bbox_AP`, `val_bbox_AP50` and, from a model with masks, `val_segm_AP`
+    and `val_segm_AP50`, and what its architecture is scored by beside, for callbacks that come
+    later in the list to monitor; an epoch without evaluation has none of them, so with `every`
+    above 1 their patience counts evaluations. TensorBoard gets COCO's 12 numbers of each kind and
+    pictures of the truth beside the detections, where TensorFlow is installed, in the folder
+    `evaluation` of the run. An image that cannot be loaded is left out with a warning.
 
     Args:
         model: `DetectionModel` in training mode.
@@ -69,7 +69,7 @@ class EvaluateCallback(keras.callbacks.Callback):
             self.detector, self.dataset, self.image_ids, self.max_detections, skip_broken=True
         )
         for kind, scores in self.evaluation.scores.items():
-            for name in ("AP", "AP50"):
+            for name in [x for x in ("AP", "AP50") if x in scores] or scores:
                 logs[f"val_{kind}_{name}"] = scores[name]
         self._write(epoch)
 

@@ -7,7 +7,7 @@ import keras
 
 # What `train(layers=...)` accepts besides a regular expression of layer names; EfficientNet's
 # blocks 3, 4 and 6 are the first of stages 3, 4 and 5.
-_HEADS = r"(mrcnn_.*)|(rpn_.*)|(fpn_.*)|(retinanet_.*)"
+_HEADS = r"(mrcnn_.*)|(rpn_.*)|(fpn_.*)|(retinanet_.*)|(semantic_.*)"
 _STAGES = {
     5: r"((res|bn)5.*)|(block[67].*)",
     4: r"((res|bn)4.*)|(block[45].*)",

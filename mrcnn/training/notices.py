@@ -52,9 +52,9 @@ def notices(seen, settings, class_names):
             f"epoch: {seen.dropped} objects were drawn to be left out, and count as background; "
             "raise it"
         )
-    absent = [
-        name for name, count in zip(class_names[1:], seen.counts[1:], strict=True) if not count
-    ]
+    counted = list(zip(class_names, seen.counts, strict=True))
+    things = counted[1 : settings.semantic_head.thing_classes]
+    absent = [name for name, count in things if not count]
     if absent:
         yield f"No object of the first epoch was of {', '.join(map(repr, absent))}"
     boxes, anchors = seen.boxes, settings.anchors

@@ -95,8 +95,10 @@ def features_with_gradients(model, inputs, passed=None):
 def _sized(tensor, batch_size, sides):
     """An input like a symbolic tensor, without RPN targets where these come from the data."""
     shape = [batch_size, *tensor.shape[1:]]
-    if None in shape:
-        shape[1:-1] = sides if len(shape) == 4 else [0]
+    if shape.count(None) == 2:
+        shape[1:3] = sides
+    elif None in shape:
+        shape[1:-1] = [0]
     return keras.Input(batch_shape=shape, dtype=tensor.dtype, name=tensor.name)
 
 

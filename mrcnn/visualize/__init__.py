@@ -6,6 +6,7 @@
 - `plots`: precision and recall, overlaps, tables, statistics of weights.
 - `skeletons`: keypoints and the lines between them, in either.
 - `draw`: the same instances drawn into arrays of pixels, without a figure.
+- `panoptic`: the segments of a panoptic map.
 - `augmentations`: what an augmentation does to an image, `mrcnn.augment.preview`.
 - `captions` and `figures`: what these share: colors, captions and where they have room; axes with
   a picture, masks and boxes.
@@ -36,6 +37,7 @@ from mrcnn.visualize.instances import (
     display_instances,
     display_top_masks,
 )
+from mrcnn.visualize.panoptic import draw_panoptic
 from mrcnn.visualize.plots import (
     display_table,
     display_weight_stats,
@@ -60,6 +62,7 @@ __all__ = [
     "draw_boxes",
     "draw_comparison",
     "draw_instances",
+    "draw_panoptic",
     "draw_rois",
     "draw_skeleton",
     "instance_colors",

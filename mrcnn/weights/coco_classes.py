@@ -16,3 +16,15 @@ COCO_ID_CLASSES = tuple(_COCO_IDS.split(","))
 COCO_CLASSES = tuple(name for name in COCO_ID_CLASSES if name != "N/A")
 # Of the models of keypoints.
 PERSON = ("BG", "person")
+
+# Of panoptic COCO: the 53 kinds of stuff, in the order of their ids.
+_COCO_STUFF = (
+    "banner,blanket,bridge,cardboard,counter,curtain,door-stuff,floor-wood,flower,fruit,gravel,"
+    "house,light,mirror-stuff,net,pillow,platform,playingfield,railroad,river,road,roof,sand,sea,"
+    "shelf,snow,stairs,tent,towel,wall-brick,wall-stone,wall-tile,wall-wood,water-other,"
+    "window-blind,window-other,tree-merged,fence-merged,ceiling-merged,sky-other-merged,"
+    "cabinet-merged,table-merged,floor-other-merged,pavement-merged,mountain-merged,grass-merged,"
+    "dirt-merged,paper-merged,food-other-merged,building-other-merged,rock-merged,"
+    "wall-other-merged,rug-merged"
+)
+COCO_STUFF_CLASSES = tuple(_COCO_STUFF.split(","))

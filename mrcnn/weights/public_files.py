@@ -1,6 +1,8 @@
 """The public weights as data. A number that its publisher does not state is None."""
 
-from mrcnn.weights.coco_classes import COCO_CLASSES, COCO_ID_CLASSES, PERSON
+import dataclasses
+
+from mrcnn.weights.coco_classes import COCO_CLASSES, COCO_ID_CLASSES, COCO_STUFF_CLASSES, PERSON
 from mrcnn.weights.weight_file import WeightFile
 
 
@@ -55,6 +57,7 @@ _DETECTRON2_FOLDERS = {
     "faster": "COCO-Detection",
     "keypoint": "COCO-Keypoints",
     "mask": "COCO-InstanceSegmentation",
+    "panoptic": "COCO-PanopticSegmentation",
     "retinanet": "COCO-Detection",
 }
 
@@ -80,6 +83,15 @@ def _detectron2(model, run, backbone, box_ap, mask_ap=None, keypoint_ap=None):
         box_ap=box_ap,
         mask_ap=mask_ap,
         keypoint_ap=keypoint_ap,
+    )
+
+
+def _panoptic(model, run, pq, **facts):
+    """A panoptic model of detectron2."""
+    return dataclasses.replace(
+        _detectron2(model, run, **facts),
+        classes=COCO_CLASSES + COCO_STUFF_CLASSES,
+        notes=f"PQ {pq} on COCO val2017.",
     )
 
 
@@ -190,6 +202,14 @@ REGISTRY = (
         box_ap=41.5,
     ),
     *(_detectron2(*row) for row in _DETECTRON2),
+    _panoptic(
+        "panoptic_fpn_R_50_3x",
+        "139514569/model_final_c10459.pkl",
+        pq=41.5,
+        backbone="resnet50",
+        box_ap=40.0,
+        mask_ap=36.5,
+    ),
     _keras_applications(
         "resnet50",
         "https://github.com/fchollet/deep-learning-models/releases/download/v0.2",

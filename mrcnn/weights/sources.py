@@ -4,6 +4,8 @@ import re
 
 from mrcnn.weights.names import SOURCES
 
+_SEMANTIC = {"detectron2": "sem_seg_head.predictor.weight", "matterport": "semantic_logits/kernel"}
+
 
 def guess_source(arrays):
     """Names the source of arrays by their names.
@@ -38,7 +40,10 @@ def count_classes(arrays, source):
         "matterport": ("mrcnn_class_logits/kernel", -1),
     }.get(source, (None, 0))
     if key in arrays:
-        return int(arrays[key].shape[axis])
+        # A semantic head has a class for all things, then those of stuff.
+        semantic = _SEMANTIC.get(source)
+        stuff = arrays[semantic].shape[axis] - 1 if semantic in arrays else 0
+        return int(arrays[key].shape[axis] + stuff)
     logits, deltas, background = _DENSE.get(source, (None, None, 0))
     if logits in arrays:  # of as many anchors as there are four deltas
         return 4 * arrays[logits].shape[0] // arrays[deltas].shape[0] + background
@@ -60,6 +65,7 @@ _SIGNS = {
     "head.classification_head.conv.0.1.weight": "torchvision/retinanet_resnet50_fpn_v2",
     "head.classification_head.cls_logits.weight": "torchvision/retinanet_resnet50_fpn",
     "head.cls_score.weight": "detectron2/retinanet_R_50_FPN_3x",
+    _SEMANTIC["detectron2"]: "detectron2/panoptic_fpn_R_50_3x",
 }
 
 

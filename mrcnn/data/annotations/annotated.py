@@ -30,6 +30,7 @@ class AnnotatedDataset(Dataset):
 
     Attributes:
         source: str, the name of the format, and the source of its classes and images.
+        gives_way_to: str, the format that files beside these are read in, unless one is asked for.
         declares_classes: bool, whether the files list their classes. If not, they are those of all
             subsets, sorted by name, so that the subsets of a data set agree.
         names_pictures: bool, whether the files name the pictures. If so, others beside these are
@@ -39,6 +40,7 @@ class AnnotatedDataset(Dataset):
     """
 
     source = None
+    gives_way_to = None
     declares_classes = False
     names_pictures = True
     box_masks = False
@@ -333,6 +335,6 @@ def instance_code(instance, size, name, labels=read_labels):
 
 
 def _file_code(part, labels):
-    values = labels(part.path)
+    values = (part.read or labels)(part.path)
     mask = values != 0 if part.value is None else values == part.value
     return mask_utils.encode(np.asfortranarray(mask, np.uint8))

@@ -5,6 +5,7 @@ viewer shows it, 0 at its left and upper edge: the first pixel reaches from 0 to
 """
 
 import dataclasses
+from collections.abc import Callable
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -14,10 +15,12 @@ class MaskFile:
     Args:
         path: str, as `mrcnn.data.annotations.label_files.read_labels` takes it.
         value: int, or None for every value but 0.
+        read: function of the path to int [H, W], where `read_labels` does not know the file.
     """
 
     path: str
     value: int | None = None
+    read: Callable | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

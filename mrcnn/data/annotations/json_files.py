@@ -43,8 +43,11 @@ def json_kind(content):
         if {"images", "annotations"} <= keys:
             listed = content["annotations"]
             first = listed[0] if isinstance(listed, list) and listed else {}
-            panoptic = isinstance(first, dict) and "segments_info" in first
-            return None if panoptic or not content.get("categories") else "coco"
+            if isinstance(first, dict) and "segments_info" in first:
+                return "coco_panoptic"
+            return "coco" if content.get("categories") else None
+        if {"images", "categories"} <= keys and "isthing" in str(content["categories"])[:300]:
+            return "coco_panoptic"  # of two channels
         if "shapes" in keys and keys & {"imagePath", "imageData", "imageHeight"}:
             return "labelme"
         if "data" in keys and keys & {"annotations", "completions"}:

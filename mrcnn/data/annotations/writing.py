@@ -30,11 +30,16 @@ class Item:
             instances have names of classes for categories.
         subset: str, "" where there are none.
         save: function of a path that puts the picture's file there.
+        panoptic: function to the picture's ids and segments as of `Dataset.load_panoptic`, with
+            `category`, the name of a class, or to None.
+        stuff: names of the classes that are stuff.
     """
 
     picture: Picture
     subset: str
     save: collections.abc.Callable
+    panoptic: collections.abc.Callable = lambda: None
+    stuff: tuple = ()
 
 
 def items_of(dataset, image_ids=None):
@@ -61,7 +66,9 @@ def items_of(dataset, image_ids=None):
             if has_file
             else functools.partial(_save_pixels, dataset, image_id)
         )
-        yield Item(Picture(name, path, *size, instances), subset, save)
+        stuff = dataset.class_names[len(dataset.thing_names) :]
+        panoptic = functools.partial(_panoptic, dataset, image_id)
+        yield Item(Picture(name, path, *size, instances), subset, save, panoptic, tuple(stuff))
 
 
 def safe_name(text):
@@ -94,6 +101,16 @@ def _free_name(name, subset, taken):
 def _by_name(dataset, instance):
     name = dataset.class_names[dataset.class_id_of(instance)]
     return dataclasses.replace(instance, category=name)
+
+
+def _panoptic(dataset, image_id):
+    found = dataset.load_panoptic(image_id)
+    if found is None:
+        return None
+    named = [
+        {"is_crowd": False, **x, "category": dataset.class_names[x["class_id"]]} for x in found[1]
+    ]
+    return found[0], named
 
 
 def _drawn(dataset, image_id, shape):

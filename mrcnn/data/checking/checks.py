@@ -70,7 +70,7 @@ def check(dataset, config=None, progress=None, notes=None, name=""):
     objects = statistics.class_counts(records, dataset.num_classes)["objects"]
     found += statistics.check_names(dataset.class_names, objects)
     most = settings.ground_truth.max_instances
-    found += statistics.check_counts(records, dataset.class_names, most)
+    found += statistics.check_counts(records, dataset.thing_names, most)
     found += statistics.check_repeats(records)
     sides, factors = statistics.network_sides(records, settings)
     found += statistics.check_sizes(sides, factors, settings.image.max_dim)

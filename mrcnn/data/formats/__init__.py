@@ -1,6 +1,7 @@
 """Annotation formats: each is a `Dataset` that reads it, and for some a function that writes it."""
 
 from mrcnn.data.formats.coco import CocoDataset, write_coco
+from mrcnn.data.formats.coco_panoptic import CocoPanopticDataset, write_coco_panoptic
 from mrcnn.data.formats.cvat import CvatDataset
 from mrcnn.data.formats.label_images import LabelImageDataset, write_labels
 from mrcnn.data.formats.label_studio import LabelStudioDataset
@@ -13,6 +14,7 @@ from mrcnn.data.formats.yolo import YoloDataset, write_yolo
 # What `mrcnn.data.load` recognises, and what `mrcnn.data.convert` writes.
 _KINDS = (
     CocoDataset,
+    CocoPanopticDataset,
     ViaDataset,
     LabelMeDataset,
     VocDataset,
@@ -25,6 +27,7 @@ _KINDS = (
 FORMATS = {kind.source: kind for kind in _KINDS}
 WRITERS = {
     "coco": write_coco,
+    "coco_panoptic": write_coco_panoptic,
     "labelme": write_labelme,
     "via": write_via,
     "yolo": write_yolo,
@@ -36,6 +39,7 @@ __all__ = [
     "FORMATS",
     "WRITERS",
     "CocoDataset",
+    "CocoPanopticDataset",
     "CvatDataset",
     "LabelImageDataset",
     "LabelMeDataset",

@@ -63,7 +63,7 @@ class CocoDataset(AnnotatedDataset):
             notes: `Notes`.
             images: folder of its pictures; by default found by the first one's name.
         """
-        image_dir = str(images or _image_folder(found))
+        image_dir = str(images or image_folder(found, _subset_name(found)))
         coco = read_annotations(str(found), image_dir, notes)
         self._take_scheme(coco, found, notes)
         classes = _one_class_a_name(coco, found, notes)
@@ -211,14 +211,13 @@ def _subset_name(path):
     return name.removeprefix("instances_").removeprefix("person_keypoints_")
 
 
-def _image_folder(path):
-    """Where the pictures of an annotation file lie: where one of the first is as it is written, or
-    by its name alone."""
+def image_folder(path, subset):
+    """Where the pictures of an annotation file of a subset lie: where one of the first is as it is
+    written, or by its name alone."""
     images = read_json(path)["images"]
     entries = images if isinstance(images, list) else []
     names = [x.get("file_name") for x in entries if isinstance(x, dict)]
     names = [x.replace("\\", "/") for x in names if isinstance(x, str) and x.strip()][:FEW]
-    subset = _subset_name(path)
     folders = []
     for base in (path.parent, path.parent.parent):
         folders += [base, base / subset, base / "images", base / "images" / subset]

@@ -1,0 +1,74 @@
+"""Batches for networks that learn the class of each pixel.
+
+Shape legend: B images of a batch; H, W size in pixels.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from mrcnn.data.generator import DataGenerator
+from mrcnn.data.ground_truth import image_name
+from mrcnn.data.panoptic import class_labels, load_labels, load_segments
+from mrcnn.image.label_maps import pad_labels
+from mrcnn.settings import Settings
+
+
+class PanopticGenerator(DataGenerator):
+    """As `DataGenerator`, with `input_gt_labels` int32 `[B, H, W]`, the class of each pixel.
+
+    An image without instances is no empty one here: it always takes part.
+
+    Args:
+        dataset: prepared `Dataset` that has `load_panoptic`, and as many stuff classes as the
+            config.
+        config: `Config`, or the `Settings` made from one.
+        *args, **kwargs: as of `DataGenerator`.
+
+    Raises:
+        ValueError: the data set and the config count the stuff differently.
+    """
+
+    def __init__(self, dataset, config, *args, **kwargs):
+        settings = Settings.from_config(config)
+        everything = dataclasses.replace(settings.ground_truth, include_empty=True)
+        settings = dataclasses.replace(settings, ground_truth=everything)
+        super().__init__(dataset, settings, *args, **kwargs)
+        count = settings.semantic_head.stuff_classes
+        if dataset.num_stuff_classes != count:
+            raise ValueError(
+                f"Expected config.NUM_STUFF_CLASSES = {count} classes of stuff, received a data "
+                f"set of {dataset.num_stuff_classes}: {dataset.class_names}. Set "
+                f"NUM_STUFF_CLASSES = {dataset.num_stuff_classes}."
+            )
+
+    def _load_labels(self, image_id, annotated):
+        found = load_segments(self.dataset, image_id, annotated[0].shape)
+        if found is None:
+            raise ValueError(
+                f"{image_name(self.dataset, image_id)}: expected segments of things and stuff, "
+                "and load_panoptic() returned None. Override it, or load a panoptic format"
+            )
+        return class_labels(*found)
+
+    def _collate(self, samples):
+        inputs = super()._collate(samples)
+        sides = inputs["input_image"].shape[1:3]
+        labels = [pad_labels(sample["labels"], sides) for sample in samples]
+        return {**inputs, "input_gt_labels": np.stack(labels)}
+
+
+class LabelGenerator(PanopticGenerator):
+    """As `PanopticGenerator`, without the instances: images, metas and the class of each pixel.
+
+    Of a data set without `load_panoptic` that is the class of the instance there, and background
+    between them.
+    """
+
+    def _load_labels(self, image_id, annotated):
+        return load_labels(self.dataset, image_id, annotated[0].shape)
+
+    def _collate(self, samples):
+        names = ("input_image", "input_image_meta", "input_gt_labels")
+        inputs = super()._collate(samples)
+        return {name: inputs[name] for name in names}

@@ -1,0 +1,106 @@
+"""Panoptic truth (arXiv:1801.00868): what `Dataset.load_panoptic` returns, and what follows.
+
+Shape legend: H, W size in pixels; N instances of an image; K classes: background, things, stuff.
+"""
+
+import numpy as np
+
+from mrcnn.data.ground_truth import image_name, load_instances
+from mrcnn.image.label_maps import VOID
+from mrcnn.image.masks import no_masks
+
+
+def load_segments(dataset, image_id, image_shape):
+    """Returns the checked ids and segments of an image; None where the data set has none.
+
+    Args:
+        dataset: a prepared `Dataset`.
+        image_id: int.
+        image_shape: (H, W, ...) of the image.
+
+    Returns:
+        ids: int `[H, W]`, 0 where no segment is.
+        segments: list of dicts, of `id`, `class_id`, `is_thing` and `is_crowd`.
+
+    Raises:
+        ValueError: names the image and the segment.
+    """
+    found = dataset.load_panoptic(image_id)
+    if found is None:
+        return None
+    name = f"{image_name(dataset, image_id)}, load_panoptic"
+    ids, segments = np.asarray(found[0]), [{"is_crowd": False, **each} for each in found[1]]
+    if ids.shape != tuple(image_shape[:2]) or ids.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name}: expected ids of segments, integers {list(image_shape[:2])} as the image, "
+            f"received {ids.dtype} {list(ids.shape)}"
+        )
+    things, classes = dataset.num_classes - dataset.num_stuff_classes, dataset.num_classes
+    for each in segments:
+        low, high = (1, things) if each["is_thing"] else (things, classes)
+        if not low <= each["class_id"] < high:
+            kind = "a thing" if each["is_thing"] else "stuff"
+            raise ValueError(
+                f"{name}: segment {each['id']} is {kind} of class {each['class_id']}; expected a "
+                f"class from {low} to {high - 1}. Add the classes of things first, and set "
+                "num_stuff_classes to the number of the others"
+            )
+    listed = [each["id"] for each in segments]
+    unknown = np.setdiff1d(ids, [0, *listed])
+    if len(unknown) or 0 in listed or len(set(listed)) < len(listed):
+        raise ValueError(
+            f"{name}: expected each id of the map in one segment, and 0 where none is; received "
+            f"segments {sorted(listed)[:10]} and ids {unknown[:10].tolist()} of none"
+        )
+    return ids, segments
+
+
+def class_labels(ids, segments):
+    """The class of each pixel, int32 `[H, W]`; `VOID` where no segment is."""
+    values, places = np.unique(ids, return_inverse=True)
+    classes = {each["id"]: each["class_id"] for each in segments}
+    found = np.array([classes.get(value, VOID) for value in values.tolist()], np.int32)
+    return found[places.reshape(ids.shape)]
+
+
+def thing_masks(ids, segments):
+    """The things as instances: masks bool `[H, W, N]`, class ids int32 `[N]`, negative of crowds.
+
+    A segment without a pixel is left out.
+    """
+    present = set(np.unique(ids).tolist())
+    things = [each for each in segments if each["is_thing"] and each["id"] in present]
+    masks = no_masks(ids.shape, len(things))
+    for i, each in enumerate(things):
+        np.equal(ids, each["id"], out=masks[:, :, i])
+    class_ids = [-each["class_id"] if each.get("is_crowd") else each["class_id"] for each in things]
+    return masks, np.array(class_ids, np.int32)
+
+
+def instance_labels(masks, class_ids, size):
+    """The class of each pixel by instances alone, int32 `[H, W]`: 0, background, between them.
+
+    Where masks overlap the smaller one is seen. Crowds count as their class.
+
+    Args:
+        masks: `[H, W, N]`, bool or `EncodedMasks`.
+        class_ids: int `[N]`, negative for crowds.
+        size: (H, W).
+    """
+    labels = np.zeros(size, np.int32)
+    areas = [np.count_nonzero(masks[:, :, i]) for i in range(len(class_ids))]
+    for i in np.argsort(areas, kind="stable")[::-1]:
+        labels[masks[:, :, i]] = abs(class_ids[i])
+    return labels
+
+
+def load_labels(dataset, image_id, image_shape):
+    """The class of each pixel of an image, int32 `[H, W]`.
+
+    Of a data set without `load_panoptic` it is that of the instances, and background between them.
+    """
+    found = load_segments(dataset, image_id, image_shape)
+    if found is not None:
+        return class_labels(*found)
+    instances = load_instances(dataset, image_id, image_shape, dataset.num_classes)
+    return instance_labels(*instances, image_shape[:2])
