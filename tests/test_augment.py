@@ -416,6 +416,19 @@ def test_rotate90_by_right_angles(shape, count):
     assert seen == (square if count == 4 else {(0, 3), (7, 2)})
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_color_jitter_of_eight_bits_is_that_of_floats(seed):
+    # Of 8-bit colours Pillow does it. Within one grey value: it adds halves another way.
+    image = np.random.default_rng(seed).integers(0, 256, (9, 11, 3), np.uint8)
+    masks = np.ones((9, 11, 1), bool)
+    jitter = augment.ColorJitter(0.4, 0.4, 0.4)
+    fast = jitter(image, masks, np.random.default_rng(seed))[0]
+    exact = jitter(image.astype(np.float32), masks, np.random.default_rng(seed))[0]
+    assert fast.dtype == np.uint8
+    np.testing.assert_allclose(fast, np.clip(np.rint(exact), 0, 255), atol=1)
+    assert np.abs(fast.astype(int) - image).max() > 10  # it did something
+
+
 def test_color_jitter_by_hand():
     image = np.array([[[100, 100, 100], [200, 200, 200]]], np.uint8)
     masks = np.ones((1, 2, 1), bool)

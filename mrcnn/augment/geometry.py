@@ -113,6 +113,7 @@ class ScaleJitter(Step):
         return self.draw_scale(canvas, picture, rng)
 
     def draw_scale(self, canvas, picture, rng):
+        """As `draw`, of a picture that does not stay as it is."""
         return np.exp(rng.uniform(*np.log(self.scale)))
 
 

@@ -83,7 +83,7 @@ class ColorJitter(Photometric):
 
 
 def _mapped_colors(pixels, matrix, to_shift):
-    """What Pillow makes of 8-bit colours, rounded and clipped, in a third of the time."""
+    """The same map of 8-bit colours by Pillow, rounded and clipped."""
     image = Image.fromarray(pixels)
     shift = np.full(3, ImageStat.Stat(image).mean @ to_shift)
     rows = np.column_stack([matrix.T, shift])

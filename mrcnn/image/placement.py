@@ -1,6 +1,7 @@
 """`Placement`: a picture that is scaled and laid on a canvas, or of which the canvas shows a part.
 
-Shape legend: H, W size in pixels; C channels; N instances.
+Shape legend: h, w of the picture as it is given, H, W of the canvas, in pixels; C channels; N
+instances.
 """
 
 import dataclasses
