@@ -1,14 +1,15 @@
 """A training that is interrupted anywhere and resumed, beside the same one undisturbed.
 
-As a script: `python resumed.py FOLDER KEYS [STEP]` trains in FOLDER/killed, and goes on with what
-it finds there. With STEP the process kills itself in that step; without it prints whether the
-weights are those of an undisturbed training, in FOLDER/undisturbed.
+As a script: `python resumed.py FOLDER KEYS` trains in FOLDER/killed, and goes on with what it finds
+there. With `--kill-in-step` the process kills itself in that step, or some seconds after it began;
+without it prints whether the weights are those of an undisturbed training, in FOLDER/undisturbed.
 """
 
+import argparse
 import json
 import os
 import signal
-import sys
+import threading
 
 import keras
 import numpy as np
@@ -54,16 +55,20 @@ def weights(model):
 
 
 class Signal(keras.callbacks.Callback):
-    """Sends this process a signal while its n-th step runs, or its n-th evaluation."""
+    """Sends this process a signal while its n-th step runs, or its n-th evaluation; or some seconds
+    after that step began, whatever happens then."""
 
-    def __init__(self, number, step=None, test=None):
+    def __init__(self, number, step=None, test=None, seconds=0.0):
         super().__init__()
-        self.number, self.left, self.tests = number, step, test
+        self.number, self.left, self.tests, self.seconds = number, step, test, seconds
 
     def on_train_batch_begin(self, batch, logs=None):
         if self.left is not None:
             self.left -= 1
-            if self.left == 0:
+            if self.left == 0 and self.seconds:
+                send = threading.Timer(self.seconds, os.kill, (os.getpid(), self.number))
+                send.start()
+            elif self.left == 0:
                 os.kill(os.getpid(), self.number)
 
     def on_test_batch_begin(self, batch, logs=None):
@@ -88,12 +93,19 @@ def flip(image, masks, rng):
 
 
 def main():
-    folder, keys, *step = sys.argv[1:]
-    fresh = Fresh(json.loads(keys), folder)
-    model = fresh(os.path.join(folder, "killed"))
-    train(model, [Signal(signal.SIGKILL, int(step[0]))] if step else [])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder")
+    parser.add_argument("keys", type=json.loads)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--kill-in-step", type=int)
+    parser.add_argument("--seconds", type=float, default=0.0)
+    args = parser.parse_args()
+    fresh = Fresh(args.keys, args.folder)
+    model = fresh(os.path.join(args.folder, "killed"))
+    kill = Signal(signal.SIGKILL, args.kill_in_step, seconds=args.seconds)
+    train(model, [kill], args.epochs)
     killed = weights(model)
-    train(fresh(os.path.join(folder, "undisturbed")))
+    train(fresh(os.path.join(args.folder, "undisturbed")), epochs=args.epochs)
     print("same" if same(killed, weights(model)) else "different")
 
 

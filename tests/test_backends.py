@@ -56,12 +56,19 @@ for numerics in {numerics!r}:
     out.update({{"norm/" + w.name: w.numpy() for w in norm.weights}})
     np.savez({output!r} + numerics.replace("/", "-"), **out)
 """
-NUMERICS = [
-    "matterport",
-    "torchvision/maskrcnn_resnet50_fpn",
-    "detectron2/cascade_mask_rcnn_R_50_FPN_3x",
-    "detectron2/mask_rcnn_R_50_C4_3x",
-    "torchvision/retinanet_resnet50_fpn_v2",
+# Each group is built in one process of a backend.
+GROUPS = [
+    ("matterport", "torchvision/maskrcnn_resnet50_fpn"),
+    (
+        "detectron2/cascade_mask_rcnn_R_50_FPN_3x",
+        "detectron2/mask_rcnn_R_50_C4_3x",
+        "torchvision/retinanet_resnet50_fpn_v2",
+    ),
+]
+CASES = [
+    pytest.param(group, numerics, id=numerics, marks=[pytest.mark.thorough] if i else [])
+    for i, group in enumerate(GROUPS)
+    for numerics in group
 ]
 
 
@@ -75,10 +82,10 @@ def numerics_of(name):
 
 
 @pytest.fixture(scope="module")
-def outcomes(run_python, tmp_path_factory):
-    """Arrays by name of TensorFlow, its XLA and JAX, by numerics: [(numerics, [dict] * 3)]."""
-    folder = tmp_path_factory.mktemp("backends")
-    for each in NUMERICS:
+def outcomes(request, run_python, tmp_path_factory):
+    """Arrays by name of TensorFlow, its XLA and JAX, by the numerics of a group: lists of dicts."""
+    group, folder = request.param, tmp_path_factory.mktemp("backends")
+    for each in group:
         model = create("inference", numerics_of(each), folder)
         model.save_weights(folder / f"{each.replace('/', '-')}.h5")
     runs = [("tensorflow", False), ("tensorflow", True), ("jax", False)]
@@ -87,19 +94,17 @@ def outcomes(run_python, tmp_path_factory):
             tests=str(Path(__file__).parent),
             backend=backend,
             jit=jit,
-            numerics=NUMERICS,
+            numerics=group,
             folder=str(folder),
             output=str(folder / f"{backend}-{jit}-"),
         )
         run_python(code, backend)
-    files = [
-        [f"{run[0]}-{run[1]}-{each.replace('/', '-')}.npz" for run in runs] for each in NUMERICS
-    ]
+    files = [[f"{run[0]}-{run[1]}-{each.replace('/', '-')}.npz" for run in runs] for each in group]
     found = ([dict(np.load(folder / name)) for name in names] for names in files)
-    return dict(zip(NUMERICS, found, strict=True))
+    return dict(zip(group, found, strict=True))
 
 
-@pytest.mark.parametrize("numerics", NUMERICS)
+@pytest.mark.parametrize(("outcomes", "numerics"), CASES, indirect=["outcomes"])
 def test_detection_and_a_training_step_agree(outcomes, numerics):
     plain, xla, jax = outcomes[numerics]
     assert len(plain["detect0/rois"]) > 0
@@ -148,6 +153,7 @@ def test_eight_threads_detect_what_one_does(run_python, tmp_path, backend):
     assert run_python(code, backend).splitlines()[-1] == "24 24 [] True"
 
 
+@pytest.mark.thorough
 def test_detectron2_detects_on_jax(run_python, tmp_path):
     # Adaptive samples, open sides and per-class detections, compiled by XLA.
     code = f"""
@@ -165,6 +171,7 @@ print(model.settings.pooling.sampling_ratio, len(model.detect([image])[0]["rois"
     assert run_python(code, "jax").splitlines()[-1] == "0 True"
 
 
+@pytest.mark.thorough
 def test_torchvision_weights_give_its_numbers_on_jax(run_python):
     tests = Path(__file__).parent / "test_golden_torch.py"
     code = f"""

@@ -32,6 +32,11 @@ MODELS = {
     "detectron2/keypoint_rcnn_R_50_FPN_3x": write_detectron2_pkl,
     "detectron2/panoptic_fpn_R_50_3x": write_detectron2_pkl,
 }
+# R_50's code with more or wider blocks.
+DEEPER = ("detectron2/mask_rcnn_R_101_FPN_3x", "detectron2/mask_rcnn_X_101_32x8d_FPN_3x")
+PARAMETERS = [
+    pytest.param(name, marks=[pytest.mark.thorough] if name in DEEPER else []) for name in MODELS
+]
 IMAGE = data.astronaut()[:384, :512]
 HEIGHT, WIDTH = IMAGE.shape[:2]
 
@@ -41,7 +46,7 @@ def config_of(preset):
     return type("Golden", (PRESETS[preset],), {"IMAGE_MIN_DIM": HEIGHT})()
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=PARAMETERS)
 def run(request, tmp_path_factory):
     """A model's report, stages and detections, and the reference's arrays."""
     name = request.param.replace("/", "_")

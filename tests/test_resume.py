@@ -2,11 +2,13 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -159,25 +161,54 @@ def test_a_loss_that_is_no_number_ends_it_with_the_last_good_weights(fresh, save
     assert train(model, epochs=1, resume=False).epoch == [0]  # the same model trains on
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def run_resumed(backend, folder, minutes, *options):
+    keys = json.dumps({**KEYS, "CHECKPOINT_MINUTES": minutes})
+    script = str(Path(__file__).with_name("resumed.py"))
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    command = [sys.executable, script, str(folder), keys, *map(str, options)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.thorough)])
 def test_a_killed_process_loses_what_was_not_saved_and_nothing_else(backend, tmp_path):
     """Killed in its 6th step, with a save after each step."""
-    keys = json.dumps({**KEYS, "CHECKPOINT_MINUTES": 1e-9})
-
-    def run(*step):
-        script = str(Path(__file__).with_name("resumed.py"))
-        environment = {**os.environ, "KERAS_BACKEND": backend}
-        command = [sys.executable, script, str(tmp_path), keys, *step]
-        return subprocess.run(command, env=environment, capture_output=True, text=True)
-
-    assert run("6").returncode == -signal.SIGKILL
+    killed = run_resumed(backend, tmp_path, 1e-9, "--kill-in-step", 6)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-3000:]
     (state,) = tmp_path.glob(f"killed/*/{FILE}")
     position = read_position(state)
     assert (position.epoch, position.step) == (1, 1)  # 5 steps were done
-    done = run()
+    done = run_resumed(backend, tmp_path, 1e-9)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "from epoch 1, step 1 to 3" in done.stdout and done.stdout.split()[-1] == "same"
     assert not list(tmp_path.glob("*/*/*.unfinished"))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_twenty_kills_at_random_moments_change_nothing(backend, tmp_path):
+    """Within steps, saves and validations; what has its final name is whole after each."""
+    rng = random.Random(0)
+    epochs, most = 125, 24  # 20 times at most 24 steps are fewer than 125 epochs of 4
+    for _ in range(20):
+        step, seconds = rng.randint(1, most), rng.uniform(0, 0.5)
+        options = ("--epochs", epochs, "--kill-in-step", step, "--seconds", seconds)
+        killed = run_resumed(backend, tmp_path, 0.002, *options)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr[-3000:]
+        for path in tmp_path.glob("killed/*/*"):
+            if path.suffix in (".h5", ".hdf5"):
+                read_all(path)
+            elif path.suffix == ".json":
+                json.loads(path.read_text())
+    done = run_resumed(backend, tmp_path, 0.002, "--epochs", epochs)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.split()[-1] == "same"
+    assert not list(tmp_path.glob("*/*/*.unfinished"))
+
+
+def read_all(path):
+    """Reads every value of an HDF5 file, which raises where it is not whole."""
+    with h5py.File(path) as file:
+        file.visititems(lambda _, item: item[()] if isinstance(item, h5py.Dataset) else None)
 
 
 def test_a_run_is_left_before_its_last_checkpoint_for_a_folder_of_its_own(fresh, tmp_path):
