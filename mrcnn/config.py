@@ -238,14 +238,13 @@ class Config:
 
     # Weights of the losses.
     CLASS_WEIGHTS = None  # in mrcnn_class_loss: {class id: weight}; others, and background (0): 1
-    # One that is left out keeps this weight; of other architectures' own losses, 1.
+    # One that is left out keeps this weight; keypoints' and other architectures' own losses have 1.
     LOSS_WEIGHTS = {  # noqa: RUF012
         "rpn_class_loss": 1.0,
         "rpn_bbox_loss": 1.0,
         "mrcnn_class_loss": 1.0,
         "mrcnn_bbox_loss": 1.0,
         "mrcnn_mask_loss": 1.0,
-        "mrcnn_keypoint_loss": 1.0,
     }
 
     # Running. SEED makes a training run repeatable to the bit on one machine (slower);

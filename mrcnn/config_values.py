@@ -36,6 +36,10 @@ _KINDS = {
     "TILE_OVERLAP": int,
     "SEED": int,
 }
+# Entries of LOSS_WEIGHTS that `Config` does not have: losses of one head or architecture.
+_FURTHER_LOSSES = (
+    *("mrcnn_keypoint_loss", "semantic_loss", "retinanet_class_loss", "retinanet_bbox_loss"),
+)
 # Keys for which None has a meaning.
 _OPTIONAL = {
     *("NAME", "STEPS_PER_EPOCH", "VALIDATION_STEPS", "COMPUTE_BACKBONE_SHAPE", "TRAIN_BN"),
@@ -232,7 +236,9 @@ def _entry_value(config, key, entry, text):
     known = getattr(_OWN, key)
     if not isinstance(known, dict):
         raise ValueError(f"{key} has no entries; expected {key}=VALUE")
-    known = {**known, **getattr(config, key)}  # an architecture has losses of its own
+    known = {**known, **getattr(config, key)}
+    if key == "LOSS_WEIGHTS":
+        known |= dict.fromkeys(_FURTHER_LOSSES)
     if entry not in known:
         raise ValueError(f"{key} has no entry {entry!r}{_near(entry, known)}")
     return convert(key, {**getattr(config, key), entry: _literal(text)})

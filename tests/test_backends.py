@@ -179,7 +179,7 @@ import sys
 import keras
 import pytest
 assert keras.backend.backend() == "jax"
-only = ["-k", "resnet50_fpn and not v2"]
+only = ["-k", "maskrcnn_resnet50_fpn and not v2"]
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *only, {str(tests)!r}]))
 """
     assert "6 passed" in run_python(code, "jax")

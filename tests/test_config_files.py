@@ -195,6 +195,7 @@ def test_python_files_that_do_not_work(text, message, tmp_path):
         ("PRECISION=mixed_bfloat16", "mixed_bfloat16"),
         ("PRESET=matterport/mask_rcnn_coco", "matterport/mask_rcnn_coco"),
         ("LOSS_WEIGHTS.mrcnn_mask_loss=2", {**Config.LOSS_WEIGHTS, "mrcnn_mask_loss": 2}),
+        ("LOSS_WEIGHTS.semantic_loss=2", {**Config.LOSS_WEIGHTS, "semantic_loss": 2}),
         ("LOSS_WEIGHTS={rpn_bbox_loss: 3}", {"rpn_bbox_loss": 3}),
         ("CLASS_WEIGHTS={2: 4.5, '3': 2, cat: 1}", {2: 4.5, 3: 2, "cat": 1}),
         ("CLASS_WEIGHTS=null", None),

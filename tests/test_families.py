@@ -27,7 +27,23 @@ FAMILIES = [
     if not name.startswith(OTHERS) and name != "torchvision/retinanet_resnet50_fpn"
 ]
 
-CASCADE = "detectron2/cascade_mask_rcnn_R_50_FPN_3x"
+# Whose parts others have too: matterport's are the defaults of most tests.
+SHARED = [
+    *("matterport/mask_rcnn_coco", "torchvision/maskrcnn_resnet50_fpn"),
+    *("detectron2/mask_rcnn_R_50_FPN_3x", "detectron2/retinanet_R_50_FPN_3x"),
+]
+GROUPS = [([name for name in FAMILIES if name not in SHARED], []), (SHARED, pytest.mark.thorough)]
+# A group is trained by one fixture.
+CASES = pytest.mark.parametrize(
+    ("trained", "preset"),
+    [
+        pytest.param(group, preset, id=preset, marks=marks)
+        for group, marks in GROUPS
+        for preset in group
+    ],
+    indirect=["trained"],
+)
+
 PROGRAM = """
 import sys
 sys.path.insert(0, {tests!r})
@@ -43,10 +59,10 @@ for preset, folder in {folders!r}.items():
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """By preset a model after two steps of training, and its losses."""
+def trained(request, tmp_path_factory):
+    """By preset of a group a model after two steps of training, and its losses."""
     found = {}
-    for preset in FAMILIES:
+    for preset in request.param:
         model = create("training", tiny_of(preset), str(tmp_path_factory.mktemp("family")))
         history = model.train(corners(4), None, 0.01, epochs=1, layers="all")
         found[preset] = model, history.history
@@ -61,14 +77,14 @@ def elsewhere(trained, run_python):
     return {preset: np.load(f"{folder}/found.npz") for preset, folder in folders.items()}
 
 
-@pytest.mark.parametrize("preset", FAMILIES)
+@CASES
 def test_losses_are_finite(trained, preset):
     model, losses = trained[preset]
     assert {"loss", *model.keras_model.loss_names} <= set(losses)
     assert np.isfinite([values[0] for values in losses.values()]).all()
 
 
-@pytest.mark.parametrize("preset", FAMILIES)
+@CASES
 def test_checkpoint_detects_the_same_in_a_new_process(trained, elsewhere, preset):
     found = trained[preset][0].detect([corners(2).load_image(0)])[0]
     assert len(found["rois"])
@@ -76,7 +92,7 @@ def test_checkpoint_detects_the_same_in_a_new_process(trained, elsewhere, preset
         np.testing.assert_array_equal(elsewhere[preset][name], array, err_msg=name)
 
 
-@pytest.mark.parametrize("preset", FAMILIES)
+@CASES
 def test_without_objects_the_losses_of_boxes_and_masks_are_zero(trained, preset):
     model = trained[preset][0]
     (batch,) = DataGenerator(corners(2), model.config, shuffle=False)[0]

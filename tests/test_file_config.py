@@ -14,6 +14,7 @@ from mrcnn.config_values import KEYS
 from mrcnn.files.hdf5 import read_attribute
 from mrcnn.model import MaskRCNN
 from mrcnn.weights import class_names_of, config_of, registry
+from mrcnn.weights.weight_file import WeightFile
 
 SHAPES = ["BG", "square", "circle", "triangle"]
 
@@ -138,7 +139,7 @@ def test_config_of_a_public_file(tmp_path, monkeypatch):
 )
 def test_public_files_are_known_by_their_bytes(facts, name, known, tmp_path, monkeypatch):
     (tmp_path / name).write_bytes(b"weights")
-    entry = registry.WeightFile("a/b", "https://c/given.h5", "matterport", "coco", "r", None)
+    entry = WeightFile("a/b", "https://c/given.h5", "matterport", "coco", "r", None)
     monkeypatch.setattr(registry, "REGISTRY", (dataclasses.replace(entry, **facts),))
     assert (registry.public_file(tmp_path / name) is not None) == known
 

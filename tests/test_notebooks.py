@@ -81,7 +81,14 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("notebooks")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        # inspect_model's cells for other data, and the longest training.
+        pytest.param(name, marks=[pytest.mark.thorough] * (name == "inspect_nucleus_model"))
+        for name in NAMES
+    ],
+)
 def test_runs(name, folder, monkeypatch):
     if name.startswith("inspect_") and not importlib.util.find_spec("mrcnn.matterport"):
         pytest.skip("calls functions of matterport's interface")

@@ -410,7 +410,7 @@ def roi_targets(proposals, gt_boxes, gt_class_ids, num_rois=4, ratio=0.5, fill=T
         seed=0,
     )
     names = ("rois", "target_class_ids", "target_deltas", "target_masks")
-    assert set(result) == set(names)
+    assert set(result) == {*names, "target_matches"}
     return tuple(convert_to_numpy(result[name])[0] for name in names)
 
 
