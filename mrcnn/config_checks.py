@@ -18,6 +18,7 @@ _CHOICES = {
     "FPN_P6_FROM": ("C5", "P5"),
     "MASK_TARGET": ("crop_and_resize", "roi_align", "roi_align_binary"),
     "MASK_PASTE": ("resize", "padded", "sampled"),
+    "DETECTION_NMS": ("hard", "linear", "gaussian"),
     "KEYPOINT_SCORES": ("probabilities", "logits"),
     "IMAGE_PAGES": ("auto", "channels", "pictures"),
     "OPTIMIZER": ("sgd", "adamw"),
@@ -107,6 +108,8 @@ def _model_problems(config):
             f"ROI_IOU is {config.ROI_IOU} and CASCADE_IOUS {config.CASCADE_IOUS}; expected above "
             "0, at most 1"
         )
+    if not config.DETECTION_NMS_SIGMA > 0:
+        yield f"DETECTION_NMS_SIGMA is {config.DETECTION_NMS_SIGMA}; expected above 0"
     if config.ROI_ALIGN_SAMPLING_RATIO < 0:
         yield f"ROI_ALIGN_SAMPLING_RATIO is {config.ROI_ALIGN_SAMPLING_RATIO}; 0 is adaptive"
     side = 2 * config.MASK_POOL_SIZE

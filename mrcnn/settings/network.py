@@ -313,6 +313,9 @@ class Detections(Boxes, Native):
         max_instances: int, detections kept at most (D).
         min_confidence: float, lowest score that counts; 0: any.
         nms_threshold: float, IoU above which the lower score of a class goes.
+        nms: "hard", or "linear" or "gaussian": see `mrcnn.ops.soft_nms`.
+        nms_sigma: float, of "gaussian".
+        class_agnostic_nms: bool, whether detections of other classes go too.
         std_dev: four floats, scale of the deltas.
         per_class: bool, whether every class of an ROI may be a detection.
         candidates: int, scores of a level that take part, where anchors are classified.
@@ -324,6 +327,9 @@ class Detections(Boxes, Native):
     max_instances: int = key("DETECTION_MAX_INSTANCES")
     min_confidence: float = key("DETECTION_MIN_CONFIDENCE", lambda value: value or 0.0)
     nms_threshold: float = numerics("DETECTION_NMS_THRESHOLD")
+    nms: str = key("DETECTION_NMS")
+    nms_sigma: float = key("DETECTION_NMS_SIGMA")
+    class_agnostic_nms: bool = key("DETECTION_NMS_CLASS_AGNOSTIC")
     std_dev: tuple = key("BBOX_STD_DEV", floats)
     per_class: bool = numerics("DETECTION_PER_CLASS")
     candidates: int = key("PRE_NMS_LIMIT")
