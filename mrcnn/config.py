@@ -193,6 +193,12 @@ class Config:
     MASK_PASTE = "resize"  # see `mrcnn.image.pasting.PASTERS`
     KEYPOINT_SCORES = "probabilities"  # or "logits", see `mrcnn.image.heatmaps.find_peaks`
 
+    # Test-time augmentation: the image is also detected in mirrored left to right, and TEST_SCALES
+    # times as large as it is resized to, for example (0.75, 1, 1.5); see `mrcnn.inference.tta`.
+    # None: (1,).
+    TEST_FLIP = False
+    TEST_SCALES = None
+
     # The semantic head, and the merge of its regions with the instances: see
     # `mrcnn.inference.panoptic`. PANOPTIC_OVERLAP is a share of an instance, PANOPTIC_STUFF_AREA
     # pixels of the image that was given.

@@ -50,6 +50,7 @@ def problems(config):
     yield from _model_problems(config)
     yield from _image_problems(config)
     yield from _tile_problems(config)
+    yield from _test_time_problems(config)
     yield from _training_problems(config)
 
 
@@ -187,6 +188,18 @@ def _tile_problems(config):
             f"TILE_OVERLAP is {overlap!r} and TILE_SIZE {size}; expected whole pixels from 1 "
             "to half of a tile, or None for a quarter"
         )
+
+
+def _test_time_problems(config):
+    scales = config.TEST_SCALES
+    if scales is None:
+        return
+    if not isinstance(scales, (list, tuple)) or not scales:
+        yield f"TEST_SCALES is {scales!r}; expected factors such as (0.75, 1, 1.5), or None"
+    elif not all(isinstance(x, numbers.Real) and 0.1 <= x <= 10 for x in scales):
+        yield f"TEST_SCALES is {scales!r}; expected factors from 0.1 to 10"
+    elif len(set(scales)) < len(scales):
+        yield f"TEST_SCALES is {scales!r}; each factor needs to be there once"
 
 
 def _training_problems(config):

@@ -30,7 +30,8 @@ class Native(Stage):
 class Image(Stage):
     """Images as the network takes them: see `mrcnn.image.resize_image`, `mrcnn.image.mold`.
 
-    `shape` is what mode "square" gives, and the crops of mode "crop".
+    `shape` is what mode "square" gives, and the crops of mode "crop"; with `open_sides` the network
+    takes other sizes too.
     """
 
     resize_mode: str = numerics("IMAGE_RESIZE_MODE")
@@ -45,6 +46,7 @@ class Image(Stage):
     mean_pixel: tuple = numerics("MEAN_PIXEL")
     std_pixel: tuple = numerics("STD_PIXEL")
     num_classes: int = key("NUM_CLASSES")
+    open_sides: bool = key("TEST_SCALES", lambda scales: any(x != 1 for x in scales or ()))
     shape: tuple = dataclasses.field(
         default=(1024, 1024), metadata={"key": "IMAGE_SHAPE", "convert": _sides, "numeric": False}
     )
@@ -79,6 +81,29 @@ class Tiles(Stage):
     def least_overlap(self):
         """Pixels that neighbours share at least."""
         return self.size // 4 if self.overlap is None else self.overlap
+
+
+def _factors(scales):
+    return (1.0,) if scales is None else floats(scales)
+
+
+@stage
+class TestTime(Stage):
+    """Test-time augmentation: see `mrcnn.inference.tta`."""
+
+    flip: bool = key("TEST_FLIP")
+    scales: tuple = key("TEST_SCALES", _factors)
+
+    @property
+    def variants(self):
+        """(factor, mirrored) of each form in which an image is detected in."""
+        mirrored = (False, True) if self.flip else (False,)
+        return [(factor, each) for factor in self.scales for each in mirrored]
+
+    @property
+    def enabled(self):
+        """Whether there is any form but the image as it is."""
+        return self.variants != [(1.0, False)]
 
 
 @stage
