@@ -1,6 +1,7 @@
 """Soft-NMS on three boxes, whose IoU are 0.8 (A, B), 0.5 (A, C) and 5 / 8 = 0.625 (B, C)."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from tensors import f32, i32
 from mrcnn import ops
 from mrcnn.layers.detections import DenseDetectionLayer, DetectionLayer
 from mrcnn.ops.boxes import norm_boxes
-from mrcnn.ops.soft_nms import CANDIDATES
+from mrcnn.ops.soft_nms import soft_nms
 
 A, B, C = [0, 0, 10, 10], [0, 0, 10, 8], [0, 0, 10, 5]
 BOXES, SCORES = [A, B, C], [0.9, 0.8, 0.7]
@@ -23,7 +24,7 @@ def select(boxes, scores, method="linear", count=4, threshold=0.3, sigma=0.5, le
     """Indices and scores of one image, lists."""
     ids = None if ids is None else i32([ids])
     boxes = f32(np.reshape(boxes, (1, -1, 4)))
-    keep, kept = ops.soft_nms(boxes, f32([scores]), count, method, threshold, sigma, least, ids)
+    keep, kept = soft_nms(boxes, f32([scores]), count, method, threshold, sigma, least, ids)
     assert keep.shape == kept.shape == (1, count)
     return convert_to_numpy(keep)[0].tolist(), convert_to_numpy(kept)[0].tolist()
 
@@ -100,7 +101,7 @@ def test_ties_go_to_the_lower_index():
 
 def test_images_are_apart():
     boxes, scores = f32([BOXES, BOXES]), f32([SCORES, [0.3, OUT, 0.4]])
-    keep, kept = ops.soft_nms(boxes, scores, 3, "linear", 0.3, 0.5)
+    keep, kept = soft_nms(boxes, scores, 3, "linear", 0.3, 0.5)
     # Second image: C first, A 0.3 * 0.5.
     assert_array_equal(keep, [[0, 2, 1], [2, 0, -1]])
     assert_allclose(kept, [[0.9, 0.35, 0.06], [0.4, 0.15, 0]], rtol=1e-6)
@@ -127,16 +128,25 @@ def test_a_tiny_sigma_is_hard_suppression_of_every_overlap(with_classes):
     assert_allclose(kept[: len(found)], scores[found], rtol=1e-6)
 
 
-def test_of_very_many_boxes_the_best_take_part():
-    # Nothing overlaps. The best is last; of as many as take part the least is left out.
-    count = CANDIDATES + 2
-    boxes = np.arange(count)[:, None] * [0, 20, 0, 20] + [0, 0, 10, 10]
-    scores = np.linspace(0.5, 0.9, count)
-    assert select(boxes, scores, count=2, ids=[1] * count)[0] == [count - 1, count - 2]
-    # The first box overlaps the last; and where more are selected, more take part.
-    boxes[0] = boxes[-1]
-    assert select(boxes, scores, count=3)[0] == [count - 1, count - 2, count - 3]
-    assert select(boxes, scores, count=count)[0] == [*range(count - 1, 0, -1), -1]
+def test_of_very_many_boxes_the_best_take_part(monkeypatch):
+    module = sys.modules[soft_nms.__module__]
+    monkeypatch.setattr(module, "CANDIDATES", 10)
+    monkeypatch.setattr(module, "CANDIDATES_PER_BOX", 2)
+    # The best of 12 are the last; all far apart.
+    boxes = np.arange(12)[:, None] * [0, 20, 0, 20] + [0, 0, 10, 10]
+    scores = np.linspace(0.5, 0.9, 12)
+    assert select(boxes, scores, count=2, ids=[1] * 12)[0] == [11, 10]
+    # Three of ten that take part are below the least score; so are two that do not.
+    scores = [0.0] * 5 + [0.5, 0.6, 0.7, 0.8, 0.9, 0.0, 0.55]
+    assert select(boxes, scores, count=5)[0] == [9, 8, 7, 6, 11]
+    # A limit of 5 times 2: the least of eleven is none of them.
+    scores = np.linspace(0.9, 0.5, 11)
+    assert select(boxes[:11], scores, count=5, ids=[1] * 11)[0] == [0, 1, 2, 3, 4]
+    boxes[:5] = boxes[0]  # of which one stays
+    assert select(boxes[:11], scores, count=5)[0] == [0, 5, 6, 7, 8]
+    boxes[:10] = boxes[0]
+    assert select(boxes[:11], scores, count=5)[0] == [0, -1, -1, -1, -1]
+    assert select(boxes[:11], scores, count=6)[0] == [0, 10, -1, -1, -1, -1]
 
 
 def test_an_unknown_method_is_refused():
@@ -223,7 +233,7 @@ def outcome():
         scores, ids = f32([scores, scores[::-1]]), i32([ids, ids[::-1]])
         for method in ("linear", "gaussian"):
             chosen = ids if with_classes else None
-            found += ops.soft_nms(boxes, scores, 20, method, 0.3, 0.5, 0.05, chosen)
+            found += soft_nms(boxes, scores, 20, method, 0.3, 0.5, 0.05, chosen)
     return found
 
 
@@ -233,6 +243,7 @@ def test_tensorflow_its_compiler_and_jax_agree(run_python):
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import json
+import sys
 import keras
 import numpy as np
 from test_soft_nms import outcome

@@ -11,7 +11,6 @@ from mrcnn.ops.boxes import (
 )
 from mrcnn.ops.indexing import gather, top_k, trim_padding
 from mrcnn.ops.non_max_suppression import class_nms, nms
-from mrcnn.ops.soft_nms import soft_nms
 
 __all__ = [
     "apply_box_deltas",
@@ -24,7 +23,6 @@ __all__ = [
     "iou",
     "nms",
     "norm_boxes",
-    "soft_nms",
     "top_k",
     "trim_padding",
 ]
