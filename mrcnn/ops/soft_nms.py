@@ -71,29 +71,25 @@ def decay(ious, method, iou_threshold, sigma):
 
 
 def _select(boxes, scores, max_output, lowered, least, class_ids):
-    """The loop of `soft_nms`, `lowered` a function of IoU; of equal scores the lower index."""
+    """The loop of `soft_nms`: `lowered` is a function of IoU; what is out has the score 0."""
     batch, count = ops.shape(scores)
     index = ops.expand_dims(ops.arange(count), 0)  # (1, C)
     slot = ops.expand_dims(ops.arange(max_output), 0)  # (1, S)
 
     def in_reach(scores):
-        return ops.where(scores >= least, scores, -float("inf"))
+        return ops.where(scores >= least, scores, 0.0)
 
     def any_left(step, remaining, selected, selected_scores):
-        return ops.any(remaining > -float("inf"))
+        return ops.any(remaining > 0)
 
     def select_best(step, remaining, selected, selected_scores):
         best = ops.cast(ops.argmax(remaining, axis=1, keepdims=True), "int32")  # (B, 1)
         score = ops.max(remaining, axis=1, keepdims=True)
-        now = (score > -float("inf")) & (slot == step)
         factors = lowered(iou(gather(boxes, best), boxes)[:, 0])  # (B, C)
         if class_ids is not None:
             factors = ops.where(gather(class_ids, best) == class_ids, factors, 1.0)
-        # A factor of 0 times -inf is no number.
-        left = (remaining > -float("inf")) & (index != best)
-        remaining = ops.where(
-            left, in_reach(ops.where(left, remaining, 0.0) * factors), -float("inf")
-        )
+        remaining = ops.where(index == best, 0.0, in_reach(remaining * factors))
+        now = (score > 0) & (slot == step)
         selected = ops.where(now, best, selected)
         return step + 1, remaining, selected, ops.where(now, score, selected_scores)
 
