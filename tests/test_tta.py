@@ -353,20 +353,36 @@ def test_variants():
     assert both.test_time.enabled and both.image.open_sides
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["mask_rcnn", "retinanet"])
-def test_a_model_detects(architecture, tmp_path):
-    from tiny import TinyConfig, shapes, tiny_of
+def tiny_model(preset, folder, nms):
+    """A model of 30 thousand weights with both tricks."""
+    from tiny import TinyConfig, tiny_of
 
     from mrcnn.model import create
 
-    retinanet = architecture == "retinanet"
-    config = tiny_of("torchvision/retinanet_resnet50_fpn_v2") if retinanet else TinyConfig()
-    config.TEST_FLIP, config.TEST_SCALES = True, (1, 1.5)
-    model = create("inference", config, tmp_path)
-    data = shapes(3)
-    found = model.detect([data.load_image(i) for i in range(3)])
-    assert [each["boxes"].shape[1] for each in found] == [4] * 3
-    assert all(0 < each.count <= config.DETECTION_MAX_INSTANCES for each in found)
-    assert all(("masks" in each) != retinanet for each in found)
+    config = TinyConfig() if preset is None else tiny_of(preset)
+    config.TEST_FLIP, config.TEST_SCALES, config.DETECTION_NMS = True, (1, 1.5), nms
+    config.DETECTION_NMS_CLASS_AGNOSTIC = True
+    return create("inference", config, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("preset", "nms"),
+    [
+        (None, "gaussian"),
+        ("torchvision/maskrcnn_resnet50_fpn", "linear"),
+        ("torchvision/retinanet_resnet50_fpn_v2", "gaussian"),
+    ],
+)
+def test_a_model_detects(preset, nms, tmp_path):
+    from tiny import shapes
+
+    model, data = tiny_model(preset, tmp_path, nms), shapes(2)
+    found = model.detect([data.load_image(i) for i in range(2)])
+    assert all(0 < each.count <= model.config.DETECTION_MAX_INSTANCES for each in found)
+    for each in found:
+        assert (np.diff(each["scores"]) <= 0).all() and each["boxes"].shape == (each.count, 4)
+        masks = model.settings.mask_head.enabled
+        assert masks == ("masks" in each)
+        assert not masks or each["masks"].shape == (64, 64, each.count)
     assert len(list(model.detect(iter([data.load_image(0)]), stream=True))) == 1

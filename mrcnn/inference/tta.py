@@ -52,13 +52,9 @@ class AugmentedDetector(Detector):
         found = [{} for _ in images]
         for index, outputs, item in self._outputs(variants, variants.molded_shapes):
             i, variant = divmod(index, len(test_time.variants))
-            found[i][variant] = self._only_real(outputs), _Frame.of(item)
+            found[i][variant] = _without_padding(outputs), _Frame.of(item)
         shapes = [np.shape(image) for image in images]
         return [self._merged(each, shape) for each, shape in zip(found, shapes, strict=True)]
-
-    def _only_real(self, outputs):
-        real = outputs["detections"][:, 4] > 0
-        return {name: np.array(array[real]) for name, array in outputs.items()}
 
     def _merged(self, found, shape):
         """The result of an image from (outputs, frame) by variant."""
@@ -152,6 +148,12 @@ class _Frame:
         """Boxes [n, 4] in pixels of the molded image."""
         sides = np.tile(np.asarray(self.shape, float) - offset, 2)
         return boxes * sides + np.array([0, 0, offset, offset])
+
+
+def _without_padding(outputs):
+    """Copies of the rows of real detections, which keep no batch in memory."""
+    real = outputs["detections"][:, 4] > 0
+    return {name: array[real] for name, array in outputs.items()}
 
 
 def mirror(outputs, frame, offset, keypoint_order=None):

@@ -122,8 +122,8 @@ def _of_every_class(rois, probs, deltas, window, settings):
     if settings.nms != "hard" or settings.class_agnostic_nms:
         rows, classes = boxes.shape[1] * boxes.shape[2], boxes.shape[2]
         boxes, scores = ops.reshape(boxes, (-1, rows, 4)), ops.reshape(scores, (-1, rows))
-        class_ids = ops.expand_dims(ops.arange(rows, dtype="int32") % classes + 1, 0)
-        class_ids = ops.broadcast_to(class_ids, ops.shape(scores))
+        ids = ops.cast(ops.arange(rows) % classes + 1, "int32")
+        class_ids = ops.zeros_like(scores, dtype="int32") + ops.expand_dims(ids, 0)
         return _without_duplicates(boxes, boxes, scores, class_ids, settings)
     boxes, scores, class_ids = class_nms(
         boxes,
