@@ -185,10 +185,19 @@ class Config:
     DETECTION_MAX_INSTANCES = 100
     DETECTION_MIN_CONFIDENCE = 0.7
     DETECTION_NMS_THRESHOLD = 0.3
+    DETECTION_NMS = "hard"  # or Soft-NMS, "linear" or "gaussian", see `mrcnn.ops.soft_nms`
+    DETECTION_NMS_SIGMA = 0.5  # of "gaussian"
+    DETECTION_NMS_CLASS_AGNOSTIC = False  # a detection suppresses those of any class
     DETECTION_PER_CLASS = False  # every class of an ROI, not only its best, may be a detection
     DETECTION_CLIP_FIRST = True  # of a RetinaNet: boxes end at the picture before they compete
     MASK_PASTE = "resize"  # see `mrcnn.image.pasting.PASTERS`
     KEYPOINT_SCORES = "probabilities"  # or "logits", see `mrcnn.image.heatmaps.find_peaks`
+
+    # Test-time augmentation: the image is also detected in mirrored left to right, and TEST_SCALES
+    # times as large as it is resized to, for example (0.75, 1, 1.5); see `mrcnn.inference.tta`.
+    # None: (1,).
+    TEST_FLIP = False
+    TEST_SCALES = None
 
     # The semantic head, and the merge of its regions with the instances: see
     # `mrcnn.inference.panoptic`. PANOPTIC_OVERLAP is a share of an instance, PANOPTIC_STUFF_AREA

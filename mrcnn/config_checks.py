@@ -18,6 +18,7 @@ _CHOICES = {
     "FPN_P6_FROM": ("C5", "P5"),
     "MASK_TARGET": ("crop_and_resize", "roi_align", "roi_align_binary"),
     "MASK_PASTE": ("resize", "padded", "sampled"),
+    "DETECTION_NMS": ("hard", "linear", "gaussian"),
     "KEYPOINT_SCORES": ("probabilities", "logits"),
     "IMAGE_PAGES": ("auto", "channels", "pictures"),
     "OPTIMIZER": ("sgd", "adamw"),
@@ -49,6 +50,7 @@ def problems(config):
     yield from _model_problems(config)
     yield from _image_problems(config)
     yield from _tile_problems(config)
+    yield from _test_time_problems(config)
     yield from _training_problems(config)
 
 
@@ -107,6 +109,8 @@ def _model_problems(config):
             f"ROI_IOU is {config.ROI_IOU} and CASCADE_IOUS {config.CASCADE_IOUS}; expected above "
             "0, at most 1"
         )
+    if not config.DETECTION_NMS_SIGMA > 0:
+        yield f"DETECTION_NMS_SIGMA is {config.DETECTION_NMS_SIGMA}; expected above 0"
     if config.ROI_ALIGN_SAMPLING_RATIO < 0:
         yield f"ROI_ALIGN_SAMPLING_RATIO is {config.ROI_ALIGN_SAMPLING_RATIO}; 0 is adaptive"
     side = 2 * config.MASK_POOL_SIZE
@@ -184,6 +188,18 @@ def _tile_problems(config):
             f"TILE_OVERLAP is {overlap!r} and TILE_SIZE {size}; expected whole pixels from 1 "
             "to half of a tile, or None for a quarter"
         )
+
+
+def _test_time_problems(config):
+    scales = config.TEST_SCALES
+    if scales is None:
+        return
+    if not isinstance(scales, (list, tuple)) or not scales:
+        yield f"TEST_SCALES is {scales!r}; expected factors such as (0.75, 1, 1.5), or None"
+    elif not all(isinstance(x, numbers.Real) and 0.1 <= x <= 10 for x in scales):
+        yield f"TEST_SCALES is {scales!r}; expected factors from 0.1 to 10"
+    elif len(set(scales)) < len(scales):
+        yield f"TEST_SCALES is {scales!r}; each factor needs to be there once"
 
 
 def _training_problems(config):

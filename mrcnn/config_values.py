@@ -34,6 +34,7 @@ _KINDS = {
     "CLASS_WEIGHTS": "class weights",
     "TILE_SIZE": int,
     "TILE_OVERLAP": int,
+    "TEST_SCALES": tuple,
     "SEED": int,
 }
 # Entries of LOSS_WEIGHTS that `Config` does not have: losses of one head or architecture.
@@ -52,7 +53,7 @@ _OPTIONAL = {
     ),
     *("IMAGE_BUCKETS", "DETECTION_MIN_CONFIDENCE", "GRADIENT_CLIP_NORM", "SEED", "TILE_SIZE"),
     *("TILE_OVERLAP", "REPEAT_FACTOR_THRESHOLD", "CLASS_WEIGHTS", "EMA_MOMENTUM"),
-    *("EARLY_STOPPING", "CHECKPOINTS_KEPT", "CHECKPOINT_MINUTES"),
+    *("EARLY_STOPPING", "CHECKPOINTS_KEPT", "CHECKPOINT_MINUTES", "TEST_SCALES"),
 }
 _EXPECTED = {
     bool: "true or false",

@@ -191,6 +191,8 @@ def test_xla_compiles_the_loss_and_its_gradient():
         ("panoptic_fpn", {"USE_MASK": False}, "USE_MASK False; expected .* masks"),
         ("semantic_fpn", {"NUM_STUFF_CLASSES": 6}, "NUM_STUFF_CLASSES is 6 and NUM_CLASSES 6"),
         ("semantic_fpn", {"TILE_SIZE": 64}, "TILE_SIZE is 64; regions are not joined"),
+        ("panoptic_fpn", {"TEST_FLIP": True}, "TEST_FLIP is True .* merges instances, not regions"),
+        ("semantic_fpn", {"TEST_SCALES": (1, 2)}, r"TEST_SCALES \(1, 2\); .* not regions"),
     ],
 )
 def test_keys_that_cannot_work_name_the_fix(tmp_path, architecture, keys, message):

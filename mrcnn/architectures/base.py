@@ -12,8 +12,17 @@ from mrcnn.inference.detector import Detector
 from mrcnn.inference.images import check_images, read_images
 from mrcnn.inference.inspection import Inspection
 from mrcnn.inference.tiling import TiledDetector
+from mrcnn.inference.tta import AugmentedDetector, TiledAugmentedDetector
 from mrcnn.settings import Settings, check_config
 from mrcnn.training.loop import make_deterministic
+
+# By whether images are cut into tiles, and detected in in several forms.
+_DETECTORS = {
+    (False, False): Detector,
+    (True, False): TiledDetector,
+    (False, True): AugmentedDetector,
+    (True, True): TiledAugmentedDetector,
+}
 
 
 class DetectionModel(Inspection, ModelFiles, ModelTraining):
@@ -76,7 +85,8 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
             make_deterministic(self.settings.runtime.seed)
         self.graphs = self.build_graphs(self.settings, training=mode == "training")
         self.graphs["detection"].jit_compile = self._jit_compile
-        detector_type = Detector if self.settings.tiles.size is None else TiledDetector
+        tiled, augmented = self.settings.tiles.size is not None, self.settings.test_time.enabled
+        detector_type = _DETECTORS[tiled, augmented]
         self.detector = detector_type(self.graphs["detection"], self.settings, self.unmold)
         return self.graphs[mode]
 
@@ -118,6 +128,7 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
         check_images(images, stream)
         channels = Channels.of(self.settings.image)
         images = read_images(images, self.detector, channels, self.settings.tiles.size)
+        self.detector.keypoint_scheme = self.keypoint_scheme
         if stream:
             results = self.detector.stream(images, progress=progress)
             return (self._detections(found, None) for found in results)

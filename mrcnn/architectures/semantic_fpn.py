@@ -60,3 +60,8 @@ def check_stuff(config):
         raise ValueError(
             f"TILE_SIZE is {config.TILE_SIZE}; regions are not joined over tiles: set it to None"
         )
+    if config.TEST_FLIP or config.TEST_SCALES is not None:
+        raise ValueError(
+            f"TEST_FLIP is {config.TEST_FLIP} and TEST_SCALES {config.TEST_SCALES}; test-time "
+            "augmentation merges instances, not regions: set them to False and None"
+        )

@@ -9,7 +9,15 @@ import numpy as np
 
 from mrcnn.image.meta import compose_image_meta
 from mrcnn.image.pixels import to_model_image
-from mrcnn.image.resizing import bucket_sides, pad_to, resize_by, resized_sides
+from mrcnn.image.resizing import (
+    bucket_sides,
+    pad_to,
+    rescale_by,
+    rescaled_buckets,
+    rescaled_sides,
+    resize_by,
+    resized_sides,
+)
 
 
 def mold_image(image, mean_pixel, std_pixel=1.0):
@@ -67,6 +75,8 @@ class MoldedImages:
         settings: `mrcnn.settings.Image`.
         owner: see `to_model_image`.
         names: list of what errors call the images, or None for their places in the list.
+        factor: float, how much larger they are than detection has them otherwise; the molded images
+            are padded at the bottom and right then.
 
     Attributes:
         shapes: of the images, as they were given.
@@ -76,8 +86,9 @@ class MoldedImages:
         ValueError: an image that cannot be used, by its name.
     """
 
-    def __init__(self, images, settings, owner=None, names=None):
+    def __init__(self, images, settings, owner=None, names=None, factor=1):
         self.images, self.settings, self.owner = images, settings, owner or self
+        self.factor = factor
         self.names = names or [f"images[{i}]" for i in range(len(images))]
         # Crops are for training: detection sees the whole image, at the same scale.
         self.mode = "pad64" if settings.resize_mode == "crop" else settings.resize_mode
@@ -89,7 +100,10 @@ class MoldedImages:
 
     def __getitem__(self, index):
         settings, image = self.settings, self._checked(index)
-        resized, window, scale, _, _ = resize_by(settings, image, self.mode)
+        if self.factor == 1:
+            resized, window, scale, _, _ = resize_by(settings, image, self.mode)
+        else:
+            resized, window, scale = rescale_by(settings, image, self.factor)
         shape = self.molded_shapes[index]
         active = np.zeros(settings.num_classes, np.int32)
         meta = compose_image_meta(0, image.shape, shape, window, scale, active)
@@ -102,6 +116,10 @@ class MoldedImages:
 
     def _molded_shape(self, index):
         height, width = self._checked(index).shape[:2]
+        if self.factor != 1:
+            sides = rescaled_sides(self.settings, height, width, self.factor)
+            buckets = rescaled_buckets(self.settings.buckets, self.factor)
+            return *bucket_sides(sides, buckets), self.settings.channels
         sides = resized_sides(self.settings, height, width, self.mode)
         if self.mode == "none" and np.any(np.mod(sides, 64)):
             raise ValueError(

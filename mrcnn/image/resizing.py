@@ -119,9 +119,6 @@ def _scale(height, width, min_dim, max_dim, min_scale, mode):
 
 def resize_by(settings, image, mode, rng=None):
     """`resize_image` by `mrcnn.settings.Image`, in a mode that may differ from theirs."""
-    interpolation = settings.interpolation
-    if interpolation == "constant" and settings.channels != 3:
-        interpolation = "antialias"  # black beyond the border may be no value of the pictures
     return resize_image(
         image,
         min_dim=settings.min_dim,
@@ -129,8 +126,55 @@ def resize_by(settings, image, mode, rng=None):
         min_scale=settings.min_scale,
         mode=mode,
         rng=rng,
-        interpolation=interpolation,
+        interpolation=_interpolation(settings),
     )
+
+
+def _interpolation(settings):
+    # Black beyond the border may be no value of the pictures.
+    black = settings.interpolation == "constant" and settings.channels != 3
+    return "antialias" if black else settings.interpolation
+
+
+def rescale_by(settings, image, factor):
+    """Resizes an image to `factor` times the size that `resize_by` brings it to, unpadded.
+
+    Args:
+        settings: `mrcnn.settings.Image`.
+        image: array `[H, W, C]`.
+        factor: float.
+
+    Returns:
+        The image, its `window`, y1 x1 y2 x2 in pixels, and its scale.
+    """
+    size, scale = _rescaled_size(settings, *image.shape[:2], factor)
+    return scale_image(image, size, _interpolation(settings)), (0, 0, *size), scale
+
+
+def rescaled_sides(settings, height, width, factor):
+    """Height and width of what `rescale_by` makes of an image, padding for the network included."""
+    if settings.resize_mode == "square":
+        side = _multiple(settings.max_dim * factor)
+        return side, side
+    return tuple(_multiple(side) for side in _rescaled_size(settings, height, width, factor)[0])
+
+
+def rescaled_buckets(buckets, factor):
+    """`IMAGE_BUCKETS` for images that are `factor` times as large, or None."""
+    return buckets and [tuple(_multiple(side * factor) for side in bucket) for bucket in buckets]
+
+
+def _rescaled_size(settings, height, width, factor):
+    scale = factor * resized_scale(settings, height, width)
+    size = scaled_size(height, width, scale)
+    if settings.resize_mode == "square":  # a half may have been rounded up
+        size = tuple(min(side, _multiple(settings.max_dim * factor)) for side in size)
+    return size, scale
+
+
+def _multiple(side):
+    """The multiple of 64 that a side in pixels is padded to."""
+    return 64 * max(1, math.ceil(round(side) / 64))
 
 
 def resized_scale(settings, height, width):

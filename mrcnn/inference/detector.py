@@ -20,7 +20,12 @@ class Detector:
         settings: `mrcnn.settings.Settings`.
         unmold: function (dict of an image's outputs, shape of the image, shape of the molded image,
             window, settings) to the result of an image.
+
+    Attributes:
+        keypoint_scheme: `mrcnn.data.KeypointScheme` of the model, or None.
     """
+
+    keypoint_scheme = None
 
     def __init__(self, graph, settings, unmold):
         self.graph, self.settings, self.unmold = graph, settings, unmold
@@ -36,9 +41,7 @@ class Detector:
             progress: not used: an image is one step.
         """
         if verbose:
-            log(f"Processing {len(images)} images")
-            for image in images:
-                log("image", image)
+            log_images(images)
         molded = MoldedImages(images, self.settings.image, self, names)
         return self._detect(molded, molded.molded_shapes, molded.shapes, verbose)
 
@@ -66,22 +69,23 @@ class Detector:
     def _detect(self, items, molded_shapes, shapes, verbose):
         """Results of molded images, each asked for when its batch is run."""
         results = [None] * len(shapes)
+        for i, found, item in self._outputs(items, molded_shapes):
+            results[i] = self.unmold(
+                found, shapes[i], item["image"].shape, item["window"], self.settings
+            )
+        if verbose:
+            log_results(results)
+        return results
+
+    def _outputs(self, items, molded_shapes):
+        """Yields (i, dict of the network's outputs, item) of molded images, batch by batch."""
         batch_size = self.settings.runtime.batch_size
         for indices in _same_shapes(molded_shapes, batch_size, self._compiled):
             molded = {i: items[i] for i in dict.fromkeys(indices)}
             outputs = self._run([molded[i] for i in indices])
-            for row, i in enumerate(indices):
-                if results[i] is None:  # else the batch was filled up with it
-                    found = {name: array[row] for name, array in outputs.items()}
-                    item = molded[i]
-                    results[i] = self.unmold(
-                        found, shapes[i], item["image"].shape, item["window"], self.settings
-                    )
-        if verbose:
-            for result in results:
-                for name, array in result.items():
-                    log(name, array)
-        return results
+            for i, item in molded.items():
+                row = indices.index(i)  # a batch may be filled up with its last one
+                yield i, {name: array[row] for name, array in outputs.items()}, item
 
     def _run(self, batch):
         inputs = {
@@ -90,6 +94,20 @@ class Detector:
         }
         with self._lock:
             return self.graph.predict_on_batch(inputs)
+
+
+def log_images(images):
+    """Prints what goes in."""
+    log(f"Processing {len(images)} images")
+    for image in images:
+        log("image", image)
+
+
+def log_results(results):
+    """Prints what comes out."""
+    for result in results:
+        for name, array in result.items():
+            log(name, array)
 
 
 def _same_shapes(shapes, batch_size, compiled=None):

@@ -12,6 +12,7 @@ from mrcnn.layers.base import PureLayer, normalized_window, take_kept
 from mrcnn.ops.boxes import apply_box_deltas, clip_boxes
 from mrcnn.ops.indexing import gather, top_k
 from mrcnn.ops.non_max_suppression import class_nms, nms
+from mrcnn.ops.soft_nms import soft_nms
 
 
 @keras.saving.register_keras_serializable("mrcnn")
@@ -70,16 +71,41 @@ def _of_the_best_class(rois, probs, deltas, window, settings):
     is_roi = ops.any(rois != 0, axis=-1)
     wanted = is_roi & (class_ids > 0) & (scores >= (settings.min_confidence or 0.0))
     scores = ops.where(wanted, scores, -float("inf"))
-    keep = nms(
+    return _without_duplicates(boxes, boxes, scores, class_ids, settings)
+
+
+def _without_duplicates(boxes, shown, scores, class_ids, settings):
+    """Detections of boxes that compete.
+
+    Args:
+        boxes: float [B, N, 4].
+        shown: float [B, N, 4], what is returned of them.
+        scores: float [B, N]; -inf takes a box out.
+        class_ids: int32 [B, N].
+        settings: `mrcnn.settings.Detections`.
+
+    Returns:
+        float32 [B, D, 6], see `DetectionLayer`.
+    """
+    rivals = None if settings.class_agnostic_nms else class_ids
+    limits = settings.max_instances, settings.nms_threshold
+    columns = [shown, ops.cast(class_ids, "float32")[..., None]]
+    if settings.nms == "hard":
+        keep = nms(boxes, scores, *limits, rivals, native=settings.native)
+        return take_kept(ops.concatenate([*columns, scores[..., None]], axis=-1), keep)
+    most, threshold = limits
+    keep, scores = soft_nms(
         boxes,
         scores,
-        settings.max_instances,
-        settings.nms_threshold,
-        class_ids,
-        native=settings.native,
+        most,
+        settings.nms,
+        threshold,
+        settings.nms_sigma,
+        settings.min_confidence or 0.0,
+        rivals,
     )
-    columns = [boxes, ops.cast(class_ids, "float32")[..., None], scores[..., None]]
-    return take_kept(ops.concatenate(columns, axis=-1), keep)
+    kept = take_kept(ops.concatenate(columns, axis=-1), keep)
+    return ops.concatenate([kept, scores[..., None]], axis=-1)
 
 
 def _of_every_class(rois, probs, deltas, window, settings):
@@ -93,6 +119,12 @@ def _of_every_class(rois, probs, deltas, window, settings):
     is_roi = ops.any(rois != 0, axis=-1, keepdims=True)
     wanted = seen & is_roi & (probs >= (settings.min_confidence or 0.0))
     scores = ops.where(wanted, probs, -float("inf"))
+    if settings.nms != "hard" or settings.class_agnostic_nms:
+        rows, classes = boxes.shape[1] * boxes.shape[2], boxes.shape[2]
+        boxes, scores = ops.reshape(boxes, (-1, rows, 4)), ops.reshape(scores, (-1, rows))
+        ids = ops.cast(ops.arange(rows) % classes + 1, "int32")
+        class_ids = ops.zeros_like(scores, dtype="int32") + ops.expand_dims(ids, 0)
+        return _without_duplicates(boxes, boxes, scores, class_ids, settings)
     boxes, scores, class_ids = class_nms(
         boxes,
         scores,
@@ -136,16 +168,8 @@ class DenseDetectionLayer(PureLayer):
         )
         window = ops.expand_dims(normalized_window(image_meta, settings.box_offset), 1)
         clipped = clip_boxes(boxes, window)
-        keep = nms(
-            clipped if settings.clip_first else boxes,
-            scores,
-            settings.max_instances,
-            settings.nms_threshold,
-            class_ids,
-            native=settings.native,
-        )
-        columns = [clipped, ops.cast(class_ids, "float32")[..., None], scores[..., None]]
-        return take_kept(ops.concatenate(columns, axis=-1), keep)
+        rivals = clipped if settings.clip_first else boxes
+        return _without_duplicates(rivals, clipped, scores, class_ids, settings)
 
     def compute_output_spec(self, class_logits, *args, **kwargs):
         # Given: Keras would otherwise run `call` on sizes that it makes up, too small for levels.

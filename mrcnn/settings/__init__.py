@@ -25,6 +25,7 @@ from mrcnn.settings.network import (
     Proposals,
     RetinaNetHead,
     SemanticHead,
+    TestTime,
     Tiles,
     Trunk,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "Runtime",
     "SemanticHead",
     "Settings",
+    "TestTime",
     "Tiles",
     "Trunk",
     "check_config",
@@ -96,6 +98,7 @@ class Settings:
 
     image: Image
     tiles: Tiles
+    test_time: TestTime
     trunk: Trunk
     style: ConvStyle
     anchors: Anchors
@@ -146,7 +149,7 @@ class Settings:
 
         Those of detections alone are left out, and those that `train` reads anew.
         """
-        others = ("preset", "training_proposals", "detections", "panoptic")
+        others = ("preset", "training_proposals", "detections", "panoptic", "test_time")
         others += ("optimization", "checkpoints")
         return sorted(
             {

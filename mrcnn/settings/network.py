@@ -30,7 +30,8 @@ class Native(Stage):
 class Image(Stage):
     """Images as the network takes them: see `mrcnn.image.resize_image`, `mrcnn.image.mold`.
 
-    `shape` is what mode "square" gives, and the crops of mode "crop".
+    `shape` is what mode "square" gives, and the crops of mode "crop"; with `open_sides` the network
+    takes other sizes too.
     """
 
     resize_mode: str = numerics("IMAGE_RESIZE_MODE")
@@ -45,6 +46,7 @@ class Image(Stage):
     mean_pixel: tuple = numerics("MEAN_PIXEL")
     std_pixel: tuple = numerics("STD_PIXEL")
     num_classes: int = key("NUM_CLASSES")
+    open_sides: bool = key("TEST_SCALES", lambda scales: any(x != 1 for x in scales or ()))
     shape: tuple = dataclasses.field(
         default=(1024, 1024), metadata={"key": "IMAGE_SHAPE", "convert": _sides, "numeric": False}
     )
@@ -79,6 +81,29 @@ class Tiles(Stage):
     def least_overlap(self):
         """Pixels that neighbours share at least."""
         return self.size // 4 if self.overlap is None else self.overlap
+
+
+def _factors(scales):
+    return (1.0,) if scales is None else floats(scales)
+
+
+@stage
+class TestTime(Stage):
+    """Test-time augmentation: see `mrcnn.inference.tta`."""
+
+    flip: bool = key("TEST_FLIP")
+    scales: tuple = key("TEST_SCALES", _factors)
+
+    @property
+    def variants(self):
+        """(factor, mirrored) of each form in which an image is detected in."""
+        mirrored = (False, True) if self.flip else (False,)
+        return [(factor, each) for factor in self.scales for each in mirrored]
+
+    @property
+    def enabled(self):
+        """Whether there is any form but the image as it is."""
+        return self.variants != [(1.0, False)]
 
 
 @stage
@@ -313,6 +338,9 @@ class Detections(Boxes, Native):
         max_instances: int, detections kept at most (D).
         min_confidence: float, lowest score that counts; 0: any.
         nms_threshold: float, IoU above which the lower score of a class goes.
+        nms: "hard", or "linear" or "gaussian": see `mrcnn.ops.soft_nms`.
+        nms_sigma: float, of "gaussian".
+        class_agnostic_nms: bool, whether detections of other classes go too.
         std_dev: four floats, scale of the deltas.
         per_class: bool, whether every class of an ROI may be a detection.
         candidates: int, scores of a level that take part, where anchors are classified.
@@ -324,6 +352,9 @@ class Detections(Boxes, Native):
     max_instances: int = key("DETECTION_MAX_INSTANCES")
     min_confidence: float = key("DETECTION_MIN_CONFIDENCE", lambda value: value or 0.0)
     nms_threshold: float = numerics("DETECTION_NMS_THRESHOLD")
+    nms: str = key("DETECTION_NMS")
+    nms_sigma: float = key("DETECTION_NMS_SIGMA")
+    class_agnostic_nms: bool = key("DETECTION_NMS_CLASS_AGNOSTIC")
     std_dev: tuple = key("BBOX_STD_DEV", floats)
     per_class: bool = numerics("DETECTION_PER_CLASS")
     candidates: int = key("PRE_NMS_LIMIT")
