@@ -79,7 +79,9 @@ def main():
     for name, spent in seconds.items():
         more = [100 * (mine / other - 1) for mine, other in zip(spent, plain, strict=True)]
         ms = 1000 * statistics.median(spent) / args.images
-        print(f"{name:20} {ms:6.1f} {statistics.median(more):6.0f} {min(more):6.0f} {max(more):6.0f}")
+        print(
+            f"{name:20} {ms:6.1f} {statistics.median(more):6.0f} {min(more):6.0f} {max(more):6.0f}"
+        )
     print(machine.describe())
 
 

@@ -162,7 +162,7 @@ class Config:
     ROI_ALIGN_ALIGNED = True  # "roi_align": half-pixel correction
     ROI_LEVEL_ROUNDING = "round"  # or "floor"
     POOL_SIZE = 7
-    # Bins a side of the grids that the box head sees the maxima of, such as (6, 3, 2, 1), in place of
+    # Bins a side of grids whose maxima the box head sees, such as (6, 3, 2, 1), in place of
     # POOL_SIZE x POOL_SIZE of ROI_ALIGN_MODE. None: that one grid.
     SPP_LEVELS = None
     MASK_POOL_SIZE = 14

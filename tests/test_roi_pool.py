@@ -25,7 +25,7 @@ def pooled(features, boxes, pool_size, levels=None):
 
 
 def test_bins_are_rounded_outwards_and_share_pixels():
-    # Corners 0 to 2: three rows and columns, bins of 1.5: [0, 1.5) is pixels 0 and 1, [1.5, 3) 1, 2.
+    # Corners 0 to 2: three rows and columns, bins of 1.5: to 1.5 pixels 0 and 1, from there 1, 2.
     assert_array_equal(pooled([RAMP], [[[0, 0, 2, 2]]], 2), [[[[11, 12], [21, 22]]]])
     # Four rows in two bins of two; six columns in two of three.
     assert_array_equal(pooled([RAMP], [[[0, 0, 3, 5]]], 2), [[[[12, 15], [32, 35]]]])
@@ -62,8 +62,7 @@ def test_no_boxes():
     assert ops.shape(found) == (1, 0, 2, 2, 1)
 
 
-@pytest.mark.parametrize("pool_size", [1, 3, 7])
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(("pool_size", "compiled"), [(1, False), (3, False), (7, True)])
 def test_it_is_torchvisions_with_its_gradient(pool_size, compiled):
     # Boxes of any place and size over 13 x 70 features of stride 16, with many equal values; the
     # gradient of a sum weighted by small whole numbers is exact.
@@ -82,14 +81,13 @@ def test_it_is_torchvisions_with_its_gradient(pool_size, compiled):
         levels = i32(np.zeros((2, count)))
         return roi_pool([features], f32(padded), levels, pool_size)
 
-    features, run = f32(known["features"]), pool
-    if compiled:
-        run = compile_with_xla(pool)
-    assert_array_equal(
-        convert_to_numpy(run(features))[index, place], known[f"pooled{pool_size}"]
-    )
-    found = gradient(lambda x: ops.sum(run(x) * f32(weights)), features)
-    assert_array_equal(convert_to_numpy(found), known[f"gradient{pool_size}"])
+    def both(features):
+        return pool(features), gradient(lambda x: ops.sum(pool(x) * f32(weights)), features)
+
+    run = compile_with_xla(both) if compiled else both
+    found, slope = map(convert_to_numpy, run(f32(known["features"])))
+    assert_array_equal(found[index, place], known[f"pooled{pool_size}"])
+    assert_array_equal(slope, known[f"gradient{pool_size}"])
 
 
 def compile_with_xla(function):

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 
+from mrcnn.cli.data_arguments import add_proposals_argument
 from mrcnn.cli.model_arguments import TrainedModel, add_model_arguments
 
 KINDS = ("overlay", "json", "masks", "labels", "crops", "csv")
@@ -19,6 +20,7 @@ def add_parser(commands):
         "pictures could not be read.",
     )
     add_model_arguments(parser)
+    add_proposals_argument(parser)
     parser.add_argument(
         "inputs",
         nargs="+",
@@ -58,7 +60,7 @@ def _detect(arguments):
         "resume": arguments.resume,
         "score": arguments.score,
         "frames": "first" if arguments.first else "all",
-        "about": _about(trained),
+        "about": _about(trained, arguments.proposals),
     }
     config = trained.config
     check_folder(
@@ -68,7 +70,14 @@ def _detect(arguments):
         **options,
         tile_size=config.TILE_SIZE,
     )
-    summary = detect_to_folder(trained.build(), arguments.inputs, arguments.out, **options)
+    if arguments.proposals:
+        from mrcnn.data.proposals import read_proposals
+
+        proposals = read_proposals(arguments.proposals)
+    else:
+        proposals = None
+    model, where = trained.build(), (arguments.inputs, arguments.out)
+    summary = detect_to_folder(model, *where, **options, proposals=proposals)
     earlier = f", {summary.earlier} were done before" if summary.earlier else ""
     print(f"{summary.instances} objects in {summary.done} pictures{earlier}: {arguments.out}")
     if summary.skipped:  # each was told when its turn came
@@ -76,12 +85,14 @@ def _detect(arguments):
     return 1 if summary.skipped else 0
 
 
-def _about(trained):
+def _about(trained, proposals=None):
     """What the results depend on beside the settings of `detect_to_folder`."""
     from mrcnn.config_values import plain_values
 
     about = {"weights": str(trained.weights), "config": plain_values(trained.config)}
-    if os.path.exists(trained.weights):
-        state = os.stat(trained.weights)
-        about["weights"] = [os.path.abspath(trained.weights), state.st_size, state.st_mtime_ns]
+    files = {"weights": trained.weights} | ({"proposals": proposals} if proposals else {})
+    for name, path in files.items():
+        if os.path.exists(path):
+            state = os.stat(path)
+            about[name] = [os.path.abspath(path), state.st_size, state.st_mtime_ns]
     return about

@@ -191,7 +191,7 @@ class Pooling(Boxes, Native):
 class BoxHead(Stage):
     """Classifier and box regressor: see `mrcnn.network.heads.box_head`.
 
-    `spp_levels`: grids of `mrcnn.ops.roi_pool.spatial_pyramid_pool`, or None for one of `pool_size`.
+    `spp_levels`: grids of `mrcnn.ops.roi_pool.spatial_pyramid_pool`; None: one of `pool_size`.
     """
 
     num_classes: int = key("NUM_CLASSES")
