@@ -145,7 +145,7 @@ def test_arrays_that_do_not_fit(tmp_path):
     with pytest.raises(FileNotFoundError, match="no file of proposals at"):
         read_proposals(tmp_path / "none.npz")
     scored = Proposals(["a"], [A], [[1, 2, 3]], source="here")
-    with pytest.raises(ValueError, match="here, a: .* received 3 scores and 2 boxes"):
+    with pytest.raises(ValueError, match=r"here, a: .* received 3 scores and 2 boxes"):
         scored.of("a")
 
 
@@ -243,6 +243,7 @@ def test_padding():
         ([[1, 2, 3, 4, 0.5]], "scores are not part"),
         ([[1, 2, 3, 4], [3, 2, 1, 4]], r"received \[3.0, 2.0, 1.0, 4.0\] at 1"),
         ([[1, 2, np.nan, 4]], "nan, 4.0] at 0"),
+        ([[1, 2, 3, np.inf]], "3.0, inf] at 0"),
         ([["a", "b", "c", "d"]], "received <U1"),
     ],
 )

@@ -66,6 +66,11 @@ def load_data(arguments, path, subset=None, config=None):
 
     dataset = load(path, subset, config=config, **data_options(arguments))
     if getattr(arguments, "proposals", None):
+        if config is not None and config.USE_RPN_ROIS:
+            raise ValueError(
+                f"--proposals {arguments.proposals}: USE_RPN_ROIS is True, the network makes its "
+                "own; leave it out, or add USE_RPN_ROIS=false"
+            )
         from mrcnn.data.proposals import read_proposals
 
         dataset.proposals = read_proposals(arguments.proposals)

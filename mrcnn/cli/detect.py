@@ -53,7 +53,11 @@ def _detect(arguments):
     keys = {} if arguments.score is None else {"DETECTION_MIN_CONFIDENCE": arguments.score}
     trained = TrainedModel(arguments, **keys)
 
+    from mrcnn.inference.proposals import check_wanted
     from mrcnn.inference.streams import check_folder, detect_to_folder
+    from mrcnn.settings import Settings
+
+    check_wanted(Settings.from_config(trained.config), arguments.proposals)
 
     options = {
         "save": arguments.save,
@@ -70,19 +74,21 @@ def _detect(arguments):
         **options,
         tile_size=config.TILE_SIZE,
     )
-    if arguments.proposals:
-        from mrcnn.data.proposals import read_proposals
-
-        proposals = read_proposals(arguments.proposals)
-    else:
-        proposals = None
-    model, where = trained.build(), (arguments.inputs, arguments.out)
-    summary = detect_to_folder(model, *where, **options, proposals=proposals)
+    options["proposals"] = _proposals(arguments)
+    summary = detect_to_folder(trained.build(), arguments.inputs, arguments.out, **options)
     earlier = f", {summary.earlier} were done before" if summary.earlier else ""
     print(f"{summary.instances} objects in {summary.done} pictures{earlier}: {arguments.out}")
     if summary.skipped:  # each was told when its turn came
         print(f"pictures that could not be read: {len(summary.skipped)}", file=sys.stderr)
     return 1 if summary.skipped else 0
+
+
+def _proposals(arguments):
+    if arguments.proposals is None:
+        return None
+    from mrcnn.data.proposals import read_proposals
+
+    return read_proposals(arguments.proposals)
 
 
 def _about(trained, proposals=None):

@@ -60,6 +60,6 @@ def check_proposals(dataset, settings):
         raise ValueError(
             "Expected a data set with proposals (USE_RPN_ROIS is False), received a "
             f"{type(dataset).__name__} without for image {first}. Set dataset.proposals = "
-            "mrcnn.data.read_proposals(path), or override load_proposals(); with USE_RPN_ROIS = "
-            "True the network makes its own."
+            "mrcnn.data.read_proposals(path), or override load_proposals(); on the command line "
+            "--proposals FILE. With USE_RPN_ROIS = True the network makes its own."
         )

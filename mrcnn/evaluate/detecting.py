@@ -5,7 +5,7 @@ import inspect
 import itertools
 import warnings
 
-from mrcnn.data.fitting import check_dataset
+from mrcnn.data.fitting import check_dataset, check_proposals
 from mrcnn.data.ground_truth import image_name
 from mrcnn.data.proposals import load_proposals
 from mrcnn.evaluate.annotations import add_image, coco_results, empty_ground_truth
@@ -47,6 +47,8 @@ def detect_dataset(model, dataset, image_ids=None, verbose=0, skip_broken=False,
     truth, results = empty_ground_truth(dataset), []
 
     shown, given = [], wants_proposals(model)
+    if given:
+        check_proposals(dataset, model.settings)
 
     def pictures():
         for image_id in image_ids:

@@ -19,7 +19,8 @@ def check_wanted(settings, proposals):
     if wanted and proposals is None:
         raise ValueError(
             f"proposals is None and USE_RPN_ROIS is False; expected {_EXPECTED}: "
-            "detect(images, proposals=...). With USE_RPN_ROIS = True the network makes its own"
+            "detect(images, proposals=...), or --proposals FILE. With USE_RPN_ROIS = True the "
+            "network makes its own"
         )
     if not wanted and proposals is not None:
         raise ValueError(

@@ -151,7 +151,7 @@ def dilated_stage5(architecture, channels, *, train_bn, style):
     Returns:
         function: float [B, h, w, channels] -> float [B, h, w, 2 * channels].
     """
-    _, groups, base = _ARCHITECTURES.get(architecture, (None, 1, channels // 16))
+    _, groups, base = _ARCHITECTURES.get(architecture, (None, 1, max(1, channels // 16)))
     filters = (8 * base, 8 * base, 2 * channels)
     options = {"train_bn": train_bn, "style": style, "groups": groups}
     return resnet_stage(5, 3, filters, dilation=2, **options)
