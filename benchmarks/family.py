@@ -23,6 +23,7 @@ from mrcnn.data.grounds import GroundsDataset
 from mrcnn.data.shapes import ShapesDataset
 from mrcnn.demo import DemoConfig, small_backbone, warm_cosine
 from mrcnn.evaluate import evaluate, format_table
+from mrcnn.evaluate.detecting import wants_proposals
 from mrcnn.model import create
 from mrcnn.presets import PRESETS
 from mrcnn.visualize import draw_panoptic
@@ -44,6 +45,40 @@ class C4Config(DemoConfig):
     RPN_ANCHOR_SCALES = ((24, 32, 48, 64, 96),)
     POOL_SIZE = 14
     MASK_HEAD_CONV_LAYERS = 0
+
+
+class DilatedConfig(DemoConfig):
+    ARCHITECTURE = "dc5"
+    BACKBONE_STRIDES = [16]  # noqa: RUF012
+    RPN_ANCHOR_SCALES = C4Config.RPN_ANCHOR_SCALES
+
+
+class FastRCNNConfig(DilatedConfig):
+    """Fast R-CNN: boxes that are given, the maxima of one map, no region proposal network."""
+
+    NAME = "fast_rcnn"
+    USE_RPN_ROIS = False
+    USE_MASK = False
+    ROI_ALIGN_MODE = "roi_pool"
+    POST_NMS_ROIS_TRAINING = 100
+    LOSS_WEIGHTS = {"rpn_class_loss": 0.0, "rpn_bbox_loss": 0.0}  # noqa: RUF012
+
+
+class ProposedShapes(ShapesDataset):
+    """Shapes with proposals: each box `NEAR` times, moved and stretched, among random boxes."""
+
+    NEAR, FAR = 8, 40
+
+    def load_proposals(self, image_id):
+        info = self.image_info[image_id]
+        boxes, _ = self.load_boxes(image_id, (info["height"], info["width"]))
+        rng = np.random.default_rng(image_id)
+        near = np.repeat(boxes, self.NEAR, axis=0).astype(float)
+        sides = np.tile(near[:, 2:] - near[:, :2], 2)
+        near += rng.uniform(-0.25, 0.25, near.shape) * sides
+        far = rng.uniform(0, [info["height"], info["width"]], (self.FAR, 2, 2))
+        far = np.concatenate([far.min(axis=1), far.max(axis=1)], axis=1)
+        return rng.permutation(np.concatenate([near, far]))
 
 
 class RetinaNetConfig(PRESETS["torchvision/retinanet_resnet50_fpn_v2"]):
@@ -88,7 +123,10 @@ class PanopticConfig(DemoConfig):
 def draw_instances(model, dataset, image_ids, path, score=0.5):
     """Writes the confident detections."""
     images = [dataset.load_image(image_id) for image_id in image_ids]
-    found = [each.filter(each["scores"] >= score) for each in model.detect(images)]
+    options = {}
+    if wants_proposals(model):
+        options["proposals"] = [dataset.load_proposals(image_id) for image_id in image_ids]
+    found = [each.filter(each["scores"] >= score) for each in model.detect(images, **options)]
     draw_grid(images, found, dataset.class_names, save_path=path)
 
 
@@ -129,6 +167,8 @@ MEMBERS = {
     "mask_rcnn": Member(DemoConfig, ShapesDataset, ("segm", "AP50"), 0.85),
     "cascade": Member(CascadeConfig, ShapesDataset, ("segm", "AP50"), 0.85),
     "c4": Member(C4Config, ShapesDataset, ("segm", "AP50"), 0.85),
+    "dc5": Member(DilatedConfig, ShapesDataset, ("segm", "AP50"), 0.85),
+    "fast_rcnn": Member(FastRCNNConfig, ProposedShapes, ("bbox", "AP50"), 0.85),
     "retinanet": Member(RetinaNetConfig, ShapesDataset, ("bbox", "AP50"), 0.85),
     "keypoints": Member(KeypointsConfig, CornersDataset, ("keypoints", "AP"), 0.8),
     "panoptic": Member(PanopticConfig, GroundsDataset, ("panoptic", "PQ"), 0.7, draw_segments),

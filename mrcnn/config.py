@@ -149,7 +149,7 @@ class Config:
     ROI_POSITIVE_RATIO = 0.33
     ROI_FILL_NEGATIVES = False
     ROI_ADD_GT = False  # ground truth boxes join the proposals
-    USE_RPN_ROIS = True  # False: proposals are given in the input `input_roi`
+    USE_RPN_ROIS = True  # False: proposals are given, in detection too: see `DetectionModel.detect`
     MAX_GT_INSTANCES = 100  # crowds too; of more, each batch draws some, and the rest is background
     INCLUDE_EMPTY_IMAGES = False  # train on images without objects too
     # Images of classes that a smaller share of all images has are seen more often; None: none are.
@@ -157,11 +157,14 @@ class Config:
     REPEAT_FACTOR_THRESHOLD = None
 
     # Heads.
-    ROI_ALIGN_MODE = "crop_and_resize"  # or "roi_align"
+    ROI_ALIGN_MODE = "crop_and_resize"  # or "roi_align", "roi_pool"
     ROI_ALIGN_SAMPLING_RATIO = 2  # "roi_align": samples a bin and axis; 0: adaptive, ceil(size)
     ROI_ALIGN_ALIGNED = True  # "roi_align": half-pixel correction
     ROI_LEVEL_ROUNDING = "round"  # or "floor"
     POOL_SIZE = 7
+    # Bins a side of grids whose maxima the box head sees, such as (6, 3, 2, 1), in place of
+    # POOL_SIZE x POOL_SIZE of ROI_ALIGN_MODE. None: that one grid.
+    SPP_LEVELS = None
     MASK_POOL_SIZE = 14
     MASK_SHAPE = [28, 28]  # noqa: RUF012
     BOX_HEAD_CONV_LAYERS = 0  # 3x3 with BatchNorm, TOP_DOWN_PYRAMID_SIZE channels

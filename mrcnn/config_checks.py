@@ -5,7 +5,7 @@ import numbers
 import numpy as np
 
 RESIZE_MODES = ("none", "square", "pad64", "crop", "shortest_edge")
-ROI_ALIGN_MODES = ("crop_and_resize", "roi_align")
+ROI_ALIGN_MODES = ("crop_and_resize", "roi_align", "roi_pool")
 BACKBONES = ("resnet50", "resnet101", "resnext101_32x8d", "efficientnet_lite0")
 _CHOICES = {
     "IMAGE_RESIZE_MODE": RESIZE_MODES,
@@ -28,15 +28,21 @@ _CHOICES = {
 # What the pyramid and the heads of an ARCHITECTURE need; one that is not here: as Mask R-CNN's.
 _NEEDED = {
     "mask_rcnn": {"BACKBONE_STRIDES": [4, 8, 16, 32, 64]},
-    "c4": {"BACKBONE_STRIDES": [16], "USE_KEYPOINTS": False},
+    "c4": {"BACKBONE_STRIDES": [16], "USE_KEYPOINTS": False, "SPP_LEVELS": None},
+    "dc5": {"BACKBONE_STRIDES": [16]},
     "retinanet": {
         "BACKBONE_STRIDES": [8, 16, 32, 64, 128],
         "RPN_ANCHOR_STRIDE": 1,
         "USE_MASK": False,
         "USE_KEYPOINTS": False,
         "CLASS_WEIGHTS": None,
+        "USE_RPN_ROIS": True,
     },
-    "semantic_fpn": {"BACKBONE_STRIDES": [4, 8, 16, 32, 64], "USE_KEYPOINTS": False},
+    "semantic_fpn": {
+        "BACKBONE_STRIDES": [4, 8, 16, 32, 64],
+        "USE_KEYPOINTS": False,
+        "USE_RPN_ROIS": True,
+    },
 }
 # From 0 to 1, or None.
 _SHARES = (
@@ -113,11 +119,28 @@ def _model_problems(config):
         yield f"DETECTION_NMS_SIGMA is {config.DETECTION_NMS_SIGMA}; expected above 0"
     if config.ROI_ALIGN_SAMPLING_RATIO < 0:
         yield f"ROI_ALIGN_SAMPLING_RATIO is {config.ROI_ALIGN_SAMPLING_RATIO}; 0 is adaptive"
+    yield from _spatial_pyramid_problems(config)
     side = 2 * config.MASK_POOL_SIZE
     if list(config.MASK_SHAPE) != [side, side]:
         yield (
             f"MASK_SHAPE is {list(config.MASK_SHAPE)}; the mask head doubles MASK_POOL_SIZE "
             f"{config.MASK_POOL_SIZE}, so it is [{side}, {side}]"
+        )
+
+
+def _spatial_pyramid_problems(config):
+    grids = config.SPP_LEVELS
+    if grids is None:
+        return
+    if not isinstance(grids, (list, tuple)) or not grids or not all(map(_is_count, grids)):
+        yield (
+            f"SPP_LEVELS is {grids!r}; expected bins a side of each grid, such as (6, 3, 2, 1), "
+            "or None"
+        )
+    if config.BOX_HEAD_CONV_LAYERS:
+        yield (
+            f"SPP_LEVELS is {grids} and BOX_HEAD_CONV_LAYERS {config.BOX_HEAD_CONV_LAYERS}; "
+            "convolutions need one grid: set either to None or 0"
         )
 
 
@@ -192,6 +215,11 @@ def _tile_problems(config):
 
 def _test_time_problems(config):
     scales = config.TEST_SCALES
+    if not config.USE_RPN_ROIS and (config.TEST_FLIP or scales is not None):
+        yield (
+            f"TEST_FLIP is {config.TEST_FLIP}, TEST_SCALES {scales} and USE_RPN_ROIS False; "
+            "proposals from outside are for pictures as they are: set False and None"
+        )
     if scales is None:
         return
     if not isinstance(scales, (list, tuple)) or not scales:

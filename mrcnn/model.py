@@ -9,6 +9,7 @@ import importlib.util
 from mrcnn import utils
 from mrcnn.architectures.c4 import MaskRCNNC4
 from mrcnn.architectures.cascade import CascadeRCNN
+from mrcnn.architectures.dc5 import MaskRCNNDC5
 from mrcnn.architectures.mask_rcnn import MaskRCNN
 from mrcnn.architectures.panoptic_fpn import PanopticFPN
 from mrcnn.architectures.retinanet import RetinaNet
@@ -22,6 +23,7 @@ __all__ = [
     "DataGenerator",
     "MaskRCNN",
     "MaskRCNNC4",
+    "MaskRCNNDC5",
     "PanopticFPN",
     "RetinaNet",
     "SemanticFPN",
@@ -42,6 +44,7 @@ ARCHITECTURES = {
     "mask_rcnn": MaskRCNN,
     "cascade_rcnn": CascadeRCNN,
     "c4": MaskRCNNC4,
+    "dc5": MaskRCNNDC5,
     "retinanet": RetinaNet,
     "panoptic_fpn": PanopticFPN,
     "semantic_fpn": SemanticFPN,

@@ -74,6 +74,23 @@ def test_pictures_into_a_folder(checkpoint, pictures, tmp_path, capsys):
     assert not (out / "overlays" / "a.jpg").exists() and (out / "detections.json").exists()
 
 
+@pytest.mark.slow
+def test_proposals_of_a_file(checkpoint, pictures, tmp_path, capsys):
+    path, out = tmp_path / "boxes.npz", tmp_path / "found"
+    np.savez(path, **{"a.jpg": [[5, 5, 30, 40], [0, 0, 20, 20]]})
+    line = ["detect", str(checkpoint), str(pictures), "--out", str(out), "--save", "json"]
+    given = [*line, "--score", "0.0", "USE_RPN_ROIS=false"]
+    assert cli.main([*given, "--proposals", str(path)]) == 1  # none for b.png
+    said = capsys.readouterr()
+    assert "in 1 pictures" in said.out and "has no proposals" in said.err
+    content = json.loads((out / "detections.json").read_text())
+    assert 0 < len(content["annotations"]) <= 2 * 2  # of each box any class, at most
+    assert cli.main(given) == 2
+    assert "expected for each image boxes" in capsys.readouterr().err
+    assert cli.main([*line, "--proposals", str(path)]) == 2
+    assert "USE_RPN_ROIS is True: the network makes its own" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -3,6 +3,7 @@
 from mrcnn.architectures.base import DetectionModel
 from mrcnn.architectures.c4 import MaskRCNNC4
 from mrcnn.architectures.cascade import CascadeRCNN
+from mrcnn.architectures.dc5 import MaskRCNNDC5
 from mrcnn.architectures.mask_rcnn import MaskRCNN
 from mrcnn.architectures.panoptic_fpn import PanopticFPN
 from mrcnn.architectures.retinanet import RetinaNet
@@ -13,6 +14,7 @@ __all__ = [
     "DetectionModel",
     "MaskRCNN",
     "MaskRCNNC4",
+    "MaskRCNNDC5",
     "PanopticFPN",
     "RetinaNet",
     "SemanticFPN",

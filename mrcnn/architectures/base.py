@@ -11,6 +11,7 @@ from mrcnn.inference.detections import Detections
 from mrcnn.inference.detector import Detector
 from mrcnn.inference.images import check_images, read_images
 from mrcnn.inference.inspection import Inspection
+from mrcnn.inference.proposals import check_count, check_wanted
 from mrcnn.inference.tiling import TiledDetector
 from mrcnn.inference.tta import AugmentedDetector, TiledAugmentedDetector
 from mrcnn.settings import Settings, check_config
@@ -97,7 +98,7 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
 
     # Detection.
 
-    def detect(self, images, verbose=0, stream=False, progress=None):
+    def detect(self, images, verbose=0, stream=False, progress=None, proposals=None):
         """Finds the objects in images of any number and any sizes. Threads may call it at once.
 
         Args:
@@ -111,6 +112,10 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
                 keeps the images of one batch only in memory.
             progress: function of how many tiles of a large image are done, and of how many there
                 are; or None.
+            proposals: with `USE_RPN_ROIS = False` alone, and then needed: for each image boxes
+                [N, 4] = y1 x1 y2 x2 in pixels of the image as given, the best first, of which
+                `POST_NMS_ROIS_INFERENCE` count; np.zeros((0, 4)) where there are none. A list, or
+                of a stream any iterable.
 
         Returns:
             list of `mrcnn.inference.Detections`, dicts, one for each image, best detection first:
@@ -123,34 +128,38 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
             `masks` are `mrcnn.image.CroppedMasks` then.
 
         Raises:
-            ValueError: an image that cannot be used, named by its place in the list.
+            ValueError: an image or proposals that cannot be used, named by its place in the list.
         """
         check_images(images, stream)
+        check_wanted(self.settings, proposals)
         channels = Channels.of(self.settings.image)
         images = read_images(images, self.detector, channels, self.settings.tiles.size)
         self.detector.keypoint_scheme = self.keypoint_scheme
         if stream:
-            results = self.detector.stream(images, progress=progress)
+            results = self.detector.stream(images, proposals, progress=progress)
             return (self._detections(found, None) for found in results)
         images = list(images)
-        results = self.detector.detect(images, verbose, progress=progress)
+        check_count(images, proposals)
+        options = {"progress": progress, "proposals": proposals}
+        results = self.detector.detect(images, verbose, **options)
         return [
             self._detections(found, image) for found, image in zip(results, images, strict=True)
         ]
 
-    def detect_molded(self, molded_images, image_metas, verbose=0):
+    def detect_molded(self, molded_images, image_metas, verbose=0, proposals=None):
         """As `detect`, for what `mold_inputs` or a data generator returned.
 
         Args:
             molded_images: float [B, H, W, C].
             image_metas: float [B, META].
             verbose: 1 prints the shapes and ranges of what goes in and comes out.
+            proposals: as of `detect`, in pixels of the molded images.
 
         Returns:
             list of `Detections` as of `detect`, without an image; boxes and masks are those of the
             molded images.
         """
-        results = self.detector.detect_molded(molded_images, image_metas, verbose)
+        results = self.detector.detect_molded(molded_images, image_metas, verbose, proposals)
         return [self._detections(found, None) for found in results]
 
     def _detections(self, found, image):

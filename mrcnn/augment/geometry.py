@@ -86,12 +86,13 @@ class ScaleJitter(Step):
         if scale is None:
             return sample
         place = Placement.drawn(picture, scale, sample.size, rng)
-        points, labels = sample.points, sample.labels
+        points, labels, boxes = sample.points, sample.labels, sample.proposals
         return sample.replace(
             image=place.image(sample.image[sample.inside], sample.fill),
             masks=place.masks(sample.masks[sample.inside]),
             window=place.window,
             points=None if points is None else place.points(points - [y1, x1], picture),
+            proposals=None if boxes is None else place.points(boxes - [y1, x1], picture),
             labels=None if labels is None else place.labels(labels[sample.inside]),
         )
 

@@ -82,9 +82,11 @@ class ElasticTransform(Step):
         image, masks = np.array(sample.image), no_masks(sample.size, sample.masks.shape[2])
         image[inside] = mesh.image(sample.image[inside])
         mesh.masks(sample.masks[inside], out=masks[inside])
-        points = sample.points
-        points = None if points is None else mesh.points(points - origin) + origin
-        return sample.replace(image=image, masks=masks, points=points)
+        points, proposals = (
+            None if each is None else mesh.points(each - origin) + origin
+            for each in (sample.points, sample.proposals)
+        )
+        return sample.replace(image=image, masks=masks, points=points, proposals=proposals)
 
 
 class Mesh:

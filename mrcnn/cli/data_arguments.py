@@ -31,6 +31,15 @@ def add_data_arguments(parser):
     )
 
 
+def add_proposals_argument(parser):
+    """Adds the file of proposals, for models that are given theirs."""
+    parser.add_argument(
+        "--proposals",
+        metavar="FILE",
+        help="boxes to classify, where USE_RPN_ROIS is False: .npz, or detectron2's pickle",
+    )
+
+
 def _assignment(text):
     key, found, value = text.partition("=")
     if not found or not key.isidentifier():
@@ -55,4 +64,14 @@ def load_data(arguments, path, subset=None, config=None):
     """The data set at a path, read as the arguments and the channels of the config say."""
     from mrcnn.data.loading import load
 
-    return load(path, subset, config=config, **data_options(arguments))
+    dataset = load(path, subset, config=config, **data_options(arguments))
+    if getattr(arguments, "proposals", None):
+        if config is not None and config.USE_RPN_ROIS:
+            raise ValueError(
+                f"--proposals {arguments.proposals}: USE_RPN_ROIS is True, the network makes its "
+                "own; leave it out, or add USE_RPN_ROIS=false"
+            )
+        from mrcnn.data.proposals import read_proposals
+
+        dataset.proposals = read_proposals(arguments.proposals)
+    return dataset

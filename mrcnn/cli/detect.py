@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 
+from mrcnn.cli.data_arguments import add_proposals_argument
 from mrcnn.cli.model_arguments import TrainedModel, add_model_arguments
 
 KINDS = ("overlay", "json", "masks", "labels", "crops", "csv")
@@ -19,6 +20,7 @@ def add_parser(commands):
         "pictures could not be read.",
     )
     add_model_arguments(parser)
+    add_proposals_argument(parser)
     parser.add_argument(
         "inputs",
         nargs="+",
@@ -51,14 +53,18 @@ def _detect(arguments):
     keys = {} if arguments.score is None else {"DETECTION_MIN_CONFIDENCE": arguments.score}
     trained = TrainedModel(arguments, **keys)
 
+    from mrcnn.inference.proposals import check_wanted
     from mrcnn.inference.streams import check_folder, detect_to_folder
+    from mrcnn.settings import Settings
+
+    check_wanted(Settings.from_config(trained.config), arguments.proposals)
 
     options = {
         "save": arguments.save,
         "resume": arguments.resume,
         "score": arguments.score,
         "frames": "first" if arguments.first else "all",
-        "about": _about(trained),
+        "about": _about(trained, arguments.proposals),
     }
     config = trained.config
     check_folder(
@@ -68,6 +74,7 @@ def _detect(arguments):
         **options,
         tile_size=config.TILE_SIZE,
     )
+    options["proposals"] = _proposals(arguments)
     summary = detect_to_folder(trained.build(), arguments.inputs, arguments.out, **options)
     earlier = f", {summary.earlier} were done before" if summary.earlier else ""
     print(f"{summary.instances} objects in {summary.done} pictures{earlier}: {arguments.out}")
@@ -76,12 +83,22 @@ def _detect(arguments):
     return 1 if summary.skipped else 0
 
 
-def _about(trained):
+def _proposals(arguments):
+    if arguments.proposals is None:
+        return None
+    from mrcnn.data.proposals import read_proposals
+
+    return read_proposals(arguments.proposals)
+
+
+def _about(trained, proposals=None):
     """What the results depend on beside the settings of `detect_to_folder`."""
     from mrcnn.config_values import plain_values
 
     about = {"weights": str(trained.weights), "config": plain_values(trained.config)}
-    if os.path.exists(trained.weights):
-        state = os.stat(trained.weights)
-        about["weights"] = [os.path.abspath(trained.weights), state.st_size, state.st_mtime_ns]
+    files = {"weights": trained.weights} | ({"proposals": proposals} if proposals else {})
+    for name, path in files.items():
+        if os.path.exists(path):
+            state = os.stat(path)
+            about[name] = [os.path.abspath(path), state.st_size, state.st_mtime_ns]
     return about

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from mrcnn.cli.config_arguments import make_config
-from mrcnn.cli.data_arguments import add_data_arguments
+from mrcnn.cli.data_arguments import add_data_arguments, add_proposals_argument
 from mrcnn.cli.model_arguments import TrainedModel, add_model_arguments
 from mrcnn.cli.training_data import load_validation_data
 
@@ -26,6 +26,7 @@ def add_parser(commands):
     )
     add_model_arguments(parser)
     add_data_arguments(parser)
+    add_proposals_argument(parser)
     parser.add_argument("--subset", help="default what the run held out, val, or all")
     parser.add_argument(
         "--out", metavar="DIR", help="write scores, detections, curves and evaluation.html there"

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from mrcnn.cli.config_arguments import add_config_arguments, positive
-from mrcnn.cli.data_arguments import add_data_arguments
+from mrcnn.cli.data_arguments import add_data_arguments, add_proposals_argument
 from mrcnn.cli.evaluate import LEAST_SCORE
 from mrcnn.cli.training_config import (
     check_config,
@@ -27,6 +27,7 @@ def add_parser(commands):
     """Adds the command to the subparsers of `mrcnn`."""
     parser = commands.add_parser("train", help="train on annotated pictures")
     add_data_arguments(parser)
+    add_proposals_argument(parser)
     group = parser.add_argument_group("validation", "by default the subset val of DATA")
     group.add_argument("--val", metavar="DATA", help="other data to validate on")
     group.add_argument("--split", type=float, metavar="SHARE", help="0.2: a fifth of the pictures")

@@ -9,16 +9,19 @@ from mrcnn.data.dataset import Dataset, NotPreparedError
 from mrcnn.data.ground_truth import load_image_gt
 from mrcnn.data.keypoints import KeypointScheme
 from mrcnn.data.pixel_values import pixel_statistics
+from mrcnn.data.proposals import Proposals, read_proposals
 
 __all__ = [
     "DataGenerator",
     "Dataset",
     "KeypointScheme",
     "NotPreparedError",
+    "Proposals",
     "convert",
     "load",
     "load_image_gt",
     "pixel_statistics",
+    "read_proposals",
 ]
 
 _LATE = {

@@ -78,6 +78,11 @@ class Adapter(Step):
     """A step of another library; a subclass has `transform`."""
 
     def apply(self, sample, rng):
+        if sample.proposals is not None:
+            raise ValueError(
+                "expected an augmentation that moves proposals, received one of another library. "
+                "Take the steps of mrcnn.augment where proposals are given (USE_RPN_ROIS = False)"
+            )
         count, labels = sample.masks.shape[2], sample.labels
         planes, values = (
             (no_masks(sample.size, 0), ()) if labels is None else labels_to_masks(labels)

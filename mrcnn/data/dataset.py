@@ -38,6 +38,7 @@ class Dataset:
             which files and pages. `read_as` sets it; by default three.
         num_stuff_classes: int, how many of the classes, the last ones, are stuff, such as sky:
             regions without instances.
+        proposals: `mrcnn.data.Proposals` of a file, that `load_proposals` looks into, or None.
 
     Example:
 
@@ -52,6 +53,7 @@ class Dataset:
     channels = Channels()
     keypoint_scheme = None
     num_stuff_classes = 0
+    proposals = None
 
     def __init__(self, class_map=None):
         self.class_info = [{"source": "", "id": 0, "name": "BG"}]
@@ -218,6 +220,19 @@ class Dataset:
             `load_mask`, see `mrcnn.data.keypoints`; None where an image has none.
         """
         return None
+
+    def load_proposals(self, image_id):
+        """Returns the proposals of an image, for networks that are given some
+        (`USE_RPN_ROIS = False`); override it, or set `proposals`.
+
+        Returns:
+            float `[N, 4]`, y1 x1 y2 x2 in pixels of the image, the best first; None where there
+            are none known.
+        """
+        if self.proposals is None:
+            return None
+        info = self.image_info[image_id]
+        return self.proposals.of(info["id"], info.get("path"))
 
     def image_class_ids(self, image_id):
         """Returns the class ids of an image's instances, int `[N]`.

@@ -47,3 +47,19 @@ def check_keypoints(dataset, settings):
             f"Expected config.NUM_KEYPOINTS = {head.num_keypoints} keypoints, received a data set "
             f"of {len(scheme)}: {', '.join(scheme.names)}. Set NUM_KEYPOINTS = {len(scheme)}."
         )
+
+
+def check_proposals(dataset, settings):
+    """Raises ValueError where proposals are to be given, and the first image of a data set has
+    none."""
+    if settings.ground_truth.use_rpn_rois:
+        return
+    load = getattr(dataset, "load_proposals", lambda image_id: None)
+    first = int(dataset.image_ids[0])
+    if load(first) is None:
+        raise ValueError(
+            "Expected a data set with proposals (USE_RPN_ROIS is False), received a "
+            f"{type(dataset).__name__} without for image {first}. Set dataset.proposals = "
+            "mrcnn.data.read_proposals(path), or override load_proposals(); on the command line "
+            "--proposals FILE. With USE_RPN_ROIS = True the network makes its own."
+        )

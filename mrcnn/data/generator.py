@@ -21,6 +21,7 @@ from mrcnn.data.fitting import (
     check_dataset,
     check_keypoints,
     check_outlines,
+    check_proposals,
 )
 from mrcnn.data.ground_truth import (
     load_annotated,
@@ -28,12 +29,14 @@ from mrcnn.data.ground_truth import (
     load_keypoints,
     to_ground_truth,
 )
+from mrcnn.data.proposals import load_proposals
 from mrcnn.data.sample import takes_rng
 from mrcnn.data.sampling import Passes, repeat_factors
 from mrcnn.data.seen import Seen
 from mrcnn.data.tiles import in_tiles
 from mrcnn.image.meta import parse_image_meta, with_image_shape
 from mrcnn.image.molding import mold
+from mrcnn.image.proposals import pad_proposals
 from mrcnn.image.resizing import bucket_sides, pad_to
 from mrcnn.settings import Settings
 
@@ -116,6 +119,7 @@ class DataGenerator(keras.utils.PyDataset):
         check_classes(dataset, settings)
         check_outlines(dataset, settings)
         check_keypoints(dataset, settings)
+        check_proposals(dataset, settings)
         # NumPy's global state: keras.utils.set_random_seed reaches it.
         self.seed = np.random.randint(2**31) if runtime.seed is None else runtime.seed
         factors = self._repeat_factors(image_ids) if shuffle else None
@@ -168,6 +172,8 @@ class DataGenerator(keras.utils.PyDataset):
             - `input_gt_class_ids`: int32 `[B, M]`, negative for crowds.
             - `input_gt_boxes`: float32 `[B, M, 4]`.
             - `input_gt_masks`: bool `[B, mh, mw, M]`, or `[B, H, W, M]` without mini-masks.
+            - `input_roi`, with `USE_RPN_ROIS = False`: int32 `[B, POST_NMS_ROIS_TRAINING, 4]`, the
+              data set's proposals, zero padded.
 
         Raises:
             ValueError, RuntimeError: as `load_image_gt`, if more than five images in a row fail;
@@ -247,6 +253,7 @@ class DataGenerator(keras.utils.PyDataset):
             *(dataset, settings, image_id, *annotated, augmentation, gt.mini_masks, rng),
             keypoints=keypoints,
             labels=labels,
+            proposals=None if gt.use_rpn_rois else load_proposals(dataset, image_id),
         )
         count, limit = len(sample["class_ids"]), gt.max_instances
         self.seen.add(sample["class_ids"], sample["boxes"], max(0, count - limit))
@@ -299,4 +306,9 @@ class DataGenerator(keras.utils.PyDataset):
             inputs["input_gt_masks"][i, :height, :width, :count] = sample["masks"]
             if head.enabled:
                 inputs["input_gt_keypoints"][i, :count] = sample["keypoints"]
+        if not gt.use_rpn_rois:
+            boxes = [sample["proposals"] for sample in samples]
+            inputs["input_roi"] = np.stack(
+                [pad_proposals(each, gt.proposal_count, np.int32) for each in boxes]
+            )
         return inputs

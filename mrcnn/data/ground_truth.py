@@ -26,6 +26,7 @@ from mrcnn.image.masks import (
 from mrcnn.image.meta import compose_image_meta
 from mrcnn.image.pixels import to_model_image
 from mrcnn.image.placement import Placement
+from mrcnn.image.proposals import from_corners, mold_proposals, to_corners
 from mrcnn.image.resizing import (
     resize_by,
     resize_points,
@@ -230,23 +231,27 @@ def to_ground_truth(
     rng,
     keypoints=None,
     labels=None,
+    proposals=None,
 ):
     """Resizes and augments what `load_annotated` or `load_boxed` returned.
 
     Args:
         keypoints: what `load_keypoints` returned, or None.
         labels: int `[H, W]`, a class for each pixel, or None.
+        proposals: what `mrcnn.data.proposals.load_proposals` returned, or None.
 
     Returns:
         dict of `image`, `image_meta`, `class_ids`, `boxes` and `masks`, as of `load_image_gt`, and
-        `keypoints`, float32 `[N, K, 3]` as of `mrcnn.data.keypoints.from_points`, and `labels` at
-        the image's size, or None. Where `masks` were boxes, masks that fill them.
+        `keypoints`, float32 `[N, K, 3]` as of `mrcnn.data.keypoints.from_points`, and `labels` and
+        `proposals` at the image's size, or None. Where `masks` were boxes, masks that fill them.
     """
     original_shape, name = image.shape, image_name(dataset, image_id)
     image, window, place, augmentation = _resized(settings.image, image, augmentation, rng)
     labels = None if labels is None else resize_labels(labels, *place)
     mini_shape = settings.ground_truth.mini_mask_shape if use_mini_mask else None
     boxes = resize_boxes(masks, original_shape, *place) if masks.ndim == 2 else None
+    if proposals is not None:
+        proposals = mold_proposals(proposals, original_shape, place, window)
     points = None
     if keypoints is not None:
         points = resize_points(to_points(keypoints), original_shape[:2], *place)
@@ -258,6 +263,8 @@ def to_ground_truth(
             other = functools.partial(_another, dataset, settings, image_id)
             fill = settings.image.padding_value
             sample = Sample(image, masks, class_ids, window, points, labels, other=other, fill=fill)
+            if proposals is not None:
+                sample = sample.replace(proposals=to_corners(proposals))
             if points is not None:
                 sample = sample.replace(flip_pairs=dataset.keypoint_scheme.flip_pairs)
             with _naming(name, "augmentation"):
@@ -266,6 +273,8 @@ def to_ground_truth(
                 sample = augment_sample(augmentation, sample, rng, picture_alone=alone)
             image, masks, labels = sample.image, sample.masks, sample.labels
             class_ids, window, points = sample.class_ids, sample.window, sample.points
+            if proposals is not None:
+                proposals = from_corners(sample.proposals, window)
         bbox = extract_bboxes(masks)
         # Before some are dropped, which copies the masks.
         masks = _minimized(bbox, masks, mini_shape) if use_mini_mask else masks
@@ -294,6 +303,7 @@ def to_ground_truth(
         "masks": masks,
         "keypoints": keypoints,
         "labels": labels,
+        "proposals": proposals,
     }
 
 

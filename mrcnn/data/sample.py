@@ -29,6 +29,7 @@ class Sample:
         window: y1 x1 y2 x2 of the picture inside the padding; by default all of the image.
         points: float `[N, K, 2]`, or None. NaN where there is no point; a point that has left the
             image is outside of it.
+        proposals: float `[P, 4, 2]`, the corners y x of proposals that are given, or None.
         labels: int `[H, W]`, a class for each pixel, `mrcnn.image.label_maps.VOID` in the padding;
             or None.
         flip_pairs: pairs of indices of points that trade places in a mirror, as a left and a right
@@ -49,6 +50,7 @@ class Sample:
     flip_pairs: tuple = ()
     other: Callable = None
     fill: tuple | float = 0
+    proposals: np.ndarray = None
 
     def __post_init__(self):
         if self.window is None:
@@ -96,6 +98,7 @@ class Sample:
             masks=self._moved_masks(pixels, points, image.shape),
             window=clipped_window(_moved_box(self.window, points), image.shape),
             points=self.traded(found) if mirrored else found,
+            proposals=None if self.proposals is None else points(self.proposals),
             labels=None if self.labels is None else pixels(self.labels[:, :, None])[:, :, 0],
         )
 
@@ -182,12 +185,18 @@ def apply_augmentation(augmentation, sample, rng):
     over one. Where it moved the picture it cannot tell, so the window grows to hold all objects.
 
     Raises:
-        ValueError: the sample has points or labels, and the augmentation cannot move them.
+        ValueError: the sample has points, labels or proposals, and the augmentation cannot move
+            them.
     """
     if isinstance(augmentation, Step):
         return augmentation.apply(sample, rng)
-    if sample.points is not None or sample.labels is not None:
-        what = "labels of pixels" if sample.points is None else "points"
+    riders = {
+        "points": sample.points,
+        "labels of pixels": sample.labels,
+        "proposals": sample.proposals,
+    }
+    what = next((name for name, rider in riders.items() if rider is not None), None)
+    if what is not None:
         raise ValueError(
             f"expected an augmentation that moves {what}, received a function of image and masks. "
             "Write a subclass of mrcnn.augment.Step, or take imgaug or albumentations"
@@ -229,6 +238,7 @@ def augment_sample(augmentation, sample, rng, picture_alone=False):
             masks=sample.masks[sample.inside],
             window=None,
             points=None if sample.points is None else sample.points - np.array([y, x]),
+            proposals=None if sample.proposals is None else sample.proposals - np.array([y, x]),
             labels=None if sample.labels is None else sample.labels[sample.inside],
         )
     changed = apply_augmentation(augmentation, sample, rng)
@@ -253,4 +263,5 @@ def augment_sample(augmentation, sample, rng, picture_alone=False):
         labels=labels,
         window=tuple(a + b for a, b in zip(changed.window, (y, x, y, x), strict=True)),
         points=None if changed.points is None else changed.points + np.array([y, x]),
+        proposals=None if changed.proposals is None else changed.proposals + np.array([y, x]),
     )

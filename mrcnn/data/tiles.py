@@ -16,6 +16,7 @@ from mrcnn.data.ground_truth import image_name, load_instances
 from mrcnn.image.channels import Channels
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.pixels import to_model_image
+from mrcnn.image.proposals import checked_proposals, crop_proposals
 from mrcnn.image.tiles import tile_regions
 
 VISIBLE = 0.5  # share of an object that a tile must show to train on it
@@ -156,6 +157,14 @@ class TiledDataset(Dataset):
         ignored = self._are_ignored(source, boxes, seen / np.maximum(areas, 1))
         class_ids = np.where(ignored, -np.abs(class_ids), class_ids).astype(np.int32)
         return masks[:, :, seen > 0], class_ids[seen > 0]
+
+    def load_proposals(self, image_id):
+        """Returns what lies in a tile of the picture's proposals, in pixels of the tile."""
+        info = self.image_info[image_id]
+        found = getattr(self.dataset, "load_proposals", lambda image_id: None)(info["image_id"])
+        if found is None or "region" not in info:
+            return found
+        return crop_proposals(checked_proposals(found, image_name(self, image_id)), info["region"])
 
     def _whole(self, image_id):
         """Masks [H, W, N] of a picture, class ids [N], boxes [N, 4] and areas [N]."""

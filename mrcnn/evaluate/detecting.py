@@ -2,10 +2,12 @@
 
 import contextlib
 import inspect
+import itertools
 import warnings
 
-from mrcnn.data.fitting import check_dataset
+from mrcnn.data.fitting import check_dataset, check_proposals
 from mrcnn.data.ground_truth import image_name
+from mrcnn.data.proposals import load_proposals
 from mrcnn.evaluate.annotations import add_image, coco_results, empty_ground_truth
 from mrcnn.progress import Progress
 
@@ -14,7 +16,8 @@ def detect_dataset(model, dataset, image_ids=None, verbose=0, skip_broken=False,
     """Detects in images of a dataset.
 
     A model whose `detect` has an argument `stream` gets all images in one call and is handed one
-    after the other, so that it fills its batches; any other gets one image a call.
+    after the other, so that it fills its batches; any other gets one image a call. One that is
+    given proposals (`USE_RPN_ROIS = False`) gets those of the dataset.
 
     Args:
         model: has `detect(images)` -> list of dicts as `coco_results` takes them.
@@ -43,12 +46,15 @@ def detect_dataset(model, dataset, image_ids=None, verbose=0, skip_broken=False,
     image_ids = dataset.image_ids if image_ids is None else image_ids
     truth, results = empty_ground_truth(dataset), []
 
-    shown = []
+    shown, given = [], wants_proposals(model)
+    if given:
+        check_proposals(dataset, model.settings)
 
-    def images():
+    def pictures():
         for image_id in image_ids:
             try:
                 image = dataset.load_image(image_id)
+                boxes = load_proposals(dataset, int(image_id)) if given else None
                 add_image(truth, dataset, image_id, image.shape)
             except (OSError, RuntimeError, ValueError) as error:
                 if not skip_broken:
@@ -59,11 +65,11 @@ def detect_dataset(model, dataset, image_ids=None, verbose=0, skip_broken=False,
                     progress.advance(passed_over=True)
                 continue
             shown.append(image_id)
-            yield image
+            yield image, boxes
 
     told = Progress("evaluate", len(image_ids)) if verbose else contextlib.nullcontext()
     with told as progress:
-        for i, found in enumerate(_detect(model, images())):
+        for i, found in enumerate(_detect(model, pictures(), given)):
             results += coco_results(shown[i], found)
             for scorer in scorers:
                 scorer.add(shown[i], found)
@@ -82,11 +88,22 @@ def further_scorers(model, dataset):
     return {name: make(dataset) for name, make in getattr(model, "further_scores", {}).items()}
 
 
-def _detect(model, images):
-    """Results one by one of images that come one by one."""
-    if "stream" in inspect.signature(model.detect).parameters:
-        return model.detect(images, stream=True)
-    return (model.detect([image])[0] for image in images)
+def wants_proposals(model):
+    """Whether a model is given its proposals, `USE_RPN_ROIS = False`."""
+    ground_truth = getattr(getattr(model, "settings", None), "ground_truth", None)
+    return not getattr(ground_truth, "use_rpn_rois", True)
+
+
+def _detect(model, pictures, given):
+    """Results one by one of (image, proposals) that come one by one."""
+    if "stream" not in inspect.signature(model.detect).parameters:
+        return (model.detect([image])[0] for image, _ in pictures)
+    if not given:
+        return model.detect((image for image, _ in pictures), stream=True)
+    images, proposals = itertools.tee(pictures)
+    return model.detect(
+        (image for image, _ in images), stream=True, proposals=(boxes for _, boxes in proposals)
+    )
 
 
 def detection_limit(model, max_detections=None):

@@ -129,6 +129,7 @@ GLOBALS = {
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": _first,
     "torch.Size": _first,
+    "detectron2.structures.boxes.BoxMode": _first,
     "torch.device": _ignored,
     "numpy.ndarray": _ndarray,
     "numpy.dtype": _dtype,

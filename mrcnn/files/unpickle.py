@@ -24,14 +24,24 @@ class Unpickler:
     Args:
         data: memoryview of bytes.
         position: int, where the pickle begins; after `load`, where it ended.
+        max_steps: int, work that it may ask for.
+        wanted, advice: str, for messages: what the file should hold, and how to save that.
 
     After `load`, `storages` is a dict of the `Storage`s that it names, by their key in the file.
     """
 
-    def __init__(self, data, position=0):
+    def __init__(
+        self,
+        data,
+        position=0,
+        max_steps=MAX_STEPS,
+        wanted="weights",
+        advice="save `model.state_dict()` instead of a whole model",
+    ):
+        self.wanted, self.advice, self.max_steps = wanted, advice, max_steps
         self.data, self.position, self.storages = data, position, {}
         self.stack, self.outer, self.memo = [], [], {}
-        self._steps, self._bytes = MAX_STEPS, 2 * len(data)
+        self._steps, self._bytes = max_steps, 2 * len(data)
 
     def load(self):
         """The object: plain containers and values, `Tensor`s, and values to ignore.
@@ -80,7 +90,9 @@ class Unpickler:
         """Counts work, so that a small file cannot ask for a lot."""
         self._steps -= steps
         if self._steps < 0:
-            raise Refused(f"holds more than {MAX_STEPS} pickled values; save only the weights")
+            raise Refused(
+                f"holds more than {self.max_steps} pickled values; save only the {self.wanted}"
+            )
 
     def spend_bytes(self, count):
         """Counts copies: each byte of a file is decoded once, and once part of an array."""
@@ -96,8 +108,8 @@ def _find(machine, module, name):
     asked = f"{module}.{name}"
     if asked not in GLOBALS:
         raise Refused(
-            f"asks for {show(asked)}, which weights do not need, so nothing of it was run; save "
-            "`model.state_dict()` instead of a whole model"
+            f"asks for {show(asked)}, which {machine.wanted} do not need, so nothing of it was "
+            f"run; {machine.advice}"
         )
     machine.push(GLOBALS[asked])
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from mrcnn.image.meta import compose_image_meta
 from mrcnn.image.pixels import to_model_image
+from mrcnn.image.proposals import checked_proposals, mold_proposals
 from mrcnn.image.resizing import (
     bucket_sides,
     pad_to,
@@ -68,25 +69,26 @@ class MoldedImages:
     """Images of any sizes as the network takes them for detection, each molded when asked for.
 
     `molded[i]`, i an int, is a dict of the molded `image` float32 `[H, W, C]`, its `meta`, and
-    `window`, y1 x1 y2 x2 of the picture in it, pixels.
+    `window`, y1 x1 y2 x2 of the picture in it, pixels; with proposals also these, in its pixels.
 
     Args:
         images: list of arrays, as `to_model_image` takes them.
         settings: `mrcnn.settings.Image`.
         owner: see `to_model_image`.
         names: list of what errors call the images, or None for their places in the list.
+        proposals: list of `[N, 4]` y1 x1 y2 x2 in pixels of each image, or None.
         factor: float, how much larger they are than detection has them otherwise; the molded images
-            are padded at the bottom and right then.
+            are padded at the bottom and right then, and have no proposals.
 
     Attributes:
         shapes: of the images, as they were given.
         molded_shapes: (H, W, C) that they have when they are molded.
 
     Raises:
-        ValueError: an image that cannot be used, by its name.
+        ValueError: an image or proposals that cannot be used, by its name.
     """
 
-    def __init__(self, images, settings, owner=None, names=None, factor=1):
+    def __init__(self, images, settings, owner=None, names=None, proposals=None, factor=1):
         self.images, self.settings, self.owner = images, settings, owner or self
         self.factor = factor
         self.names = names or [f"images[{i}]" for i in range(len(images))]
@@ -94,6 +96,10 @@ class MoldedImages:
         self.mode = "pad64" if settings.resize_mode == "crop" else settings.resize_mode
         self.shapes = [np.shape(image) for image in images]
         self.molded_shapes = [self._molded_shape(i) for i in range(len(images))]
+        self.proposals = proposals
+        if proposals is not None:
+            pairs = zip(proposals, self.names, strict=True)
+            self.proposals = [checked_proposals(*pair) for pair in pairs]
 
     def __len__(self):
         return len(self.images)
@@ -101,14 +107,19 @@ class MoldedImages:
     def __getitem__(self, index):
         settings, image = self.settings, self._checked(index)
         if self.factor == 1:
-            resized, window, scale, _, _ = resize_by(settings, image, self.mode)
+            resized, window, scale, padding, crop = resize_by(settings, image, self.mode)
         else:
             resized, window, scale = rescale_by(settings, image, self.factor)
         shape = self.molded_shapes[index]
         active = np.zeros(settings.num_classes, np.int32)
         meta = compose_image_meta(0, image.shape, shape, window, scale, active)
         molded = mold(pad_to(resized, shape[:2]), window, settings)
-        return {"image": molded, "meta": meta, "window": window}
+        item = {"image": molded, "meta": meta, "window": window}
+        if self.proposals is not None:
+            place = scale, padding, crop, (window[2] - window[0], window[3] - window[1])
+            boxes = self.proposals[index]
+            item["proposals"] = mold_proposals(boxes, image.shape, place, window)
+        return item
 
     def _checked(self, index):
         name, channels = self.names[index], self.settings.channels

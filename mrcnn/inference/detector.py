@@ -9,14 +9,17 @@ import threading
 import numpy as np
 
 from mrcnn.image.molding import MoldedImages
+from mrcnn.image.proposals import checked_proposals, pad_proposals
 from mrcnn.inference.log import log
+from mrcnn.inference.proposals import check_count, check_wanted, in_step, limit_proposals
 
 
 class Detector:
     """Detects in images of any number and any sizes; threads may share one.
 
     Args:
-        graph: `keras.Model` of `input_image` and `input_image_meta` to a dict of arrays [B, ...].
+        graph: `keras.Model` of `input_image` and `input_image_meta` to a dict of arrays [B, ...];
+            with `USE_RPN_ROIS = False` of `input_roi` too.
         settings: `mrcnn.settings.Settings`.
         unmold: function (dict of an image's outputs, shape of the image, shape of the molded image,
             window, settings) to the result of an image.
@@ -32,37 +35,47 @@ class Detector:
         self._compiled = {} if graph.jit_compile else None  # see `_same_shapes`
         self._lock = threading.Lock()  # JAX's state of a model is one call's at a time
 
-    def detect(self, images, verbose=0, names=None, progress=None):
+    def detect(self, images, verbose=0, names=None, progress=None, proposals=None):
         """Finds the objects in a list of images; see `DetectionModel.detect`.
 
         Args:
-            images, verbose: as there.
+            images, verbose, proposals: as there.
             names: list of what errors call the images, or None for their places in the list.
             progress: not used: an image is one step.
         """
+        check_wanted(self.settings, proposals)
+        check_count(images, proposals)
         if verbose:
             log_images(images)
-        molded = MoldedImages(images, self.settings.image, self, names)
+        molded = MoldedImages(images, self.settings.image, self, names, proposals)
         return self._detect(molded, molded.molded_shapes, molded.shapes, verbose)
 
-    def stream(self, images, **options):
+    def stream(self, images, proposals=None, **options):
         """Yields the result of each image of an iterable, in order, in flat memory.
 
         Args:
             images: iterable.
+            proposals: iterable of those of each image, or None.
             options: of `detect`.
         """
-        images = iter(images)
-        while batch := list(itertools.islice(images, self.settings.runtime.batch_size)):
-            yield from self.detect(batch, **options)
+        pairs, size = in_step(images, proposals), self.settings.runtime.batch_size
+        while batch := list(itertools.islice(pairs, size)):
+            images, given = (list(part) for part in zip(*batch, strict=True))
+            options["proposals"] = None if proposals is None else given
+            yield from self.detect(images, **options)
 
-    def detect_molded(self, molded_images, image_metas, verbose=0):
-        """As `detect`, for molded images [B, H, W, C] and their metas [B, META]."""
+    def detect_molded(self, molded_images, image_metas, verbose=0, proposals=None):
+        """As `detect`, for molded images [B, H, W, C], their metas [B, META] and proposals in
+        their pixels."""
+        check_wanted(self.settings, proposals)
+        check_count(molded_images, proposals)
         shape = np.shape(molded_images)[1:]
         items = [
             {"image": image, "meta": meta, "window": (0, 0, *shape[:2])}
             for image, meta in zip(molded_images, image_metas, strict=True)
         ]
+        for i, boxes in enumerate([] if proposals is None else proposals):
+            items[i]["proposals"] = checked_proposals(boxes, f"molded_images[{i}]")
         shapes = [shape] * len(items)
         return self._detect(items, shapes, shapes, verbose)
 
@@ -82,18 +95,31 @@ class Detector:
         batch_size = self.settings.runtime.batch_size
         for indices in _same_shapes(molded_shapes, batch_size, self._compiled):
             molded = {i: items[i] for i in dict.fromkeys(indices)}
-            outputs = self._run([molded[i] for i in indices])
+            outputs = self._run([molded[i] for i in indices], indices)
             for i, item in molded.items():
                 row = indices.index(i)  # a batch may be filled up with its last one
                 yield i, {name: array[row] for name, array in outputs.items()}, item
 
-    def _run(self, batch):
+    def _run(self, batch, indices):
         inputs = {
             "input_image": np.stack([item["image"] for item in batch]),
             "input_image_meta": np.stack([item["meta"] for item in batch]),
         }
+        if "proposals" in batch[0]:
+            inputs["input_roi"] = self._proposals(batch, indices)
         with self._lock:
             return self.graph.predict_on_batch(inputs)
+
+    def _proposals(self, batch, indices):
+        """The proposals of a batch, float32 [B, N, 4], zero padded: to one N for all batches where
+        XLA compiles a program for each."""
+        limit = self.settings.proposals.proposal_count
+        boxes = [
+            limit_proposals(item["proposals"], limit, f"image {i}", self)
+            for i, item in zip(indices, batch, strict=True)
+        ]
+        count = max(1, *map(len, boxes)) if self._compiled is None else limit
+        return np.stack([pad_proposals(each, count) for each in boxes])
 
 
 def log_images(images):

@@ -9,9 +9,11 @@ import keras
 import numpy as np
 
 from mrcnn.image.molding import MoldedImages
+from mrcnn.image.proposals import checked_proposals, pad_proposals
 from mrcnn.inference.log import log
+from mrcnn.inference.proposals import check_count, check_wanted
 from mrcnn.layers.anchors import anchors_of
-from mrcnn.layers.proposals import ProposalSteps
+from mrcnn.layers.proposals import ProposalLayer, ProposalSteps
 from mrcnn.network.trunk import feature_shapes
 
 
@@ -41,14 +43,19 @@ class Inspection:
         Raises:
             ValueError: molded images differ in shape, or an image cannot be used.
         """
-        molded = MoldedImages(images, self.settings.image, owner=self.detector)
+        items = self._molded_items(images)
+        return tuple(np.stack([item[key] for item in items]) for key in ("image", "meta", "window"))
+
+    def _molded_items(self, images, proposals=None):
+        """List of the items of `MoldedImages`, which are of one shape."""
+        owner = self.detector
+        molded = MoldedImages(images, self.settings.image, owner, proposals=proposals)
         if len(set(molded.molded_shapes)) > 1:
             raise ValueError(
                 f"expected images of one molded shape, received {molded.molded_shapes}: detect() "
                 "takes them together"
             )
-        items = [molded[i] for i in range(len(molded))]
-        return tuple(np.stack([item[key] for item in items]) for key in ("image", "meta", "window"))
+        return [molded[i] for i in range(len(molded))]
 
     def feature_shapes(self, image_shape):
         """Sizes of the feature maps of a molded image: int [L, 2]."""
@@ -75,7 +82,7 @@ class Inspection:
             self._anchors = wanted, found
         return found
 
-    def run_graph(self, images, outputs, image_metas=None):
+    def run_graph(self, images, outputs, image_metas=None, proposals=None):
         """Computes any tensors of the network for images.
 
         Args:
@@ -84,6 +91,7 @@ class Inspection:
             outputs: list of (name, what): what is the name of a layer of `keras_model`, its
                 `output`, or a tensor that `ancestor` found; a name alone is both.
             image_metas: float [B, META], or None.
+            proposals: as of `detect`; with `image_metas` in pixels of the molded images.
 
         Returns:
             dict: name -> array, in the order of `outputs`.
@@ -101,11 +109,7 @@ class Inspection:
         tensors = {
             name: graph.get_layer(x).output if isinstance(x, str) else x for name, x in pairs
         }
-        if image_metas is None:
-            molded, image_metas, _ = self.mold_inputs(images)
-        else:
-            molded = np.asarray(images)
-        inputs = self._inspection_inputs(molded, np.asarray(image_metas, "float32"))
+        inputs = self._molded_inputs(images, image_metas, proposals)
         # Not called eagerly: Keras would keep the output of every layer to the end.
         arrays = self._part(tensors).predict_on_batch([inputs[x.name] for x in graph.inputs])
         found = {
@@ -114,6 +118,25 @@ class Inspection:
         for name, array in found.items():
             log(name, array)
         return found
+
+    def _molded_inputs(self, images, image_metas, proposals):
+        """Arrays of the inference graph's inputs, by name; arguments as of `run_graph`."""
+        check_wanted(self.settings, proposals)
+        check_count(images, proposals)
+        if image_metas is None:
+            items = self._molded_items(images, proposals)
+            molded, image_metas = (
+                np.stack([item[key] for item in items]) for key in ("image", "meta")
+            )
+            boxes = [item.get("proposals") for item in items]
+        else:
+            molded, boxes = np.asarray(images), proposals
+        inputs = self._inspection_inputs(molded, np.asarray(image_metas, "float32"))
+        if proposals is not None:
+            boxes = [checked_proposals(each, f"images[{i}]") for i, each in enumerate(boxes)]
+            count = max(1, *map(len, boxes))
+            inputs["input_roi"] = np.stack([pad_proposals(each, count) for each in boxes])
+        return inputs
 
     def _part(self, tensors):
         """The model of a dict of tensors; that asked for last is kept, for it was traced."""
@@ -156,7 +179,7 @@ class Inspection:
         layer_name, _, step = name.split(":")[0].partition("/")
         above = keras.Model(self.graphs["inference"].inputs, tensor)
         layer = {layer.name: layer for layer in above.layers}.get(layer_name)
-        if layer_name == "ROI" and layer and step:
+        if isinstance(layer, ProposalLayer) and step:
             return self._proposal_steps.get(step.split("/")[0])
         return layer.output if layer else None
 

@@ -13,6 +13,7 @@ from mrcnn.image.channels import Channels, PageRegions
 from mrcnn.image.pixels import to_model_image
 from mrcnn.image.regions import ModelRegions, TiffRegions
 from mrcnn.inference.inputs import find_sources, iterate_sources
+from mrcnn.inference.proposals import check_wanted
 from mrcnn.inference.records import (
     categories_of,
     open_records,
@@ -59,6 +60,7 @@ def detect_to_folder(
     frames="all",
     about=None,
     console=None,
+    proposals=None,
 ):
     """Detects in all pictures that the inputs name, and writes what it finds.
 
@@ -78,6 +80,8 @@ def detect_to_folder(
         about: dict, ready for JSON, of what else the results depend on, such as the weights: a
             folder of other settings is not gone on with.
         console: `rich.console.Console` for the progress, or None for the standard error.
+        proposals: `mrcnn.data.Proposals` of the pictures, for a model with `USE_RPN_ROIS = False`;
+            one without an entry is skipped.
 
     Returns:
         `Summary`.
@@ -92,6 +96,7 @@ def detect_to_folder(
     [('pictures/a.jpg', 'expected an image file at ...')]
     """
     started, out = monotonic(), Path(out)
+    check_wanted(model.settings, proposals)
     tile_size = model.settings.tiles.size
     kinds = _checked_kinds(save, model.settings.mask_head.enabled, tile_size)
     channels = Channels.of(model.settings.image)
@@ -105,7 +110,7 @@ def detect_to_folder(
         open_records(out / RECORDS, settings) as records,
         Progress("detect", len(sources), console) as progress,
     ):
-        run = _Run(model, out, kinds, score, records, progress)
+        run = _Run(model, out, kinds, score, records, progress, proposals)
         names = run.over(pictures)
         if "json" in kinds:
             scheme = getattr(model, "keypoint_scheme", None)
@@ -182,10 +187,10 @@ def _checked_kinds(save, has_masks, tile_size):
 class _Run:
     """One call of `detect_to_folder`."""
 
-    def __init__(self, model, out, kinds, score, records, progress):
+    def __init__(self, model, out, kinds, score, records, progress, proposals=None):
         self.model, self.out, self.kinds, self.score = model, out, kinds, score
         self.records, self.progress, self.summary = records, progress, Summary()
-        self.tile_size = model.settings.tiles.size
+        self.tile_size, self.proposals = model.settings.tiles.size, proposals
 
     def over(self, pictures):
         """Detects in pictures, and returns the names of all that were there, in order."""
@@ -245,6 +250,9 @@ class _Run:
                 f"{name}: tile {done} of {count}"
             )
         try:
+            if self.proposals is not None:
+                pictures = [picture for picture, _ in batch]
+                options["proposals"] = [self.proposals.of(x.name, x.source.path) for x in pictures]
             results = self.model.detect(images, **options)
         except ValueError as error:
             if len(batch) == 1:

@@ -15,6 +15,7 @@ import numpy as np
 from mrcnn.image.boxes import compute_overlaps
 from mrcnn.image.molding import MoldedImages
 from mrcnn.inference.detector import Detector, log_images, log_results
+from mrcnn.inference.proposals import check_wanted
 from mrcnn.inference.tiling import TiledDetector
 
 SAME = 0.5  # IoU of boxes above which they are of one object, whose masks are averaged
@@ -26,12 +27,13 @@ class AugmentedDetector(Detector):
     `detect_molded` takes molded images as they are.
     """
 
-    def detect(self, images, verbose=0, names=None, progress=None):
-        """As `Detector.detect`.
+    def detect(self, images, verbose=0, names=None, progress=None, proposals=None):
+        """As `Detector.detect`; proposals from outside are for images as they are.
 
         Raises:
             ValueError: an image that cannot be used; or keypoints whose mirror is not known.
         """
+        check_wanted(self.settings, proposals)
         if verbose:
             log_images(images)
         names = names or [f"images[{i}]" for i in range(len(images))]
@@ -107,7 +109,7 @@ class Variants:
     def __init__(self, images, settings, test_time, owner, names):
         self.forms = test_time.variants
         self.molded = {
-            factor: MoldedImages(images, settings, owner, names, factor)
+            factor: MoldedImages(images, settings, owner, names, factor=factor)
             for factor in test_time.scales
         }
         self.molded_shapes = [

@@ -5,7 +5,7 @@ from mrcnn.layers.base import PureLayer
 from mrcnn.layers.cascade import MatchedTargetLayer, RefinedROIs
 from mrcnn.layers.detections import ClassMasks, DenseDetectionLayer, DetectionLayer
 from mrcnn.layers.proposals import ProposalLayer, ProposalSteps
-from mrcnn.layers.roi_align import PyramidROIAlign
+from mrcnn.layers.roi_align import PyramidROIAlign, SpatialPyramidPool
 from mrcnn.layers.semantic import StuffTargets, Upsample
 from mrcnn.layers.targets import (
     AnchorTargetLayer,
@@ -32,6 +32,7 @@ __all__ = [
     "PureLayer",
     "PyramidROIAlign",
     "RefinedROIs",
+    "SpatialPyramidPool",
     "SplitAnchors",
     "StuffTargets",
     "Upsample",

@@ -9,7 +9,7 @@ from keras import ops
 from mrcnn import settings
 from mrcnn.config_checks import ROI_ALIGN_MODES
 from mrcnn.layers.base import PureLayer, image_shape
-from mrcnn.ops import roi_align
+from mrcnn.ops import roi_align, roi_pool
 
 
 @keras.saving.register_keras_serializable("mrcnn")
@@ -53,6 +53,9 @@ class PyramidROIAlign(PureLayer):
             return roi_align.pyramid_crop_and_resize(
                 features, boxes, levels, self.pool_size, settings.native
             )
+        if settings.mode == "roi_pool":
+            boxes = roi_pool.to_feature_pixels(features, boxes, levels, shape, settings.box_offset)
+            return roi_pool.roi_pool(features, boxes, levels, self.pool_size)
         return roi_align.pyramid_roi_align(
             features,
             boxes,
@@ -67,4 +70,37 @@ class PyramidROIAlign(PureLayer):
 
     def compute_output_spec(self, boxes, image_meta, features):
         shape = (*boxes.shape[:2], self.pool_size, self.pool_size, features[0].shape[-1])
+        return keras.KerasTensor(shape, features[0].dtype)
+
+
+@keras.saving.register_keras_serializable("mrcnn")
+class SpatialPyramidPool(PureLayer):
+    """Pools each box by maximum into several grids, from the level that fits its size.
+
+    Args:
+        grids: ints, bins a side of each grid, see `mrcnn.ops.roi_pool.spatial_pyramid_pool`.
+        settings: `mrcnn.settings.Pooling`.
+    """
+
+    settings_type = settings.Pooling
+
+    def __init__(self, grids, settings=None, name=None, **values):
+        super().__init__(settings, name, **values)
+        self.grids = tuple(grids)
+
+    def get_config(self):
+        return {**super().get_config(), "grids": self.grids}
+
+    def call(self, boxes, image_meta, features):
+        """As of `PyramidROIAlign`; returns float [B, N, 1, bins of all grids, C]."""
+        settings = self.settings
+        boxes, shape = ops.stop_gradient(boxes), image_shape(image_meta)
+        levels = roi_align.roi_levels(boxes, shape, len(features), settings.level_rounding)
+        boxes = roi_pool.to_feature_pixels(features, boxes, levels, shape, settings.box_offset)
+        pooled = roi_pool.spatial_pyramid_pool(features, boxes, levels, self.grids)
+        return ops.expand_dims(pooled, 2)
+
+    def compute_output_spec(self, boxes, image_meta, features):
+        bins = sum(side**2 for side in self.grids)
+        shape = (*boxes.shape[:2], 1, bins, features[0].shape[-1])
         return keras.KerasTensor(shape, features[0].dtype)

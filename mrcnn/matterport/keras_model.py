@@ -28,6 +28,7 @@ def inference_graph(settings, trunk, heads, detection_stages):
     if settings.keypoint_head.enabled:
         outputs.append(heads["keypoint"](stages["keypoint_features"])["mrcnn_keypoint_logits"])
     inputs = [trunk["input_image"], trunk["input_image_meta"], given]
+    inputs += [trunk["input_roi"]] if "input_roi" in trunk else []
     return NamedWeightsModel(inputs, outputs, name="mask_rcnn")
 
 
@@ -45,13 +46,15 @@ def training_graph(settings, trunk, heads, training_stages):
         trunk["anchors"]["pixels"], gt["input_gt_class_ids"], gt["input_gt_boxes"], *given
     )
     stages = training_stages(settings, trunk, heads, gt, anchor_targets)
-    outputs = [trunk["rpn_class_logits"], trunk["rpn_class"], trunk["rpn_bbox"]]
+    losses = stages["losses"]
+    outputs = []
+    if "rpn_class_loss" in losses:  # else the region proposal network is left out
+        outputs += [trunk["rpn_class_logits"], trunk["rpn_class"], trunk["rpn_bbox"]]
     outputs += [stages[name] for name in ("mrcnn_class_logits", "mrcnn_class", "mrcnn_bbox")]
     if settings.mask_head.enabled:
         outputs.append(stages["mrcnn_mask"])
     rois = keras.layers.Identity(dtype="float32", name="output_rois")(stages["rois"])
     outputs += [stages["proposals"], rois]
-    losses = stages["losses"]
     return MatterportTrainingModel(
         [trunk["input_image"], trunk["input_image_meta"], *given, *gt.values()],
         [*outputs, *losses.values()],

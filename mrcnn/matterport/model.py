@@ -56,8 +56,8 @@ class MaskRCNN(core.MaskRCNN):
         self._sides = tuple(int(side) for side in image_shape[:2])
         return super().get_anchors(image_shape)
 
-    def detect(self, images, verbose=0, stream=False, progress=None):
-        results = super().detect(images, verbose, stream, progress)
+    def detect(self, images, verbose=0, stream=False, progress=None, proposals=None):
+        results = super().detect(images, verbose, stream, progress, proposals)
         if not stream and len(images):
             image, size = results[-1].image, self.settings.tiles.size
             image = image if size is None else image[:size, :size]  # as large as a tile
@@ -65,9 +65,9 @@ class MaskRCNN(core.MaskRCNN):
             self._sides = last.molded_shapes[0][:2]
         return results
 
-    def detect_molded(self, molded_images, image_metas, verbose=0):
+    def detect_molded(self, molded_images, image_metas, verbose=0, proposals=None):
         self._sides = np.shape(molded_images)[1:3]
-        return super().detect_molded(molded_images, image_metas, verbose)
+        return super().detect_molded(molded_images, image_metas, verbose, proposals)
 
     def unmold_detections(self, detections, mrcnn_mask, original_image_shape, image_shape, window):
         """Brings the detections of one molded image back to its original.

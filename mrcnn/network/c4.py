@@ -13,7 +13,7 @@ from mrcnn.network import mask_rcnn
 from mrcnn.network.backbones import build_backbone
 from mrcnn.network.heads import box_predictor, mask_head
 from mrcnn.network.resnet import resnet_stage
-from mrcnn.network.trunk import image_inputs, pool, propose, score_anchors
+from mrcnn.network.trunk import detection_proposals, image_inputs, pool, score_anchors
 
 
 def build_trunk(settings):
@@ -71,7 +71,7 @@ def roi_features(settings, trunk, heads, rois, name):
 
 def detection_stages(settings, trunk, heads, anchors):
     """Proposals -> classes and boxes -> detections -> stage 5 of these, for their masks."""
-    rois = propose(settings.proposals, trunk, anchors)
+    rois = detection_proposals(settings, trunk, anchors)
     boxes = heads["box"](roi_features(settings, trunk, heads, rois, "roi_align_classifier"))
     detections = mask_rcnn.detect(settings, trunk, rois, boxes)
     stages = {"rois": rois, **boxes, "detections": detections}

@@ -13,7 +13,7 @@ from keras import ops
 from mrcnn.layers.cascade import MatchedTargetLayer, RefinedROIs
 from mrcnn.network import mask_rcnn
 from mrcnn.network.heads import box_head
-from mrcnn.network.trunk import pool, propose
+from mrcnn.network.trunk import detection_proposals, pool_boxes
 
 
 def build_heads(settings):
@@ -39,13 +39,12 @@ def box_stages(settings, trunk, heads, rois):
         list of dicts, first stage first: `rois` [B, N, 4], and what the box head says of them.
     """
     cascade, found = settings.cascade, []
-    pool_size = settings.box_head.pool_size
     for i, (head, suffix) in enumerate(zip(heads["boxes"], cascade.suffixes, strict=True)):
         if i:
             layer = RefinedROIs(cascade.stages[i - 1], name=f"refined_rois{suffix}")
             rois = layer(rois, found[-1]["mrcnn_bbox"], trunk["input_image_meta"])
         name = f"roi_align_classifier{suffix}"
-        predicted = head(pool(settings.pooling, trunk, rois, pool_size, name))
+        predicted = head(pool_boxes(settings, trunk, rois, name))
         found.append({"rois": rois, **predicted})
     return found
 
@@ -57,7 +56,7 @@ def mean_probs(stages):
 
 def detection_stages(settings, trunk, heads, anchors):
     """Proposals -> stages -> mean scores, last boxes -> detections -> what later heads take."""
-    rois = propose(settings.proposals, trunk, anchors)
+    rois = detection_proposals(settings, trunk, anchors)
     found = box_stages(settings, trunk, heads, rois)
     boxes = {"mrcnn_class": mean_probs(found), "mrcnn_bbox": found[-1]["mrcnn_bbox"]}
     std_dev = settings.cascade.stages[-1].std_dev

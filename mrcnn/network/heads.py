@@ -88,7 +88,8 @@ def box_head(settings, style, suffix=""):
     """Classifier and box regressor of pooled ROIs.
 
     The first fully connected layer is a P x P convolution without padding: on P x P bins the two
-    are the same. `conv_layers` 3x3 convolutions with BatchNorm come before it.
+    are the same; with `spp_levels` (SPP-net, arXiv:1406.4729) P x P is 1 x their bins.
+    `conv_layers` 3x3 convolutions with BatchNorm come before it.
 
     Args:
         settings: `mrcnn.settings.BoxHead`.
@@ -104,7 +105,7 @@ def box_head(settings, style, suffix=""):
         (f"mrcnn_box_conv{i}", f"mrcnn_box_bn{i}", settings.conv_channels, 3, "same")
         for i in range(1, settings.conv_layers + 1)
     ]
-    kernels = [settings.pool_size] + [1] * (settings.fc_layers - 1)
+    kernels = [settings.grid] + [1] * (settings.fc_layers - 1)
     fcs = [
         (f"mrcnn_class_conv{i}", f"mrcnn_class_bn{i}", channels, kernel, "valid")
         for i, kernel in enumerate(kernels, 1)

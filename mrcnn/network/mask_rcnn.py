@@ -20,7 +20,15 @@ from mrcnn.layers.targets import (
 from mrcnn.network.folding import fold_batch_norm
 from mrcnn.network.heads import box_head, keypoint_head, mask_head
 from mrcnn.network.training_model import NamedWeightsModel, TrainingModel
-from mrcnn.network.trunk import build_trunk, default_policy, pool, propose
+from mrcnn.network.trunk import (
+    build_trunk,
+    default_policy,
+    detection_proposals,
+    given_proposals,
+    pool,
+    pool_boxes,
+    propose,
+)
 from mrcnn.settings import Boxes, loss_of
 
 
@@ -36,9 +44,8 @@ def build_heads(settings):
 
 def detection_stages(settings, trunk, heads, anchors):
     """Proposals -> classes and boxes -> detections -> pooled features of their masks, keypoints."""
-    rois = propose(settings.proposals, trunk, anchors)
-    pool_size = settings.box_head.pool_size
-    boxes = heads["box"](pool(settings.pooling, trunk, rois, pool_size, "roi_align_classifier"))
+    rois = detection_proposals(settings, trunk, anchors)
+    boxes = heads["box"](pool_boxes(settings, trunk, rois, "roi_align_classifier"))
     detections = detect(settings, trunk, rois, boxes)
     stages = {"rois": rois, **boxes, "detections": detections}
     if settings.mask_head.enabled:
@@ -68,8 +75,9 @@ def pool_keypoints(settings, trunk, rois):
 
 
 def inputs_of(trunk):
-    """What all graphs are given of the images."""
-    return {name: trunk[name] for name in ("input_image", "input_image_meta")}
+    """What all graphs are given of the images; with `USE_RPN_ROIS = False` proposals too."""
+    names = ("input_image", "input_image_meta", "input_roi")
+    return {name: trunk[name] for name in names if name in trunk}
 
 
 def inference_graph(settings, trunk, heads, detection_stages):
@@ -147,10 +155,7 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
     """
     terms = rpn_terms(settings, trunk, gt, anchor_targets)
     roi = drawn_rois(settings, trunk, gt)
-    pool_size = settings.box_head.pool_size
-    predicted = heads["box"](
-        pool(settings.pooling, trunk, roi["rois"], pool_size, "roi_align_classifier")
-    )
+    predicted = heads["box"](pool_boxes(settings, trunk, roi["rois"], "roi_align_classifier"))
     terms |= box_terms(trunk, roi, predicted)
     stages = {name: roi[name] for name in ("proposals", "rois")} | predicted
     predicted, more_terms = of_positives(settings, trunk, heads, gt, roi)
@@ -160,7 +165,14 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
 
 
 def rpn_terms(settings, trunk, gt, anchor_targets=None):
-    """Ground truth -> what the RPN's losses take, by their names; see `training_stages`."""
+    """Ground truth -> what the RPN's losses take, by their names; see `training_stages`.
+
+    Nothing where proposals are given and its losses weigh nothing: then it is not in the graph.
+    """
+    losses = ("rpn_class_loss", "rpn_bbox_loss")
+    weighed = any(settings.losses.weight(name) for name in losses)
+    if not settings.ground_truth.use_rpn_rois and not weighed:
+        return {}
     if anchor_targets is None:
         layer = AnchorTargetLayer(settings.anchor_targets, name="rpn_targets")
         boxes = gt["input_gt_class_ids"], gt["input_gt_boxes"]
@@ -186,7 +198,7 @@ def drawn_rois(settings, trunk, gt):
     if settings.ground_truth.use_rpn_rois:
         proposals = propose(settings.training_proposals, trunk, trunk["anchors"]["levels"])
     else:
-        proposals = NormBoxes(normalize, name="ROI")(gt["input_roi"], image_meta)
+        proposals = given_proposals(settings, gt["input_roi"], image_meta)
     boxes = NormBoxes(normalize, name="gt_boxes")(boxes, image_meta)
     roi = DetectionTargetLayer(settings.roi_targets, name="proposal_targets")(
         proposals, class_ids, boxes, masks
@@ -309,6 +321,8 @@ def build_graphs(
     """
     with default_policy(settings.trunk.precision):
         trunk = build_trunk(settings)
+        if not settings.ground_truth.use_rpn_rois:  # of detection; in training it is padded
+            trunk["input_roi"] = keras.Input((None, 4), name="input_roi")
         heads = build_heads(settings)
         # First: `layer.output` of a shared layer is the tensor of the graph that was built first.
         graphs = {"inference": inference_graph(settings, trunk, heads, detection_stages)}

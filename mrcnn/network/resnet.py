@@ -80,12 +80,14 @@ def bottleneck(
     style,
     groups=1,
     projected=False,
+    dilation=1,
 ):
     """The layers of a block, made once: a function of features, which may be applied again.
 
-    `projected`: its shortcut is a strided 1x1 convolution, else its input.
+    `projected`: its shortcut is a strided 1x1 convolution, else its input. `dilation`: of the
+    middle convolution.
     """
-    branch = _branch(kernel_size, filters, stage, block, strides, train_bn, style, groups)
+    branch = _branch(kernel_size, filters, stage, block, strides, train_bn, style, groups, dilation)
     shortcut, name = [], f"{stage}{block}_branch1"
     if projected:
         shortcut = [
@@ -96,7 +98,7 @@ def bottleneck(
     return lambda x: relu(add([_in_turn(branch, x), _in_turn(shortcut, x)]))
 
 
-def _branch(kernel_size, filters, stage, block, strides, train_bn, style, groups):
+def _branch(kernel_size, filters, stage, block, strides, train_bn, style, groups, dilation):
     strided, branch = 0 if style.stride_in_1x1 else 1, []
     for i, (letter, channels, kernel) in enumerate(
         zip("abc", filters, (1, kernel_size, 1), strict=True)
@@ -112,6 +114,7 @@ def _branch(kernel_size, filters, stage, block, strides, train_bn, style, groups
             kernel,
             stride,
             padding=padding,
+            dilation_rate=dilation if i == 1 else 1,
             groups=groups if i == 1 else 1,
             use_bias=style.use_bias,
             name="res" + name,
@@ -122,17 +125,36 @@ def _branch(kernel_size, filters, stage, block, strides, train_bn, style, groups
     return branch
 
 
-def resnet_stage(stage, blocks, filters, *, train_bn, style, groups=1):
-    """Bottleneck blocks, of which the first has stride 2, in stage 2 stride 1.
+def resnet_stage(stage, blocks, filters, *, train_bn, style, groups=1, dilation=1):
+    """Bottleneck blocks, of which the first has stride 2; in stage 2, and with `dilation` of the
+    3x3 convolutions above 1, stride 1.
 
     Returns:
         function: float [B, h, w, C] -> float [B, h / 2, w / 2, filters[2]]. Its layers are made
         once: what it is applied to again shares them.
     """
-    options = {"train_bn": train_bn, "style": style, "groups": groups}
-    made = [bottleneck(3, filters, stage, "a", 1 if stage == 2 else 2, projected=True, **options)]
+    options = {"train_bn": train_bn, "style": style, "groups": groups, "dilation": dilation}
+    strides = 1 if stage == 2 or dilation > 1 else 2
+    made = [bottleneck(3, filters, stage, "a", strides, projected=True, **options)]
     made += [bottleneck(3, filters, stage, chr(ord("a") + i), **options) for i in range(1, blocks)]
     return functools.partial(_in_turn, made)
+
+
+def dilated_stage5(architecture, channels, *, train_bn, style):
+    """Stage 5 whose features lie as densely as C4: stride 1, and 3x3 convolutions dilated by 2.
+
+    Args:
+        architecture: of `resnet_graph`; on any other backbone it is ResNet-50's.
+        channels: int, of C4.
+        train_bn, style: as of `resnet_graph`.
+
+    Returns:
+        function: float [B, h, w, channels] -> float [B, h, w, 2 * channels].
+    """
+    _, groups, base = _ARCHITECTURES.get(architecture, (None, 1, max(1, channels // 16)))
+    filters = (8 * base, 8 * base, 2 * channels)
+    options = {"train_bn": train_bn, "style": style, "groups": groups}
+    return resnet_stage(5, 3, filters, dilation=2, **options)
 
 
 def _in_turn(functions, x):

@@ -8,12 +8,13 @@ import contextlib
 import keras
 import numpy as np
 
-from mrcnn.layers.anchors import Anchors
+from mrcnn.layers.anchors import Anchors, NormBoxes
 from mrcnn.layers.proposals import ProposalLayer
-from mrcnn.layers.roi_align import PyramidROIAlign
+from mrcnn.layers.roi_align import PyramidROIAlign, SpatialPyramidPool
 from mrcnn.network.backbones import build_backbone
 from mrcnn.network.fpn import fpn
 from mrcnn.network.heads import rpn_head
+from mrcnn.settings import Boxes
 
 
 @contextlib.contextmanager
@@ -80,6 +81,22 @@ def concatenate(levels, name=None):
     return keras.layers.Concatenate(axis=1, dtype="float32", name=name)(list(levels))
 
 
+def given_proposals(settings, boxes, image_meta):
+    """The proposals of others: [B, N, 4] in pixels of the molded images -> normalised.
+
+    `settings` are `mrcnn.settings.Settings`.
+    """
+    normalize = Boxes(box_offset=settings.anchors.box_offset)
+    return NormBoxes(normalize, name="ROI")(boxes, image_meta)
+
+
+def detection_proposals(settings, trunk, anchors):
+    """The ROIs that are detected in: [B, N, 4], normalised; given with `USE_RPN_ROIS = False`."""
+    if "input_roi" in trunk:
+        return given_proposals(settings, trunk["input_roi"], trunk["input_image_meta"])
+    return propose(settings.proposals, trunk, anchors)
+
+
 def propose(settings, trunk, anchors):
     """The best proposals among the anchors of each level: float [B, N, 4], normalised.
 
@@ -106,6 +123,20 @@ def pool(settings, trunk, rois, pool_size, name):
         name: str, of the layer.
     """
     layer = PyramidROIAlign(pool_size, settings, name=name)
+    return layer(rois, trunk["input_image_meta"], trunk["pyramid"][:4])
+
+
+def pool_boxes(settings, trunk, rois, name):
+    """What the box head takes of ROIs: [B, N, 4] -> [B, N, h, w, C], h w its `BoxHead.grid`.
+
+    Args:
+        settings: `mrcnn.settings.Settings`.
+        trunk, rois, name: as of `pool`.
+    """
+    head = settings.box_head
+    if head.spp_levels is None:
+        return pool(settings.pooling, trunk, rois, head.pool_size, name)
+    layer = SpatialPyramidPool(head.spp_levels, settings.pooling, name=name)
     return layer(rois, trunk["input_image_meta"], trunk["pyramid"][:4])
 
 

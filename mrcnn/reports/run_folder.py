@@ -10,6 +10,8 @@ import numpy as np
 
 from mrcnn.data.boxes import load_boxes
 from mrcnn.data.generator import DataGenerator
+from mrcnn.data.proposals import load_proposals
+from mrcnn.evaluate.detecting import wants_proposals
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.molding import unmold_values
 from mrcnn.image.pasting import expand_mask
@@ -108,15 +110,18 @@ def draw_validation(model, dataset, folder, score=0.0, count=8):
         score: float, the least of a detection that is drawn.
         count: int, pictures.
     """
-    images, truths = [], []
+    images, truths, proposals = [], [], []
+    given = wants_proposals(model)
     for image_id in dataset.image_ids[:count]:
         with contextlib.suppress(ValueError):  # evaluation names it, and leaves it out
             image, (masks, class_ids) = dataset.load_image(image_id), dataset.load_mask(image_id)
+            proposals.append(load_proposals(dataset, int(image_id)) if given else None)
             images.append(image)
             truths.append({"rois": extract_bboxes(masks), "class_ids": class_ids, "masks": masks})
     if not images:
         return
-    found = [each.filter(each["scores"] >= score) for each in model.detect(images)]
+    options = {"proposals": proposals} if given else {}
+    found = [each.filter(each["scores"] >= score) for each in model.detect(images, **options)]
     for name, instances in (("labels", truths), ("pred", found)):
         path = Path(folder, f"val_batch0_{name}.jpg")
         draw_grid(images, instances, dataset.class_names, save_path=path)

@@ -199,7 +199,8 @@ class Pooling(Boxes, Native):
     """RoIAlign: see `mrcnn.ops.roi_align`.
 
     Attributes:
-        mode: "crop_and_resize" (matterport: one sample a bin) or "roi_align".
+        mode: "crop_and_resize" (matterport: one sample a bin), "roi_align", or "roi_pool", see
+            `mrcnn.ops.roi_pool`.
         sampling_ratio: int, samples of a bin and axis in mode "roi_align"; 0: adaptive.
         aligned: bool, half-pixel correction in mode "roi_align".
         level_rounding: "round" or "floor", see `mrcnn.ops.roi_align.roi_levels`.
@@ -213,10 +214,14 @@ class Pooling(Boxes, Native):
 
 @stage
 class BoxHead(Stage):
-    """Classifier and box regressor: see `mrcnn.network.heads.box_head`."""
+    """Classifier and box regressor: see `mrcnn.network.heads.box_head`.
+
+    `spp_levels`: grids of `mrcnn.ops.roi_pool.spatial_pyramid_pool`; None: one of `pool_size`.
+    """
 
     num_classes: int = key("NUM_CLASSES")
     pool_size: int = key("POOL_SIZE")
+    spp_levels: tuple = key("SPP_LEVELS")
     channels: int = key("FPN_CLASSIF_FC_LAYERS_SIZE")
     train_bn: bool = key("TRAIN_BN")
     conv_layers: int = key("BOX_HEAD_CONV_LAYERS")
@@ -224,6 +229,13 @@ class BoxHead(Stage):
     fc_layers: int = key("BOX_HEAD_FC_LAYERS")
     fc_norm: bool = key("BOX_HEAD_FC_NORM")
     class_agnostic: bool = key("BOX_CLASS_AGNOSTIC")
+
+    @property
+    def grid(self):
+        """(int, int), the sides of what is pooled of an ROI; grids lie in one row."""
+        if self.spp_levels is None:
+            return self.pool_size, self.pool_size
+        return 1, sum(side**2 for side in self.spp_levels)
 
 
 @stage

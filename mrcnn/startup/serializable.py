@@ -18,7 +18,8 @@ CLASSES = {
             *("AnchorTargetLayer", "Anchors", "ClassMasks", "DenseDetectionLayer"),
             *("DenseTargetLayer", "DetectionLayer", "DetectionTargetLayer", "KeypointTargetLayer"),
             *("Loss", "MatchedTargetLayer", "NormBoxes", "ProposalLayer", "ProposalSteps"),
-            *("PyramidROIAlign", "RefinedROIs", "SplitAnchors", "StuffTargets", "Upsample"),
+            *("PyramidROIAlign", "RefinedROIs", "SpatialPyramidPool", "SplitAnchors"),
+            *("StuffTargets", "Upsample"),
         )
     },
     "mrcnn>BatchNorm": "mrcnn.network.norm",

@@ -9,6 +9,7 @@ from mrcnn.network.efficientnet import LITE0_IGNORED, lite0_names
 from mrcnn.weights.names.detectron2 import (
     detectron2_c4_layers,
     detectron2_cascade_layers,
+    detectron2_dc5_layers,
     detectron2_layers,
 )
 from mrcnn.weights.names.keras import keras_names
@@ -94,6 +95,13 @@ def _c4_table(source, arrays, settings):
     return source_names(source, arrays, settings.box_head.pool_size)
 
 
+def _dc5_table(source, arrays, settings):
+    if source == "detectron2":
+        grids = settings.box_head.pool_size, len(settings.anchors.ratios)
+        return pytorch_names(detectron2_dc5_layers(*grids))
+    return source_names(source, arrays, settings.box_head.pool_size)
+
+
 def _of_heads_left_out(settings):
     """Pattern of the names in a file that a model without masks, or without keypoints, has not."""
     heads = {"mask": settings.mask_head.enabled, "keypoint|kps": settings.keypoint_head.enabled}
@@ -122,6 +130,9 @@ MASK_RCNN_C4 = dataclasses.replace(
     # Stage 5 of EfficientNet-Lite0: C4's head has ResNet's.
     optional=lambda settings: rf"^_blocks\.1[1-5]\.|{_of_heads_left_out(settings)}",
 )
+
+# Its stage 5 is ResNet's too.
+MASK_RCNN_DC5 = dataclasses.replace(MASK_RCNN_C4, table=_dc5_table)
 
 
 def _retinanet_table(source, arrays, settings):
