@@ -70,7 +70,8 @@ class Config:
     COMPUTE_BACKBONE_SHAPE = None
     BACKBONE_STRIDES = [4, 8, 16, 32, 64]  # noqa: RUF012  (P2 to P6; C4, P3 to P7: others)
     TOP_DOWN_PYRAMID_SIZE = 256
-    FPN_NORM = False  # BatchNorm in the pyramid
+    NORM = "batch"  # of named backbones, pyramid, heads; "group", or "sync_batch": of all devices
+    FPN_NORM = False  # in the pyramid
     FPN_P6_FROM = "C5"  # or "P5": what P6 is a convolution of, where the pyramid is P3 to P7
     # BatchNorm: False: fixed statistics; True, or None as matterport has it: batch statistics
     # while a layer trains.
@@ -146,6 +147,7 @@ class Config:
     # as many as fit, with ROI_FILL_NEGATIVES or when an image has no positive.
     ROI_IOU = 0.5  # with an object, from which an ROI is positive, and below which negative
     TRAIN_ROIS_PER_IMAGE = 200
+    OHEM_ROIS_PER_IMAGE = None  # of those, by loss, that train the box head; None: all
     ROI_POSITIVE_RATIO = 0.33
     ROI_FILL_NEGATIVES = False
     ROI_ADD_GT = False  # ground truth boxes join the proposals
@@ -175,6 +177,7 @@ class Config:
     MASK_HEAD_CONV_LAYERS = 4
     MASK_HEAD_CHANNELS = 256
     MASK_HEAD_NORM = True
+    MASK_CLASS_AGNOSTIC = False  # one mask for all classes of an ROI
     KEYPOINT_POOL_SIZE = 14  # a quarter of the side of a heat map
     KEYPOINT_HEAD_LAYERS = 8  # 3x3 convolutions
     KEYPOINT_HEAD_CHANNELS = 512
@@ -212,9 +215,12 @@ class Config:
 
     # Losses of boxes and masks; see `mrcnn.ops.losses.box_loss`, `mrcnn.ops.targets.encode_masks`.
     SMOOTH_L1_BETA = 1.0
-    BBOX_LOSS = "smooth_l1"  # of a RetinaNet; or "giou"
+    BBOX_LOSS = "smooth_l1"  # of the box heads, or a RetinaNet; or "giou", "diou"
     RPN_SMOOTH_L1_BETA = None  # of the RPN; None: SMOOTH_L1_BETA
     BBOX_LOSS_NORMALIZER = "positives"
+    CLASS_LOSS = "cross_entropy"  # of the box heads; or "focal", as a RetinaNet's always is
+    FOCAL_GAMMA = 2.0
+    FOCAL_ALPHA = 0.25  # of a RetinaNet
     MASK_TARGET = "crop_and_resize"
 
     # Optimisation: SGD with momentum and L2 decay, or AdamW (Loshchilov and Hutter 2019), whose

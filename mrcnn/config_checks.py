@@ -13,7 +13,9 @@ _CHOICES = {
     "ROI_ALIGN_MODE": ROI_ALIGN_MODES,
     "ROI_LEVEL_ROUNDING": ("round", "floor"),
     "BOX_OFFSET": (0, 1),
-    "BBOX_LOSS": ("smooth_l1", "giou"),
+    "BBOX_LOSS": ("smooth_l1", "giou", "diou"),
+    "CLASS_LOSS": ("cross_entropy", "focal"),
+    "NORM": ("batch", "group", "sync_batch"),
     "BBOX_LOSS_NORMALIZER": ("positives", "sampled"),
     "FPN_P6_FROM": ("C5", "P5"),
     "MASK_TARGET": ("crop_and_resize", "roi_align", "roi_align_binary"),
@@ -37,6 +39,7 @@ _NEEDED = {
         "USE_KEYPOINTS": False,
         "CLASS_WEIGHTS": None,
         "USE_RPN_ROIS": True,
+        "OHEM_ROIS_PER_IMAGE": None,
     },
     "semantic_fpn": {
         "BACKBONE_STRIDES": [4, 8, 16, 32, 64],
@@ -117,6 +120,13 @@ def _model_problems(config):
         )
     if not config.DETECTION_NMS_SIGMA > 0:
         yield f"DETECTION_NMS_SIGMA is {config.DETECTION_NMS_SIGMA}; expected above 0"
+    size = config.FPN_CLASSIF_FC_LAYERS_SIZE
+    grouped = config.NORM == "group" and config.BOX_HEAD_FC_NORM
+    if grouped and 32 % size == 0 and config.ARCHITECTURE not in ("c4", "retinanet"):
+        yield (
+            f"FPN_CLASSIF_FC_LAYERS_SIZE is {size}; NORM 'group' makes 32 groups of it, and one of "
+            "a single value is always 0: set 64 or more, or BOX_HEAD_FC_NORM = False"
+        )
     if config.ROI_ALIGN_SAMPLING_RATIO < 0:
         yield f"ROI_ALIGN_SAMPLING_RATIO is {config.ROI_ALIGN_SAMPLING_RATIO}; 0 is adaptive"
     yield from _spatial_pyramid_problems(config)
@@ -238,6 +248,16 @@ def _training_problems(config):
     for key in ("RPN_POSITIVE_RATIO", "ROI_POSITIVE_RATIO"):
         if not 0 < getattr(config, key) <= 1:
             yield f"{key} is {getattr(config, key)}; expected above 0, at most 1"
+    hard, drawn = config.OHEM_ROIS_PER_IMAGE, config.TRAIN_ROIS_PER_IMAGE
+    if hard is not None and not (_is_count(hard) and hard <= drawn):
+        yield (
+            f"OHEM_ROIS_PER_IMAGE is {hard!r} and TRAIN_ROIS_PER_IMAGE {drawn}, of which it takes "
+            "the hardest; expected 1 to that, or None"
+        )
+    if not config.FOCAL_GAMMA >= 0:
+        yield f"FOCAL_GAMMA is {config.FOCAL_GAMMA!r}; expected 0 or more"
+    if not 0 < config.FOCAL_ALPHA < 1:
+        yield f"FOCAL_ALPHA is {config.FOCAL_ALPHA!r}; expected between 0 and 1"
     threshold = config.REPEAT_FACTOR_THRESHOLD
     if threshold is not None and not 0 < threshold <= 1:
         yield f"REPEAT_FACTOR_THRESHOLD is {threshold}; expected above 0, at most 1, or None"

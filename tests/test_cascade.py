@@ -12,7 +12,7 @@ from mrcnn import layers, settings
 from mrcnn.config import Config
 from mrcnn.image import compose_image_meta
 from mrcnn.model import CascadeRCNN, MaskRCNN, create
-from mrcnn.network import cascade, heads
+from mrcnn.network import cascade, heads, mask_rcnn
 from mrcnn.network.training_model import TrainingModel
 from mrcnn.ops import losses
 from mrcnn.ops.targets import matched_targets
@@ -160,7 +160,8 @@ def test_each_stage_refines_the_boxes_of_the_one_before(monkeypatch):
     assert not detections[0, 1:].any()
 
 
-def test_later_stages_train_on_the_drawn_rois_alone(monkeypatch):
+def drawn_terms(monkeypatch, **keys):
+    """What the losses take of three drawn ROIs that no stage moves."""
     # The object, of 0.4 x 0.4, and 0.08 below it: IoU 0.32 / 0.48 = 0.667. The second ROI was not
     # drawn, though it is the object; the third is background.
     rois = [[0.28, 0.2, 0.68, 0.6], [0.2, 0.2, 0.6, 0.6], [0.7, 0.7, 0.9, 0.9]]
@@ -176,15 +177,42 @@ def test_later_stages_train_on_the_drawn_rois_alone(monkeypatch):
     monkeypatch.setattr(page, "rpn_terms", lambda *_: {})
     monkeypatch.setattr(page, "drawn_rois", lambda *_: drawn)
     monkeypatch.setattr(page, "make_losses", lambda settings, terms: terms)
-    made = Settings.from_config(CascadeConfig())
+    made = Settings.from_config(type("Own", (CascadeConfig,), keys)())
     stages = {"boxes": [head([1, 0, 0], 0)] * 3}
-    terms = cascade.training_stages(made, trunk(), stages, None)["losses"]
-    classes = {name: ops.convert_to_numpy(x[0])[0].tolist() for name, x in terms.items()}
+    return cascade.training_stages(made, trunk(), stages, None)["losses"]
+
+
+def class_ids_of(terms):
+    return {name: ops.convert_to_numpy(x[0])[0].tolist() for name, x in terms.items()}
+
+
+def test_later_stages_train_on_the_drawn_rois_alone(monkeypatch):
+    terms = drawn_terms(monkeypatch)
+    classes = class_ids_of(terms)
     assert classes["mrcnn_class_loss"] == [2, -1, 0]
     assert classes["mrcnn_bbox_loss_stage2"] == [2, -1, 0]  # 0.667 is 0.6 or more
     assert classes["mrcnn_bbox_loss_stage3"] == [0, -1, 0]  # and less than 0.7
     # Up by 0.08 of 0.4, over the stage's 0.05.
     assert_allclose(terms["mrcnn_bbox_loss_stage2"][1][0, 0], [-4, 0, 0, 0], atol=1e-5)
+
+
+def test_each_stage_trains_on_its_own_hardest_roi(monkeypatch):
+    # Background is the likeliest everywhere: the object is harder, where it is one.
+    classes = class_ids_of(drawn_terms(monkeypatch, OHEM_ROIS_PER_IMAGE=1))
+    for loss in ("class", "bbox"):
+        assert classes[f"mrcnn_{loss}_loss"] == [2, -1, -1]
+        assert classes[f"mrcnn_{loss}_loss_stage2"] == [2, -1, -1]
+        assert classes[f"mrcnn_{loss}_loss_stage3"] == [0, -1, -1]  # as hard as the other one
+
+
+def test_each_stage_has_the_boxes_of_its_rois_in_pixels(monkeypatch):
+    terms = drawn_terms(monkeypatch, BBOX_LOSS="diou")
+    # Times 5 - 1, and 1 more at the end.
+    for suffix in ("", "_stage2", "_stage3"):
+        boxes = terms[f"mrcnn_bbox_loss{suffix}"][3]
+        assert_allclose(boxes[0, 0], [1.12, 0.8, 3.72, 3.4], rtol=1e-5)
+    made = mask_rcnn.loss_constants(Settings.from_config(CascadeConfig()))
+    assert_allclose(made["mrcnn_bbox_loss_stage2"]["std_dev"], [0.05, 0.05, 0.1, 0.1])
 
 
 def test_scaled_gradient():

@@ -6,7 +6,7 @@ from keras.ops import convert_to_numpy
 from numpy.testing import assert_allclose, assert_array_equal
 from tensors import f32, gradient, i32
 
-from mrcnn.ops import losses
+from mrcnn.ops import box_losses, losses
 
 LN = np.log
 
@@ -23,7 +23,7 @@ def assert_loss(loss, expected):
 def test_smooth_l1_is_a_parabola_up_to_1():
     # 0.5 d^2: 0, 0.125, 0.405; d - 0.5: 0.5, 1.5, 2.5
     pred = f32([3, 3.5, 2.1, 2, 5, 0])
-    assert_allclose(losses.smooth_l1(3.0, pred), [0, 0.125, 0.405, 0.5, 1.5, 2.5], rtol=1e-5)
+    assert_allclose(box_losses.smooth_l1(3.0, pred), [0, 0.125, 0.405, 0.5, 1.5, 2.5], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +200,12 @@ def test_mrcnn_mask_loss(class_ids, expected):
     assert_loss(mrcnn_mask(class_ids), expected)
 
 
+def test_one_mask_for_all_classes():
+    # The same ROIs as above, whose only channel is that of class 1.
+    assert_loss(mrcnn_mask([[2, 1]], MASK[..., 1:2]), (-LN(0.5) - LN(0.4)) / 2)
+    assert_loss(mrcnn_mask([[0, 2]], MASK[..., 1:2]), -LN(0.4))
+
+
 def test_mrcnn_mask_loss_is_a_mean_over_pixels():
     # -log(0.5), -log(1 - 0.25), -log(0.9), -log(1 - 0.2) over 4; class 0 is not looked at.
     pred = np.stack([np.full((2, 2), 0.01), [[0.5, 0.25], [0.9, 0.2]]], axis=-1)
@@ -297,6 +303,73 @@ def test_losses_of_half_precision_are_float32(dtype):
     assert_loss(mrcnn_mask([[1, 0]], ops.cast(MASK, dtype)), LN(2))
 
 
+# ---- the focal loss of a softmax
+
+
+@pytest.mark.parametrize(
+    ("class_ids", "weights", "gamma", "expected"),
+    [
+        # p of the target 1/4 and 1/8: (3/4)^2 log 4 and (7/8)^2 log 8, as means.
+        ([[1, 2]], None, 2.0, (9 / 16 * LN(4) + 49 / 64 * LN(8)) / 2),
+        ([[1, 2]], None, 1.0, (3 / 4 * LN(4) + 7 / 8 * LN(8)) / 2),
+        ([[1, 2]], None, 0.0, (LN(4) + LN(8)) / 2),
+        ([[1, 2]], (1, 1, 3), 2.0, (9 / 16 * LN(4) + 3 * 49 / 64 * LN(8)) / 4),
+        ([[0, 0]], None, 2.0, (9 / 16 * LN(4) + 1 / 16 * LN(4 / 3)) / 2),  # 1/4 and 6/8
+        ([[1, -1]], None, 2.0, 9 / 16 * LN(4)),
+        ([[-1, -1]], None, 2.0, 0),
+    ],
+)
+def test_focal_class_loss(class_ids, weights, gamma, expected):
+    options = {"class_weights": weights, "kind": "focal", "gamma": gamma}
+    found = losses.mrcnn_class_loss(i32(class_ids), CLASS_LOGITS, ALL_ACTIVE, **options)
+    assert_loss(found, expected)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_gradient_of_the_focal_class_loss_is_that_of_finite_differences(gamma):
+    given = np.array([[0.3, -1.2, 2.0], [1.5, 0.1, -0.4]])
+    class_ids = np.array([1, 0])
+
+    def loss(x):  # in double precision
+        p = np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
+        p_t = p[np.arange(2), class_ids]
+        return np.mean(-((1 - p_t) ** gamma) * np.log(p_t))
+
+    def slope(i):
+        step = np.zeros(6)
+        step[i] = 1e-6
+        step = step.reshape(2, 3)
+        return (loss(given + step) - loss(given - step)) / 2e-6
+
+    found = gradient(
+        lambda x: losses.mrcnn_class_loss(
+            i32([class_ids]), x, ALL_ACTIVE, kind="focal", gamma=gamma
+        ),
+        f32([given]),
+    )
+    # The step is exact to 1e-9; float32 rounds some twenty operations by 6e-8 each, on values to 4.
+    expected = np.reshape([slope(i) for i in range(6)], (1, 2, 3))
+    assert_allclose(convert_to_numpy(found), expected, atol=5e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_focal_losses_of_certain_predictions_are_finite(gamma):
+    certain = f32([[[200.0, 0, 0], [0, 200, 0]]])
+
+    def softmax(x):
+        return losses.mrcnn_class_loss(i32([[0, 0]]), x, ALL_ACTIVE, kind="focal", gamma=gamma)
+
+    def sigmoid(x):
+        return ops.sum(losses.focal_loss(f32([1.0, 1, 0, 0]), x, gamma=gamma))
+
+    assert_loss(softmax(certain), 100)  # 0 of what is right, 200 of what is wrong
+    found = convert_to_numpy(gradient(softmax, certain))
+    # Probability minus target, over the two, of the wrong one: 1 - p_t is 1.
+    assert_allclose(found, [[[0, 0, 0], [-0.5, 0.5, 0]]], atol=1e-6)
+    found = convert_to_numpy(gradient(sigmoid, f32([200.0, -200, 200, -200])))
+    assert_allclose(found, [0, -0.25, 0.75, 0], atol=1e-6)
+
+
 # ---- beta and normalizer
 
 
@@ -304,11 +377,11 @@ def test_smooth_l1_with_beta():
     # Beta 1/9: 0.5 * 9 / 18^2 = 1/72 at 1/18; 1/9 - 1/18 = 1/18 at 1/9; 1 - 1/18 at 1, both ways.
     pred = f32([3, 3 + 1 / 18, 3 + 1 / 9, 4, 2])
     expected = [0, 1 / 72, 1 / 18, 17 / 18, 17 / 18]
-    assert_allclose(losses.smooth_l1(3.0, pred, 1 / 9), expected, rtol=1e-4, atol=1e-7)
+    assert_allclose(box_losses.smooth_l1(3.0, pred, 1 / 9), expected, rtol=1e-4, atol=1e-7)
 
 
 def test_smooth_l1_with_beta_0_is_the_distance():
-    assert_allclose(losses.smooth_l1(3.0, f32([3, 3.25, 5, 0]), 0), [0, 0.25, 2, 3])
+    assert_allclose(box_losses.smooth_l1(3.0, f32([3, 3.25, 5, 0]), 0), [0, 0.25, 2, 3])
 
 
 DISTANCES = [[[9] * 4, [1] * 4, [0, 0.5, 1, 2], [7] * 4]]
@@ -346,7 +419,9 @@ def test_box_loss(beta, normalizer, expected):
     per_class = np.full((1, 4, 3, 4), 5.0)
     for i, class_id in enumerate(class_ids[0]):
         per_class[0, i, class_id] = DISTANCES[0][i]
-    loss = losses.mrcnn_bbox_loss(i32(class_ids), target, f32(per_class), beta, normalizer)
+    loss = losses.mrcnn_bbox_loss(
+        i32(class_ids), target, f32(per_class), beta=beta, normalizer=normalizer
+    )
     assert_loss(loss, expected)
 
 

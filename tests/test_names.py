@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from mrcnn.config import Config
+from mrcnn.settings import Settings
 from mrcnn.weights import names
 from mrcnn.weights.names import layouts
+from mrcnn.weights.names.panoptic import PANOPTIC_FPN
 
 
 def column(values):
@@ -238,6 +241,26 @@ def test_pool_size_reaches_the_first_fully_connected_layer():
     for source, name in (("torchvision", "fc6"), ("detectron2", "fc1")):
         layout = names.source_names(source, [], 3)[f"roi_heads.box_head.{name}.weight"][1]
         assert layout(np.zeros((2, 4 * 9))).shape == (3, 3, 4, 2)
+
+
+@pytest.mark.parametrize("agnostic", [False, True])
+@pytest.mark.parametrize(
+    "architecture",
+    [names.MASK_RCNN, names.CASCADE_RCNN, names.MASK_RCNN_C4, PANOPTIC_FPN],
+    ids=["mask_rcnn", "cascade", "c4", "panoptic"],
+)
+def test_masks_of_detectron2_of_each_class_or_of_all(architecture, agnostic):
+    config = Config()
+    config.MASK_CLASS_AGNOSTIC = agnostic
+    table = architecture.table("detectron2", [], Settings.from_config(config))
+    _, layout = table[HEADS + "mask_head.predictor.weight"]
+    # Two objects are three classes; a mask for all is one.
+    assert layout(np.zeros((1 if agnostic else 2, 5, 1, 1))).shape == (
+        1,
+        1,
+        5,
+        1 if agnostic else 3,
+    )
 
 
 @pytest.mark.parametrize("source", ["torchvision", "detectron2", "efficientnet_lite"])

@@ -1,9 +1,10 @@
 """Layers without weights: each is one pure function of `mrcnn.ops` with its stage's settings."""
 
-from mrcnn.layers.anchors import Anchors, NormBoxes, SplitAnchors
+from mrcnn.layers.anchors import Anchors, NormBoxes, PixelBoxes, SplitAnchors
 from mrcnn.layers.base import PureLayer
 from mrcnn.layers.cascade import MatchedTargetLayer, RefinedROIs
 from mrcnn.layers.detections import ClassMasks, DenseDetectionLayer, DetectionLayer
+from mrcnn.layers.hard_rois import HardROIs
 from mrcnn.layers.proposals import ProposalLayer, ProposalSteps
 from mrcnn.layers.roi_align import PyramidROIAlign, SpatialPyramidPool
 from mrcnn.layers.semantic import StuffTargets, Upsample
@@ -23,10 +24,12 @@ __all__ = [
     "DenseTargetLayer",
     "DetectionLayer",
     "DetectionTargetLayer",
+    "HardROIs",
     "KeypointTargetLayer",
     "Loss",
     "MatchedTargetLayer",
     "NormBoxes",
+    "PixelBoxes",
     "ProposalLayer",
     "ProposalSteps",
     "PureLayer",

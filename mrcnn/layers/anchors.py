@@ -10,7 +10,7 @@ from keras import ops
 from mrcnn import settings
 from mrcnn.layers.base import PureLayer, image_shape
 from mrcnn.ops import anchors
-from mrcnn.ops.boxes import norm_boxes
+from mrcnn.ops.boxes import denorm_boxes, norm_boxes
 
 
 @keras.saving.register_keras_serializable("mrcnn")
@@ -100,3 +100,18 @@ class NormBoxes(PureLayer):
         shape = ops.expand_dims(image_shape(image_meta), 1)
         normalized = norm_boxes(boxes, shape, self.settings.box_offset)
         return ops.where(ops.any(boxes != 0, axis=-1, keepdims=True), normalized, 0.0)
+
+
+@keras.saving.register_keras_serializable("mrcnn")
+class PixelBoxes(PureLayer):
+    """Normalised coordinates to pixels: boxes [B, M, 4], meta [B, META] -> float32 [B, M, 4].
+
+    Args:
+        settings: `mrcnn.settings.Boxes`.
+    """
+
+    settings_type = settings.Boxes
+
+    def call(self, boxes, image_meta):
+        shape = ops.expand_dims(image_shape(image_meta), 1)
+        return denorm_boxes(boxes, shape, self.settings.box_offset)

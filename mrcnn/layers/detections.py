@@ -10,7 +10,7 @@ from keras import ops
 from mrcnn import settings
 from mrcnn.layers.base import PureLayer, normalized_window, take_kept
 from mrcnn.ops.boxes import apply_box_deltas, clip_boxes
-from mrcnn.ops.indexing import gather, top_k
+from mrcnn.ops.indexing import gather, take_class, top_k
 from mrcnn.ops.non_max_suppression import class_nms, nms
 from mrcnn.ops.soft_nms import soft_nms
 
@@ -211,6 +211,5 @@ class ClassMasks(PureLayer):
     """Mask of each detection's class: logits [B, D, h, w, K], [B, D, 6] -> float32 [B, D, h, w]."""
 
     def call(self, mask_logits, detections):
-        class_ids = ops.cast(detections[..., 4], "int32")[..., None, None, None]
-        logits = ops.take_along_axis(mask_logits, class_ids, axis=4)[..., 0]
+        logits = take_class(mask_logits, ops.cast(detections[..., 4], "int32"))
         return ops.sigmoid(ops.cast(logits, "float32"))

@@ -21,9 +21,9 @@ from mrcnn.matterport.layers import (
 )
 from mrcnn.network import heads
 from mrcnn.ops import losses, targets
+from mrcnn.ops.box_losses import smooth_l1
 from mrcnn.ops.boxes import apply_box_deltas, clip_boxes, denorm_boxes, iou, norm_boxes
 from mrcnn.ops.indexing import gather
-from mrcnn.ops.losses import smooth_l1
 
 __all__ = [
     "BatchNorm",

@@ -74,7 +74,7 @@ class MaskRCNN(core.MaskRCNN):
 
         Args:
             detections: float [N, 6] = y1 x1 y2 x2 (normalised), class id, score; zero padded.
-            mrcnn_mask: float [N, h, w, K], the masks of every class.
+            mrcnn_mask: float [N, h, w, K], the masks of every class; or one, K = 1.
             original_image_shape: (H, W, C) of the image.
             image_shape: (H, W, C) of the molded image.
             window: y1 x1 y2 x2 in pixels of the picture in the molded image.
@@ -84,8 +84,9 @@ class MaskRCNN(core.MaskRCNN):
             [H, W, n].
         """
         detections = np.asarray(detections)
-        own_class = detections[:, 4].astype(int)
-        masks = np.asarray(mrcnn_mask)[np.arange(len(detections)), :, :, own_class]
+        mrcnn_mask = np.asarray(mrcnn_mask)
+        own_class = np.minimum(detections[:, 4].astype(int), mrcnn_mask.shape[-1] - 1)
+        masks = mrcnn_mask[np.arange(len(detections)), :, :, own_class]
         outputs = {"detections": detections, "masks": masks}
         result = self.unmold(outputs, original_image_shape, image_shape, window, self.settings)
         return tuple(result[key] for key in ("rois", "class_ids", "scores", "masks"))

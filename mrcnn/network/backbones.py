@@ -28,7 +28,7 @@ def build_backbone(images, settings, style, stage5=True):
         features = list(backbone(images, stage5=stage5, train_bn=train_bn))
         _check_features(backbone, features, images)
     elif backbone == "efficientnet_lite0":
-        features = efficientnet_lite0_graph(images, stage5, train_bn, style.epsilon)
+        features = efficientnet_lite0_graph(images, stage5, train_bn, style=style)
     else:
         features = resnet_graph(images, backbone, stage5, train_bn, style)
     return features[1:]

@@ -90,7 +90,7 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
     roi = mask_rcnn.drawn_rois(settings, trunk, gt)
     features = roi_features(settings, trunk, heads, roi["rois"], "roi_align_classifier")
     predicted = heads["box"](features)
-    terms |= mask_rcnn.box_terms(trunk, roi, predicted)
+    terms |= mask_rcnn.box_terms(settings, trunk, roi["rois"], roi, predicted)
     stages = {name: roi[name] for name in ("proposals", "rois")} | predicted
     if settings.mask_head.enabled:
         stages |= heads["mask"](mask_rcnn.may_be_positive(features, roi))

@@ -92,7 +92,8 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
         if suffix:
             layer = MatchedTargetLayer(stage, name=f"proposal_targets{suffix}")
             targets = layer(predicted["rois"], roi["gt_class_ids"], roi["gt_boxes"])
-        terms |= mask_rcnn.box_terms(trunk, targets, predicted, suffix)
+        of_stage = predicted["rois"], targets, predicted
+        terms |= mask_rcnn.box_terms(settings, trunk, *of_stage, suffix)
     stages = found[-1] | {"proposals": roi["proposals"], "rois": rois}
     predicted, more_terms = mask_rcnn.of_positives(settings, trunk, heads, gt, roi)
     stages |= predicted

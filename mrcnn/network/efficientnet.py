@@ -11,7 +11,8 @@ import string
 
 from keras import layers
 
-from mrcnn.network.norm import BatchNorm
+from mrcnn.network.norm import norm_layer
+from mrcnn.settings import ConvStyle
 
 # By group: (kernel size, stride of the first block, expansion, channels, blocks).
 _GROUPS = {
@@ -31,7 +32,7 @@ _LAST_OF_STRIDE = (1, 2, 3, 5, 7)
 LITE0_IGNORED = r"(_conv_head|_bn1|_fc)\..*|.*\.num_batches_tracked"
 
 
-def efficientnet_lite0_graph(input_image, stage5=True, train_bn=None, epsilon=1e-3):
+def efficientnet_lite0_graph(input_image, stage5=True, train_bn=None, epsilon=1e-3, style=None):
     """EfficientNet-Lite0 without its classifier; a callable for `Config.BACKBONE` too.
 
     Its ImageNet weights expect RGB images as (pixel - 127) / 128.
@@ -40,7 +41,9 @@ def efficientnet_lite0_graph(input_image, stage5=True, train_bn=None, epsilon=1e
         input_image: float [B, H, W, C].
         stage5: bool, whether to build C5.
         train_bn: see `Config.TRAIN_BN`.
-        epsilon: float, of the BatchNorms; 1e-3 is that of the ImageNet weights.
+        epsilon: float, of the BatchNorms; 1e-3 is that of the ImageNet weights. Unless `style`
+            says so.
+        style: `ConvStyle`: which normalisation; None: BatchNorm.
 
     Returns:
         list of five tensors, C1 to C5, of 16, 24, 40, 112 and 320 channels at strides 2, 4, 8, 16
@@ -52,10 +55,11 @@ def efficientnet_lite0_graph(input_image, stage5=True, train_bn=None, epsilon=1e
     >>> features[-1].shape
     (None, 7, 7, 320)
     """
+    style = style or ConvStyle(epsilon=epsilon)
     x = layers.Conv2D(_STEM_CHANNELS, 3, 2, padding="same", use_bias=False, name="stem_conv")(
         input_image
     )
-    x = _norm_relu(x, "stem", train_bn, epsilon)
+    x = _norm_relu(x, "stem", train_bn, style)
     features = []
     for group, (kernel_size, stride, expansion, channels, blocks) in _GROUPS.items():
         if group > 5 and not stage5:
@@ -69,7 +73,7 @@ def efficientnet_lite0_graph(input_image, stage5=True, train_bn=None, epsilon=1e
                 channels,
                 _block_name(group, i),
                 train_bn,
-                epsilon,
+                style=style,
             )
         if group in _LAST_OF_STRIDE:
             features.append(x)
@@ -77,7 +81,15 @@ def efficientnet_lite0_graph(input_image, stage5=True, train_bn=None, epsilon=1e
 
 
 def inverted_bottleneck(
-    input_tensor, kernel_size, stride, expansion, channels, name, train_bn=None, epsilon=1e-3
+    input_tensor,
+    kernel_size,
+    stride,
+    expansion,
+    channels,
+    name,
+    train_bn=None,
+    epsilon=1e-3,
+    style=None,
 ):
     """A block (arXiv:1801.04381) that widens, filters each channel, and narrows linearly.
 
@@ -89,34 +101,35 @@ def inverted_bottleneck(
         channels: int, of the output. With stride 1 and `channels` = C the input is added to it.
         name: str, prefix of the layer names.
         train_bn: see `Config.TRAIN_BN`.
-        epsilon: float, of the BatchNorms.
+        epsilon: float, of the BatchNorms; unless `style` says so.
+        style: `ConvStyle`: which normalisation; None: BatchNorm.
 
     Returns:
         float [B, ceil(h / stride), ceil(w / stride), channels].
     """
+    style = style or ConvStyle(epsilon=epsilon)
     inputs = input_tensor.shape[-1]
     x = input_tensor
     if expansion != 1:
         x = layers.Conv2D(inputs * expansion, 1, use_bias=False, name=f"{name}_expand_conv")(x)
-        x = _norm_relu(x, f"{name}_expand", train_bn, epsilon)
+        x = _norm_relu(x, f"{name}_expand", train_bn, style)
     x = layers.DepthwiseConv2D(
         kernel_size, stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
     )(x)
-    x = _norm_relu(x, f"{name}_depthwise", train_bn, epsilon)
+    x = _norm_relu(x, f"{name}_depthwise", train_bn, style)
     x = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project_conv")(x)
-    x = _norm(x, f"{name}_project", train_bn, epsilon)
+    x = _norm(x, f"{name}_project", train_bn, style)
     if stride == 1 and inputs == channels:
         x = layers.Add(name=f"{name}_add")([x, input_tensor])
     return x
 
 
-def _norm(x, name, train_bn, epsilon):
+def _norm(x, name, train_bn, style):
+    return norm_layer(f"{name}_bn", x.shape[-1], train_bn, style)(x)
 
-    return BatchNorm(train_bn, epsilon=epsilon, name=f"{name}_bn")(x)
 
-
-def _norm_relu(x, name, train_bn, epsilon):
-    return layers.ReLU(6.0, name=f"{name}_relu")(_norm(x, name, train_bn, epsilon))
+def _norm_relu(x, name, train_bn, style):
+    return layers.ReLU(6.0, name=f"{name}_relu")(_norm(x, name, train_bn, style))
 
 
 def _block_name(group, index):

@@ -6,7 +6,7 @@ to 64, C3..C5 become P3..P7 with strides 8 to 128.
 
 from keras import layers
 
-from mrcnn.network.norm import BatchNorm
+from mrcnn.network.norm import norm_layer
 
 
 def top_down(features, settings, style):
@@ -14,8 +14,8 @@ def top_down(features, settings, style):
 
     Args:
         features: tensors, finest first, C5 last.
-        settings: `mrcnn.settings.Trunk`: channels of every level, and whether a BatchNorm follows
-            each convolution.
+        settings: `mrcnn.settings.Trunk`: channels of every level, and whether a normalisation
+            follows each convolution.
         style: `ConvStyle` of the normalised convolutions.
     """
     norm = settings.pyramid_norm
@@ -27,7 +27,7 @@ def top_down(features, settings, style):
         )(x)
         if not norm:
             return x
-        return BatchNorm(settings.train_bn, epsilon=style.epsilon, name=f"{name}_bn")(x)
+        return norm_layer(f"{name}_bn", settings.pyramid_channels, settings.train_bn, style)(x)
 
     *finer, c5 = features
     tops = [conv(c5, 1, "fpn_c5p5")]

@@ -11,7 +11,7 @@ side, K classes, J keypoints, C channels.
 import keras
 from keras import layers, ops
 
-from mrcnn.network.norm import BatchNorm
+from mrcnn.network.norm import norm_layer
 
 
 def new_kernel(std):
@@ -66,10 +66,10 @@ def hidden_layers(specs, norm, train_bn, style):
 
     Args:
         specs: list of (name of the convolution, name of its norm, channels, kernel, padding).
-        norm: bool, BatchNorm after each.
+        norm: bool, whether one follows each.
         train_bn: see `Config.TRAIN_BN`.
         style: `ConvStyle`: whether a convolution that a norm follows has a bias (the others always
-            have one), and epsilon of BatchNorm.
+            have one), and which norm.
 
     Returns:
         list of layers.
@@ -79,7 +79,7 @@ def hidden_layers(specs, norm, train_bn, style):
         bias = style.use_bias or not norm
         hidden.append(layers.Conv2D(channels, kernel, padding=padding, use_bias=bias, name=name))
         if norm:
-            hidden.append(BatchNorm(train_bn, epsilon=style.epsilon, name=norm_name))
+            hidden.append(norm_layer(norm_name, channels, train_bn, style))
         hidden.append(layers.ReLU())
     return hidden
 
@@ -89,7 +89,7 @@ def box_head(settings, style, suffix=""):
 
     The first fully connected layer is a P x P convolution without padding: on P x P bins the two
     are the same; with `spp_levels` (SPP-net, arXiv:1406.4729) P x P is 1 x their bins.
-    `conv_layers` 3x3 convolutions with BatchNorm come before it.
+    `conv_layers` normalised 3x3 convolutions come before it.
 
     Args:
         settings: `mrcnn.settings.BoxHead`.
@@ -160,6 +160,8 @@ def box_predictor(settings, suffix=""):
 def mask_head(settings, style):
     """Mask of every class of pooled ROIs, twice as fine as the pooled grid.
 
+    With `class_agnostic` an ROI has one mask for all classes: K is 1.
+
     Args:
         settings: `mrcnn.settings.MaskHead`.
         style: `ConvStyle` of the normalised convolutions.
@@ -176,7 +178,8 @@ def mask_head(settings, style):
     hidden.append(
         layers.Conv2DTranspose(settings.channels, 2, 2, activation="relu", name="mrcnn_mask_deconv")
     )
-    predict = MaskPredictor(settings.num_classes, name="mrcnn_mask")
+    count = 1 if settings.class_agnostic else settings.num_classes
+    predict = MaskPredictor(count, name="mrcnn_mask")
 
     def head(pooled):
         x = ops.reshape(pooled, (-1, *pooled.shape[2:]))  # (B, N, P, P, C) -> (B*N, P, P, C)

@@ -9,8 +9,9 @@ M ground truths, D detections, K classes, J keypoints, C channels.
 import keras
 
 from mrcnn.image.meta import parse_image_meta
-from mrcnn.layers.anchors import NormBoxes
+from mrcnn.layers.anchors import NormBoxes, PixelBoxes
 from mrcnn.layers.detections import ClassMasks, DetectionLayer
+from mrcnn.layers.hard_rois import HardROIs
 from mrcnn.layers.targets import (
     AnchorTargetLayer,
     DetectionTargetLayer,
@@ -29,7 +30,7 @@ from mrcnn.network.trunk import (
     pool_boxes,
     propose,
 )
-from mrcnn.settings import Boxes, loss_of
+from mrcnn.settings import Boxes
 
 
 def build_heads(settings):
@@ -156,7 +157,7 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
     terms = rpn_terms(settings, trunk, gt, anchor_targets)
     roi = drawn_rois(settings, trunk, gt)
     predicted = heads["box"](pool_boxes(settings, trunk, roi["rois"], "roi_align_classifier"))
-    terms |= box_terms(trunk, roi, predicted)
+    terms |= box_terms(settings, trunk, roi["rois"], roi, predicted)
     stages = {name: roi[name] for name in ("proposals", "rois")} | predicted
     predicted, more_terms = of_positives(settings, trunk, heads, gt, roi)
     stages |= predicted
@@ -211,14 +212,36 @@ def may_be_positive(tensor, roi):
     return tensor[:, : roi["target_masks"].shape[1]]
 
 
-def box_terms(trunk, targets, predicted, suffix=""):
-    """What the losses of a box head take, by their names and a suffix."""
-    class_ids, deltas = targets["target_class_ids"], targets["target_deltas"]
-    active_class_ids = parse_image_meta(trunk["input_image_meta"])["active_class_ids"]
-    return {
-        f"mrcnn_class_loss{suffix}": (class_ids, predicted["mrcnn_class_logits"], active_class_ids),
-        f"mrcnn_bbox_loss{suffix}": (class_ids, deltas, predicted["mrcnn_bbox"]),
-    }
+def box_terms(settings, trunk, rois, targets, predicted, suffix=""):
+    """What the losses of a box head take, by their names and a suffix.
+
+    Args:
+        settings, trunk: as of `training_stages`.
+        rois: float [B, T, 4], normalised, what the head was given.
+        targets: dict: `target_class_ids` [B, T] and `target_deltas` [B, T, 4].
+        predicted: dict of the head's outputs.
+        suffix: str, of the stage of a cascade.
+    """
+    image_meta, class_ids = trunk["input_image_meta"], targets["target_class_ids"]
+    active_class_ids = parse_image_meta(image_meta)["active_class_ids"]
+    of_class = (predicted["mrcnn_class_logits"], active_class_ids)
+    of_box = (targets["target_deltas"], predicted["mrcnn_bbox"])
+    if settings.losses.boxes_in_pixels:
+        layer = PixelBoxes(
+            Boxes(box_offset=settings.anchors.box_offset), name=f"pixel_rois{suffix}"
+        )
+        of_box += (layer(rois, image_meta),)
+    class_loss, bbox_loss = f"mrcnn_class_loss{suffix}", f"mrcnn_bbox_loss{suffix}"
+    if settings.hard_rois.count is not None:
+        constants = loss_constants(settings)
+        layer = HardROIs(
+            settings.hard_rois,
+            name=f"hard_rois{suffix}",
+            class_loss=constants[class_loss],
+            box_loss=constants[bbox_loss],
+        )
+        class_ids = layer(rois, class_ids, of_class, of_box)
+    return {class_loss: (class_ids, *of_class), bbox_loss: (class_ids, *of_box)}
 
 
 def mask_terms(roi, predicted):
@@ -262,13 +285,22 @@ def of_positives(settings, trunk, heads, gt, roi):
 
 def make_losses(settings, terms):
     """What losses take, by their names -> float32 scalars by the same names."""
-    losses = settings.losses
-    constants = {"rpn_bbox_loss": losses.rpn_box_loss, "mrcnn_bbox_loss": losses.box_loss}
-    constants["mrcnn_class_loss"] = losses.class_loss(settings.image.num_classes)
+    constants = loss_constants(settings)
     return {
-        name: Loss(name, **constants.get(loss_of(name), {}))(*tensors)
-        for name, tensors in terms.items()
+        name: Loss(name, **constants.get(name, {}))(*tensors) for name, tensors in terms.items()
     }
+
+
+def loss_constants(settings):
+    """The keyword arguments of the losses, by their names; the box heads of a cascade have their
+    own."""
+    losses, cascade = settings.losses, settings.cascade
+    constants = {"rpn_bbox_loss": losses.rpn_box_loss}
+    for suffix, stage in zip(cascade.suffixes, cascade.stages, strict=True):
+        of_class = losses.class_loss(settings.image.num_classes)
+        constants[f"mrcnn_class_loss{suffix}"] = of_class
+        constants[f"mrcnn_bbox_loss{suffix}"] = losses.box_loss(stage.std_dev)
+    return constants
 
 
 def ground_truth_inputs(settings):

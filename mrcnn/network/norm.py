@@ -1,7 +1,32 @@
-"""The BatchNorm of all backbones and heads that have one."""
+"""The normalisations of all backbones and heads."""
+
+import math
 
 import keras
 from keras import layers
+
+GROUPS, GROUP_EPSILON = 32, 1e-5  # of GroupNorm (arXiv:1803.08494)
+
+
+def norm_layer(name, channels, train_bn, style):
+    """The normalisation after a convolution.
+
+    Args:
+        name: str, of the layer.
+        channels: int, of the features.
+        train_bn: see `BatchNorm`.
+        style: `mrcnn.settings.ConvStyle`: which normalisation, and epsilon of BatchNorm.
+    """
+    if style.norm == "group":
+        return group_norm(name, channels)
+    synchronized = style.norm == "sync_batch"
+    return BatchNorm(train_bn, epsilon=style.epsilon, synchronized=synchronized, name=name)
+
+
+def group_norm(name, channels):
+    """GroupNorm of 32 groups, of fewer where these do not divide the channels."""
+    groups = math.gcd(GROUPS, channels)
+    return layers.GroupNormalization(groups, epsilon=GROUP_EPSILON, name=name)
 
 
 @keras.saving.register_keras_serializable("mrcnn")
@@ -14,10 +39,12 @@ class BatchNorm(layers.BatchNormalization):
     Args:
         train_bn: False: always the moving averages; None or True: Keras's rule, batch statistics
             while the layer trains.
+        synchronized: bool, whether these are of all devices. JAX's always are: its batch is one.
     """
 
-    def __init__(self, train_bn=None, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, train_bn=None, *, synchronized=False, **kwargs):
+        synchronized = synchronized and keras.backend.backend() == "tensorflow"
+        super().__init__(synchronized=synchronized, **kwargs)
         self.train_bn = train_bn
 
     def call(self, inputs, training=None, mask=None):

@@ -7,7 +7,7 @@ import functools
 
 from keras import layers
 
-from mrcnn.network.norm import BatchNorm
+from mrcnn.network.norm import norm_layer
 from mrcnn.settings import ConvStyle
 
 # Blocks of stage 4 (the other stages have 3, 4 and 3), groups of the 3x3 convolutions and their
@@ -92,7 +92,7 @@ def bottleneck(
     if projected:
         shortcut = [
             layers.Conv2D(filters[2], 1, strides, use_bias=style.use_bias, name="res" + name),
-            BatchNorm(train_bn, epsilon=style.epsilon, name="bn" + name),
+            norm_layer("bn" + name, filters[2], train_bn, style),
         ]
     add, relu = layers.Add(), layers.ReLU(name=f"res{stage}{block}_out")
     return lambda x: relu(add([_in_turn(branch, x), _in_turn(shortcut, x)]))
@@ -119,7 +119,7 @@ def _branch(kernel_size, filters, stage, block, strides, train_bn, style, groups
             use_bias=style.use_bias,
             name="res" + name,
         )
-        branch += [conv, BatchNorm(train_bn, epsilon=style.epsilon, name="bn" + name)]
+        branch += [conv, norm_layer("bn" + name, channels, train_bn, style)]
         if letter != "c":
             branch.append(layers.ReLU())
     return branch
@@ -178,7 +178,7 @@ def resnet_graph(input_image, architecture, stage5=False, train_bn=True, style=N
     stage4_blocks, groups, base = _ARCHITECTURES[architecture]
     x = layers.ZeroPadding2D(3)(input_image)
     x = layers.Conv2D(64, 7, 2, use_bias=style.use_bias, name="conv1")(x)
-    x = BatchNorm(train_bn, epsilon=style.epsilon, name="bn_conv1")(x)
+    x = norm_layer("bn_conv1", 64, train_bn, style)(x)
     x = layers.ReLU()(x)
     if style.symmetric_padding:  # with zeros, which no maximum after a ReLU notices
         x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))

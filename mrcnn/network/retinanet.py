@@ -79,12 +79,18 @@ def training_graph(settings, stages):
     )
     class_ids, image_meta = target["target_class_ids"], stages["inputs"]["input_image_meta"]
     active_class_ids = parse_image_meta(image_meta)["active_class_ids"]
+    of_box = (target["target_deltas"], stages["retinanet_bbox"])
+    if settings.losses.boxes_in_pixels:
+        of_box += (stages["anchors"],)
     terms = {
         "retinanet_class_loss": (class_ids, stages["retinanet_class_logits"], active_class_ids),
-        "retinanet_bbox_loss": (class_ids, target["target_deltas"], stages["retinanet_bbox"]),
+        "retinanet_bbox_loss": (class_ids, *of_box),
     }
-    constants = {"retinanet_bbox_loss": settings.losses.dense_box_loss(settings.dense_targets)}
-    losses = [Loss(name, **constants.get(name, {}))(*terms[name]) for name in terms]
+    constants = {
+        "retinanet_class_loss": settings.losses.dense_class_loss,
+        "retinanet_bbox_loss": settings.losses.dense_box_loss(settings.dense_targets),
+    }
+    losses = [Loss(name, **constants[name])(*terms[name]) for name in terms]
     return TrainingModel(
         stages["inputs"] | gt,
         losses,

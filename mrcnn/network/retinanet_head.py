@@ -8,10 +8,10 @@ import math
 from keras import initializers, layers
 
 from mrcnn.network.heads import new_kernel
+from mrcnn.network.norm import group_norm
 
 TOWER = 4  # convolutions before the last
 PRIOR = 0.01  # probability that a new head gives every class: most anchors are background
-GROUPS, EPSILON = 32, 1e-5  # of GroupNorm (arXiv:1803.08494)
 
 
 def retinanet_head(settings, anchors):
@@ -73,9 +73,6 @@ def tower_layers(prefix, settings):
             )
         )
         if settings.norm:
-            groups = math.gcd(GROUPS, settings.channels)
-            hidden.append(
-                layers.GroupNormalization(groups, epsilon=EPSILON, name=f"{prefix}_gn{i}")
-            )
+            hidden.append(group_norm(f"{prefix}_gn{i}", settings.channels))
         hidden.append(layers.ReLU())
     return hidden

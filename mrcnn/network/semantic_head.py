@@ -4,14 +4,11 @@
 them. Shapes: B images, H W, C channels, S classes.
 """
 
-import math
-
 from keras import layers
 
 from mrcnn.layers.semantic import Upsample
+from mrcnn.network.norm import group_norm
 
-GROUPS = 32
-EPSILON = 1e-5
 LEVELS = (2, 3, 4, 5)
 
 
@@ -50,8 +47,7 @@ def _level(level, channels):
         name = f"semantic_p{level}"
         conv = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal"}
         hidden.append(layers.Conv2D(channels, 3, name=f"{name}_conv{i}", **conv))
-        groups = math.gcd(GROUPS, channels)
-        hidden.append(layers.GroupNormalization(groups, epsilon=EPSILON, name=f"{name}_gn{i}"))
+        hidden.append(group_norm(f"{name}_gn{i}", channels))
         hidden.append(layers.ReLU(name=f"{name}_relu{i}"))
         if level > 2:
             hidden.append(Upsample(2, name=f"{name}_upsampled{i}"))

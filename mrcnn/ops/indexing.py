@@ -1,6 +1,6 @@
 """Rows of each image of a batch: taking, cutting off, ranking.
 
-Shapes: B images, N rows, S selected rows, M ground truths.
+Shapes: B images, N rows, S selected rows, M ground truths, K classes.
 """
 
 import keras
@@ -14,6 +14,17 @@ def gather(values, indices):
     rows = ops.reshape(values, (-1, *ops.shape(values)[2:]))  # (B * N, ...)
     first = ops.expand_dims(ops.arange(batch, dtype="int32") * count, 1)  # (B, 1)
     return ops.take(rows, ops.cast(indices, "int32") + first, axis=0)
+
+
+def take_class(maps, class_ids):
+    """The map of each row's class: [B, N, h, w, K], [B, N] -> [B, N, h, w]; ids below 0 count as 0.
+
+    With one map for all classes, [B, N, h, w, 1], that one.
+    """
+    if maps.shape[-1] == 1:
+        return maps[..., 0]
+    class_ids = ops.maximum(class_ids, 0)[..., None, None, None]
+    return ops.take_along_axis(maps, class_ids, axis=4)[..., 0]
 
 
 def trim_padding(class_ids, *values):

@@ -11,27 +11,19 @@ H W of an image.
 
 from keras import ops
 
-from mrcnn.ops.boxes import apply_box_deltas, box_area
-from mrcnn.ops.indexing import gather
+from mrcnn.ops.box_losses import box_losses, smooth_l1
+from mrcnn.ops.indexing import gather, take_class
 from mrcnn.ops.semantic import STRIDE
 from mrcnn.ops.upsampling import upsample
 
 
-def smooth_l1(target, pred, beta=1.0):
-    """0.5 d^2 / beta where |d| < beta, |d| - 0.5 beta elsewhere (arXiv:1504.08083, equation 3).
-
-    A beta of 0 gives |d|.
-    """
-    distance = ops.abs(ops.cast(target, "float32") - ops.cast(pred, "float32"))
-    if beta == 0:
-        return distance
-    return ops.where(distance < beta, 0.5 / beta * distance * distance, distance - 0.5 * beta)
-
-
-def masked_mean(values, mask):
-    """Mean of `values` [...] where `mask` [...] is true; 0.0 where it is nowhere."""
-    mask = ops.cast(mask, "float32")
-    return ops.sum(ops.where(mask > 0, values, 0.0)) / ops.maximum(ops.sum(mask), 1.0)
+def masked_mean(values, weights):
+    """Mean of `values` [...] by `weights` [...] of 0 or more, a mask among them; 0.0 where all are
+    0."""
+    weights = ops.cast(weights, "float32")
+    total = ops.sum(weights)
+    counted = ops.where(weights > 0, weights * values, 0.0)
+    return ops.sum(counted) / ops.where(total > 0, total, 1.0)
 
 
 def box_loss(target, pred, positive, sampled, beta, normalizer):
@@ -41,14 +33,30 @@ def box_loss(target, pred, positive, sampled, beta, normalizer):
         target, pred: deltas.
         positive: which boxes count.
         sampled: which boxes were drawn, negatives included.
-        beta: see `smooth_l1`.
+        beta: see `mrcnn.ops.box_losses.smooth_l1`.
+        normalizer: see `normalized_box_loss`.
+    """
+    loss = of_each_box(smooth_l1(target, pred, beta), normalizer)
+    return normalized_box_loss(loss, positive, sampled, normalizer)
+
+
+def of_each_box(loss, normalizer):
+    """What `box_losses` returns [..., 4 or 1] -> [...]: the mean with "positives", else the sum."""
+    return (ops.mean if normalizer == "positives" else ops.sum)(loss, axis=-1)
+
+
+def normalized_box_loss(loss, positive, sampled, normalizer):
+    """The losses [...] of the positive boxes as a scalar.
+
+    Args:
+        loss: float [...], of `of_each_box`.
+        positive, sampled: bool [...], see `box_loss`.
         normalizer: "positives": mean over the positives' deltas (matterport); "sampled": their
             sum over the number of drawn boxes (torchvision, detectron2).
     """
-    loss = smooth_l1(target, pred, beta)
     if normalizer == "positives":
-        return masked_mean(ops.mean(loss, axis=-1), positive)
-    loss = ops.sum(ops.where(positive, ops.sum(loss, axis=-1), 0.0))
+        return masked_mean(loss, positive)
+    loss = ops.sum(ops.where(positive, loss, 0.0))
     return loss / ops.maximum(ops.sum(ops.cast(sampled, "float32")), 1.0)
 
 
@@ -93,42 +101,100 @@ def rpn_bbox_loss(
     return box_loss(target_rpn_deltas, pred, *drawn, beta, normalizer)
 
 
-def mrcnn_class_loss(target_class_ids, mrcnn_class_logits, active_class_ids, class_weights=None):
-    """Cross-entropy of the class, over ROIs predicted as a class of the image's own data set.
+def roi_class_losses(
+    target_class_ids,
+    mrcnn_class_logits,
+    active_class_ids,
+    class_weights=None,
+    kind="cross_entropy",
+    gamma=2.0,
+):
+    """The loss of the class of each ROI, and how much it counts.
 
     Args:
         target_class_ids: int [B, T]; 0 background, -1 padding.
         mrcnn_class_logits: float [B, T, K].
-        active_class_ids: [B, K], 1 for classes that the image's data set knows.
-        class_weights: K floats, or None. The loss is then the mean weighted by that of each ROI's
-            class: equal weights change nothing, whatever they are.
+        active_class_ids: [B, K], 1 for classes that the image's data set knows: an ROI that is
+            predicted as another one does not count.
+        class_weights: K floats, how much an ROI counts by its class; None: all the same.
+        kind: "cross_entropy", or "focal": `focus` times that.
+        gamma: see `focus`.
+
+    Returns:
+        float32 [B, T] twice: losses, and weights of 0 or more.
     """
+    loss = cross_entropy(target_class_ids, mrcnn_class_logits)
+    if kind == "focal":
+        loss = focus(-ops.expm1(-loss), gamma) * loss  # the cross-entropy is -log p_t
     predicted = ops.argmax(mrcnn_class_logits, axis=-1)
     active = ops.take_along_axis(active_class_ids, predicted, axis=1) > 0
-    loss = cross_entropy(target_class_ids, mrcnn_class_logits)
-    counted = active & (target_class_ids >= 0)
-    if class_weights is None:
-        return masked_mean(loss, counted)
-    class_weights = ops.convert_to_tensor(class_weights, "float32")
-    weights = ops.take(class_weights, ops.maximum(target_class_ids, 0))
-    weights = ops.where(counted, weights, 0.0)
-    total = ops.sum(weights)
-    return ops.sum(weights * loss) / ops.where(total > 0, total, 1.0)
+    weights = ops.cast(active & (target_class_ids >= 0), "float32")
+    if class_weights is not None:
+        class_weights = ops.convert_to_tensor(class_weights, "float32")
+        weights = weights * ops.take(class_weights, ops.maximum(target_class_ids, 0))
+    return loss, weights
 
 
-def mrcnn_bbox_loss(target_class_ids, target_deltas, mrcnn_bbox, beta=1.0, normalizer="positives"):
-    """Smooth L1 of the deltas of the target class, over positive ROIs.
+def mrcnn_class_loss(target_class_ids, mrcnn_class_logits, active_class_ids, *args, **options):
+    """The mean loss of the class by the weights of `roi_class_losses`, whose arguments it takes:
+    equal class weights change nothing, whatever they are."""
+    return masked_mean(
+        *roi_class_losses(target_class_ids, mrcnn_class_logits, active_class_ids, *args, **options)
+    )
+
+
+def roi_box_losses(target_class_ids, target_deltas, mrcnn_bbox, boxes=None, **options):
+    """The losses of the deltas of the target class: what `mrcnn.ops.box_losses.box_losses` returns.
 
     Args:
-        target_class_ids: int [B, T]; above 0 in positive ROIs.
+        target_class_ids: int [B, T]; above 0 in positive ROIs, which alone have meaningful losses.
         target_deltas: float [B, T, 4].
         mrcnn_bbox: float [B, T, K, 4].
-        beta, normalizer: see `box_loss`.
+        boxes: float [B, T, 4], the ROIs in pixels; or None.
+        options: of `box_losses`.
     """
     class_ids = ops.maximum(target_class_ids, 0)[..., None, None]
     pred = ops.take_along_axis(mrcnn_bbox, class_ids, axis=2)[:, :, 0]  # (B, T, 4)
+    return box_losses(target_deltas, pred, boxes, **options)
+
+
+def mrcnn_bbox_loss(
+    target_class_ids,
+    target_deltas,
+    mrcnn_bbox,
+    boxes=None,
+    *,
+    normalizer="positives",
+    **options,
+):
+    """Loss of the boxes of positive ROIs.
+
+    Args:
+        target_class_ids, target_deltas, mrcnn_bbox, boxes, options: see `roi_box_losses`; 0 is
+            background and -1 padding.
+        normalizer: see `normalized_box_loss`.
+    """
+    loss = roi_box_losses(target_class_ids, target_deltas, mrcnn_bbox, boxes, **options)
     drawn = (target_class_ids > 0, target_class_ids >= 0)
-    return box_loss(target_deltas, pred, *drawn, beta, normalizer)
+    return normalized_box_loss(of_each_box(loss, normalizer), *drawn, normalizer)
+
+
+def roi_losses(target_class_ids, class_terms, box_terms, class_options, box_options):
+    """The loss of each ROI: of its class, as much as it counts, and of its box, summed over deltas.
+
+    Args:
+        target_class_ids: int [B, T]; 0 background, -1 padding.
+        class_terms, class_options: further arguments of `mrcnn_class_loss`, a tuple and a dict.
+        box_terms, box_options: those of `mrcnn_bbox_loss`.
+
+    Returns:
+        float32 [B, T], 0.0 of padding.
+    """
+    loss, weights = roi_class_losses(target_class_ids, *class_terms, **class_options)
+    options = {name: box_options[name] for name in box_options if name != "normalizer"}
+    of_box = ops.sum(roi_box_losses(target_class_ids, *box_terms, **options), axis=-1)
+    of_class = ops.where(weights > 0, weights * loss, 0.0)
+    return of_class + ops.where(target_class_ids > 0, of_box, 0.0)
 
 
 def mrcnn_mask_loss(target_class_ids, target_masks, mrcnn_mask_logits):
@@ -137,10 +203,9 @@ def mrcnn_mask_loss(target_class_ids, target_masks, mrcnn_mask_logits):
     Args:
         target_class_ids: int [B, P]; above 0 in positive ROIs.
         target_masks: float [B, P, h, w], 0 to 1.
-        mrcnn_mask_logits: float [B, P, h, w, K].
+        mrcnn_mask_logits: float [B, P, h, w, K], or [B, P, h, w, 1], of all classes.
     """
-    class_ids = ops.maximum(target_class_ids, 0)[..., None, None, None]
-    pred = ops.cast(ops.take_along_axis(mrcnn_mask_logits, class_ids, axis=4)[..., 0], "float32")
+    pred = ops.cast(take_class(mrcnn_mask_logits, target_class_ids), "float32")
     loss = ops.binary_crossentropy(target_masks, pred, from_logits=True)
     loss = ops.mean(loss, axis=(2, 3))
     return masked_mean(loss, target_class_ids > 0)
@@ -163,18 +228,18 @@ def focal_loss(targets, logits, alpha=0.25, gamma=2.0):
     probs = ops.sigmoid(logits)
     cross_entropy = ops.softplus(logits) - targets * logits
     missing = targets * (1.0 - probs) + (1.0 - targets) * probs  # 1 - p_t
-    return (targets * alpha + (1.0 - targets) * (1.0 - alpha)) * missing**gamma * cross_entropy
+    alphas = targets * alpha + (1.0 - targets) * (1.0 - alpha)
+    return alphas * focus(missing, gamma) * cross_entropy
 
 
-def giou_loss(boxes1, boxes2):
-    """1 - GIoU of each pair of boxes (arXiv:1902.09630): float [..., 4] twice -> float32 [...]."""
-    corners = [(box[..., :2], box[..., 2:]) for box in (boxes1, boxes2)]
-    (low1, high1), (low2, high2) = corners
-    shared = ops.maximum(ops.minimum(high1, high2) - ops.maximum(low1, low2), 0.0)
-    outer = ops.prod(ops.maximum(high1, high2) - ops.minimum(low1, low2), axis=-1)
-    shared = ops.prod(shared, axis=-1)
-    union = box_area(boxes1) + box_area(boxes2) - shared
-    return 1.0 - shared / (union + 1e-7) + (outer - union) / (outer + 1e-7)
+def focus(missing, gamma):
+    """missing^gamma: how much a loss counts by what its probability lacks of 1, [...] -> [...].
+
+    Below a gamma of 1 its slope has no bound at 0: from 1e-7 on, float32's rounding of 1, it is 0.
+    """
+    if gamma == 0:
+        return ops.ones_like(missing)
+    return (missing if gamma >= 1 else ops.maximum(missing, 1e-7)) ** gamma
 
 
 def mean_over_positives(loss, target_class_ids):
@@ -183,7 +248,9 @@ def mean_over_positives(loss, target_class_ids):
     return ops.mean(ops.sum(loss, axis=1) / ops.maximum(positives, 1.0))
 
 
-def retinanet_class_loss(target_class_ids, retinanet_class_logits, active_class_ids):
+def retinanet_class_loss(
+    target_class_ids, retinanet_class_logits, active_class_ids, alpha=0.25, gamma=2.0
+):
     """Focal loss of every class, over the anchors that count.
 
     Args:
@@ -195,18 +262,13 @@ def retinanet_class_loss(target_class_ids, retinanet_class_logits, active_class_
     classes = ops.arange(retinanet_class_logits.shape[-1])
     right = (target_class_ids[..., None] == classes) & (classes > 0)
     counted = (target_class_ids >= 0)[..., None] & (active_class_ids > 0)[:, None]
-    loss = focal_loss(ops.cast(right, "float32"), retinanet_class_logits)
+    loss = focal_loss(ops.cast(right, "float32"), retinanet_class_logits, alpha, gamma)
     loss = ops.sum(ops.where(counted, loss, 0.0), axis=-1)
     return mean_over_positives(loss, target_class_ids)
 
 
 def retinanet_bbox_loss(
-    target_class_ids,
-    target_deltas,
-    retinanet_bbox,
-    std_dev=(1.0, 1.0, 1.0, 1.0),
-    beta=0.0,
-    kind="smooth_l1",
+    target_class_ids, target_deltas, retinanet_bbox, boxes=None, *, beta=0.0, **options
 ):
     """Loss of the boxes of positive anchors.
 
@@ -214,18 +276,12 @@ def retinanet_bbox_loss(
         target_class_ids: int [B, A]; above 0 in positive anchors.
         target_deltas: float [B, A, 4].
         retinanet_bbox: float [B, A, 4], predicted deltas.
-        std_dev: four floats, scale of the deltas.
-        beta: see `smooth_l1`.
-        kind: "smooth_l1" of the deltas, or "giou": `giou_loss` of the boxes.
+        boxes: float [1, A, 4], the anchors in pixels; or None.
+        beta, options: see `mrcnn.ops.box_losses.box_losses`.
     """
-    if kind == "smooth_l1":
-        loss = ops.sum(smooth_l1(target_deltas, retinanet_bbox, beta), axis=-1)
-    else:
-        # Ratios of areas: the same in units of the anchor, which is a square of 1 then.
-        anchor, scale = (ops.convert_to_tensor(x, "float32") for x in ((0, 0, 1, 1), std_dev))
-        deltas = (ops.cast(x, "float32") * scale for x in (target_deltas, retinanet_bbox))
-        loss = giou_loss(*(apply_box_deltas(anchor, each) for each in deltas))
-    return mean_over_positives(ops.where(target_class_ids > 0, loss, 0.0), target_class_ids)
+    loss = box_losses(target_deltas, retinanet_bbox, boxes, beta=beta, **options)
+    loss = ops.where(target_class_ids > 0, ops.sum(loss, axis=-1), 0.0)
+    return mean_over_positives(loss, target_class_ids)
 
 
 def mrcnn_keypoint_loss(target_keypoints, mrcnn_keypoint_logits):

@@ -34,6 +34,7 @@ from mrcnn.settings.training import (
     Checkpoints,
     DenseTargets,
     GroundTruth,
+    HardROIs,
     KeypointTargets,
     Losses,
     Optimization,
@@ -54,6 +55,7 @@ __all__ = [
     "DenseTargets",
     "Detections",
     "GroundTruth",
+    "HardROIs",
     "Image",
     "KeypointHead",
     "KeypointTargets",
@@ -113,6 +115,7 @@ class Settings:
     semantic_head: SemanticHead
     anchor_targets: AnchorTargets
     roi_targets: ROITargets
+    hard_rois: HardROIs
     keypoint_targets: KeypointTargets
     dense_targets: DenseTargets
     ground_truth: GroundTruth

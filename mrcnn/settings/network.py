@@ -113,6 +113,7 @@ class ConvStyle(Stage):
     Attributes:
         use_bias: bool, biases of the convolutions that a BatchNorm follows.
         epsilon: float, of BatchNorm.
+        norm: "batch", "group" or "sync_batch", see `mrcnn.network.norm.norm_layer`.
         stride_in_1x1: bool, whether the first 1x1 convolution of a block has its stride, else the
             3x3 one.
         symmetric_padding: bool, whether pooling and the strided 3x3 convolutions pad both sides
@@ -121,6 +122,7 @@ class ConvStyle(Stage):
 
     use_bias: bool = numerics("CONV_BIAS_BEFORE_NORM")
     epsilon: float = numerics("BATCH_NORM_EPSILON")
+    norm: str = key("NORM")
     stride_in_1x1: bool = numerics("RESNET_STRIDE_IN_1X1")
     symmetric_padding: bool = numerics("RESNET_SYMMETRIC_PADDING")
 
@@ -290,6 +292,7 @@ class MaskHead(Stage):
     channels: int = key("MASK_HEAD_CHANNELS")
     train_bn: bool = key("TRAIN_BN")
     norm: bool = key("MASK_HEAD_NORM")
+    class_agnostic: bool = key("MASK_CLASS_AGNOSTIC")
 
 
 @stage

@@ -77,6 +77,16 @@ class ROITargets(Stage):
 
 
 @stage
+class HardROIs(Native):
+    """Which of the training ROIs train the box head: see `mrcnn.layers.hard_rois`.
+
+    `count`: int, ROIs of an image at most; None: all that were drawn.
+    """
+
+    count: int = key("OHEM_ROIS_PER_IMAGE")
+
+
+@stage
 class KeypointTargets(Boxes):
     """Training targets of the keypoints; `side`: bins a side of a heat map."""
 
@@ -111,6 +121,9 @@ class Losses(Stage):
     rpn_beta: float = key("RPN_SMOOTH_L1_BETA")
     box_kind: str = key("BBOX_LOSS")
     normalizer: str = key("BBOX_LOSS_NORMALIZER")
+    class_kind: str = key("CLASS_LOSS")
+    gamma: float = key("FOCAL_GAMMA")
+    alpha: float = key("FOCAL_ALPHA")
     weight_decay: float = key("WEIGHT_DECAY")
     decay_by_size: bool = key("WEIGHT_DECAY_BY_SIZE")
     decay_biases: bool = key("WEIGHT_DECAY_BIASES")
@@ -121,25 +134,37 @@ class Losses(Stage):
         return self.weights.get(loss_of(name), 1.0)
 
     @property
-    def box_loss(self):
-        """Arguments of `mrcnn.ops.losses.box_loss`, of the box head."""
-        return {"beta": self.beta, "normalizer": self.normalizer}
+    def rpn_box_loss(self):
+        """Arguments of `mrcnn.ops.losses.rpn_bbox_loss`."""
+        beta = self.beta if self.rpn_beta is None else self.rpn_beta
+        return {"beta": beta, "normalizer": self.normalizer}
 
     @property
-    def rpn_box_loss(self):
-        """The same of the region proposal network."""
-        return {**self.box_loss, "beta": self.beta if self.rpn_beta is None else self.rpn_beta}
+    def boxes_in_pixels(self):
+        """bool, whether the loss of boxes must know what the deltas move."""
+        return self.box_kind == "diou"
+
+    def box_loss(self, std_dev):
+        """Arguments of `mrcnn.ops.losses.mrcnn_bbox_loss`; `std_dev`: scale of the deltas."""
+        kind = {"beta": self.beta, "kind": self.box_kind, "std_dev": std_dev}
+        return {**kind, "normalizer": self.normalizer}
 
     def dense_box_loss(self, targets):
         """Arguments of `mrcnn.ops.losses.retinanet_bbox_loss`, of `DenseTargets`."""
         return {"beta": self.beta, "kind": self.box_kind, "std_dev": targets.std_dev}
 
     def class_loss(self, num_classes):
-        """Arguments of `mrcnn.ops.losses.mrcnn_class_loss`: none without weights."""
+        """Arguments of `mrcnn.ops.losses.mrcnn_class_loss`: without weights those of its kind."""
+        kind = {"kind": self.class_kind, "gamma": self.gamma}
         if self.class_weights is None:
-            return {}
+            return kind
         weights = dict(self.class_weights)
-        return {"class_weights": tuple(weights.get(i, 1.0) for i in range(num_classes))}
+        return {**kind, "class_weights": tuple(weights.get(i, 1.0) for i in range(num_classes))}
+
+    @property
+    def dense_class_loss(self):
+        """Arguments of `mrcnn.ops.losses.retinanet_class_loss`."""
+        return {"alpha": self.alpha, "gamma": self.gamma}
 
 
 @stage

@@ -17,9 +17,9 @@ CLASSES = {
         for name in (
             *("AnchorTargetLayer", "Anchors", "ClassMasks", "DenseDetectionLayer"),
             *("DenseTargetLayer", "DetectionLayer", "DetectionTargetLayer", "KeypointTargetLayer"),
-            *("Loss", "MatchedTargetLayer", "NormBoxes", "ProposalLayer", "ProposalSteps"),
-            *("PyramidROIAlign", "RefinedROIs", "SpatialPyramidPool", "SplitAnchors"),
-            *("StuffTargets", "Upsample"),
+            *("HardROIs", "Loss", "MatchedTargetLayer", "NormBoxes", "PixelBoxes"),
+            *("ProposalLayer", "ProposalSteps", "PyramidROIAlign", "RefinedROIs"),
+            *("SpatialPyramidPool", "SplitAnchors", "StuffTargets", "Upsample"),
         )
     },
     "mrcnn>BatchNorm": "mrcnn.network.norm",

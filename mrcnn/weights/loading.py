@@ -92,6 +92,7 @@ def load_state_dict(model, arrays, source, by_name=False, exclude=(), epsilon=No
         heads = sorted({name.rpartition("/")[0] for name in plan["reinitialized"]})
         keypoints = settings.keypoint_head
         also = f" or than NUM_KEYPOINTS = {keypoints.num_keypoints}" * keypoints.enabled
+        also += " or of more than one mask" * settings.mask_head.class_agnostic
         warnings.warn(
             f"heads of another class count than NUM_CLASSES = {settings.image.num_classes}{also} "
             f"start anew: {', '.join(heads)}",
@@ -162,7 +163,15 @@ def _plan(model, arrays, source, exclude):
             and not re.match(tables.ignored[source], key)
         ):
             plan["unexpected"].append(key)
+    plan["other_norms"] = [x for x in _other_norms(weights, places) if not is_excluded(x)]
     return plan
+
+
+def _other_norms(weights, places):
+    """gamma of the layers that are a BatchNorm, with statistics, here or in the source alone."""
+    gammas = [name for name in weights if name.endswith("/gamma") and name in places]
+    statistics = {name: name.removesuffix("gamma") + "moving_mean" for name in gammas}
+    return [x for x in gammas if (statistics[x] in weights) != (statistics[x] in places)]
 
 
 def _adapted(layout, count):
@@ -212,6 +221,7 @@ def _problems(model, plan, by_name):
     if optional:
         unexpected = [name for name in unexpected if not re.search(optional, name)]
     problems = [("of another shape", plan["wrong_shape"])]
+    problems.append(("of another normalisation", plan["other_norms"]))
     if not by_name:
         problems += [("missing from the file", missing), ("not in this model", unexpected)]
     if not plan["found"]:
@@ -224,6 +234,8 @@ def _problems(model, plan, by_name):
 def _mismatch(model, plan, problems, by_name, preset):
     lines = ["the weights do not fit this model, nothing was loaded:"]
     lines += [f"- {len(items)} weights {what}: {few(sorted(items))}" for what, items in problems]
+    if plan["other_norms"]:
+        return "\n".join([*lines, _norm_advice(model.settings.style.norm)])
     if model.mode == "inference" and all(
         name.startswith(model.weight_names.heads)
         for name in [*plan["missing"], *plan["wrong_shape"]]
@@ -247,6 +259,15 @@ def _mismatch(model, plan, problems, by_name, preset):
         + ("." if by_name else "; to load only what both have, pass by_name=True.")
     )
     return "\n".join(lines)
+
+
+def _norm_advice(norm):
+    theirs, fix = ("BatchNorm", "batch") if norm == "group" else ("GroupNorm", "group")
+    return (
+        f"NORM is {norm!r} and the file was trained with {theirs}: set NORM = {fix!r} for it. To "
+        "take its other weights alone, and train the normalisations from nothing, pass "
+        'exclude=["bn.*", ".*_bn.*"].'
+    )
 
 
 def _layer_paths(keras_model, above=()):

@@ -13,7 +13,7 @@ from mrcnn.weights.names.detectron2 import (
     detectron2_layers,
 )
 from mrcnn.weights.names.keras import keras_names
-from mrcnn.weights.names.layouts import conv, depthwise, same
+from mrcnn.weights.names.layouts import class_masks, conv, depthwise, same
 from mrcnn.weights.names.pytorch import pytorch_names
 from mrcnn.weights.names.retinanet import detectron2_retinanet, torchvision_retinanet
 from mrcnn.weights.names.torchvision import torchvision_layers
@@ -21,13 +21,14 @@ from mrcnn.weights.names.torchvision import torchvision_layers
 _LITE0_LAYOUTS = {"conv": conv, "depthwise": depthwise, "vector": same}
 
 
-def source_names(source, arrays, pool_size):
+def source_names(source, arrays, pool_size, masks=class_masks):
     """Where each array of a source goes.
 
     Args:
         source: one of `SOURCES`.
         arrays: names of the source's arrays.
         pool_size: int, bins a side of the box head's input.
+        masks: layout of detectron2's last layer of masks, see `mask_layout`.
 
     Returns:
         dict: the source's name -> (our `layer/variable`, function of the array). Names that we
@@ -36,7 +37,7 @@ def source_names(source, arrays, pool_size):
     if source == "torchvision":
         return pytorch_names(torchvision_layers(pool_size))
     if source == "detectron2":
-        return pytorch_names(detectron2_layers(pool_size))
+        return pytorch_names(detectron2_layers(pool_size, masks))
     if source == "efficientnet_lite":
         return {theirs: (ours, _LITE0_LAYOUTS[kind]) for ours, theirs, kind in lite0_names()}
     return keras_names(arrays, bgr=source == "keras_applications")
@@ -78,20 +79,28 @@ class WeightNames:
     optional: object
 
 
+def mask_layout(settings):
+    """How detectron2's last layer of masks becomes ours, which has one of background too, or one
+    mask for all classes."""
+    return conv if settings.mask_head.class_agnostic else class_masks
+
+
 def _mask_rcnn_table(source, arrays, settings):
-    return source_names(source, arrays, settings.box_head.pool_size)
+    return source_names(source, arrays, settings.box_head.pool_size, mask_layout(settings))
 
 
 def _cascade_table(source, arrays, settings):
     pool_size = settings.box_head.pool_size
     if source == "detectron2":
-        return pytorch_names(detectron2_cascade_layers(pool_size, settings.cascade.suffixes))
+        suffixes, masks = settings.cascade.suffixes, mask_layout(settings)
+        return pytorch_names(detectron2_cascade_layers(pool_size, suffixes, masks))
     return source_names(source, arrays, pool_size)
 
 
 def _c4_table(source, arrays, settings):
     if source == "detectron2":
-        return pytorch_names(detectron2_c4_layers(len(settings.anchors.ratios)))
+        ratios, masks = len(settings.anchors.ratios), mask_layout(settings)
+        return pytorch_names(detectron2_c4_layers(ratios, masks))
     return source_names(source, arrays, settings.box_head.pool_size)
 
 

@@ -18,25 +18,28 @@ from mrcnn.weights.names.pytorch import resnet
 _HEADS = "roi_heads"
 
 
-def detectron2_layers(pool_size):
-    """(our layer, detectron2's module, layout) of its FPN models; their input is BGR."""
+def detectron2_layers(pool_size, masks=class_masks):
+    """(our layer, detectron2's module, layout) of its FPN models; their input is BGR.
+
+    `masks`: layout of the last layer of masks; `conv` of one mask for all classes.
+    """
     yield from _trunk()
     yield from _box_head(pool_size)
     yield "mrcnn_bbox_fc", f"{_HEADS}.box_predictor.bbox_pred", class_deltas
-    yield from _mask_head()
+    yield from _mask_head(masks)
     yield from _keypoint_head()
 
 
-def detectron2_cascade_layers(pool_size, suffixes):
+def detectron2_cascade_layers(pool_size, suffixes, masks=class_masks):
     """The same of its cascades; `suffixes`: of our layers of each stage."""
     yield from _trunk()
     for i, suffix in enumerate(suffixes):
         yield from _box_head(pool_size, f".{i}", suffix)
         yield f"mrcnn_bbox_fc{suffix}", f"{_HEADS}.box_predictor.{i}.bbox_pred", deltas
-    yield from _mask_head()
+    yield from _mask_head(masks)
 
 
-def detectron2_c4_layers(ratios):
+def detectron2_c4_layers(ratios, masks=class_masks):
     """The same of its C4 models; `ratios`: how many shapes an anchor of a scale has.
 
     Its anchors have all shapes of a scale in turn, ours all scales of a shape.
@@ -45,7 +48,7 @@ def detectron2_c4_layers(ratios):
     yield from _rpn(by_shape(objectness, ratios), by_shape(deltas, ratios, 4))
     yield "mrcnn_class_logits", f"{_HEADS}.box_predictor.cls_score", background_first
     yield "mrcnn_bbox_fc", f"{_HEADS}.box_predictor.bbox_pred", class_deltas
-    yield from _mask_head()
+    yield from _mask_head(masks)
 
 
 def detectron2_dc5_layers(pool_size, ratios):
@@ -98,11 +101,11 @@ def _box_head(pool_size, stage="", suffix=""):
     yield f"mrcnn_class_logits{suffix}", module, background_first
 
 
-def _mask_head():
+def _mask_head(masks):
     for i in (1, 2, 3, 4):
         yield f"mrcnn_mask_conv{i}", f"{_HEADS}.mask_head.mask_fcn{i}", conv
     yield "mrcnn_mask_deconv", f"{_HEADS}.mask_head.deconv", conv
-    yield "mrcnn_mask", f"{_HEADS}.mask_head.predictor", class_masks
+    yield "mrcnn_mask", f"{_HEADS}.mask_head.predictor", masks
 
 
 def _keypoint_head():

@@ -3,7 +3,7 @@
 import dataclasses
 
 from mrcnn.network.semantic_head import LEVELS
-from mrcnn.weights.names import MASK_RCNN, source_names
+from mrcnn.weights.names import MASK_RCNN, mask_layout, source_names
 from mrcnn.weights.names.layouts import conv, same
 from mrcnn.weights.names.pytorch import pytorch_names
 
@@ -19,7 +19,7 @@ def detectron2_semantic_layers():
 
 
 def _table(source, arrays, settings):
-    names = source_names(source, arrays, settings.box_head.pool_size)
+    names = source_names(source, arrays, settings.box_head.pool_size, mask_layout(settings))
     if source == "detectron2":
         names |= pytorch_names(detectron2_semantic_layers())
     return names
