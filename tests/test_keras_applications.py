@@ -23,6 +23,8 @@ from mrcnn.presets import PRESETS
 from mrcnn.settings import Trunk
 from mrcnn.training.freezing import LAYER_GROUPS, depth_of
 from mrcnn.weights import fetch, find, for_config
+from mrcnn.weights.names import source_names
+from mrcnn.weights.sources import guess_source
 
 SMALLEST = "keras/MobileNetV3Small"
 PICTURE = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3)).astype("float32")
@@ -377,3 +379,14 @@ def test_a_checkpoint_detects_the_same_on_jax(model, run_python, tmp_path):
     with np.load(found) as others:
         np.testing.assert_allclose(others["scores"], expected["scores"], atol=1e-3)
         np.testing.assert_allclose(others["boxes"], expected["boxes"], atol=0.1)
+
+
+def test_a_checkpoint_on_layers_called_as_keras_is_ours():
+    # A backbone that is a function may have ResNet's layers under Keras's names.
+    arrays = ["conv1_conv/kernel", "conv2_block1_1_bn/gamma", "fpn_p2/kernel"]
+    assert guess_source(arrays) == "matterport"
+    names = source_names("matterport", arrays, pool_size=7)
+    assert [names[name][0] for name in arrays] == arrays
+    assert guess_source(arrays[:2]) == "keras_applications"
+    names = source_names("keras_applications", arrays[:2], pool_size=7)
+    assert [names[name][0] for name in arrays[:2]] == ["conv1/kernel", "bn2a_branch2a/gamma"]

@@ -13,6 +13,8 @@ from mrcnn.network.resnet import resnet_graph
 def build_backbone(images, settings, style, stage5=True):
     """Applies `Config.BACKBONE`, a name or a callable -> [C2, C3, C4, C5].
 
+    Names are ours, or of `keras.applications`: see `keras_graph`.
+
     A callable is given `(images, stage5=..., train_bn=...)` and returns [C1, ..., C5]. Nothing
     uses C1: it may be None. `mrcnn.demo.small_backbone` is a short example.
 
