@@ -62,10 +62,10 @@ class Config:
     STEPS_PER_EPOCH = 1000
     VALIDATION_STEPS = 50
 
-    # Backbone: a name of `config_checks.BACKBONES`, or a callable `(input_image, stage5=True,
-    # train_bn=...)` that returns [C1, C2, C3, C4, C5]. COMPUTE_BACKBONE_SHAPE(config, image_shape)
-    # -> [5, 2] tells `compute_backbone_shapes` the feature sizes of a callable; the model reads
-    # them itself.
+    # Backbone: a name of `config_checks.BACKBONES` or `KERAS_BACKBONES`, or a callable
+    # `(input_image, stage5=True, train_bn=...)` that returns [C1, C2, C3, C4, C5].
+    # COMPUTE_BACKBONE_SHAPE(config, image_shape) -> [5, 2] tells `compute_backbone_shapes` the
+    # feature sizes of a callable; the model reads them itself.
     BACKBONE = "resnet101"
     COMPUTE_BACKBONE_SHAPE = None
     BACKBONE_STRIDES = [4, 8, 16, 32, 64]  # noqa: RUF012  (P2 to P6; C4, P3 to P7: others)

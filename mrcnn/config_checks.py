@@ -7,6 +7,21 @@ import numpy as np
 RESIZE_MODES = ("none", "square", "pad64", "crop", "shortest_edge")
 ROI_ALIGN_MODES = ("crop_and_resize", "roi_align", "roi_pool")
 BACKBONES = ("resnet50", "resnet101", "resnext101_32x8d", "efficientnet_lite0")
+# Networks of `keras.applications`. The others (Xception, Inception, NASNet) pad nothing, so that
+# their features have no whole strides.
+KERAS_PREFIX = "keras/"
+KERAS_BACKBONES = tuple(
+    KERAS_PREFIX + name
+    for name in (
+        *("VGG16", "VGG19", "ResNet50", "ResNet101", "ResNet152"),
+        *("ResNet50V2", "ResNet101V2", "ResNet152V2"),
+        *("DenseNet121", "DenseNet169", "DenseNet201"),
+        *(f"EfficientNetB{i}" for i in range(8)),
+        *(f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3", "S", "M", "L")),
+        *(f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")),
+        *("MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large"),
+    )
+)
 _CHOICES = {
     "IMAGE_RESIZE_MODE": RESIZE_MODES,
     "IMAGE_INTERPOLATION": ("constant", "edge", "antialias"),
@@ -74,8 +89,7 @@ def _model_problems(config):
         value = getattr(config, key)
         if value is not None and not 0 <= value <= 1:
             yield f"{key} is {value!r}; expected 0 to 1"
-    if not callable(config.BACKBONE) and config.BACKBONE not in BACKBONES:
-        yield f"BACKBONE is {config.BACKBONE!r}; expected one of {BACKBONES} or a callable"
+    yield from _backbone_problems(config)
     levels = len(config.BACKBONE_STRIDES)
     if len(config.RPN_ANCHOR_SCALES) != levels:
         yield (
@@ -151,6 +165,22 @@ def _spatial_pyramid_problems(config):
         yield (
             f"SPP_LEVELS is {grids} and BOX_HEAD_CONV_LAYERS {config.BOX_HEAD_CONV_LAYERS}; "
             "convolutions need one grid: set either to None or 0"
+        )
+
+
+def _backbone_problems(config):
+    backbone, channels = config.BACKBONE, config.IMAGE_CHANNEL_COUNT
+    if callable(backbone) or backbone in BACKBONES:
+        return
+    if backbone not in KERAS_BACKBONES:
+        yield (
+            f"BACKBONE is {backbone!r}; expected one of {BACKBONES}, a callable, or a network of "
+            f"keras.applications whose features have whole strides: {KERAS_BACKBONES}"
+        )
+    elif channels != 3:
+        yield (
+            f"BACKBONE is {backbone!r} and IMAGE_CHANNEL_COUNT {channels}; the networks of "
+            f"keras.applications take RGB: set 3, or a BACKBONE of {BACKBONES}"
         )
 
 

@@ -47,6 +47,8 @@ class ModelFiles:
         arrays = (read_saved_model if is_saved_model(filepath) else read_arrays)(filepath)
         epsilon = released_epsilon(filepath)
         preset = read_attribute(filepath, "preset")
+        if entry is not None and entry.preset is None:
+            preset = self.settings.preset  # it fits any
         try:
             source = guess_source(arrays)
             report = load_state_dict(self, arrays, source, by_name, exclude, epsilon, preset)

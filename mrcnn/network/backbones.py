@@ -4,12 +4,16 @@ Shapes: B images, H W, C channels. A backbone maps images [B, H, W, C] to C1..C5
 2, 4, 8, 16, 32.
 """
 
+from mrcnn.config_checks import KERAS_BACKBONES
 from mrcnn.network.efficientnet import efficientnet_lite0_graph
+from mrcnn.network.keras_applications import keras_graph
 from mrcnn.network.resnet import resnet_graph
 
 
 def build_backbone(images, settings, style, stage5=True):
     """Applies `Config.BACKBONE`, a name or a callable -> [C2, C3, C4, C5].
+
+    Names are ours, or of `keras.applications`: see `keras_graph`.
 
     A callable is given `(images, stage5=..., train_bn=...)` and returns [C1, ..., C5]. Nothing
     uses C1: it may be None. `mrcnn.demo.small_backbone` is a short example.
@@ -29,6 +33,8 @@ def build_backbone(images, settings, style, stage5=True):
         _check_features(backbone, features, images)
     elif backbone == "efficientnet_lite0":
         features = efficientnet_lite0_graph(images, stage5, train_bn, style=style)
+    elif backbone in KERAS_BACKBONES:
+        features = keras_graph(images, backbone, stage5, train_bn, settings.preset_pixels)
     else:
         features = resnet_graph(images, backbone, stage5, train_bn, style)
     return features[1:]

@@ -4,12 +4,20 @@ import dataclasses
 
 import numpy as np
 
-from mrcnn.settings.fields import Stage, floats, key, numerics, stage
+from mrcnn.config import Config
+from mrcnn.presets import PRESETS
+from mrcnn.settings.fields import Stage, floats, key, numerics, plain, stage
 
 
 def _sides(config_shape):
     """The fixed height and width of a derived `IMAGE_SHAPE`."""
     return tuple(int(side) for side in config_shape[:2])
+
+
+def _pixels(preset):
+    """MEAN_PIXEL and STD_PIXEL of a preset; of another name those of `Config`."""
+    config = PRESETS.get(preset, Config)
+    return plain(config.MEAN_PIXEL), plain(config.STD_PIXEL)
 
 
 @stage
@@ -129,9 +137,15 @@ class ConvStyle(Stage):
 
 @stage
 class Trunk(Stage):
-    """Backbone, pyramid, and the head of the region proposal network."""
+    """Backbone, pyramid, and the head of the region proposal network.
+
+    Attributes:
+        preset_pixels: (mean, std), how the preset molds pixels, whatever the config has: see
+            `mrcnn.network.keras_applications.keras_graph`.
+    """
 
     backbone: object = key("BACKBONE")
+    preset_pixels: tuple = key("PRESET", _pixels)
     train_bn: bool = key("TRAIN_BN")
     pyramid_channels: int = key("TOP_DOWN_PYRAMID_SIZE")
     pyramid_norm: bool = key("FPN_NORM")

@@ -24,6 +24,7 @@ CLASSES = {
     },
     "mrcnn>BatchNorm": "mrcnn.network.norm",
     "mrcnn>FoldedConv": "mrcnn.network.folding",
+    "mrcnn>LayerScale": "mrcnn.network.keras_applications",
     "mrcnn>MaskPredictor": "mrcnn.network.heads",
     "mrcnn>NamedWeightsModel": "mrcnn.network.training_model",
     "mrcnn>TrainingModel": "mrcnn.network.training_model",

@@ -6,13 +6,13 @@ import warnings
 import keras
 
 # What `train(layers=...)` accepts besides a regular expression of layer names; EfficientNet's
-# blocks 3, 4 and 6 are the first of stages 3, 4 and 5.
+# blocks 3, 4 and 6 are the first of stages 3, 4 and 5. `stage<n>_` is of `keras.applications`.
 _HEADS = r"(mrcnn_.*)|(rpn_.*)|(fpn_.*)|(retinanet_.*)|(semantic_.*)"
 _STAGES = {
-    5: r"((res|bn)5.*)|(block[67].*)",
-    4: r"((res|bn)4.*)|(block[45].*)",
-    3: r"((res|bn)3.*)|(block3.*)",
-    2: r"((res|bn)2.*)|(block2.*)",
+    5: r"((res|bn)5.*)|(block[67].*)|(stage5_.*)",
+    4: r"((res|bn)4.*)|(block[45].*)|(stage4_.*)",
+    3: r"((res|bn)3.*)|(block3.*)|(stage3_.*)",
+    2: r"((res|bn)2.*)|(block2.*)|(stage2_.*)",
 }
 LAYER_GROUPS = {
     "heads": _HEADS,

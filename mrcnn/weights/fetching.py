@@ -2,7 +2,11 @@
 
 import os
 
+import numpy as np
+
 from mrcnn.files import download
+from mrcnn.files.replacing import replaced
+from mrcnn.weights.public_files import KERAS_URL
 from mrcnn.weights.registry import COCO_MODEL, find
 
 
@@ -41,7 +45,10 @@ def fetch(weight_file, cache_dir=None, progress=download.show_progress):
     folder = os.fspath(cache_dir) if cache_dir is not None else default_cache_dir()
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(os.path.abspath(folder), weight_file.file_name)
-    _ensure(weight_file, path, progress)
+    if weight_file.url.startswith(KERAS_URL):
+        _ensure_of_keras(weight_file, path)
+    else:
+        _ensure(weight_file, path, progress)
     return path
 
 
@@ -72,6 +79,23 @@ def _ensure(weight_file, path, progress):
             f"cannot fetch {weight_file.name}: {error}. By hand: download {weight_file.url} and "
             f"put it at {path} (expected: {expected.describe()})"
         ) from None
+
+
+def _ensure_of_keras(weight_file, path):
+    """Writes what Keras fetches for one of its networks, under the names of our layers."""
+    if os.path.exists(path):
+        return
+    from mrcnn.network.keras_applications import imagenet_arrays
+
+    try:
+        arrays = imagenet_arrays(weight_file.backbone)
+    except OSError as error:
+        models = os.path.dirname(default_cache_dir())
+        raise OSError(
+            f"{error}. By hand: download the file that this names and put it into {models}"
+        ) from None
+    with replaced(path) as unfinished, open(unfinished, "wb") as file:
+        np.savez(file, **arrays)
 
 
 def _in_package(weight_file):

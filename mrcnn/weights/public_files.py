@@ -5,6 +5,8 @@ import dataclasses
 from mrcnn.weights.coco_classes import COCO_CLASSES, COCO_ID_CLASSES, COCO_STUFF_CLASSES, PERSON
 from mrcnn.weights.weight_file import WeightFile
 
+KERAS_URL = "keras.applications://"  # Keras knows where its files are
+
 
 def _matterport(release, file_name, **facts):
     return WeightFile(
@@ -104,6 +106,23 @@ def _keras_applications(backbone, folder, **facts):
         backbone=backbone,
         preset="matterport/mask_rcnn_coco",
         **facts,
+    )
+
+
+def keras_backbone(backbone):
+    """The ImageNet weights of a network of `keras.applications`, which Keras fetches.
+
+    Args:
+        backbone: str, one of `mrcnn.config_checks.KERAS_BACKBONES`.
+    """
+    return WeightFile(
+        name=backbone,
+        url=f"{KERAS_URL}{backbone.replace('/', '_')}_imagenet.npz",
+        family="keras_applications",
+        dataset="imagenet",
+        backbone=backbone,
+        preset=None,
+        source="https://keras.io/api/applications/",
     )
 
 

@@ -5,8 +5,9 @@ Nothing here is heavy: listing needs no backend.
 
 import os
 
+from mrcnn.config_checks import KERAS_BACKBONES
 from mrcnn.files import download
-from mrcnn.weights.public_files import REGISTRY
+from mrcnn.weights.public_files import REGISTRY, keras_backbone
 
 
 def find(name):
@@ -18,6 +19,8 @@ def find(name):
     Raises:
         ValueError: there is none, or more than one; the message lists the names.
     """
+    if name in KERAS_BACKBONES:
+        return keras_backbone(name)
     found = [entry for entry in REGISTRY if entry.name == name] or [
         entry for entry in REGISTRY if name in (entry.name.split("/")[1], entry.file_name)
     ]
@@ -60,12 +63,16 @@ def for_config(kind, config):
         # A backbone has the numerics of its family, whatever the heads are.
         if kind == "imagenet" and _publisher(entry.preset) in (None, _publisher(preset)):
             return entry
+    if kind == "imagenet" and backbone in KERAS_BACKBONES:
+        return keras_backbone(backbone)
     there_are = "; ".join(
         f"{entry.name} (PRESET {entry.preset or 'any'}, BACKBONE {entry.backbone}"
         + (f", {_heads(entry.masks, entry.keypoints)})" if kind == "coco" else ")")
         for entry in REGISTRY
         if entry.dataset == kind
     )
+    if kind == "imagenet":
+        there_are += "; and those of keras.applications, BACKBONE keras/NAME"
     raise ValueError(
         f"no {kind!r} weights for PRESET {preset!r}, BACKBONE {backbone!r}, {_heads(*heads)}; "
         f"there are: {there_are}"

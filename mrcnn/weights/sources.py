@@ -14,14 +14,16 @@ def guess_source(arrays):
         ValueError: no known source calls weights so.
     """
     names = list(arrays)
-    signs = {
-        "detectron2": r"backbone\.(bottom_up|stem|res\d)\.",
-        "torchvision": r"backbone\.body\.|layer1\.0\.conv1\.",
-        "efficientnet_lite": r"_conv_stem\.",
-        "keras_applications": r"conv1_conv/|conv1/conv1_W",
-        "matterport": r"[^/]+/(kernel|bias|gamma|beta|moving_\w+)$",
-    }
-    for source, sign in signs.items():
+    signs = [
+        ("detectron2", r"backbone\.(bottom_up|stem|res\d)\."),
+        ("torchvision", r"backbone\.body\.|layer1\.0\.conv1\."),
+        ("efficientnet_lite", r"_conv_stem\."),
+        # Ours, on a backbone whose layers may be called as Keras's.
+        ("matterport", r"(fpn|rpn|mrcnn|retinanet|semantic)_[^/]+/"),
+        ("keras_applications", r"conv1_conv/|conv1/conv1_W"),
+        ("matterport", r"[^/]+/(kernel|bias|gamma|beta|moving_\w+)$"),
+    ]
+    for source, sign in signs:
         if any(re.match(sign, name) for name in names):
             return source
     raise ValueError(

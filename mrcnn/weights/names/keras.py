@@ -5,12 +5,14 @@ import re
 from mrcnn.weights.names.layouts import hwio_bgr, same
 
 
-def _keras_name(name):
-    """Our name for one of Keras: `layer/variable` of Keras 1, Keras 2 or `keras.applications`."""
+def _keras_name(name, applications):
+    """Our name for one of Keras 1 or 2: `layer/variable`, or one of `keras.applications`."""
     layer, _, variable = name.rpartition("/")
     if variable.startswith(f"{layer}_"):  # Keras 1 repeats the layer and appends a number
         variable = re.sub(r"_\d+$", "", variable[len(layer) + 1 :])
         variable = _KERAS1.get(variable, variable)
+    if not applications:
+        return f"{layer}/{variable}"
     match = re.fullmatch(r"conv(\d)_block(\d+)_(\d)_(conv|bn)", layer)
     if match:
         stage, block, part, kind = match.groups()
@@ -31,8 +33,9 @@ _APPLICATIONS = {"conv1_conv": "conv1", "conv1_bn": "bn_conv1"}
 
 
 def keras_names(arrays, bgr=False):
-    """Source's name -> (our name, layout) of a Keras file; `bgr`: its input is BGR."""
-    names = {name: _keras_name(name) for name in arrays}
+    """Source's name -> (our name, layout) of a Keras file; `bgr`: of `keras.applications`, whose
+    input is BGR."""
+    names = {name: _keras_name(name, applications=bgr) for name in arrays}
     return {
         name: (ours, hwio_bgr if bgr and ours == "conv1/kernel" else same)
         for name, ours in names.items()
