@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from tiny import TinyConfig
 
-from mrcnn.augment import CopyPaste, FlipLeftRight, FlipUpDown, Rotate90, ScaleJitter
+from mrcnn.augment import (
+    CopyPaste,
+    ElasticTransform,
+    FlipLeftRight,
+    FlipUpDown,
+    Rotate90,
+    ScaleJitter,
+)
 from mrcnn.data import Dataset
 from mrcnn.data.augmentation import Adapter
 from mrcnn.data.grounds import GroundsDataset
@@ -113,6 +120,17 @@ def test_labels_move_with_the_picture(step):
     found = augment_sample(step, sample(), np.random.default_rng(3))
     np.testing.assert_array_equal(found.labels, found.image[:, :, 0])
     np.testing.assert_array_equal(found.labels == 1, found.masks[:, :, 0])
+
+
+def test_labels_bend_with_the_picture():
+    given = sample(64)
+    masks, values = labels_to_masks(given.labels)
+    given = given.replace(masks=masks, class_ids=values, window=(0, 0, 64, 48))
+    given.labels[:, 48:], given.masks[:, 48:] = VOID, False
+    found = augment_sample(ElasticTransform(2, 16), given, np.random.default_rng(0))
+    assert (found.labels != given.labels).mean() > 0.1
+    np.testing.assert_array_equal(found.labels, masks_to_labels(found.masks, values))
+    assert (found.labels[:, 48:] == VOID).all() and found.labels.dtype == given.labels.dtype
 
 
 def test_labels_move_with_masks_of_other_libraries():
