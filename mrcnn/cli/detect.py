@@ -6,7 +6,7 @@ import sys
 
 from mrcnn.cli.model_arguments import TrainedModel, add_model_arguments
 
-KINDS = ("overlay", "json", "masks", "labels", "crops", "csv")
+KINDS = ("overlay", "json", "panoptic", "masks", "labels", "crops", "csv")
 
 
 def add_parser(commands):
@@ -52,6 +52,7 @@ def _detect(arguments):
     trained = TrainedModel(arguments, **keys)
 
     from mrcnn.inference.streams import check_folder, detect_to_folder
+    from mrcnn.model import architecture_of
 
     options = {
         "save": arguments.save,
@@ -61,10 +62,12 @@ def _detect(arguments):
         "about": _about(trained),
     }
     config = trained.config
+    kind = architecture_of(config)
     check_folder(
         arguments.out,
-        bool(config.USE_MASK),
+        bool(config.USE_MASK) and kind.finds_instances,
         trained.class_names,
+        kind.finds_segments,
         **options,
         tile_size=config.TILE_SIZE,
     )

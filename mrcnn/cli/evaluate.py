@@ -149,11 +149,11 @@ def _check_comparable(other, dataset, trained, folder):
     from mrcnn.evaluate import coco_ground_truth
     from mrcnn.evaluate.detecting import detection_limit
     from mrcnn.evaluate.saved import digest
-    from mrcnn.model import ARCHITECTURES
+    from mrcnn.model import architecture_of
 
     limit = detection_limit(trained)
     truth = coco_ground_truth(dataset)
-    if not ARCHITECTURES[trained.config.ARCHITECTURE].finds_instances:
+    if not architecture_of(trained.config).finds_instances:
         truth["annotations"] = []
     if digest(truth) != digest(other.ground_truth):
         raise ValueError(
