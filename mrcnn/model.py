@@ -62,8 +62,17 @@ def create(mode, config, model_dir):
     Raises:
         ValueError: unknown architecture or mode, or keys that cannot work together.
     """
+    return architecture_of(config)(mode, config, model_dir)
+
+
+def architecture_of(config):
+    """The class of a config's `ARCHITECTURE`.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
     if config.ARCHITECTURE not in ARCHITECTURES:
         raise ValueError(
             f"ARCHITECTURE is {config.ARCHITECTURE!r}; expected one of {list(ARCHITECTURES)}"
         )
-    return ARCHITECTURES[config.ARCHITECTURE](mode, config, model_dir)
+    return ARCHITECTURES[config.ARCHITECTURE]

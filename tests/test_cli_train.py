@@ -17,8 +17,10 @@ from tiny import TinyConfig
 
 from mrcnn import cli
 from mrcnn.cli.train import add_parser
-from mrcnn.cli.training_config import _by_class_id
+from mrcnn.cli.training_config import _by_class_id, fit_to_data
 from mrcnn.config_files import read_run, write_config
+from mrcnn.config_values import apply_assignments
+from mrcnn.data.grounds import GroundsDataset
 from mrcnn.files.hdf5 import read_hdf5
 from mrcnn.training.results import read_results
 from mrcnn.weights import class_names_of
@@ -393,3 +395,22 @@ def test_class_weights_by_name():
     assert _by_class_id({"dog": 4.0, 0: 0.5}, names) == {2: 4.0, 0: 0.5}
     with pytest.raises(ValueError, match=r"CLASS_WEIGHTS has \['cow'\]; expected .*BG, cat, dog"):
         _by_class_id({"cow": 4.0}, names)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], (6, 2)),
+        (["NUM_CLASSES=7"], (7, 2)),
+        (["NUM_STUFF_CLASSES=1"], (6, 1)),
+        (["NUM_CLASSES=7", "NUM_STUFF_CLASSES=1"], (7, 1)),
+    ],
+)
+def test_each_number_of_classes_is_the_datas_unless_it_is_given(given, expected):
+    config = apply_assignments(TinyConfig(), given)
+    data = GroundsDataset()
+    data.load_shapes(1, 32, 32)
+    data.prepare()
+    fit_to_data(config, argparse.Namespace(assignments=given, data="."), data)
+    found = config.NUM_CLASSES, config.NUM_STUFF_CLASSES
+    assert found == expected

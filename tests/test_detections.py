@@ -118,6 +118,40 @@ def test_plot_draws_into_a_copy():
     assert boxes_only().plot().shape == nothing().plot().shape == (6, 8, 3)
 
 
+def panoptic():
+    """`example` with a map of a thing on the left, and stuff on the right but for a column."""
+    found = example()
+    found["segmentation"] = np.zeros((6, 8), np.int32)
+    found["segmentation"][:, :3], found["segmentation"][:, 4:] = 1, 2
+    kinds = {"score": 0.5, "area": 18}
+    found["segments"] = [
+        {"id": 1, "class_id": 1, "is_thing": True, **kinds},
+        {"id": 2, "class_id": 2, "is_thing": False, **kinds},
+    ]
+    return found
+
+
+def test_a_panoptic_result_is_drawn_as_its_map(tmp_path):
+    found = panoptic()
+    picture = found.plot(captions=["", ""])
+    changed = (picture != found.image).any(axis=-1)
+    np.testing.assert_array_equal(changed, found["segmentation"] > 0)
+    found.save(tmp_path / "found.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "found.png")), found.plot())
+    assert len(found.show(captions=["", ""]).images) == 1
+    plt.close("all")
+
+
+def test_a_map_is_reduced_with_its_picture():
+    found = panoptic()
+    del found["masks"]
+    small = found.reduced(4)
+    # The pixel in the middle of each block of two: columns 1, 3, 5, 7.
+    assert small["segmentation"].tolist() == [[1, 0, 2, 2]] * 3
+    assert small.image.shape[:2] == (3, 4) and found["segmentation"].shape == (6, 8)
+    assert small.plot(captions=["", ""]).shape == (3, 4, 3)
+
+
 def test_show_returns_axes():
     axes = example().show(title="found")
     assert axes.get_title() == "found"

@@ -53,6 +53,12 @@ def test_an_instance_mostly_covered_is_left_out():
     assert [x["is_thing"] for x in found["segments"]] == [True, True, False, False]
 
 
+def test_an_instance_wholly_covered_is_no_segment():
+    found = merged([FIRST, FIRST], [0.9, 0.8], STUFF, overlap=1.0)
+    assert [x["is_thing"] for x in found["segments"]] == [True, False, False]
+    assert all(x["area"] for x in found["segments"])
+
+
 def test_the_best_score_is_in_front():
     found = merged([FIRST, SECOND], [0.7, 0.8], STUFF)
     assert found["segmentation"][0].tolist()[:4] == [2, 2, 1, 1]
@@ -192,6 +198,15 @@ def test_the_truth_itself_has_quality_one():
         ids, found = dataset.load_panoptic(image_id)
         scores.add(image_id, {"segmentation": ids, "segments": found})
     assert set(scores.scores().values()) == {1.0}
+
+
+def test_a_data_set_without_segments_is_told_the_fix():
+    class Instances(Street):
+        def load_panoptic(self, image_id):
+            return None
+
+    with pytest.raises(ValueError, match=r"Image 0 \(a\): expected segments .*'coco_panoptic'"):
+        PanopticScores(Instances())
 
 
 def test_quality_of_nothing_is_nan():

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from tiny import TinyConfig
 
-from mrcnn.augment import CopyPaste, FlipLeftRight, FlipUpDown, Rotate90, ScaleJitter
+from mrcnn.augment import (
+    CopyPaste,
+    ElasticTransform,
+    FlipLeftRight,
+    FlipUpDown,
+    Rotate90,
+    ScaleJitter,
+)
 from mrcnn.data import Dataset
 from mrcnn.data.augmentation import Adapter
 from mrcnn.data.grounds import GroundsDataset
@@ -64,6 +71,8 @@ def test_instances_alone_lie_on_background():
     ("ids", "segments", "message"),
     [
         (IDS[:1], SEGMENTS, r"expected ids of segments, integers \[2, 4\] .* \[1, 4\]"),
+        (IDS, [*SEGMENTS[:2], {"id": 9}], "segment 2 of the list has no class_id"),
+        (IDS, [*SEGMENTS[:2], {"id": 9, "class_id": 3}], "segment 2 of the list has no is_thing"),
         (IDS / 1.0, SEGMENTS, "integers .* received float64"),
         (IDS, SEGMENTS[:2], r"received segments \[4, 7\] and ids \[9\] of none"),
         (IDS, [*SEGMENTS, SEGMENTS[0]], r"segments \[4, 4, 7, 9\]"),
@@ -74,6 +83,13 @@ def test_instances_alone_lie_on_background():
 def test_segments_that_cannot_be_used_are_named(ids, segments, message):
     with pytest.raises(ValueError, match=rf"Image 0 .*load_panoptic.*{message}"):
         load_segments(Own(ids, segments), 0, (2, 4, 3))
+
+
+def test_stuff_where_no_class_is_stuff_is_named():
+    dataset = Own()
+    dataset.num_stuff_classes = 0
+    with pytest.raises(ValueError, match=r"stuff of class 3; expected of stuff none.* = 0 of 4"):
+        load_segments(dataset, 0, (2, 4, 3))
 
 
 def test_labels_are_resized_by_the_pixel_under_the_centre():
@@ -113,6 +129,17 @@ def test_labels_move_with_the_picture(step):
     found = augment_sample(step, sample(), np.random.default_rng(3))
     np.testing.assert_array_equal(found.labels, found.image[:, :, 0])
     np.testing.assert_array_equal(found.labels == 1, found.masks[:, :, 0])
+
+
+def test_labels_bend_with_the_picture():
+    given = sample(64)
+    masks, values = labels_to_masks(given.labels)
+    given = given.replace(masks=masks, class_ids=values, window=(0, 0, 64, 48))
+    given.labels[:, 48:], given.masks[:, 48:] = VOID, False
+    found = augment_sample(ElasticTransform(2, 16), given, np.random.default_rng(0))
+    assert (found.labels != given.labels).mean() > 0.1
+    np.testing.assert_array_equal(found.labels, masks_to_labels(found.masks, values))
+    assert (found.labels[:, 48:] == VOID).all() and found.labels.dtype == given.labels.dtype
 
 
 def test_labels_move_with_masks_of_other_libraries():
@@ -232,6 +259,8 @@ def test_a_data_set_of_other_stuff_is_refused():
 
 def test_grounds_are_covered_by_their_segments():
     data = grounds()
+    data.load_shapes(0, 64, 64, seed=7)  # adds none, and changes none
+    assert data.image_info[0]["ground_seed"] == [0, 0, 1]
     assert data.class_names == ["BG", "square", "circle", "triangle", "waves", "sand"]
     ids, segments = load_segments(data, 0, (64, 64))
     assert (ids > 0).all() and {x["is_thing"] for x in segments} == {True, False}

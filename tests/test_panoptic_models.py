@@ -6,8 +6,11 @@ import keras
 import numpy as np
 import pytest
 from test_panoptic_data import PanopticConfig, grounds
+from tiny import with_keypoints
 
 from mrcnn.data import DataGenerator
+from mrcnn.data.corners import CornersDataset
+from mrcnn.data.grounds import GroundsDataset
 from mrcnn.evaluate import Evaluation, evaluate
 from mrcnn.model import PanopticFPN, SemanticFPN, create
 from mrcnn.network.named_weights import named_weights
@@ -128,6 +131,25 @@ def test_scores_beside_cocos_numbers(trained):
     assert set(evaluation.scores["semantic"]) == {"mIoU", "accuracy"}
 
 
+class CornersOnGrounds(CornersDataset, GroundsDataset):
+    """Shapes whose corners are keypoints, over two kinds of ground."""
+
+
+@pytest.mark.slow
+def test_keypoints_of_things_beside_the_map(tmp_path):
+    data = CornersOnGrounds()
+    data.load_shapes(2, 64, 64)
+    data.prepare()
+    model = create("training", with_keypoints(config_of("panoptic_fpn")), tmp_path)
+    callback = EvaluateCallback(model, data, pictures=0)
+    history = model.train(data, None, 0.01, 1, layers="all", custom_callbacks=[callback]).history
+    assert {"mrcnn_keypoint_loss", "semantic_loss", "val_panoptic_PQ"} <= history.keys()
+    assert np.isfinite([values[0] for name, values in history.items() if name[:4] != "val_"]).all()
+    found = model.detect([data.load_image(0)])[0]
+    assert found["keypoints"].shape == (found.count, 5, 3)
+    assert found["segmentation"].any() and found.plot().shape == (64, 64, 3)
+
+
 @pytest.mark.slow
 def test_jax_finds_and_loses_the_same(trained, run_python):
     saved = {name: (model.model_dir, path) for name, (model, _, path) in trained.items()}
@@ -186,7 +208,7 @@ def test_xla_compiles_the_loss_and_its_gradient():
 @pytest.mark.parametrize(
     ("architecture", "keys", "message"),
     [
-        ("panoptic_fpn", {"NUM_STUFF_CLASSES": 0}, "a class of stuff at least"),
+        ("panoptic_fpn", {"NUM_STUFF_CLASSES": 0}, "a class of stuff at least.*--format coco_pan"),
         ("panoptic_fpn", {"NUM_STUFF_CLASSES": 5}, "one of things beside the background"),
         ("panoptic_fpn", {"USE_MASK": False}, "USE_MASK False; expected .* masks"),
         ("semantic_fpn", {"NUM_STUFF_CLASSES": 6}, "NUM_STUFF_CLASSES is 6 and NUM_CLASSES 6"),

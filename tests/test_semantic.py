@@ -154,5 +154,12 @@ def test_scores_of_a_data_set():
     assert [(x["name"], x["pixels"]) for x in scores.per_class()] == [("BG", 2), ("a", 3), ("b", 1)]
 
 
+def test_a_class_that_the_truth_has_not_is_no_part_of_the_mean():
+    # The truth has 0 and 1, 3 pixels each; one pixel of 1 is taken for 2, which is nowhere.
+    scores = SemanticScores(Truth())
+    scores.counts = np.array([[3, 0, 0], [0, 2, 1], [0, 0, 0]])
+    assert scores.scores()["mIoU"] == pytest.approx((3 / 3 + 2 / 3) / 2)
+
+
 def test_scores_without_a_pixel_are_nan():
     assert all(np.isnan(x) for x in SemanticScores(Truth()).scores().values())

@@ -95,3 +95,25 @@ def test_classes_that_do_not_fit(classes, message):
     dataset.prepare()
     with pytest.raises(ValueError, match=message):
         number_classes(dataset, ["BG", "cat", "dog"])
+
+
+def streets(things, stuff):
+    dataset = pictures(["a"], (*things, *stuff))
+    dataset.num_stuff_classes = len(stuff)
+    return dataset
+
+
+@pytest.mark.parametrize("count", [2, None])
+def test_stuff_is_counted_as_the_models(count):
+    names = ["BG", "car", "road", "sky"]
+    dataset = number_classes(streets(["car"], ["sky"]), names, count)
+    assert dataset.class_names == names
+    # Without a count the road, of which nothing is known here, is a thing.
+    assert dataset.thing_names == (["BG", "car"] if count else ["BG", "car", "road"])
+    assert number_classes(streets(["car"], []), names, 2).num_stuff_classes == 2
+    assert number_classes(streets(["car"], []), names).num_stuff_classes == 0
+
+
+def test_a_thing_that_is_trained_as_stuff_is_named():
+    with pytest.raises(ValueError, match=r"things \['car'\] and stuff \['road', 'sky'\].*'road'"):
+        number_classes(streets(["car", "road"], ["sky"]), ["BG", "car", "road", "sky"], 2)

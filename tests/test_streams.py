@@ -19,6 +19,8 @@ from skimage.io import imread
 from tiny import TinyConfig, shapes
 
 from mrcnn import settings
+from mrcnn.data.loading import load
+from mrcnn.data.panoptic import load_segments
 from mrcnn.image import extract_bboxes
 from mrcnn.inference import Detections
 from mrcnn.inference.streams import detect_to_folder
@@ -172,6 +174,72 @@ def test_a_model_without_masks_and_without_names():
     assert Path("out/detections.csv").read_text().splitlines()[1].endswith("5.00,")
     with pytest.raises(ValueError, match="the model finds boxes only"):
         run(model, out="other", save=["masks"])
+
+
+class PanopticModel(FakeModel):
+    """As `FakeModel`; the dogs are stuff, and behind the cats."""
+
+    finds_segments = True
+
+    def __init__(self):
+        super().__init__()
+        self.settings.semantic_head = SimpleNamespace(thing_classes=2)
+
+    def find(self, image):
+        found, ids = super().find(image), np.zeros(image.shape[:2], np.int32)
+        ids[image[..., 1] > 100] = 300
+        ids[image[..., 0] > 100] = 1
+        segments = [
+            {"id": 1, "class_id": 1, "is_thing": True, "score": 0.9, "area": 6},
+            {"id": 300, "class_id": 2, "is_thing": False, "score": 0.4, "area": 8},
+        ]
+        present = [x for x in segments if (ids == x["id"]).any()]
+        return found | {"segmentation": ids, "segments": present}
+
+
+def test_a_panoptic_map_is_a_data_set():
+    for name, image in (("a", picture()), ("b", picture(green=None)), ("c", picture(None, None))):
+        write(f"pics/sub/{name}.png", image)
+    run(PanopticModel())
+    assert {"panoptic.json", "panoptic/sub/a.png", "masks/sub/a/0002.png"} <= set(files_of("out"))
+    (first, second), (third,), none = (
+        x["segments_info"] for x in json.loads(Path("out/panoptic.json").read_text())["annotations"]
+    )
+    # The cat covers one of the dog's nine pixels, whose box is whole.
+    assert first == {
+        **{"id": 1, "category_id": 1, "iscrowd": 0, "area": 6, "bbox": [2, 1, 3, 2], "score": 0.9}
+    }
+    assert (second["id"], second["area"], second["bbox"]) == (300, 8, [4, 2, 3, 3])
+    assert (third["id"], none) == (1, [])
+    data = load("out/panoptic.json", images="pics", verbose=0)
+    assert data.class_names == ["BG", "cat", "dog/wolf"] and data.num_stuff_classes == 1
+    for image_id in (0, 1, 2):
+        found = PanopticModel().find(data.load_image(image_id))
+        ids, segments = load_segments(data, image_id, (6, 8))
+        np.testing.assert_array_equal(ids, found["segmentation"])
+        kinds = [
+            [{k: x[k] for k in ("id", "class_id", "is_thing")} for x in y]
+            for y in (segments, found["segments"])
+        ]
+        assert kinds[0] == kinds[1]
+    assert "coco_panoptic" in str(load("out", format="coco_panoptic", images="pics").source)
+    run(PanopticModel(), save=["json"], resume=False)
+    assert set(files_of("out")) == {"detections.json", "detections.jsonl"}
+
+
+def test_a_map_alone_has_no_masks_to_write():
+    write("pics/a.png")
+    model = PanopticModel()
+    model.finds_instances = False
+    run(model)
+    assert {x.split("/")[0] for x in files_of("out")} >= {"panoptic", "panoptic.json", "overlays"}
+    assert not {x.split("/")[0] for x in files_of("out")} & {"masks", "labels"}
+
+
+def test_a_model_without_a_map_writes_none():
+    write("pics/a.png")
+    with pytest.raises(ValueError, match="finds no panoptic map: leave out"):
+        run(save=["panoptic"])
 
 
 def test_a_least_score():

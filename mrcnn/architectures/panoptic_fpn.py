@@ -27,6 +27,8 @@ class PanopticFPN(DetectionModel):
     build_graphs = staticmethod(panoptic_fpn.build_graphs)
     generator_type = PanopticGenerator
     further_scores = {"panoptic": PanopticScores}  # noqa: RUF012
+    finds_segments = True
+    monitor = "val_panoptic_PQ"
 
     def build(self, mode, config):
         """As `DetectionModel.build`."""
@@ -36,7 +38,8 @@ class PanopticFPN(DetectionModel):
                 f"NUM_STUFF_CLASSES is {config.NUM_STUFF_CLASSES} of NUM_CLASSES = "
                 f"{config.NUM_CLASSES}, and USE_MASK {config.USE_MASK}; expected a class of stuff "
                 "at least, one of things beside the background, and masks. Without stuff take "
-                "MaskRCNN, without things SemanticFPN"
+                "MaskRCNN, without things SemanticFPN. COCO's panoptic files beside its instances "
+                "are read as format='coco_panoptic' (--format coco_panoptic)"
             )
         return super().build(mode, config)
 

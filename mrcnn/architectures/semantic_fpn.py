@@ -29,6 +29,7 @@ class SemanticFPN(DetectionModel):
     generator_type = LabelGenerator
     further_scores = {"semantic": SemanticScores}  # noqa: RUF012
     finds_instances = False
+    finds_segments = True
     monitor = "val_semantic_mIoU"
 
     def build(self, mode, config):

@@ -86,7 +86,13 @@ class ElasticTransform(Step):
             None if each is None else mesh.points(each - origin) + origin
             for each in (sample.points, sample.proposals)
         )
-        return sample.replace(image=image, masks=masks, points=points, proposals=proposals)
+        labels = sample.labels
+        if labels is not None:
+            labels = labels.copy()
+            labels[inside] = mesh.labels(sample.labels[inside])
+        return sample.replace(
+            image=image, masks=masks, points=points, proposals=proposals, labels=labels
+        )
 
 
 class Mesh:
@@ -146,14 +152,21 @@ class Mesh:
 
         Only around its box is a mask looked at.
         """
-        height, width, _ = masks.shape
-        rows, cols = self.source(np.arange(height) + 0.5, np.arange(width) + 0.5).astype(np.int32)
-        index = np.minimum(rows, height - 1) * width + np.minimum(cols, width - 1)
+        index = self._nearest(*masks.shape[:2])
         still = np.stack(np.meshgrid(*self.nodes, indexing="ij"))
         reach = int(np.ceil(np.abs(self.sources - still).max()))
         for i, (y1, x1, y2, x2) in enumerate(extract_bboxes(masks)):
             near = slice(max(0, y1 - reach), y2 + reach), slice(max(0, x1 - reach), x2 + reach)
             out[(*near, i)] = masks[:, :, i].ravel().take(index[near])
+
+    def labels(self, labels):
+        """The bent label map `[h, w]`: each pixel takes the one that its centre comes from."""
+        return labels.ravel().take(self._nearest(*labels.shape))
+
+    def _nearest(self, height, width):
+        """int `[h, w]`: the index of the pixel that each one's centre comes from."""
+        rows, cols = self.source(np.arange(height) + 0.5, np.arange(width) + 0.5).astype(np.int32)
+        return np.minimum(rows, height - 1) * width + np.minimum(cols, width - 1)
 
     def source(self, rows, cols):
         """float `[2, n, m]`: where the points of a grid come from; `rows` `[n]`, `cols` `[m]`."""

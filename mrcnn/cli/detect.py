@@ -7,7 +7,7 @@ import sys
 from mrcnn.cli.data_arguments import add_proposals_argument
 from mrcnn.cli.model_arguments import TrainedModel, add_model_arguments
 
-KINDS = ("overlay", "json", "masks", "labels", "crops", "csv")
+KINDS = ("overlay", "json", "panoptic", "masks", "labels", "crops", "csv")
 
 
 def add_parser(commands):
@@ -55,6 +55,7 @@ def _detect(arguments):
 
     from mrcnn.inference.proposals import check_wanted
     from mrcnn.inference.streams import check_folder, detect_to_folder
+    from mrcnn.model import architecture_of
     from mrcnn.settings import Settings
 
     check_wanted(Settings.from_config(trained.config), arguments.proposals)
@@ -67,10 +68,12 @@ def _detect(arguments):
         "about": _about(trained, arguments.proposals),
     }
     config = trained.config
+    kind = architecture_of(config)
     check_folder(
         arguments.out,
-        bool(config.USE_MASK),
+        bool(config.USE_MASK) and kind.finds_instances,
         trained.class_names,
+        kind.finds_segments,
         **options,
         tile_size=config.TILE_SIZE,
     )

@@ -46,8 +46,10 @@ def config_of_run(arguments, start, recipe=None):
 
 def fit_to_data(config, arguments, train):
     """Sets what follows from the data, unless the user has said it."""
-    if not any(text.startswith("NUM_CLASSES=") for text in arguments.assignments):
+    given = {text.partition("=")[0] for text in arguments.assignments}
+    if "NUM_CLASSES" not in given:
         config.NUM_CLASSES = train.num_classes
+    if "NUM_STUFF_CLASSES" not in given:
         config.NUM_STUFF_CLASSES = train.num_stuff_classes
     if train.keypoint_scheme is not None and not _chosen(config, "NUM_KEYPOINTS"):
         config.NUM_KEYPOINTS = len(train.keypoint_scheme)

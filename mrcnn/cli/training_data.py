@@ -46,7 +46,7 @@ def load_training_data(arguments, config=None):
             f"--split {arguments.split:g} --seed {arguments.seed}; --val names other data"
         )
     try:
-        number_classes(val, train.class_names)
+        number_classes(val, train.class_names, train.num_stuff_classes)
     except ValueError as error:
         raise ValueError(f"validation data: {error}") from None
     both = {_path(x) for x in train.image_info} & {_path(x) for x in val.image_info}

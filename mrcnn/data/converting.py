@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.annotations.writing import items_of
-from mrcnn.data.formats import WRITERS
+from mrcnn.data.formats import HOLDS_STUFF, WRITERS
 
 
 def convert(dataset, folder, format, notes=None):
@@ -33,23 +33,29 @@ def convert(dataset, folder, format, notes=None):
     >>> mrcnn.data.convert(mrcnn.data.load("balloon"), "balloon_coco", "coco")  # doctest: +SKIP
     """
     warns, notes = notes is None, notes or Notes()
-    class_names = list(dict.fromkeys(dataset.class_names[1:]))  # of two sources, some are the same
-    folder = write(items_of(dataset), folder, class_names, format, notes)
+    things, stuff = dataset.thing_names[1:], dataset.class_names[len(dataset.thing_names) :]
+    folder = write(items_of(dataset), folder, things, stuff, format, notes)
     if warns:
         notes.warn(folder)
     return folder
 
 
-def write(items, folder, class_names, format, notes):
+def write(items, folder, things, stuff, format, notes):
     """Writes pictures in a format, whole or not at all; returns the folder.
 
     Args:
         items: iterable of `mrcnn.data.annotations.writing.Item`.
-        class_names: list of str, without the background.
+        things, stuff: lists of the names of classes, without the background.
         folder, format, notes: as of `convert`.
     """
     if format not in WRITERS:
         raise ValueError(f"expected a format of {', '.join(WRITERS)}, received {format!r}")
+    names = [*things, *stuff]
+    if format not in HOLDS_STUFF:
+        names = things
+        for name in stuff:
+            notes.leave_out("stuff, which the format cannot hold, is left out", name)
+    class_names = list(dict.fromkeys(names))  # of two sources, some are the same
     folder = new_folder(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))

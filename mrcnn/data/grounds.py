@@ -31,7 +31,7 @@ class GroundsDataset(ShapesDataset):
         super().load_shapes(count, height, width, seed)
         for class_id, name in enumerate(GROUNDS, start=4):
             self.add_class("shapes", class_id, name)
-        for info in self.image_info[-count:]:
+        for info in self.image_info[len(self.image_info) - count :]:
             info["ground_seed"] = [seed, info["id"], 1]
 
     def load_image(self, image_id):

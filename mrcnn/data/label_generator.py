@@ -47,7 +47,8 @@ class PanopticGenerator(DataGenerator):
         if found is None:
             raise ValueError(
                 f"{image_name(self.dataset, image_id)}: expected segments of things and stuff, "
-                "and load_panoptic() returned None. Override it, or load a panoptic format"
+                "and load_panoptic() returned None. Override it, or load a panoptic format: of "
+                "COCO's folder format='coco_panoptic' (--format coco_panoptic)"
             )
         return class_labels(*found)
 

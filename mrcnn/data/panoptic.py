@@ -30,21 +30,19 @@ def load_segments(dataset, image_id, image_shape):
         return None
     name = f"{image_name(dataset, image_id)}, load_panoptic"
     ids, segments = np.asarray(found[0]), [{"is_crowd": False, **each} for each in found[1]]
+    for i, each in enumerate(segments):
+        missing = [key for key in ("id", "class_id", "is_thing") if key not in each]
+        if missing:
+            raise ValueError(
+                f"{name}: expected id, class_id and is_thing of each segment; segment {i} of the "
+                f"list has no {missing[0]}, received {found[1][i]}"
+            )
     if ids.shape != tuple(image_shape[:2]) or ids.dtype.kind not in "iu":
         raise ValueError(
             f"{name}: expected ids of segments, integers {list(image_shape[:2])} as the image, "
             f"received {ids.dtype} {list(ids.shape)}"
         )
-    things, classes = dataset.num_classes - dataset.num_stuff_classes, dataset.num_classes
-    for each in segments:
-        low, high = (1, things) if each["is_thing"] else (things, classes)
-        if not low <= each["class_id"] < high:
-            kind = "a thing" if each["is_thing"] else "stuff"
-            raise ValueError(
-                f"{name}: segment {each['id']} is {kind} of class {each['class_id']}; expected a "
-                f"class from {low} to {high - 1}. Add the classes of things first, and set "
-                "num_stuff_classes to the number of the others"
-            )
+    _check_classes(segments, dataset.num_classes, dataset.num_stuff_classes, name)
     listed = [each["id"] for each in segments]
     unknown = np.setdiff1d(ids, [0, *listed])
     if len(unknown) or 0 in listed or len(set(listed)) < len(listed):
@@ -53,6 +51,22 @@ def load_segments(dataset, image_id, image_shape):
             f"segments {sorted(listed)[:10]} and ids {unknown[:10].tolist()} of none"
         )
     return ids, segments
+
+
+def _check_classes(segments, classes, stuff, name):
+    """Raises ValueError for a thing of a class of stuff, or the reverse."""
+    for each in segments:
+        is_thing = each["is_thing"]
+        low, high = (1, classes - stuff) if is_thing else (classes - stuff, classes)
+        if not low <= each["class_id"] < high:
+            kinds = "things" if is_thing else "stuff"
+            range_ = f"a class from {low} to {high - 1}" if low < high else "none: it has no such"
+            raise ValueError(
+                f"{name}: segment {each['id']} is {'a thing' if is_thing else 'stuff'} of class "
+                f"{each['class_id']}; expected of {kinds} {range_}, with num_stuff_classes = "
+                f"{stuff} of {classes} classes. Add the classes of things first, and set "
+                "num_stuff_classes to the number of the others"
+            )
 
 
 def class_labels(ids, segments):

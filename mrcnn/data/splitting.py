@@ -42,7 +42,7 @@ def _part(dataset, chosen, inside):
     return part
 
 
-def number_classes(dataset, class_names):
+def number_classes(dataset, class_names, num_stuff_classes=None):
     """Numbers the classes of a data set as a model has them, in place.
 
     Objects of files that name no class, which are "object" then, are of a model's only class.
@@ -50,18 +50,21 @@ def number_classes(dataset, class_names):
     Args:
         dataset: a prepared `Dataset`; some of the classes may be missing in it.
         class_names: list of names, "BG" first.
+        num_stuff_classes: int, how many of them, the last ones, are stuff; by default all from the
+            first one on that is stuff in the data set.
 
     Returns:
         The data set.
 
     Raises:
-        ValueError: it has a class that is not among them, or two of one name.
+        ValueError: it has a class that is not among them, or two of one name, or one that is a
+            thing here and stuff there.
     """
     if len(class_names) == 2 and list(dataset.class_names[1:]) == [NAMELESS]:
         dataset.class_info[1]["name"] = class_names[1]
         dataset.prepare()
     own = list(dataset.class_names)
-    if own == list(class_names):
+    if own == list(class_names) and num_stuff_classes in (None, dataset.num_stuff_classes):
         return dataset
     unknown = [name for name in own if name not in class_names]
     doubled = sorted({name for name in own if own.count(name) > 1})
@@ -69,6 +72,7 @@ def number_classes(dataset, class_names):
         what = f"other classes, {unknown}" if unknown else f"two classes of one name, {doubled}"
         trained = list(class_names[1:])
         raise ValueError(f"expected data of the trained classes {trained}, received {what}")
+    dataset.num_stuff_classes = _stuff_among(class_names, dataset, num_stuff_classes)
     by_name = dict(zip(own, dataset.class_info, strict=True))
     source = dataset.class_info[-1]["source"]
     dataset.class_info = [
@@ -77,3 +81,22 @@ def number_classes(dataset, class_names):
     ]
     dataset.prepare()
     return dataset
+
+
+def _stuff_among(class_names, dataset, count):
+    """How many of the class names, the last ones, are stuff."""
+    if not dataset.num_stuff_classes and not count:
+        return 0
+    things = dataset.thing_names[1:]
+    stuff = dataset.class_names[1 + len(things) :]
+    if count is None:
+        count = len(class_names) - min(class_names.index(name) for name in stuff)
+    first = len(class_names) - count
+    other = [name for name in things if class_names.index(name) >= first]
+    other += [name for name in stuff if class_names.index(name) < first]
+    if other:
+        raise ValueError(
+            f"expected the trained things {list(class_names[1:first])} and stuff "
+            f"{list(class_names[first:])}, received data whose {other[0]!r} is of the other kind"
+        )
+    return count

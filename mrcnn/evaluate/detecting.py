@@ -1,5 +1,6 @@
 """A model run over a data set, in batches and in flat memory, for scoring."""
 
+import collections
 import contextlib
 import inspect
 import itertools
@@ -26,7 +27,8 @@ def detect_dataset(model, dataset, image_ids=None, verbose=0, skip_broken=False,
         verbose: 1 prints progress to the standard error.
         skip_broken: bool, whether an image that cannot be loaded is left out with a warning, as
             training does, and is no error after many others.
-        scorers: objects of `further_scorers`, which are given each result.
+        scorers: objects of `further_scorers`, which are given the truth of each image, and what
+            was found.
 
     Returns:
         ground_truth: in COCO's format, see `coco_ground_truth`.
@@ -46,7 +48,8 @@ def detect_dataset(model, dataset, image_ids=None, verbose=0, skip_broken=False,
     image_ids = dataset.image_ids if image_ids is None else image_ids
     truth, results = empty_ground_truth(dataset), []
 
-    shown, given = [], wants_proposals(model)
+    shown = collections.deque()  # (image id, the truth of each scorer) of what is detected in now
+    given = wants_proposals(model)
     if given:
         check_proposals(dataset, model.settings)
 
@@ -55,6 +58,7 @@ def detect_dataset(model, dataset, image_ids=None, verbose=0, skip_broken=False,
             try:
                 image = dataset.load_image(image_id)
                 boxes = load_proposals(dataset, int(image_id)) if given else None
+                truths = [scorer.load(image_id, image.shape) for scorer in scorers]
                 add_image(truth, dataset, image_id, image.shape)
             except (OSError, RuntimeError, ValueError) as error:
                 if not skip_broken:
@@ -64,15 +68,16 @@ def detect_dataset(model, dataset, image_ids=None, verbose=0, skip_broken=False,
                 if progress:
                     progress.advance(passed_over=True)
                 continue
-            shown.append(image_id)
+            shown.append((image_id, truths))
             yield image, boxes
 
     told = Progress("evaluate", len(image_ids)) if verbose else contextlib.nullcontext()
     with told as progress:
-        for i, found in enumerate(_detect(model, pictures(), given)):
-            results += coco_results(shown[i], found)
-            for scorer in scorers:
-                scorer.add(shown[i], found)
+        for found in _detect(model, pictures(), given):
+            image_id, truths = shown.popleft()
+            results += coco_results(image_id, found)
+            for scorer, known in zip(scorers, truths, strict=True):
+                scorer.count(known, found)
             if progress:
                 progress.advance()
     if getattr(dataset, "without_outline", None):
@@ -84,7 +89,8 @@ def detect_dataset(model, dataset, image_ids=None, verbose=0, skip_broken=False,
 
 
 def further_scorers(model, dataset):
-    """By name what scores a model beside COCO's numbers, by `add(image_id, found)`, `scores()`."""
+    """By name what scores a model beside COCO's numbers: by `load(image_id, image_shape)` of each
+    image's truth, `count(truth, found)`, and `scores()` of all."""
     return {name: make(dataset) for name, make in getattr(model, "further_scores", {}).items()}
 
 

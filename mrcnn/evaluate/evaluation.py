@@ -25,7 +25,7 @@ class Evaluation:
     Attributes:
         ground_truth, results: in COCO's format; outlines are run-length codes.
         iou_types: "bbox", and "segm" and "keypoints" if all detections have such.
-        further: {name: scores} of what a model was scored by beside; not in `load`ed ones.
+        further: {name: scores} of what a model was scored by beside.
         class_names: list in the order of the category ids, as the rows of all tables.
 
     Raises:
@@ -93,15 +93,22 @@ class Evaluation:
         Raises:
             ValueError: the detections were made for another ground truth.
         """
-        return cls(*saved.read(folder, dataset), backend)
+        *found, further = saved.read(folder, dataset)
+        evaluation = cls(*found, backend)
+        evaluation.further = further
+        return evaluation
 
     # Scores of all pictures.
 
     @property
     def scores(self):
         """{iou_type: COCO's 12 numbers}, and `further`, as of `mrcnn.evaluate.evaluate`."""
-        kinds = coco.scored(self.iou_types, self.ground_truth, self.further)
-        return {kind: self._summary(kind) for kind in kinds} | self.further
+        return {kind: self._summary(kind) for kind in self._scored} | self.further
+
+    @property
+    def _scored(self):
+        """Those of `iou_types` that say something."""
+        return coco.scored(self.iou_types, self.ground_truth, self.further)
 
     def boundary_scores(self):
         """COCO's 12 numbers with boundary IoU, see `mrcnn.evaluate.boundary`; needs masks."""
@@ -243,14 +250,14 @@ class Evaluation:
         Returns:
             {iou_type: {name: (low, high)}} of AP, AP50, AP75 and AR of `max_detections`.
         """
-        groups = [self._matches(kind) for kind in self.iou_types]
+        groups = [self._matches(kind) for kind in self._scored]
         samples = resampling.resampled_scores(groups, self._image_count, n, seed)
         return {
             kind: {
                 self._name(name, kind): resampling.interval(values, level)
                 for name, values in found.items()
             }
-            for kind, found in zip(self.iou_types, samples, strict=True)
+            for kind, found in zip(self._scored, samples, strict=True)
         }
 
     def compare(self, other, n=1000, seed=0, level=0.95):
@@ -265,7 +272,8 @@ class Evaluation:
 
         Returns:
             {iou_type: {name: {"difference", "low", "high", "p"}}}: this one's score less the
-            other's, its interval, and the two-sided p value of no difference.
+            other's, its interval, and the two-sided p value of no difference; of `further` scores
+            that both have {name: {"difference"}} alone, as they are not known by picture.
 
         Raises:
             ValueError: another ground truth, or another `max_detections`.
@@ -279,7 +287,7 @@ class Evaluation:
                 "same max_detections."
             )
         result = {}
-        for kind in [kind for kind in self.iou_types if kind in other.iou_types]:
+        for kind in [kind for kind in self._scored if kind in other._scored]:
             groups = [each._matches(kind) for each in (self, other)]
             samples = resampling.resampled_scores(groups, self._image_count, n, seed)
             result[kind] = {}
@@ -290,6 +298,10 @@ class Evaluation:
                     "difference": self.scores[kind][name] - other.scores[kind][name],
                     **{"low": low, "high": high, "p": resampling.p_value(difference)},
                 }
+        for kind in [kind for kind in self.further if kind in other.further]:
+            ours, theirs = self.further[kind], other.further[kind]
+            shared = [name for name in ours if name in theirs]
+            result[kind] = {name: {"difference": ours[name] - theirs[name]} for name in shared}
         return result
 
     # What is made once.

@@ -4,10 +4,12 @@ Shapes: H, W of the image. A map is ids, int [H, W], and its segments: see `Data
 for the truth, `mrcnn.inference.panoptic` for what was found.
 """
 
+import contextlib
 import dataclasses
 
 import numpy as np
 
+from mrcnn.data.ground_truth import image_name
 from mrcnn.data.panoptic import load_segments
 
 MATCHED = 0.5  # IoU above which two segments match; above a half no segment has two matches
@@ -86,6 +88,9 @@ class PanopticScores:
     Args:
         dataset: a prepared `Dataset` with `load_panoptic`.
 
+    Raises:
+        ValueError: the first image has no segments.
+
     Example:
 
     >>> scores = PanopticScores(dataset)
@@ -95,6 +100,9 @@ class PanopticScores:
     """
 
     def __init__(self, dataset):
+        with contextlib.suppress(OSError, RuntimeError):  # whoever adds that image says so
+            if len(dataset.image_ids) and not _has_segments(dataset, dataset.image_ids[0]):
+                raise _without_segments(dataset, dataset.image_ids[0])
         self.dataset = dataset
         self.overlap = np.zeros(dataset.num_classes)  # sum of IoU
         self.matched, self.missed, self.false = np.zeros((3, dataset.num_classes), int)
@@ -107,16 +115,20 @@ class PanopticScores:
             found: dict with `segmentation` [H, W] and `segments`.
 
         Raises:
-            ValueError: the data set has no segments of the image.
+            ValueError: the data set has no segments of the image, or they cannot be used.
         """
-        ids = found["segmentation"]
-        truth = load_segments(self.dataset, image_id, ids.shape)
+        self.count(self.load(image_id, found["segmentation"].shape), found)
+
+    def load(self, image_id, image_shape):
+        """The truth of an image (H, W, ...), as `count` takes it; errors as of `add`."""
+        truth = load_segments(self.dataset, image_id, image_shape)
         if truth is None:
-            raise ValueError(
-                f"image {image_id}: expected segments to compare with, and load_panoptic() "
-                "returned None"
-            )
-        matches = match_segments(truth, (ids, found["segments"]))
+            raise _without_segments(self.dataset, image_id)
+        return truth
+
+    def count(self, truth, found):
+        """As `add`, of a truth that `load` returned."""
+        matches = match_segments(truth, (found["segmentation"], found["segments"]))
         for class_id, overlap in matches.matched:
             self.overlap[class_id] += overlap
             self.matched[class_id] += 1
@@ -157,6 +169,21 @@ class PanopticScores:
                 values = [row[name] for row in group if not np.isnan(row[name])]
                 found[name + suffix] = float(np.mean(values)) if values else float("nan")
         return found
+
+
+def _has_segments(dataset, image_id):
+    try:
+        return dataset.load_panoptic(image_id) is not None
+    except ValueError:
+        return True  # that cannot be read
+
+
+def _without_segments(dataset, image_id):
+    return ValueError(
+        f"{image_name(dataset, image_id)}: expected segments to compare with, and load_panoptic() "
+        "returned None. Override it, or load a panoptic format: of COCO's folder "
+        "format='coco_panoptic' (--format coco_panoptic)"
+    )
 
 
 def evaluate_panoptic(model, dataset, image_ids=None):

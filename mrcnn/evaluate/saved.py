@@ -10,6 +10,7 @@ from mrcnn.data.annotations.json_files import read_json
 from mrcnn.evaluate.annotations import coco_ground_truth
 
 TRUTH, FOUND, SCORES = "ground_truth.json", "detections.json", "scores.json"
+KINDS = ("bbox", "segm", "boundary", "keypoints")  # of COCO's numbers, which are counted anew
 
 
 def write(folder, ground_truth, results, max_detections, scores):
@@ -29,7 +30,7 @@ def write(folder, ground_truth, results, max_detections, scores):
 
 
 def read(folder, dataset=None):
-    """Returns ground truth, results and max_detections; see `Evaluation.load`."""
+    """Returns ground truth, results, max_detections and further scores; see `Evaluation.load`."""
     folder = Path(folder)
     missing = [name for name in (TRUTH, FOUND, SCORES) if not (folder / name).is_file()]
     if missing:
@@ -45,13 +46,18 @@ def read(folder, dataset=None):
             f"{folder / FOUND}: expected detections for {TRUTH} beside it, received those of "
             f"another data set or of another state of it. {advice}"
         )
-    if dataset is not None and digest(_same_images(dataset, truth)) != digest(truth):
+    further = {
+        kind: {name: float("nan") if x is None else x for name, x in values.items()}
+        for kind, values in facts.get("scores", {}).items()
+        if kind not in KINDS
+    }
+    if dataset is not None and digest(_same_images(dataset, truth, further)) != digest(truth):
         raise ValueError(
             f"{folder / FOUND}: expected detections for images of this data set of "
             f"{len(dataset.image_ids)}, received those of another, with {len(truth['images'])} "
             f"images, or of another state of its annotations. {advice}"
         )
-    return truth, results, facts["max_detections"]
+    return truth, results, facts["max_detections"], further
 
 
 def digest(ground_truth):
@@ -59,10 +65,12 @@ def digest(ground_truth):
     return hashlib.sha256(json.dumps(ground_truth, sort_keys=True).encode()).hexdigest()
 
 
-def _same_images(dataset, truth):
+def _same_images(dataset, truth, further):
     """The ground truth of a dataset's images of the ids that another one has."""
     known, wanted = set(map(int, dataset.image_ids)), [image["id"] for image in truth["images"]]
-    return coco_ground_truth(dataset, [image_id for image_id in wanted if image_id in known])
+    found = coco_ground_truth(dataset, [image_id for image_id in wanted if image_id in known])
+    # Of a model that finds no instances, none are kept.
+    return found if truth["annotations"] or not further else {**found, "annotations": []}
 
 
 def check_results(ground_truth, results):

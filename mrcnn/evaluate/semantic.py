@@ -49,7 +49,14 @@ class SemanticScores:
             image_id: int, of the data set.
             found: dict with `segmentation` [H, W] and `segments`.
         """
-        truth = load_labels(self.dataset, image_id, found["segmentation"].shape)
+        self.count(self.load(image_id, found["segmentation"].shape), found)
+
+    def load(self, image_id, image_shape):
+        """The truth of an image (H, W, ...), as `count` takes it."""
+        return load_labels(self.dataset, image_id, image_shape)
+
+    def count(self, truth, found):
+        """As `add`, of a truth that `load` returned."""
         labels = class_labels(found["segmentation"], found["segments"])
         self.counts += count_pixels(truth, labels, self.dataset.num_classes)
 
@@ -62,10 +69,14 @@ class SemanticScores:
         ]
 
     def scores(self):
-        """{"mIoU", "accuracy"}: the mean IoU of the classes that are there, and the share of pixels
-        whose class is right; nan without a pixel."""
+        """{"mIoU", "accuracy"}: the mean IoU of the classes that the truth has, and the share of
+        pixels whose class is right; nan without a pixel.
+
+        A class that the truth has not counts in neither, as of detectron2's `SemSegEvaluator`;
+        mmseg's `IoUMetric` takes it for an IoU of 0 where a pixel was found to be of it.
+        """
         overlaps, total = class_overlaps(self.counts), self.counts.sum()
-        present = overlaps[~np.isnan(overlaps)]
+        present = overlaps[self.counts.any(axis=1)]
         return {
             "mIoU": float(present.mean()) if len(present) else float("nan"),
             "accuracy": float(np.trace(self.counts) / total) if total else float("nan"),

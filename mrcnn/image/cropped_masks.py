@@ -162,6 +162,12 @@ def masks_of(masks):
         yield y1, x1, plane[y1:y2, x1:x2]
 
 
+def shrunk(array, factor):
+    """A map `[H, W]` made smaller, each pixel the one in the middle of its block of `factor`."""
+    rows, columns = (_middles(0, side, factor, side) for side in array.shape)
+    return array[np.ix_(rows, columns)]
+
+
 def _middles(low, high, factor, side):
     """The pixels of low..high that are the middle of a block of `factor`; the last may be cut."""
     middles = np.arange(low // factor, -(-high // factor)) * factor + factor // 2

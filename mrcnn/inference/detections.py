@@ -13,7 +13,7 @@ from PIL import Image
 
 from mrcnn.data.class_names import class_name
 from mrcnn.evaluate.annotations import coco_results
-from mrcnn.image.cropped_masks import CroppedMasks, masks_of
+from mrcnn.image.cropped_masks import CroppedMasks, masks_of, shrunk
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.regions import reduced_picture
 from mrcnn.image.tracing import trace_mask
@@ -106,8 +106,9 @@ class Detections(dict):
             largest: int, pixels that a side has at most.
 
         Returns:
-            `Detections`: the image by a whole factor smaller, boxes and masks with it; or this
-            itself, where the image is small enough or none, or its masks are no `CroppedMasks`.
+            `Detections`: the image by a whole factor smaller, boxes, masks and the map of segments
+            with it; or this itself, where the image is small enough or none, or its masks are no
+            `CroppedMasks`.
         """
         masks = self.get("masks")
         large = self.image is not None and max(np.shape(self.image)[:2]) > largest
@@ -122,40 +123,49 @@ class Detections(dict):
             found["keypoints"] = self["keypoints"] * scales
         if masks is not None:
             found["masks"] = masks.shrunk(factor)
+        if "segmentation" in self:
+            found["segmentation"] = shrunk(self["segmentation"], factor)
         return found
 
     # Pictures.
 
     def plot(self, **options):
-        """Draws the instances into a copy of the image.
+        """Draws the instances, of a panoptic result all segments, into a copy of the image.
 
         Args:
-            options: see `mrcnn.visualize.draw_instances`: `colors`, `show_mask`, `show_bbox`, ...
+            options: see `mrcnn.visualize.draw_instances`: `colors`, `show_mask`, `show_bbox`, ...;
+                of a panoptic result those of `mrcnn.visualize.draw_panoptic`.
 
         Returns:
             uint8 [H, W, 3].
         """
         from mrcnn.visualize import draw_instances
 
-        image, masks = self._picture(), self.get("masks")
-        options = {**self._drawing(), **options}
-        return draw_instances(image, self["rois"], masks, self["class_ids"], **options)
+        image, (drawn, drawing) = self._picture(), self._drawing()
+        return draw_instances(image, *drawn, **{**drawing, **options})
 
     def show(self, **options):
-        """Shows the image with its instances in a Matplotlib figure, and returns the axes.
+        """Shows what `plot` draws in a Matplotlib figure, and returns the axes.
 
         Args:
             options: see `mrcnn.visualize.display_instances`.
         """
         from mrcnn.visualize import display_instances
 
-        image, masks = self._picture(), self.get("masks")
-        options = {**self._drawing(), **options}
-        return display_instances(image, self["rois"], masks, self["class_ids"], **options)
+        image, (drawn, drawing) = self._picture(), self._drawing()
+        return display_instances(
+            image, *drawn, **{"class_names": self.class_names, **drawing, **options}
+        )
 
     def _drawing(self):
+        """Boxes, masks and class ids of what is drawn, and the options of drawing it."""
+        if "segmentation" in self:
+            from mrcnn.visualize.panoptic import segment_instances
+
+            return segment_instances(self["segmentation"], self["segments"], self.class_names)
         options = {"class_names": self.class_names, "scores": self["scores"]}
-        return options | {"keypoints": self.get("keypoints"), "skeleton": self.skeleton}
+        options |= {"keypoints": self.get("keypoints"), "skeleton": self.skeleton}
+        return (self["rois"], self.get("masks"), self["class_ids"]), options
 
     def crop(self, padding=0):
         """Cuts each instance out of the image.
@@ -213,7 +223,7 @@ class Detections(dict):
 
         Args:
             path: ".json" for COCO's results, ".csv" for `rows`, or a suffix of `PICTURES` for the
-                image with its instances drawn.
+                image with what `plot` draws.
             image_id: int, the image's id in COCO's results.
 
         Raises:

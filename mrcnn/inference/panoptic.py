@@ -94,8 +94,8 @@ def merge(found, classes, scores, thing_classes, settings):
             break
         mask = found["masks"][:, :, i]
         free = mask & (segmentation == 0)
-        area = np.count_nonzero(mask)
-        if not area or area - np.count_nonzero(free) > settings.overlap * area:
+        area, seen = np.count_nonzero(mask), np.count_nonzero(free)
+        if not seen or area - seen > settings.overlap * area:
             continue
         segments.append(_segment(len(segments) + 1, found["class_ids"][i], True, score, free))
         segmentation[free] = segments[-1]["id"]

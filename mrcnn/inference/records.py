@@ -1,7 +1,8 @@
 """What detection found in many pictures: a line of JSON for each, and COCO's and a table's file.
 
-A record is a dict of `file_name`, `width`, `height`, `page` where it is one of several, and
-`annotations` as COCO has them, without ids.
+A record is a dict of `file_name`, `width`, `height`, `page` where it is one of several,
+`annotations` as COCO has them, without ids, and of a panoptic map `segments_info`, as COCO has them
+too, with a `score`.
 """
 
 import contextlib
@@ -146,21 +147,38 @@ def write_coco(path, records, names, categories):
         categories: list of dicts.
     """
 
-    def images():
-        keys = "file_name", "width", "height", "page"
-        for image_id, record in enumerate(records.read(names), 1):
-            yield {"id": image_id, **{key: record[key] for key in keys if key in record}}
-
     def annotations():
         numbers = itertools.count(1)
         for image_id, record in enumerate(records.read(names), 1):
             for annotation in record["annotations"]:
                 yield {"id": next(numbers), "image_id": image_id, **annotation}
 
+    _write_lists(path, _images(records, names), annotations(), categories)
+
+
+def write_coco_panoptic(path, records, names, categories):
+    """Writes COCO's panoptic JSON, as `write_coco`; the PNGs lie in the folder of its name."""
+
+    def annotations():
+        for image_id, record in enumerate(records.read(names), 1):
+            file = {"image_id": image_id, "file_name": f"{record['name']}.png"}
+            yield {**file, "segments_info": record["segments_info"]}
+
+    _write_lists(path, _images(records, names), annotations(), categories)
+
+
+def _images(records, names):
+    """Yields COCO's entries of the pictures."""
+    keys = "file_name", "width", "height", "page"
+    for image_id, record in enumerate(records.read(names), 1):
+        yield {"id": image_id, **{key: record[key] for key in keys if key in record}}
+
+
+def _write_lists(path, images, annotations, categories):
     with replaced(path) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
         for start, items in (
-            ('{"images": [', images()),
-            ('], "annotations": [', annotations()),
+            ('{"images": [', images),
+            ('], "annotations": [', annotations),
             ('], "categories": [', categories),
         ):
             file.write(start)

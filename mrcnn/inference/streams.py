@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from time import monotonic
 
+from mrcnn.data.formats.coco_panoptic.segment_files import segment_info
 from mrcnn.image.channels import Channels, PageRegions
 from mrcnn.image.pixels import to_model_image
 from mrcnn.image.regions import ModelRegions, TiffRegions
@@ -19,14 +20,16 @@ from mrcnn.inference.records import (
     open_records,
     recorded_names,
     write_coco,
+    write_coco_panoptic,
     write_table,
 )
 from mrcnn.inference.writers import WRITERS, remove_files
 from mrcnn.progress import Progress
 
 RECORDS = "detections.jsonl"
-KINDS = ("overlay", "json", "masks", "labels", "crops", "csv")
+KINDS = ("overlay", "json", "panoptic", "masks", "labels", "crops", "csv")
 _OF_MASKS = ("masks", "labels")
+_OF_SEGMENTS = ("panoptic",)
 _OF_PIXELS = ("overlay", "crops")
 _IF_ASKED = ("masks",)  # of slides: thousands of pictures of their size
 
@@ -71,7 +74,8 @@ def detect_to_folder(
         save: any of `KINDS`, or None for all that the model can, with `TILE_SIZE` without "masks":
             "overlay" `overlays/NAME.jpg`,
             "json" `detections.json` in COCO's format, "masks" `masks/NAME/0001.png`, "labels"
-            `labels/NAME.png`, "crops" `crops/CLASS/NAME_0001.png`, "csv" `detections.csv`.
+            `labels/NAME.png`, "panoptic" `panoptic.json` and `panoptic/NAME.png` in COCO's panoptic
+            format, "crops" `crops/CLASS/NAME_0001.png`, "csv" `detections.csv`.
         resume: bool, whether to go on where an earlier run into this folder stopped. A picture
             whose file has changed since is done again. False begins anew: what earlier runs wrote
             is removed.
@@ -98,7 +102,8 @@ def detect_to_folder(
     started, out = monotonic(), Path(out)
     check_wanted(model.settings, proposals)
     tile_size = model.settings.tiles.size
-    kinds = _checked_kinds(save, model.settings.mask_head.enabled, tile_size)
+    has_masks = model.settings.mask_head.enabled and getattr(model, "finds_instances", True)
+    kinds = _checked_kinds(save, has_masks, tile_size, getattr(model, "finds_segments", False))
     channels = Channels.of(model.settings.image)
     sources = find_sources(inputs, out, channels)
     pictures = iterate_sources(sources, frames, channels, tile_size)
@@ -117,6 +122,11 @@ def detect_to_folder(
             num_classes = model.settings.image.num_classes
             categories = categories_of(num_classes, model.class_names, scheme)
             write_coco(out / "detections.json", records, names, categories)
+        if "panoptic" in kinds:
+            things = model.settings.semantic_head.thing_classes
+            categories = categories_of(model.settings.image.num_classes, model.class_names)
+            kinds_of = [{**x, "isthing": int(x["id"] < things)} for x in categories]
+            write_coco_panoptic(out / "panoptic.json", records, names, kinds_of)
         if "csv" in kinds:
             write_table(out / "detections.csv", records, names, model.class_names)
     run.summary.seconds = monotonic() - started
@@ -127,6 +137,7 @@ def check_folder(
     out,
     has_masks,
     class_names,
+    has_segments=False,
     save=None,
     resume=True,
     score=None,
@@ -138,11 +149,11 @@ def check_folder(
 
     Args:
         out, save, resume, score, frames, about: as of `detect_to_folder`.
-        has_masks: bool, whether the model finds masks.
+        has_masks, has_segments: bool, whether the model finds masks, and a panoptic map.
         class_names: list by class id, or None.
         tile_size: int, the model's `TILE_SIZE`, or None.
     """
-    kinds = _checked_kinds(save, has_masks, tile_size)
+    kinds = _checked_kinds(save, has_masks, tile_size, has_segments)
     settings = _settings(kinds, score, frames, about, class_names)
     path = Path(out, RECORDS)
     if Path(out).is_file():
@@ -158,7 +169,7 @@ def _remove_results(out):
     """Removes what earlier runs wrote, and nothing else; the records last, which tell what."""
     for name in recorded_names(out / RECORDS):
         remove_files(out, name)
-    for name in ("detections.json", "detections.csv", RECORDS):
+    for name in ("detections.json", "detections.csv", "panoptic.json", RECORDS):
         (out / name).unlink(missing_ok=True)
 
 
@@ -168,19 +179,20 @@ def _settings(kinds, score, frames, about, class_names):
     return settings | {"class_names": class_names}
 
 
-def _checked_kinds(save, has_masks, tile_size):
+def _checked_kinds(save, has_masks, tile_size, has_segments):
+    cannot = (() if has_masks else _OF_MASKS) + (() if has_segments else _OF_SEGMENTS)
     if save is None:
-        left_out = (() if has_masks else _OF_MASKS) + (() if tile_size is None else _IF_ASKED)
+        left_out = cannot + (() if tile_size is None else _IF_ASKED)
         return [kind for kind in KINDS if kind not in left_out]
     kinds = [save] if isinstance(save, str) else list(save)
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise ValueError(f"save has {unknown}; expected any of {KINDS}")
-    if not has_masks and set(kinds) & set(_OF_MASKS):
-        raise ValueError(
-            f"save is {kinds}, but the model finds boxes only (USE_MASK = False): leave out "
-            f"{_OF_MASKS}"
-        )
+    if set(kinds) & set(cannot):
+        what = "boxes only (USE_MASK = False), or no instances"
+        if set(kinds) & set(_OF_SEGMENTS) and not has_segments:
+            what = "no panoptic map"
+        raise ValueError(f"save is {kinds}, but the model finds {what}: leave out {cannot}")
     return [kind for kind in KINDS if kind in kinds]
 
 
@@ -277,6 +289,11 @@ class _Run:
         if picture.page is not None:
             record["page"] = picture.page
         record["annotations"] = _annotations(found)
+        if "panoptic" in self.kinds:
+            record["segments_info"] = [
+                {**segment_info(found["segmentation"], x["id"], x["class_id"]), "score": x["score"]}
+                for x in found["segments"]
+            ]
         if picture.name in self.records:
             remove_files(self.out, picture.name)
         if set(self.kinds) & set(_OF_PIXELS) and not isinstance(found.image, ModelRegions):

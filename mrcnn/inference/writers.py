@@ -11,6 +11,7 @@ import tifffile
 from PIL import Image
 
 from mrcnn.data.class_names import class_name
+from mrcnn.data.formats.coco_panoptic.segment_files import ids_to_colors
 from mrcnn.image.cropped_masks import CroppedMasks
 from mrcnn.image.resizing import pad_to
 
@@ -19,12 +20,14 @@ LABEL_TILE = 512  # pixels
 
 
 def write_overlay(folder, name, found):
-    """`overlays/NAME.jpg`: the instances drawn into the picture.
+    """`overlays/NAME.jpg`: the instances, or the segments of a panoptic map, drawn into the
+    picture.
 
     One detected in by tiles is at most `OVERLAY_SIDE` large, and has masks without captions.
     """
-    small = found.reduced(OVERLAY_SIDE)
-    captions = {} if small is found else {"captions": [""] * found.count, "show_bbox": False}
+    small, captions = found.reduced(OVERLAY_SIDE), {}
+    if small is not found and "segments" not in found:
+        captions = {"captions": [""] * found.count, "show_bbox": False}
     picture = Image.fromarray(small.plot(**captions))
     picture.save(_path(folder, "overlays", f"{name}.jpg"), quality=92)
 
@@ -72,6 +75,12 @@ def write_label_tiles(path, found):
     tifffile.imwrite(f"{path}.tif", padded, **options, compression="zlib", photometric="minisblack")
 
 
+def write_panoptic(folder, name, found):
+    """`panoptic/NAME.png`: the id of each pixel's segment as a colour, as COCO has them."""
+    picture = Image.fromarray(ids_to_colors(found["segmentation"]))
+    picture.save(_path(folder, "panoptic", f"{name}.png"))
+
+
 def write_crops(folder, name, found):
     """`crops/CLASS/NAME_0001.png`: the instance cut out along its box."""
     from mrcnn.visualize import to_uint8_rgb
@@ -99,6 +108,7 @@ WRITERS = {
     "overlay": write_overlay,
     "masks": write_masks,
     "labels": write_labels,
+    "panoptic": write_panoptic,
     "crops": write_crops,
 }
 
@@ -107,7 +117,8 @@ def remove_files(folder, name):
     """Removes what was written for a picture, and nothing else."""
     for path in (folder / "masks" / name).glob("[0-9]*.png"):
         path.unlink()
-    for path in (f"overlays/{name}.jpg", f"labels/{name}.png", f"labels/{name}.tif"):
+    names = f"overlays/{name}.jpg", f"panoptic/{name}.png"
+    for path in (*names, f"labels/{name}.png", f"labels/{name}.tif"):
         (folder / path).unlink(missing_ok=True)
     number = re.compile(re.escape(name.rpartition("/")[2]) + r"_\d{4,}\.png")
     for kind in (folder / "crops").glob("*"):

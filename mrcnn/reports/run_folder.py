@@ -117,7 +117,11 @@ def draw_validation(model, dataset, folder, score=0.0, count=8):
             image, (masks, class_ids) = dataset.load_image(image_id), dataset.load_mask(image_id)
             proposals.append(load_proposals(dataset, int(image_id)) if given else None)
             images.append(image)
-            truths.append({"rois": extract_bboxes(masks), "class_ids": class_ids, "masks": masks})
+            truth = {"rois": extract_bboxes(masks), "class_ids": class_ids, "masks": masks}
+            segments = dataset.load_panoptic(image_id) if model.finds_segments else None
+            if segments is not None:
+                truth |= {"segmentation": segments[0], "segments": segments[1]}
+            truths.append(truth)
     if not images:
         return
     options = {"proposals": proposals} if given else {}

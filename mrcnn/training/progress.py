@@ -8,7 +8,8 @@ import keras
 
 from mrcnn.progress import duration
 
-_SCORE = re.compile(r"loss|val_loss|.*AP\d*")  # what a line has room for
+# What a line has room for.
+_SCORE = re.compile(r"loss|val_loss|.*AP\d*|val_panoptic_PQ|val_semantic_mIoU")
 
 
 class Progress(keras.callbacks.ProgbarLogger):

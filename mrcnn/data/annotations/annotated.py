@@ -251,10 +251,10 @@ class AnnotatedDataset(Dataset):
         """Yields each `Instance` of a picture that has pixels, with its run-length code."""
         info = self.image_info[image_id]
         size = [info["height"], info["width"]]
-        labels = functools.cache(read_labels)  # a label image is read once for all that it holds
+        values = functools.cache(values_of)  # a file is read once for all that it holds
         for instance in self.instances(image_id):
             name = f"image {info['id']}, {instance.name}"
-            code = instance_code(instance, size, name, labels)
+            code = instance_code(instance, size, name, values)
             if mask_utils.area(code):
                 yield instance, code
             elif is_first(self, "vanished"):
@@ -306,14 +306,19 @@ def _existing(path):
     return path
 
 
-def instance_code(instance, size, name, labels=read_labels):
+def values_of(path, read=None):
+    """The number of each pixel of a `MaskFile`, [H, W]."""
+    return (read or read_labels)(path)
+
+
+def instance_code(instance, size, name, values=values_of):
     """The compressed run-length code of an instance; one without an outline has its box.
 
     Args:
         instance: `Instance`.
         size: list, height and width of its picture.
         name: str, what an error calls it.
-        labels: function of a path that reads a `MaskFile`.
+        values: function as `values_of`.
 
     Raises:
         ValueError: its code or mask file has another size, or is none.
@@ -322,7 +327,7 @@ def instance_code(instance, size, name, labels=read_labels):
     if not parts:
         y1, x1, y2, x2 = instance.box
         parts = [[[x1, y1, x2, y1, x2, y2, x1, y2]]]
-    drawn = [_file_code(x, labels) if isinstance(x, MaskFile) else x for x in parts]
+    drawn = [_file_code(x, values) if isinstance(x, MaskFile) else x for x in parts]
     code = parts_code(drawn, *size, name)
     if list(code["size"]) != list(size):
         if not instance.crowd:
@@ -334,7 +339,7 @@ def instance_code(instance, size, name, labels=read_labels):
     return code
 
 
-def _file_code(part, labels):
-    values = (part.read or labels)(part.path)
-    mask = values != 0 if part.value is None else values == part.value
+def _file_code(part, values):
+    found = values(part.path, part.read)
+    mask = found != 0 if part.value is None else found == part.value
     return mask_utils.encode(np.asfortranarray(mask, np.uint8))

@@ -19,6 +19,7 @@ from mrcnn.data.annotations.files import SUFFIXES, picture_suffix
 from mrcnn.data.annotations.instances import Instance, MaskFile, Picture
 from mrcnn.data.annotations.tracing import bridge, trace
 from mrcnn.data.ground_truth import load_instances
+from mrcnn.data.panoptic import load_segments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,13 +33,14 @@ class Item:
         save: function of a path that puts the picture's file there.
         panoptic: function to the picture's ids and segments as of `Dataset.load_panoptic`, with
             `category`, the name of a class, or to None.
-        stuff: names of the classes that are stuff.
+        things, stuff: names of the classes of its data set that are the one and the other.
     """
 
     picture: Picture
     subset: str
     save: collections.abc.Callable
     panoptic: collections.abc.Callable = lambda: None
+    things: tuple = ()
     stuff: tuple = ()
 
 
@@ -66,9 +68,14 @@ def items_of(dataset, image_ids=None):
             if has_file
             else functools.partial(_save_pixels, dataset, image_id)
         )
-        stuff = dataset.class_names[len(dataset.thing_names) :]
-        panoptic = functools.partial(_panoptic, dataset, image_id)
-        yield Item(Picture(name, path, *size, instances), subset, save, panoptic, tuple(stuff))
+        yield Item(
+            Picture(name, path, *size, instances),
+            subset,
+            save,
+            functools.partial(_panoptic, dataset, image_id, size),
+            tuple(dataset.thing_names[1:]),
+            tuple(dataset.class_names[len(dataset.thing_names) :]),
+        )
 
 
 def safe_name(text):
@@ -103,14 +110,12 @@ def _by_name(dataset, instance):
     return dataclasses.replace(instance, category=name)
 
 
-def _panoptic(dataset, image_id):
-    found = dataset.load_panoptic(image_id)
+def _panoptic(dataset, image_id, size):
+    found = load_segments(dataset, image_id, size)
     if found is None:
         return None
-    named = [
-        {"is_crowd": False, **x, "category": dataset.class_names[x["class_id"]]} for x in found[1]
-    ]
-    return found[0], named
+    ids, segments = found
+    return ids, [{**x, "category": dataset.class_names[x["class_id"]]} for x in segments]
 
 
 def _drawn(dataset, image_id, shape):

@@ -2,11 +2,14 @@
 
 import collections
 import dataclasses
+import functools
 from pathlib import PurePosixPath
+
+import numpy as np
 
 from mrcnn.data.annotations.files import true_suffix
 from mrcnn.data.annotations.notes import Notes
-from mrcnn.data.annotations.writing import items_of
+from mrcnn.data.annotations.writing import items_of, mask_of
 from mrcnn.data.checking.findings import BOX_ALONE, Finding
 from mrcnn.data.class_names import names_alike
 from mrcnn.data.converting import write
@@ -18,6 +21,7 @@ _PICTURES = {
     "picture that cannot be read",
     "size that differs from the annotation",
     "masks that cannot be used",
+    "segments that cannot be used",
     "same picture in two subsets",
     "same picture twice",
 }
@@ -62,22 +66,24 @@ def fix(dataset, report, folder, format=None):
         gone = _with_a_box_alone(dataset) | {i: x for i, x in gone.items() if x}
     changes += [f"left out the picture {finding}" for finding in gone.values() if finding]
     kept = [i for i in range(dataset.num_images) if not gone.get(i)]
-    names = _one_name_each(report.facts["objects of each class"], changes)
+    counts, things = report.facts["objects of each class"], dataset.thing_names[1:]
+    names = _one_name_each({name: counts[name] for name in things}, changes)
+    stuff = _one_name_each(dict.fromkeys(dataset.class_names[1 + len(things) :], 0), changes)
 
     def items():
         objects = 0
         for image_id, item in zip(kept, items_of(dataset, kept), strict=True):
-            cleaned = _cleaned(item, pictures[image_id], names, changes)
+            cleaned = _cleaned(item, pictures[image_id], names, stuff, changes)
             objects += sum(not each.crowd for each in cleaned.picture.instances)
             yield cleaned
-        if not objects:
+        if not objects and not (kept and dataset.num_stuff_classes):
             raise ValueError(
                 f"{report.name}: nothing to train on would be left in {folder}, which is not "
                 "written: " + "; ".join(changes or ["there is no object"])
             )
 
     notes = Notes()
-    write(items(), folder, list(dict.fromkeys(names.values())), format, notes)
+    write(items(), folder, list(names.values()), list(stuff.values()), format, notes)
     return changes + list(notes.messages())
 
 
@@ -106,11 +112,16 @@ def _one_name_each(counts, changes):
     return names
 
 
-def _cleaned(item, findings, names, changes):
+def _cleaned(item, findings, names, stuff, changes):
+    """An item without its faulty objects, its classes renamed.
+
+    Args:
+        names, stuff: by the name of a class of things, of stuff, the one that it becomes.
+    """
     faulty = {x.instance: x for x in findings if x.kind in _OBJECTS and x.instance is not None}
     changes += [f"left out the object {finding}" for finding in faulty.values()]
     instances = [
-        dataclasses.replace(each, category=names[each.category])
+        dataclasses.replace(each, category={**stuff, **names}[each.category])
         for place, each in enumerate(item.picture.instances)
         if place not in faulty
     ]
@@ -120,4 +131,41 @@ def _cleaned(item, findings, names, changes):
         name = PurePosixPath(picture.name).stem + suffix
         changes.append(f"{picture.path} is called {name}")
         picture = dataclasses.replace(picture, name=name)
-    return dataclasses.replace(item, picture=picture)
+    return dataclasses.replace(
+        item,
+        picture=picture,
+        panoptic=functools.partial(_cleaned_segments, item, faulty, names, stuff),
+        things=tuple(dict.fromkeys(names.values())),
+        stuff=tuple(dict.fromkeys(stuff.values())),
+    )
+
+
+def _cleaned_segments(item, faulty, names, stuff):
+    """The panoptic map of an item without the segments of faulty objects, given by their places."""
+    found = item.panoptic()
+    if found is None:
+        return None
+    ids, segments = found
+    left_out = set()
+    if faulty:  # an object that is there twice has one segment, which stays
+        under = [_segment_of(each, item.picture, ids) for each in item.picture.instances]
+        left_out = {each["id"] for each in segments if each["is_thing"]}
+        left_out &= {x for place, x in enumerate(under) if place in faulty}
+        left_out -= {x for place, x in enumerate(under) if place not in faulty}
+    kinds = {True: names, False: stuff}
+    renamed = [
+        {**each, "category": kinds[bool(each["is_thing"])][each["category"]]}
+        for each in segments
+        if each["id"] not in left_out
+    ]
+    return np.where(np.isin(ids, list(left_out)), 0, ids), renamed
+
+
+def _segment_of(instance, picture, ids):
+    """The id of the segment that most of an instance's pixels are of, 0 of one without any."""
+    try:
+        under = ids[mask_of(instance, picture)]
+    except ValueError:  # the outline cannot be drawn
+        return 0
+    values, counts = np.unique(under, return_counts=True)
+    return int(values[counts.argmax()]) if len(values) else 0

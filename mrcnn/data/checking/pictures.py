@@ -16,13 +16,13 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as mask_utils
 
-from mrcnn.data.annotations.annotated import AnnotatedDataset, instance_code
+from mrcnn.data.annotations.annotated import AnnotatedDataset, instance_code, values_of
 from mrcnn.data.annotations.files import true_suffix
 from mrcnn.data.annotations.instances import MaskFile
-from mrcnn.data.annotations.label_files import read_labels
 from mrcnn.data.checking.findings import Finding
 from mrcnn.data.class_names import plain_name
 from mrcnn.data.ground_truth import image_name, load_instances
+from mrcnn.data.panoptic import load_segments
 
 SAME = 0.95  # IoU from which two objects are one
 BORDER = 1.0  # pixels that an outline may lie outside of its picture
@@ -72,6 +72,8 @@ def check_picture(dataset, image_id):
             _check_outlines(record, dataset, image_id)
         elif shape is not None:
             _check_masks(record, dataset, image_id, shape)
+        if shape is not None:
+            _check_segments(record, dataset, image_id, shape)
     for message in dict.fromkeys(messages):
         record.add("warning", "picture to look at", message)
     return record
@@ -154,12 +156,12 @@ def _check_pixels(record, dataset, image_id):
 
 def _check_outlines(record, dataset, image_id):
     """The instances of a data set that has outlines."""
-    info, labels = dataset.image_info[image_id], functools.cache(read_labels)
+    info, values = dataset.image_info[image_id], functools.cache(values_of)
     size = [info["height"], info["width"]]
     codes, sides, class_ids, places = [], [], [], []
     for place, instance in enumerate(dataset.instances(image_id)):
         try:
-            code = instance_code(instance, size, "outline", labels)
+            code = instance_code(instance, size, "outline", values)
         except ValueError as error:
             record.add("error", "outline that cannot be used", str(error), place, instance.name)
             continue
@@ -196,6 +198,15 @@ def _check_masks(record, dataset, image_id, shape):
         class_ids.append(int(ids[place]))
         places.append((place, f"instance {place}"))
     _measure(record, codes, sides, class_ids, places, dataset.class_names)
+
+
+def _check_segments(record, dataset, image_id, shape):
+    """The panoptic map of a data set that has one."""
+    try:
+        load_segments(dataset, image_id, shape)
+    except Exception as error:  # of the user's code too
+        text = _after(str(error), record.where)
+        record.add("error", "segments that cannot be used", text)
 
 
 def _measure(record, codes, sides, class_ids, places, class_names):

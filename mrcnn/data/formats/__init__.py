@@ -34,9 +34,11 @@ WRITERS = {
     "masks": write_masks,
     "labels": write_labels,
 }
+HOLDS_STUFF = ("coco_panoptic",)  # of the writers
 
 __all__ = [
     "FORMATS",
+    "HOLDS_STUFF",
     "WRITERS",
     "CocoDataset",
     "CocoPanopticDataset",

@@ -45,7 +45,7 @@ def read_annotations(path, image_dir, notes=None):
         ValueError: names the file and the entry.
     """
     warns, notes = notes is None, notes or Notes()
-    data = _read(path)
+    data = read_lists(path)
     categories = _categories(path, data, notes)
     images = _images(path, data, image_dir, notes)
     annotations = _annotations(path, data, images, categories, notes)
@@ -63,9 +63,14 @@ def read_annotations(path, image_dir, notes=None):
     return coco
 
 
-def _read(path):
+def read_lists(path, required=("images",)):
+    """The content of a file of COCO's, checked for its lists; what is not `required` may lack.
+
+    Raises:
+        ValueError: names the file.
+    """
     data = read_json(path)
-    if not isinstance(data, dict) or "images" not in data:
+    if not isinstance(data, dict) or not data.keys() >= set(required):
         what = f"one with {list(data)[:5]}" if isinstance(data, dict) else type(data).__name__
         hint = " Results of detections are no annotations." if isinstance(data, list) else ""
         raise ValueError(

@@ -7,14 +7,16 @@
 A JSON file without annotations has PNGs of two channels, category and instance.
 """
 
+from pathlib import Path
+
 import numpy as np
 
 from mrcnn.data.annotations.annotated import AnnotatedDataset
 from mrcnn.data.annotations.files import side_of
 from mrcnn.data.annotations.instances import Instance, MaskFile, Picture
-from mrcnn.data.annotations.json_files import is_kind, json_files, read_json
+from mrcnn.data.annotations.json_files import is_kind, json_files
 from mrcnn.data.annotations.subsets import named_subsets, subset_folders
-from mrcnn.data.formats.coco.annotations import to_id
+from mrcnn.data.formats.coco.annotations import read_lists, to_id
 from mrcnn.data.formats.coco.dataset import image_folder
 from mrcnn.data.formats.coco_panoptic.segment_files import CROWD, read_channels, read_ids
 
@@ -39,12 +41,16 @@ class CocoPanopticDataset(AnnotatedDataset):
     @classmethod
     def find(cls, path):
         """Annotation files by subset: the file itself; in `annotations/`; in the folder, or in its
-        folders of subsets."""
+        folders of subsets; of each folder those called `panoptic...` if there are any."""
         if path.is_file():
             return named_subsets({_subset_name(path): is_kind(path, cls.source) and path})
         folders = [path / "annotations"] if (path / "annotations").is_dir() else []
         folders += subset_folders(path).values()
-        files = [x for folder in folders for x in json_files(folder, cls.source)]
+        files = [
+            x
+            for folder in folders
+            for x in json_files(folder, cls.source, "panoptic") or json_files(folder, cls.source)
+        ]
         return named_subsets({_subset_name(x): x for x in files})
 
     def read(self, found, notes, images=None, segments=None):
@@ -54,14 +60,15 @@ class CocoPanopticDataset(AnnotatedDataset):
             found: `pathlib.Path` of a JSON file.
             notes: `Notes`.
             images: folder of its pictures; by default found by the first one's name.
-            segments: folder of its PNGs; by default that of the file's name without suffix.
+            segments: folder of its PNGs, as `images` from the working folder on; by default that
+                of the file's name without suffix.
         """
-        content = read_json(found)
+        content = read_lists(found, ("images", "categories"))
         classes = _classes(found, content, notes)
         stuff = {key for key, (_, is_thing) in classes.items() if not is_thing}
         self._stuff = getattr(self, "_stuff", set()) | stuff
-        images = images or image_folder(found, _subset_name(found))
-        segments = found.parent / segments if segments else found.with_suffix("")
+        images = Path(images) if images else image_folder(found, _subset_name(found))
+        segments = Path(segments) if segments else found.with_suffix("")
         listed = _listed(found, content, notes)
         pictures = []
         for i, entry in enumerate(content["images"]):
@@ -132,9 +139,18 @@ def _listed(path, content, notes):
     found = {}
     for i, entry in enumerate(content["annotations"]):
         with notes.entry():
-            key = to_id(entry.get("image_id"), f"{path}, annotations[{i}]")
+            where = f"{path}, annotations[{i}]"
+            key = to_id(entry.get("image_id"), where)
             if key in found:
-                raise ValueError(f"{path}, annotations[{i}]: image {key} has one already")
+                raise ValueError(f"{where}: image {key} has one already")
+            name, segments = entry.get("file_name"), entry.get("segments_info")
+            if not isinstance(name, str) or not name:
+                raise ValueError(f"{where}: expected file_name, that of a PNG, received {name!r}")
+            if not isinstance(segments, list) or not all(isinstance(x, dict) for x in segments):
+                raise ValueError(
+                    f"{where}: expected segments_info, a list of objects, received "
+                    f"{str(segments)[:40]}"
+                )
             found[key] = entry
     return found
 
@@ -148,7 +164,7 @@ def _picture(entry, where, images, folder, listed, classes):
         file, read = folder / f"{name.rpartition('.')[0]}.png", read_channels
         segments = _of_channels(read(str(file)), classes)
     elif key in listed:
-        file, read = folder / str(listed[key].get("file_name")), read_ids
+        file, read = folder / listed[key]["file_name"], read_ids
         segments = listed[key]["segments_info"]
     else:
         raise ValueError(f"{where}: expected an annotation of image {key}, there is none")
