@@ -8,23 +8,25 @@ the value of `Config`; no number is repeated here.
 import dataclasses
 
 from mrcnn.settings.fields import Stage, plain, stage
-from mrcnn.settings.network import (
-    Anchors,
-    Boxes,
+from mrcnn.settings.heads import (
     BoxHead,
     Cascade,
     CascadeStage,
+    KeypointHead,
+    MaskHead,
+    RetinaNetHead,
+    SemanticHead,
+)
+from mrcnn.settings.network import (
+    Anchors,
+    Boxes,
     ConvStyle,
     Detections,
     Image,
-    KeypointHead,
-    MaskHead,
     Native,
     Panoptic,
     Pooling,
     Proposals,
-    RetinaNetHead,
-    SemanticHead,
     TestTime,
     Tiles,
     Trunk,
