@@ -41,9 +41,12 @@ class Network:
         mirrored: score of what it finds in a mirrored picture; None: it sees none there.
         plain: the same of one that is not.
         heatmaps: bool.
+
+    Attributes:
+        least: pixels of the side of an image in which it sees anything.
     """
 
-    jit_compile = False
+    jit_compile, least = False, 0
 
     def __init__(self, offset=0, mirrored=0.8, plain=0.9, heatmaps=False):
         self.offset, self.scores, self.heatmaps = offset, (plain, mirrored), heatmaps
@@ -63,6 +66,7 @@ class Network:
         _, columns = np.nonzero(image[..., 2] > 200)
         centre = image.shape[1] / 2
         score = self.scores[int(len(columns) and columns[0] > centre)]
+        score = score if len(image) >= self.least else None
         regions = regionprops(label(image[..., 0] > 100)) if score else []
         sides = np.tile(image.shape[:2], 2) - self.offset
         for i, region in enumerate(regions):
@@ -183,6 +187,21 @@ def test_what_another_size_shows_comes_back_to_the_pixel(mode, side, factor):
     assert found["masks"].shape == (64, 64, 3)
 
 
+@pytest.mark.parametrize("offset", [0, 1])
+def test_what_one_size_shows_alone_comes_into_the_frame_of_the_first(offset):
+    # 60 x 40 lies at row 2 and column 12 of 64 x 64, and at 0, 0 of 128 x 128.
+    network = Network(offset, mirrored=0.9)
+    network.least = 128
+    options = {"mode": "square", "IMAGE_MIN_DIM": None, "IMAGE_INTERPOLATION": "edge"}
+    finder = detector(network, TEST_SCALES=(1, 2), TEST_FLIP=True, BOX_OFFSET=offset, **options)
+    (found,) = finder.detect([picture((8, 4, 24, 20), size=(60, 40))])
+    assert network.shapes == [(2, 64, 64), (2, 128, 128)]
+    assert found["rois"].tolist() == [[8, 4, 24, 20]]
+    # With offset 1 corner pixels meet: 16 / 119 * 59 = 7.93, 47 / 119 * 59 + 1 = 24.30.
+    expected = [7.93, 3.95, 24.30, 20.25] if offset else [8, 4, 24, 20]
+    assert_allclose(found["boxes"], [expected], atol=0.01)
+
+
 def test_sizes_count_from_what_the_image_is_resized_to():
     # 32 x 48 is made 1 1/3 times as large by "square"; half of that is 21.3 x 32.
     settings = settings_of("square", TEST_SCALES=(1, 0.5)).image
@@ -289,6 +308,16 @@ def test_classes_are_apart_unless_asked_otherwise():
     assert merged(*parts, class_agnostic=True) == [[*B, 2, 0.9]]
 
 
+def test_overlaps_are_those_of_pixels():
+    # Of 11 pixels a side: 4 x 4 and 4 x 3, IoU 12 / 16. Normalised with offset 1 their sides are
+    # 0.3 and 0.2, whose areas would have 2 / 3.
+    frame = _Frame((11, 11), (0, 0, 11, 11))
+    parts = [{"detections": np.array([(0, 0, 0.3, x, 1, 0.9)])} for x in (0.3, 0.2)]
+    assert len(merge(parts, frame, 1, 0.7, 9)["detections"]) == 1
+    assert len(merge(parts, frame, 1, 0.76, 9)["detections"]) == 2
+    assert len(merge(parts, frame, 0, 0.7, 9)["detections"]) == 2
+
+
 def test_what_one_form_keeps_beside_another_stays():
     # As Soft-NMS may: A and B of one form.
     assert merged(part((*A, 1, 0.8), (*B, 1, 0.4)), part()) == [[*A, 1, 0.8], [*B, 1, 0.4]]
@@ -360,7 +389,8 @@ def tiny_model(preset, folder, nms):
     from mrcnn.model import create
 
     config = TinyConfig() if preset is None else tiny_of(preset)
-    config.TEST_FLIP, config.TEST_SCALES, config.DETECTION_NMS = True, (1, 1.5), nms
+    config.TEST_FLIP, config.DETECTION_NMS = True, nms
+    config.TEST_SCALES = (1, 1.5) if preset is None else None
     config.DETECTION_NMS_CLASS_AGNOSTIC = True
     return create("inference", config, folder)
 
