@@ -24,7 +24,7 @@ class Unpickler:
     Args:
         data: memoryview of bytes.
         position: int, where the pickle begins; after `load`, where it ended.
-        max_steps: int, work that it may ask for.
+        max_steps: int, work that it may ask for; None: `MAX_STEPS`.
         wanted, advice: str, for messages: what the file should hold, and how to save that.
 
     After `load`, `storages` is a dict of the `Storage`s that it names, by their key in the file.
@@ -34,14 +34,15 @@ class Unpickler:
         self,
         data,
         position=0,
-        max_steps=MAX_STEPS,
+        max_steps=None,
         wanted="weights",
         advice="save `model.state_dict()` instead of a whole model",
     ):
-        self.wanted, self.advice, self.max_steps = wanted, advice, max_steps
+        self.wanted, self.advice = wanted, advice
+        self.max_steps = MAX_STEPS if max_steps is None else max_steps
         self.data, self.position, self.storages = data, position, {}
         self.stack, self.outer, self.memo = [], [], {}
-        self._steps, self._bytes = max_steps, 2 * len(data)
+        self._steps, self._bytes = self.max_steps, 2 * len(data)
 
     def load(self):
         """The object: plain containers and values, `Tensor`s, and values to ignore.

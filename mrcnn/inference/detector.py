@@ -11,7 +11,7 @@ import numpy as np
 from mrcnn.image.molding import MoldedImages
 from mrcnn.image.proposals import checked_proposals, pad_proposals
 from mrcnn.inference.log import log
-from mrcnn.inference.proposals import check_count, check_wanted, in_step, limit_proposals
+from mrcnn.inference.proposals import check_count, check_wanted, in_step, warn_of_limit
 
 
 class Detector:
@@ -111,15 +111,11 @@ class Detector:
             return self.graph.predict_on_batch(inputs)
 
     def _proposals(self, batch, indices):
-        """The proposals of a batch, float32 [B, N, 4], zero padded: to one N for all batches where
-        XLA compiles a program for each."""
+        """The proposals of a batch, float32 [B, POST_NMS_ROIS_INFERENCE, 4], zero padded."""
         limit = self.settings.proposals.proposal_count
-        boxes = [
-            limit_proposals(item["proposals"], limit, f"image {i}", self)
-            for i, item in zip(indices, batch, strict=True)
-        ]
-        count = max(1, *map(len, boxes)) if self._compiled is None else limit
-        return np.stack([pad_proposals(each, count) for each in boxes])
+        for i, item in zip(indices, batch, strict=True):
+            warn_of_limit(item["proposals"], limit, f"images[{i}]", self)
+        return np.stack([pad_proposals(item["proposals"], limit) for item in batch])
 
 
 def log_images(images):

@@ -12,7 +12,7 @@ from mrcnn.image.molding import MoldedImages
 from mrcnn.image.proposals import checked_proposals, pad_proposals
 from mrcnn.inference.log import log
 from mrcnn.inference.proposals import check_count, check_wanted
-from mrcnn.layers.anchors import anchors_of
+from mrcnn.layers.anchors import Anchors, anchors_of
 from mrcnn.layers.proposals import ProposalLayer, ProposalSteps
 from mrcnn.network.trunk import feature_shapes
 
@@ -77,7 +77,7 @@ class Inspection:
         wanted = tuple(int(side) for side in image_shape[:2])
         sides, found = self._anchors
         if sides != wanted:
-            layer = self.graphs["inference"].get_layer("anchors")
+            layer = Anchors(self.settings.anchors)  # in no graph that is given proposals
             found = anchors_of(layer, wanted, self.feature_shapes(wanted))
             self._anchors = wanted, found
         return found
@@ -133,9 +133,9 @@ class Inspection:
             molded, boxes = np.asarray(images), proposals
         inputs = self._inspection_inputs(molded, np.asarray(image_metas, "float32"))
         if proposals is not None:
+            limit = self.settings.proposals.proposal_count
             boxes = [checked_proposals(each, f"images[{i}]") for i, each in enumerate(boxes)]
-            count = max(1, *map(len, boxes))
-            inputs["input_roi"] = np.stack([pad_proposals(each, count) for each in boxes])
+            inputs["input_roi"] = np.stack([pad_proposals(each, limit) for each in boxes])
         return inputs
 
     def _part(self, tensors):

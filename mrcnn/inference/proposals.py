@@ -59,12 +59,11 @@ def in_step(images, proposals):
         ) from None
 
 
-def limit_proposals(boxes, limit, name, owner):
-    """The first proposals of an image, as many as may be; that others are left out is told once."""
+def warn_of_limit(boxes, limit, name, owner):
+    """Tells once that an image has more proposals than count."""
     if len(boxes) > limit and is_first(owner, "proposals"):
         warnings.warn(
             f"{name} has {len(boxes)} proposals, of which the first {limit} count: raise "
             "POST_NMS_ROIS_INFERENCE for more",
             stacklevel=2,
         )
-    return boxes[:limit]

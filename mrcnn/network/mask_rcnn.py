@@ -353,8 +353,9 @@ def build_graphs(
     """
     with default_policy(settings.trunk.precision):
         trunk = build_trunk(settings)
-        if not settings.ground_truth.use_rpn_rois:  # of detection; in training it is padded
-            trunk["input_roi"] = keras.Input((None, 4), name="input_roi")
+        if not settings.ground_truth.use_rpn_rois:  # of detection; in training there are others
+            shape = settings.proposals.proposal_count, 4
+            trunk["input_roi"] = keras.Input(shape, name="input_roi")
         heads = build_heads(settings)
         # First: `layer.output` of a shared layer is the tensor of the graph that was built first.
         graphs = {"inference": inference_graph(settings, trunk, heads, detection_stages)}
