@@ -15,6 +15,12 @@ from mrcnn.cli.config_arguments import positive, split_assignments
 from mrcnn.cli.resuming import expand_resume
 from mrcnn.startup import quiet
 
+# The names of `mrcnn.demo_family.MEMBERS`, whose import takes seconds.
+DEMO_MEMBERS = (
+    *("mask_rcnn", "cascade", "c4", "dc5", "fast_rcnn", "retinanet", "keypoints", "panoptic"),
+    "semantic",
+)
+
 
 def main(argv=None):
     """Runs the command line; `argv` defaults to the process's arguments. Returns an exit code.
@@ -27,12 +33,15 @@ def main(argv=None):
 
     demo = commands.add_parser(
         "demo",
-        help="train a small network on procedural shapes, score it and draw what it finds",
+        help="train a small network on painted pictures, score it and draw what it finds",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     demo.add_argument("--output", default="demo", help="folder of the picture and the weights")
     demo.add_argument("--steps", type=positive, default=1600, help="training steps at most")
     demo.add_argument("--seed", type=int, default=0, help="of weights, pictures and sampling")
+    demo.add_argument(
+        "--member", choices=DEMO_MEMBERS, default="mask_rcnn", help="of the family of networks"
+    )
     demo.set_defaults(run=_demo)
 
     for command in (check, stats, anchors, train, evaluate, detect, convert, weights_cli, info):
@@ -90,6 +99,12 @@ def _short_warnings():
 
 
 def _demo(arguments):
-    from mrcnn.demo import run_demo
+    options = arguments.output, arguments.steps, arguments.seed
+    if arguments.member == "mask_rcnn":
+        from mrcnn.demo import run_demo
 
-    run_demo(arguments.output, arguments.steps, arguments.seed)
+        run_demo(*options)
+    else:
+        from mrcnn.demo_family import run_member
+
+        run_member(arguments.member, *options)
