@@ -53,7 +53,7 @@ class FastRCNNConfig(DilatedConfig):
     USE_RPN_ROIS = False
     USE_MASK = False
     ROI_ALIGN_MODE = "roi_pool"
-    POST_NMS_ROIS_TRAINING = 100
+    POST_NMS_ROIS_TRAINING = POST_NMS_ROIS_INFERENCE = 100
     LOSS_WEIGHTS = {"rpn_class_loss": 0.0, "rpn_bbox_loss": 0.0}  # noqa: RUF012
 
 

@@ -58,7 +58,7 @@ def notices(seen, settings, class_names):
     if absent:
         yield f"No object of the first epoch was of {', '.join(map(repr, absent))}"
     boxes, anchors = seen.boxes, settings.anchors
-    if len(boxes) < FEW:
+    if len(boxes) < FEW or not settings.ground_truth.use_rpn_rois:
         return
     best = {
         scale: best_overlaps(boxes, [scale], anchors.ratios, [stride * anchors.anchor_stride]).max()
