@@ -367,6 +367,9 @@ def test_a_mask_as_it_lies_over_another_box(other, expected):
     mask = np.array([[1.0, 1, 0, 0]])
     box = np.array([0, 0, 1, 4.0])
     assert_allclose(tta._over_box(mask, box, np.array(other, float))[0], expected)
+    # Turned round: what lies beyond the box is 0, not its last value.
+    turned = tta._over_box(mask[:, ::-1], box, np.array([0, 1, 1, 5.0]))
+    assert_allclose(turned[0], [0, 1, 1, 0])
 
 
 # ---- keys and models
