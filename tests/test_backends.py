@@ -63,7 +63,6 @@ GROUPS = [
         "detectron2/cascade_mask_rcnn_R_50_FPN_3x",
         "detectron2/mask_rcnn_R_50_C4_3x",
         "torchvision/retinanet_resnet50_fpn_v2",
-        "tricks",
     ),
 ]
 CASES = [
@@ -71,29 +70,12 @@ CASES = [
     for i, group in enumerate(GROUPS)
     for numerics in group
 ]
-# A cascade with the tricks of the literature.
-TRICKS = {
-    "OHEM_ROIS_PER_IMAGE": 8,
-    "BBOX_LOSS": "diou",
-    "CLASS_LOSS": "focal",
-    "NORM": "group",
-    "BOX_HEAD_FC_NORM": True,
-    "FPN_CLASSIF_FC_LAYERS_SIZE": 256,  # each group has several
-    "MASK_HEAD_NORM": True,
-    "MASK_HEAD_CHANNELS": 64,
-    "MASK_CLASS_AGNOSTIC": True,
-}
 
 
 def numerics_of(name):
-    """matterport's and the tricks with masks; of the others, those that can have keypoints have
-    them too."""
+    """matterport's with masks; of the others, those that can have keypoints have them too."""
     if name == "matterport":
         return TinyConfig()
-    if name == "tricks":
-        config = tiny_of("detectron2/cascade_mask_rcnn_R_50_FPN_3x")
-        vars(config).update(TRICKS)
-        return config
     config = tiny_of(name)
     takes_keypoints = config.ARCHITECTURE in ("mask_rcnn", "cascade_rcnn")
     return with_keypoints(config) if takes_keypoints else config
@@ -201,3 +183,16 @@ only = ["-k", "maskrcnn_resnet50_fpn and not v2"]
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *only, {str(tests)!r}]))
 """
     assert "6 passed" in run_python(code, "jax")
+
+
+def test_losses_by_overlap_and_hard_rois_on_jax(run_python):
+    files = [str(Path(__file__).parent / f"test_{name}.py") for name in ("hard_rois", "box_losses")]
+    code = f"""
+import sys
+import keras
+import pytest
+assert keras.backend.backend() == "jax"
+only = ["-k", "chosen or others_do_not or finite_differences or boxes_of_rois"]
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *only, *{files!r}]))
+"""
+    assert "19 passed" in run_python(code, "jax")

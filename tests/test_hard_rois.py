@@ -1,5 +1,6 @@
 """The hardest ROIs of an image, with numbers worked out by hand."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -107,3 +108,29 @@ def test_the_layer_is_made_again_from_its_config():
     again = layers.HardROIs.from_config(layer.get_config())
     assert again.settings == layer.settings and again.name == "hard"
     assert again.class_loss == CLASS_LOSS and again.box_loss == BOX_LOSS
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX always compiles")
+def test_xla_chooses_and_learns_the_same():
+    import tensorflow as tf
+
+    box_loss = BOX_LOSS | {"kind": "diou"}
+    layer = layers.HardROIs(
+        settings.HardROIs(count=3, native=False), class_loss={"kind": "focal"}, box_loss=box_loss
+    )
+    deltas, pixels = f32(np.zeros((1, 6, 4))), 100 * ROIS
+
+    def step(logits, bbox):
+        with tf.GradientTape() as tape:
+            tape.watch([logits, bbox])
+            of_box = deltas, bbox, pixels
+            ids = layer(ROIS, i32(CLASS_IDS), (logits, ACTIVE), of_box)
+            loss = losses.mrcnn_class_loss(ids, logits, ACTIVE, kind="focal")
+            loss += losses.mrcnn_bbox_loss(ids, *of_box, **box_loss)
+        return ids, loss, *tape.gradient(loss, [logits, bbox])
+
+    found = tf.function(step, jit_compile=True)(LOGITS, f32(BBOX))
+    assert_array_equal(found[0], [[1, -1, 0, 0, -1, -1]])
+    for compiled, plain in zip(found, step(LOGITS, f32(BBOX)), strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-5, atol=1e-6)

@@ -266,7 +266,7 @@ def _norm_advice(norm):
     return (
         f"NORM is {norm!r} and the file was trained with {theirs}: set NORM = {fix!r} for it. To "
         "take its other weights alone, and train the normalisations from nothing, pass "
-        'exclude=["bn.*", ".*_bn.*"].'
+        'exclude=["(.*_)?bn.*"].'
     )
 
 
