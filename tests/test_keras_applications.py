@@ -357,8 +357,8 @@ DETECT_ON_JAX = """
 import sys; sys.path.insert(0, {tests!r})
 import keras, numpy as np; assert keras.backend.backend() == "jax"
 from mrcnn.architectures import MaskRCNN
-from test_keras_applications import SmallestConfig, shapes
-model = MaskRCNN("inference", SmallestConfig(), {folder!r})
+from test_keras_applications import VGGConfig, shapes
+model = MaskRCNN("inference", VGGConfig(), {folder!r})
 report = model.load_weights({path!r})
 assert not report["missing"] and not report["unexpected"], report
 found = model.detect([shapes().load_image(0)])[0]
@@ -366,9 +366,14 @@ np.savez({found!r}, boxes=found["boxes"], scores=found["scores"])
 """
 
 
+class VGGConfig(TinyConfig):
+    BACKBONE = "keras/VGG16"  # of few layers: XLA compiles them fast
+
+
 @pytest.mark.slow
-def test_a_checkpoint_detects_the_same_on_jax(model, run_python, tmp_path):
+def test_a_checkpoint_detects_the_same_on_jax(run_python, tmp_path):
     path, found = str(tmp_path / "weights.h5"), str(tmp_path / "found.npz")
+    model = MaskRCNN("inference", VGGConfig(), str(tmp_path))
     model.save_weights(path)
     expected = model.detect([shapes().load_image(0)])[0]
     tests = str(Path(__file__).parent)
@@ -390,3 +395,12 @@ def test_a_checkpoint_on_layers_called_as_keras_is_ours():
     assert guess_source(arrays[:2]) == "keras_applications"
     names = source_names("keras_applications", arrays[:2], pool_size=7)
     assert [names[name][0] for name in arrays[:2]] == ["conv1/kernel", "bn2a_branch2a/gamma"]
+
+
+def test_the_page_has_every_network():
+    page = Path(__file__).parents[1] / "docs" / "backbones.md"
+    rows = re.findall(r"^\| `(keras/\w+)` \| ([\d.]+) \| ([\d, ]+) \|", page.read_text(), re.M)
+    assert [name for name, _, _ in rows] == list(KERAS_BACKBONES)
+    stated = {name: tuple(map(int, channels.split(", "))) for name, _, channels in rows}
+    for name, (_, channels) in FEATURES.items():
+        assert stated[f"keras/{name}"] == channels
