@@ -353,32 +353,45 @@ def test_folded_convolutions_detect_the_same(model):
     np.testing.assert_allclose(found["detections"], expected["detections"], atol=1e-3)
 
 
-DETECT_ON_JAX = """
-import sys; sys.path.insert(0, {tests!r})
-import keras, numpy as np; assert keras.backend.backend() == "jax"
-from mrcnn.architectures import MaskRCNN
-from test_keras_applications import SmallestConfig, shapes
-model = MaskRCNN("inference", SmallestConfig(), {folder!r})
-report = model.load_weights({path!r})
-assert not report["missing"] and not report["unexpected"], report
-found = model.detect([shapes().load_image(0)])[0]
-np.savez({found!r}, boxes=found["boxes"], scores=found["scores"])
-"""
+@pytest.mark.slow
+def test_a_checkpoint_gives_the_weights_back(model, tmp_path):
+    path, before = str(tmp_path / "weights.h5"), values(model)
+    assert len(model.detect([shapes().load_image(0)])[0]["scores"]) > 0
+    model.save_weights(path)
+    for weight in named_weights(model.keras_model).values():
+        weight.assign(ops.zeros_like(weight))
+    report = model.load_weights(path)
+    assert not report["missing"] and not report["unexpected"]
+    after = values(model)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def random_features():
+    """C2 to C5 of random pixels by random weights, the same on every backend."""
+    images, rng = keras.Input((None, None, 3)), np.random.default_rng(0)
+    model = keras.Model(images, keras_graph(images, "keras/VGG16")[1:])
+    for name, weight in named_weights(model).items():
+        fan_in = np.prod(weight.shape[:-1]) if name.endswith("kernel") else 1
+        weight.assign(rng.normal(0, fan_in**-0.5, weight.shape))
+    pixels = rng.integers(0, 256, (1, 64, 96, 3)).astype("float32")
+    return [ops.convert_to_numpy(feature) for feature in model.predict_on_batch(pixels)]
 
 
 @pytest.mark.slow
-def test_a_checkpoint_detects_the_same_on_jax(model, run_python, tmp_path):
-    path, found = str(tmp_path / "weights.h5"), str(tmp_path / "found.npz")
-    model.save_weights(path)
-    expected = model.detect([shapes().load_image(0)])[0]
-    tests = str(Path(__file__).parent)
-    run_python(
-        DETECT_ON_JAX.format(tests=tests, folder=str(tmp_path), path=path, found=found), "jax"
+def test_jax_gives_the_same_features(run_python, tmp_path):
+    found = tmp_path / "features.npz"
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import keras, numpy as np; assert keras.backend.backend() == 'jax'\n"
+        "from test_keras_applications import random_features\n"
+        f"np.savez({str(found)!r}, *random_features())"
     )
-    assert len(expected["scores"]) > 0
+    run_python(code, backend="jax")
+    expected = random_features()
     with np.load(found) as others:
-        np.testing.assert_allclose(others["scores"], expected["scores"], atol=1e-3)
-        np.testing.assert_allclose(others["boxes"], expected["boxes"], atol=0.1)
+        for feature, other in zip(expected, others.values(), strict=True):
+            assert np.std(feature) > 0.1
+            np.testing.assert_allclose(other, feature, atol=1e-4 * np.abs(feature).max())
 
 
 def test_a_checkpoint_on_layers_called_as_keras_is_ours():
@@ -390,3 +403,12 @@ def test_a_checkpoint_on_layers_called_as_keras_is_ours():
     assert guess_source(arrays[:2]) == "keras_applications"
     names = source_names("keras_applications", arrays[:2], pool_size=7)
     assert [names[name][0] for name in arrays[:2]] == ["conv1/kernel", "bn2a_branch2a/gamma"]
+
+
+def test_the_page_has_every_network():
+    page = Path(__file__).parents[1] / "docs" / "backbones.md"
+    rows = re.findall(r"^\| `(keras/\w+)` \| ([\d.]+) \| ([\d, ]+) \|", page.read_text(), re.M)
+    assert [name for name, _, _ in rows] == list(KERAS_BACKBONES)
+    stated = {name: tuple(map(int, channels.split(", "))) for name, _, channels in rows}
+    for name, (_, channels) in FEATURES.items():
+        assert stated[f"keras/{name}"] == channels

@@ -2,8 +2,6 @@
 
 import os
 
-import numpy as np
-
 from mrcnn.files import download
 from mrcnn.files.replacing import replaced
 from mrcnn.weights.public_files import KERAS_URL
@@ -85,6 +83,8 @@ def _ensure_of_keras(weight_file, path):
     """Writes what Keras fetches for one of its networks, under the names of our layers."""
     if os.path.exists(path):
         return
+    import numpy as np
+
     from mrcnn.network.keras_applications import imagenet_arrays
 
     try:

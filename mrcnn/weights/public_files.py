@@ -113,8 +113,14 @@ def keras_backbone(backbone):
     """The ImageNet weights of a network of `keras.applications`, which Keras fetches.
 
     Args:
-        backbone: str, one of `mrcnn.config_checks.KERAS_BACKBONES`.
+        backbone: str; None is returned unless it is of `mrcnn.config_checks.KERAS_BACKBONES`.
     """
+    if not backbone.startswith("keras/"):
+        return None
+    from mrcnn.config_checks import KERAS_BACKBONES  # which needs NumPy
+
+    if backbone not in KERAS_BACKBONES:
+        return None
     return WeightFile(
         name=backbone,
         url=f"{KERAS_URL}{backbone.replace('/', '_')}_imagenet.npz",

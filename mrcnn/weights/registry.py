@@ -5,7 +5,6 @@ Nothing here is heavy: listing needs no backend.
 
 import os
 
-from mrcnn.config_checks import KERAS_BACKBONES
 from mrcnn.files import download
 from mrcnn.weights.public_files import REGISTRY, keras_backbone
 
@@ -19,8 +18,8 @@ def find(name):
     Raises:
         ValueError: there is none, or more than one; the message lists the names.
     """
-    if name in KERAS_BACKBONES:
-        return keras_backbone(name)
+    if entry := keras_backbone(name):
+        return entry
     found = [entry for entry in REGISTRY if entry.name == name] or [
         entry for entry in REGISTRY if name in (entry.name.split("/")[1], entry.file_name)
     ]
@@ -63,8 +62,8 @@ def for_config(kind, config):
         # A backbone has the numerics of its family, whatever the heads are.
         if kind == "imagenet" and _publisher(entry.preset) in (None, _publisher(preset)):
             return entry
-    if kind == "imagenet" and backbone in KERAS_BACKBONES:
-        return keras_backbone(backbone)
+    if kind == "imagenet" and (entry := keras_backbone(backbone)):
+        return entry
     there_are = "; ".join(
         f"{entry.name} (PRESET {entry.preset or 'any'}, BACKBONE {entry.backbone}"
         + (f", {_heads(entry.masks, entry.keypoints)})" if kind == "coco" else ")")

@@ -3,6 +3,7 @@
 import re
 
 from mrcnn.weights.names import SOURCES
+from mrcnn.weights.names.keras import OUR_HEADS
 
 _SEMANTIC = {"detectron2": "sem_seg_head.predictor.weight", "matterport": "semantic_logits/kernel"}
 
@@ -18,8 +19,7 @@ def guess_source(arrays):
         ("detectron2", r"backbone\.(bottom_up|stem|res\d)\."),
         ("torchvision", r"backbone\.body\.|layer1\.0\.conv1\."),
         ("efficientnet_lite", r"_conv_stem\."),
-        # Ours, on a backbone whose layers may be called as Keras's.
-        ("matterport", r"(fpn|rpn|mrcnn|retinanet|semantic)_[^/]+/"),
+        ("matterport", OUR_HEADS),  # on a backbone whose layers may be called as Keras's
         ("keras_applications", r"conv1_conv/|conv1/conv1_W"),
         ("matterport", r"[^/]+/(kernel|bias|gamma|beta|moving_\w+)$"),
     ]

@@ -4,6 +4,9 @@ import re
 
 from mrcnn.weights.names.layouts import hwio_bgr, same
 
+# Pattern of weights that a detector of ours has, and a backbone has not.
+OUR_HEADS = r"(fpn|rpn|mrcnn|retinanet|semantic)_[^/]+/"
+
 
 def _keras_name(name, applications):
     """Our name for one of Keras 1 or 2: `layer/variable`, or one of `keras.applications`."""
@@ -33,9 +36,10 @@ _APPLICATIONS = {"conv1_conv": "conv1", "conv1_bn": "bn_conv1"}
 
 
 def keras_names(arrays, bgr=False):
-    """Source's name -> (our name, layout) of a Keras file; `bgr`: of `keras.applications`, whose
-    input is BGR."""
-    names = {name: _keras_name(name, applications=bgr) for name in arrays}
+    """Source's name -> (our name, layout) of a Keras file; `bgr`: its input is BGR."""
+    # A whole model of ours may have a backbone whose layers are called as Keras's.
+    applications = not any(re.match(OUR_HEADS, name) for name in arrays)
+    names = {name: _keras_name(name, applications) for name in arrays}
     return {
         name: (ours, hwio_bgr if bgr and ours == "conv1/kernel" else same)
         for name, ours in names.items()
