@@ -33,7 +33,7 @@ class TrainedModel:
     """
 
     def __init__(self, arguments, **keys):
-        from mrcnn.weights.file_config import class_names_of
+        from mrcnn.weights.file_config import class_names_of, num_stuff_classes_of
         from mrcnn.weights.registry import resolve
 
         path = file_of(arguments.weights, arguments.runs, best=True)
@@ -45,6 +45,9 @@ class TrainedModel:
                 setattr(self.config, key, value)
         if path:
             self.class_names = class_names_of(path)
+            stuff = num_stuff_classes_of(path)
+            if stuff is not None and "NUM_STUFF_CLASSES" not in given:
+                self.config.NUM_STUFF_CLASSES = stuff
         else:
             entry = resolve(arguments.weights, self.config)
             if entry is None or not entry.classes:

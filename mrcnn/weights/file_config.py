@@ -97,6 +97,17 @@ def class_names_of(path):
     return names
 
 
+def num_stuff_classes_of(path):
+    """How many classes of the model that a weight file is of are stuff, as `save_weights` wrote it,
+    or of the public files; None where it is not known."""
+    path = os.fspath(path)
+    values = _read_json(path, "config")
+    if values is not None:
+        return values.get("NUM_STUFF_CLASSES", 0)
+    entry = public_file(path)
+    return PRESETS[entry.preset].NUM_STUFF_CLASSES if entry is not None and entry.classes else None
+
+
 def keypoint_scheme_of(path):
     """What the keypoints of the model that a weight file is of are called, as `save_weights` wrote
     it, or as of COCO's persons for the public files.
