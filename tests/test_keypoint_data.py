@@ -12,7 +12,9 @@ from tiny import TinyConfig
 
 from mrcnn import augment
 from mrcnn.augment import Sample
-from mrcnn.data import DataGenerator, Dataset, KeypointScheme, load_image_gt
+from mrcnn.cli.main import main
+from mrcnn.data import DataGenerator, Dataset, KeypointScheme, convert, load, load_image_gt
+from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.augmentation import as_callable
 from mrcnn.data.corners import NAMES, CornersDataset
 from mrcnn.data.fitting import check_keypoints
@@ -332,6 +334,102 @@ def test_categories_with_other_keypoints_and_odd_skeletons_are_told(tmp_path):
     text = " ".join(str(each.message) for each in told)
     assert "skeletons that are no pairs" in text and "other than those of the first" in text
     assert dataset.keypoint_scheme.skeleton == () and len(dataset.keypoint_scheme) == 3
+
+
+def loaded(path):
+    dataset = CocoDataset()
+    dataset.load(path)
+    dataset.prepare()
+    return dataset
+
+
+def test_keypoints_of_categories_that_share_a_name(tmp_path):
+    # Roboflow writes a parent of the name of its child, which alone has keypoints.
+    write_images(tmp_path, "val2017")
+    content = pointed(categories=[{"id": 0, "name": "person"}, *POINTED])
+    with pytest.warns(UserWarning, match="several categories have one name"):
+        dataset = loaded(coco(tmp_path, content))
+    found = dataset.load_keypoints(dataset.image_from_source_map["coco.7"])
+    assert found[0].tolist() == [[1.5, 0.5, 2], [2.5, 0.5, 1], [0, 0, 0]]
+
+
+def reloaded(dataset, folder, notes=None):
+    found = load(convert(dataset, folder, "coco", notes), verbose=0)
+    assert found.keypoint_scheme == dataset.keypoint_scheme
+    return found
+
+
+def test_written_coco_has_the_keypoints_of_what_was_read(tmp_path):
+    write_images(tmp_path / "in", "val2017")
+    before = loaded(coco(tmp_path / "in", pointed()))
+    after = reloaded(before, tmp_path / "out")
+    for image_id in range(3):
+        found, expected = after.load_keypoints(image_id), before.load_keypoints(image_id)
+        assert found.tolist() == expected.tolist()
+    assert after.instances(2)[0].extra["keypoints"] == [0, 1, 2, 0, 2, 1, 0, 0, 0]
+
+
+def test_written_coco_has_the_keypoints_of_a_data_set_of_ones_own(tmp_path):
+    scheme = KeypointScheme(HANDS, [(0, 1)], flip_pairs=[(2, 1)], sigmas=[0.1, 0.2, 0.3])
+    after = reloaded(person(keypoint_scheme=scheme), tmp_path / "out")
+    assert after.load_keypoints(0)[0].tolist() == np.array(Person.points).tolist()
+    assert not after.load_keypoints(0)[1].any()
+
+
+def test_written_coco_has_the_keypoints_of_a_subclass(tmp_path):
+    class Centres(CocoDataset):
+        keypoint_scheme = KeypointScheme(["centre"])
+
+        def load_keypoints(self, image_id):
+            return np.full((len(list(self.drawn(image_id))), 1, 3), [1.5, 0.5, 2])
+
+    write_images(tmp_path / "in", "val2017")
+    content = truth(annotations=[dict(each) for each in ANNOTATIONS])
+    content["annotations"][0]["segmentation"] = {"size": [4, 3], "counts": [12]}  # no pixel
+    dataset = Centres()
+    dataset.load(coco(tmp_path / "in", content, "instances_val2017"))
+    dataset.prepare()
+    with pytest.warns(UserWarning, match="covers no pixel|without a pixel"):
+        after = reloaded(dataset, tmp_path / "out")
+    assert [after.load_keypoints(i).tolist() for i in range(3)] == [
+        [[[1.5, 0.5, 2]]] * 2,
+        [],
+        [[[1.5, 0.5, 2]]],
+    ]
+
+
+def test_other_formats_tell_of_keypoints(tmp_path):
+    notes = Notes()
+    convert(person(), tmp_path / "out", "via", notes)
+    (message,) = notes.messages()
+    assert message == "keypoints are left out, which only coco is written with: 0.png"
+    notes = Notes()
+    convert(person(load_keypoints=lambda self, i: None), tmp_path / "none", "via", notes)
+    assert not list(notes.messages())
+
+
+def test_a_cleaned_copy_has_keypoints(tmp_path):
+    write_images(tmp_path / "in", "val2017")
+    coco(tmp_path / "in", pointed(), "instances_val2017")
+    line = ["check", str(tmp_path / "in"), "--fix", str(tmp_path / "out")]
+    assert main(line) == 0
+    found = load(tmp_path / "out", verbose=0)
+    assert found.keypoint_scheme.names == tuple(HANDS)
+    assert sum(found.load_keypoints(i)[..., 2].sum() for i in found.image_ids) == 3
+
+
+def test_keypoints_that_no_category_names_are_told(tmp_path):
+    # The car's three numbers are none of the points that the person has, even of one name with it.
+    write_images(tmp_path, "val2017")
+    categories = [POINTED[0], {**CATEGORIES[2], "name": "person"}, CATEGORIES[0]]
+    content = pointed(categories=categories)
+    content["annotations"][1]["keypoints"] = [1, 1, 2]
+    with pytest.warns(UserWarning) as told:
+        dataset = loaded(coco(tmp_path, content))
+    text = " ".join(str(each.message) for each in told)
+    assert "keypoints of categories that name none are left out, of annotations: 1" in text
+    found = dataset.load_keypoints(dataset.image_from_source_map["coco.7"])
+    assert found[0, 0].tolist() == [1.5, 0.5, 2] and not found[1].any()
 
 
 # ---- shapes with corners

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as mask_utils
 
-from mrcnn.data.annotations.annotated import AnnotatedDataset, instance_code
+from mrcnn.data.annotations.annotated import AnnotatedDataset
 from mrcnn.data.annotations.files import true_suffix
-from mrcnn.data.annotations.instances import MaskFile
+from mrcnn.data.annotations.instances import MaskFile, instance_code
 from mrcnn.data.annotations.label_files import read_labels
 from mrcnn.data.checking.findings import Finding
 from mrcnn.data.class_names import plain_name

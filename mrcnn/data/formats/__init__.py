@@ -34,9 +34,11 @@ WRITERS = {
     "masks": write_masks,
     "labels": write_labels,
 }
+WITH_KEYPOINTS = ("coco",)  # of the writers
 
 __all__ = [
     "FORMATS",
+    "WITH_KEYPOINTS",
     "WRITERS",
     "CocoDataset",
     "CocoPanopticDataset",
