@@ -152,6 +152,18 @@ def test_scores_are_logits_or_probabilities():
     assert_allclose(peak((4, 4), (0, 0), value=0.0)[2], 1 / 16, rtol=1e-6)
 
 
+def test_a_pixel_far_below_the_peak_has_no_score():
+    # In a box of one pixel the centre of 5 bins lies where e^-100 of the peak's odds are left.
+    heatmaps = np.full((1, 5, 5, 1), -100, np.float32)
+    heatmaps[0, 0, 0] = 0
+    (found,) = find_peaks(heatmaps, np.array([[1.0, 1.0]]))[0]
+    assert found.tolist() == [0.5, 0.5, pytest.approx(np.exp(-100), rel=1e-3)]
+
+
+def test_few_matrices_are_kept():
+    assert cubic_weights.cache_info().maxsize <= 64
+
+
 def test_no_boxes_have_no_peaks():
     assert find_peaks(np.zeros((0, 4, 4, 3)), np.zeros((0, 2))).shape == (0, 3, 3)
 
