@@ -17,7 +17,8 @@ from mrcnn.data import DataGenerator, Dataset, KeypointScheme, convert, load, lo
 from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.augmentation import as_callable
 from mrcnn.data.corners import NAMES, CornersDataset
-from mrcnn.data.fitting import check_keypoints
+from mrcnn.data.distortions import distorted_points
+from mrcnn.data.fitting import check_keypoints, check_same_keypoints
 from mrcnn.data.formats.coco import CocoDataset
 from mrcnn.data.sample import apply_augmentation
 from mrcnn.settings import Settings
@@ -172,6 +173,17 @@ def test_a_data_set_of_other_keypoints_is_refused(scheme, message):
         check_keypoints(person(keypoint_scheme=scheme), Settings.from_config(PointsConfig()))
 
 
+def test_validation_data_of_keypoints_in_another_order_are_refused():
+    settings = Settings.from_config(PointsConfig())
+    other = person(keypoint_scheme=KeypointScheme([HANDS[0], HANDS[2], HANDS[1]]))
+    with pytest.raises(ValueError, match=r"head, left_hand, .*, received head, right_hand, left_"):
+        check_same_keypoints(person(), other, settings)
+    check_same_keypoints(person(), person(), settings)
+    check_same_keypoints(person(), None, settings)
+    without = Settings.from_config(type("Own", (PointsConfig,), {"USE_KEYPOINTS": False})())
+    check_same_keypoints(person(), other, without)
+
+
 def test_tiles_have_no_keypoints():
     with pytest.raises(ValueError, match="TILE_SIZE is 64 and USE_KEYPOINTS is set"):
         type("Tiled", (PointsConfig,), {"TILE_SIZE": 64})().validate()
@@ -220,6 +232,56 @@ def test_pairs_keep_their_places_where_the_picture_turns(turn):
     found = moved(turn)
     assert np.isnan(found[0, 1]).all()
     np.testing.assert_allclose(found[0, 0], [6.5, 5.5], atol=0.01)
+
+
+def test_distorted_points():
+    # A pixel comes from two to its right: all moves two to the left, beyond the edge too. Doubled
+    # in height, row 3 becomes row 6.
+    y, x = np.mgrid[:12, :8].astype(np.float32)
+    points = np.array([[5.25, 3, 0, 9], [0, 1, 0, 8], [-0.5, -0.5, 0, 7]])
+    moved_left = distorted_points(points, x + 2, y, shape=(12, 8))
+    assert moved_left.tolist() == [[3.25, 3, 0, 9], [-2, 1, 0, 8], [-2.5, -0.5, 0, 7]]
+    np.testing.assert_allclose(distorted_points(points, x, y / 2)[:2, 1], [6, 2], atol=1e-6)
+
+
+def test_points_that_no_pixel_shows_are_lost():
+    # Rows 0 to 5 come from -4 to 1, rows 6 and on from 10 and on: row 5.75 is nowhere.
+    y, x = np.mgrid[:12, :8].astype(np.float32)
+    cut = y + np.where(y < 6, -4, 4)
+    assert distorted_points(np.array([[2, 5.75], [2, 0.5]]), x, cut).tolist() == [[2, 4.5]]
+
+
+DISTORTIONS = {
+    "elastic": albumentations.ElasticTransform(alpha=200, sigma=8, p=1),
+    "grid": albumentations.GridDistortion(p=1),
+    "optical": albumentations.OneOf([albumentations.OpticalDistortion(p=1)], p=1),
+}
+
+
+@pytest.mark.parametrize("distortion", DISTORTIONS.values(), ids=DISTORTIONS)
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_points_stay_on_what_a_distortion_moves(distortion, mirrored):
+    image, masks = np.full((96, 128, 3), 50, np.uint8), np.zeros((96, 128, 4), bool)
+    centres = np.array([[20.5, 20.5], [20.5, 100.5], [70.5, 30.5], [60.5, 90.5]])
+    for i, (y, x) in enumerate(centres.astype(int)):
+        masks[y - 2 : y + 3, x - 2 : x + 3, i] = True
+    # The second point is missing, the third at the corner that NaN once became.
+    points = np.stack([centres, np.full((4, 2), np.nan), np.zeros((4, 2))], axis=1)
+    given = Sample(image, masks, points=points, flip_pairs=((0, 1),))
+    flip = [albumentations.HorizontalFlip(p=1)] if mirrored else []
+    augmentation = as_callable(albumentations.Compose([*flip, distortion]))
+    changed = apply_augmentation(augmentation, given, np.random.default_rng(0))
+    own, none = changed.points[:, int(mirrored)], changed.points[:, int(not mirrored)]
+    assert np.isnan(none).all()
+    centroids = [np.argwhere(changed.masks[:, :, i]).mean(axis=0) + 0.5 for i in range(4)]
+    np.testing.assert_allclose(own, centroids, atol=1)  # of whole pixels
+
+
+def test_distortions_leave_pictures_to_train_on():
+    distorted = albumentations.ElasticTransform(alpha=100, sigma=8, p=1)
+    found = batch(augmentation=distorted)["input_gt_keypoints"][0, 0]
+    assert found[:, 2].tolist() == [2, 2, 0]
+    np.testing.assert_allclose(found[:2, :2], [[22.5, 16], [28, 9]], atol=8)
 
 
 def test_pairs_of_pasted_objects_trade_places_too():

@@ -1,9 +1,12 @@
 """Scores of keypoints by OKS, and results in COCO's format."""
 
+import json
+
 import numpy as np
 import pytest
 
 from mrcnn import evaluate
+from mrcnn.cli.main import main
 from mrcnn.data import Dataset, KeypointScheme
 from mrcnn.data.keypoints import COCO_NAMES
 from mrcnn.evaluate import Evaluation, coco_ground_truth, coco_results
@@ -186,6 +189,18 @@ def test_an_evaluation_of_points_alone_is_saved(tmp_path):
     results = [{k: v for k, v in x.items() if k != "bbox"} for x in coco_results(0, FOUND)]
     Evaluation(truth, results).save(tmp_path)
     assert list(Evaluation.load(tmp_path).scores) == ["keypoints"]
+
+
+def test_the_command_scores_points_alone(tmp_path, capsys):
+    truth = coco_ground_truth(two())
+    results = [{k: v for k, v in x.items() if k != "bbox"} for x in coco_results(0, FOUND)]
+    for name, content in (("truth", truth), ("results", results)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    line = ["evaluate", str(tmp_path / "results.json"), str(tmp_path / "truth.json"), "--intervals"]
+    assert main([*line, "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "keypoints   25.2" in printed and "bbox" not in printed
+    assert list(Evaluation.load(tmp_path / "out").scores) == ["keypoints"]
 
 
 def test_results_of_points_alone_need_a_truth_with_points():

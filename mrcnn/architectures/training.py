@@ -8,6 +8,7 @@ import warnings
 
 import keras
 
+from mrcnn.data.fitting import check_same_keypoints
 from mrcnn.data.generator import DataGenerator
 from mrcnn.inference.log import log
 from mrcnn.settings import Settings
@@ -103,6 +104,7 @@ class ModelTraining:
         position = None if saved is None else self._resume(*saved, facts, epochs)
         if epochs <= self.epoch:
             return self._nothing_to_train(epochs)
+        check_same_keypoints(train_dataset, val_dataset, self.settings)
         validation = None if val_dataset is None else self._validation(val_dataset)
         self.set_trainable(layer_regex, verbose=0)
         warn_of_heads_alone(self.keras_model, layers)

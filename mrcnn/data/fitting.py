@@ -47,3 +47,16 @@ def check_keypoints(dataset, settings):
             f"Expected config.NUM_KEYPOINTS = {head.num_keypoints} keypoints, received a data set "
             f"of {len(scheme)}: {', '.join(scheme.names)}. Set NUM_KEYPOINTS = {len(scheme)}."
         )
+
+
+def check_same_keypoints(train, val, settings):
+    """Raises ValueError where keypoints are trained, and two data sets name them otherwise."""
+    schemes = [getattr(dataset, "keypoint_scheme", None) for dataset in (train, val)]
+    if not settings.keypoint_head.enabled or None in schemes:
+        return
+    names, others = (scheme.names for scheme in schemes)
+    if names != others:
+        raise ValueError(
+            f"Expected validation data with the keypoints of the training data, in their order, "
+            f"{', '.join(names)}, received {', '.join(others)}. Name and order them alike."
+        )
