@@ -191,11 +191,16 @@ def test_weights_formats(tmp_path):
     assert weights_cli._format(path) == "HDF5"
 
 
+def presets_of(**keys):
+    """In place of `mrcnn.presets`: the tiny config with other keys."""
+    config = type("Preset", (TinyConfig,), keys)
+    return types.SimpleNamespace(PRESETS={"matterport/mask_rcnn_coco": config})
+
+
 @pytest.fixture
 def tiny_file(tmp_path, monkeypatch):
     """Writes a tiny model's weights; the preset of their family is the tiny config."""
-    presets = types.SimpleNamespace(PRESETS={"matterport/mask_rcnn_coco": TinyConfig})
-    monkeypatch.setitem(sys.modules, "mrcnn.presets", presets)
+    monkeypatch.setitem(sys.modules, "mrcnn.presets", presets_of())
 
     def write(name, **keys):
         config = type("GivenConfig", (TinyConfig,), keys)()
@@ -253,18 +258,16 @@ def test_weights_convert_counts_stuff(tiny_file, tmp_path, monkeypatch, capsys):
     arrays = as_detectron2(given)
     assert (count_classes(arrays, "detectron2"), count_stuff(arrays, "detectron2")) == (5, 2)
     preset = {**keys, "NUM_CLASSES": 134, "NUM_STUFF_CLASSES": 53}
-    preset = types.SimpleNamespace(
-        PRESETS={"matterport/mask_rcnn_coco": type("Preset", (TinyConfig,), preset)}
-    )
-    monkeypatch.setitem(sys.modules, "mrcnn.presets", preset)
+    monkeypatch.setitem(sys.modules, "mrcnn.presets", presets_of(**preset))
     assert cli.main(["weights", "convert", given, output]) == 0
     assert capsys.readouterr().out.startswith(f"{len(hdf5.read_hdf5(given))} weights loaded")
     values = json.loads(hdf5.read_attribute(output, "config"))
     assert (values["NUM_CLASSES"], values["NUM_STUFF_CLASSES"]) == (5, 2)
 
 
-def test_weights_convert_keeps_the_names_of_keypoints(tiny_file, tmp_path):
-    keys = vars(with_keypoints(TinyConfig()))
+def test_weights_convert_keeps_the_names_of_keypoints(tiny_file, tmp_path, monkeypatch):
+    keys = {key: x for key, x in vars(with_keypoints(TinyConfig())).items() if "KEYPOINT" in key}
+    monkeypatch.setitem(sys.modules, "mrcnn.presets", presets_of(**keys | {"NUM_KEYPOINTS": 17}))
     given, output = tiny_file("given.h5", **keys), str(tmp_path / "output.h5")
     scheme = CornersDataset.keypoint_scheme
     with h5py.File(given, "a") as file:
