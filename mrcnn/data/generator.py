@@ -22,12 +22,8 @@ from mrcnn.data.fitting import (
     check_keypoints,
     check_outlines,
 )
-from mrcnn.data.ground_truth import (
-    load_annotated,
-    load_boxed,
-    load_keypoints,
-    to_ground_truth,
-)
+from mrcnn.data.ground_truth import to_ground_truth
+from mrcnn.data.image_loading import load_annotated, load_boxed, load_keypoints
 from mrcnn.data.sample import takes_rng
 from mrcnn.data.sampling import Passes, repeat_factors
 from mrcnn.data.seen import Seen

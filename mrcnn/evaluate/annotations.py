@@ -9,7 +9,7 @@ from pycocotools import mask as mask_utils
 from mrcnn.data.annotations.outlines import text_code, to_code
 from mrcnn.data.annotations.run_lengths import encode_part
 from mrcnn.data.boxes import has_codes
-from mrcnn.data.ground_truth import load_instances, load_keypoints
+from mrcnn.data.image_loading import load_instances, load_keypoints
 from mrcnn.data.keypoints import coco_facts, from_coco, to_coco
 from mrcnn.evaluate.keypoints import extent
 from mrcnn.image.cropped_masks import masks_of

@@ -5,7 +5,7 @@ import inspect
 import warnings
 
 from mrcnn.data.fitting import check_dataset
-from mrcnn.data.ground_truth import image_name
+from mrcnn.data.image_loading import image_name
 from mrcnn.evaluate.annotations import add_image, coco_results, empty_ground_truth
 from mrcnn.progress import Progress
 

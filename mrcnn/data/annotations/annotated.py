@@ -17,7 +17,7 @@ from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.annotations.subsets import choose
 from mrcnn.data.boxes import code_boxes
 from mrcnn.data.dataset import Dataset, short_name
-from mrcnn.data.ground_truth import load_keypoints
+from mrcnn.data.image_loading import load_keypoints
 from mrcnn.image.channels import Channels
 from mrcnn.image.pixels import is_first
 

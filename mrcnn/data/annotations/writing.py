@@ -24,7 +24,7 @@ from mrcnn.data.annotations.instances import (
     with_keypoints,
 )
 from mrcnn.data.annotations.tracing import bridge, trace
-from mrcnn.data.ground_truth import load_instances, load_keypoints
+from mrcnn.data.image_loading import load_instances, load_keypoints
 from mrcnn.data.keypoints import KeypointScheme
 
 

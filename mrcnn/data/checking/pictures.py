@@ -22,7 +22,7 @@ from mrcnn.data.annotations.instances import MaskFile, instance_code
 from mrcnn.data.annotations.label_files import read_labels
 from mrcnn.data.checking.findings import Finding
 from mrcnn.data.class_names import plain_name
-from mrcnn.data.ground_truth import image_name, load_instances
+from mrcnn.data.image_loading import image_name, load_instances
 
 SAME = 0.95  # IoU from which two objects are one
 BORDER = 1.0  # pixels that an outline may lie outside of its picture
