@@ -107,6 +107,10 @@ def _model_problems(config):
             f"RPN_ANCHOR_SCALES is {config.RPN_ANCHOR_SCALES}; the heads are shared: give each "
             "level as many scales"
         )
+    yield from _head_problems(config)
+
+
+def _head_problems(config):
     for key, choices in _CHOICES.items():
         if getattr(config, key) not in choices:
             yield f"{key} is {getattr(config, key)!r}; expected one of {choices}"

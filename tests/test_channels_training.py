@@ -12,7 +12,7 @@ from tiny import TinyConfig
 from mrcnn import cli
 from mrcnn.augment import named
 from mrcnn.data import DataGenerator, Dataset, pixel_statistics
-from mrcnn.data.ground_truth import load_annotated
+from mrcnn.data.image_loading import load_annotated
 from mrcnn.data.shapes import ShapesDataset
 from mrcnn.image.molding import MoldedImages
 from mrcnn.image.resizing import resize_by

@@ -1,21 +1,26 @@
 """The command line: quick help, clear errors, a demo that leaves a picture."""
 
 import dataclasses
+import json
 import sys
 import types
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
 from skimage import io
-from tiny import TinyConfig
+from tiny import TinyConfig, with_keypoints
 
 from mrcnn import __version__, cli, weights
 from mrcnn.cli import weights as weights_cli
+from mrcnn.data.corners import CornersDataset
 from mrcnn.demo import trained_model
 from mrcnn.files import download, hdf5
-from mrcnn.model import MaskRCNN
+from mrcnn.model import create
 from mrcnn.weights import registry
+from mrcnn.weights.file_config import keypoint_scheme_of
+from mrcnn.weights.sources import count_classes, count_stuff
 
 
 def test_version(capsys):
@@ -186,15 +191,20 @@ def test_weights_formats(tmp_path):
     assert weights_cli._format(path) == "HDF5"
 
 
+def presets_of(**keys):
+    """In place of `mrcnn.presets`: the tiny config with other keys."""
+    config = type("Preset", (TinyConfig,), keys)
+    return types.SimpleNamespace(PRESETS={"matterport/mask_rcnn_coco": config})
+
+
 @pytest.fixture
 def tiny_file(tmp_path, monkeypatch):
     """Writes a tiny model's weights; the preset of their family is the tiny config."""
-    presets = types.SimpleNamespace(PRESETS={"matterport/mask_rcnn_coco": TinyConfig})
-    monkeypatch.setitem(sys.modules, "mrcnn.presets", presets)
+    monkeypatch.setitem(sys.modules, "mrcnn.presets", presets_of())
 
     def write(name, **keys):
         config = type("GivenConfig", (TinyConfig,), keys)()
-        MaskRCNN("inference", config, tmp_path).save_weights(tmp_path / name)
+        create("inference", config, tmp_path).save_weights(tmp_path / name)
         return str(tmp_path / name)
 
     return write
@@ -229,6 +239,49 @@ def test_weights_convert_keeps_the_outputs_of_a_release_with_epsilon_0(
     names = [name for name in before if name.endswith("/gamma")]
     # 1 / sqrt(1 + 0) = x / sqrt(1 + 0.001).
     assert names and all(np.allclose(after[name], 1.0004999, atol=1e-6) for name in names)
+
+
+def as_detectron2(path):
+    """The heads of a file of ours whose classes are counted, under detectron2's names."""
+    scores, stuff = "roi_heads.box_predictor.cls_score.weight", "sem_seg_head.predictor.weight"
+    arrays = hdf5.read_hdf5(path)
+    return {
+        scores: arrays["mrcnn_class_logits/kernel"].T,
+        stuff: arrays["semantic_logits/kernel"].transpose(3, 2, 0, 1),
+    }
+
+
+def test_weights_convert_counts_stuff(tiny_file, tmp_path, monkeypatch, capsys):
+    # Two things and two kinds of stuff, where the preset has 53 of 134.
+    keys = {"ARCHITECTURE": "panoptic_fpn", "NUM_CLASSES": 5, "NUM_STUFF_CLASSES": 2}
+    given, output = tiny_file("given.h5", **keys), str(tmp_path / "output.h5")
+    arrays = as_detectron2(given)
+    assert (count_classes(arrays, "detectron2"), count_stuff(arrays, "detectron2")) == (5, 2)
+    preset = {**keys, "NUM_CLASSES": 134, "NUM_STUFF_CLASSES": 53}
+    monkeypatch.setitem(sys.modules, "mrcnn.presets", presets_of(**preset))
+    assert cli.main(["weights", "convert", given, output]) == 0
+    assert capsys.readouterr().out.startswith(f"{len(hdf5.read_hdf5(given))} weights loaded")
+    values = json.loads(hdf5.read_attribute(output, "config"))
+    assert (values["NUM_CLASSES"], values["NUM_STUFF_CLASSES"]) == (5, 2)
+
+
+def test_weights_convert_keeps_the_names_of_keypoints(tiny_file, tmp_path, monkeypatch):
+    keys = {key: x for key, x in vars(with_keypoints(TinyConfig())).items() if "KEYPOINT" in key}
+    monkeypatch.setitem(sys.modules, "mrcnn.presets", presets_of(**keys | {"NUM_KEYPOINTS": 17}))
+    given, output = tiny_file("given.h5", **keys), str(tmp_path / "output.h5")
+    scheme = CornersDataset.keypoint_scheme
+    with h5py.File(given, "a") as file:
+        file.attrs["keypoints"] = json.dumps(scheme.to_json())
+    assert cli.main(["weights", "convert", given, output]) == 0
+    assert keypoint_scheme_of(output) == scheme
+
+
+def test_weights_of_a_semantic_fpn(tiny_file, tmp_path, capsys):
+    given = tiny_file("given.h5", ARCHITECTURE="semantic_fpn", NUM_STUFF_CLASSES=2)
+    assert cli.main(["weights", "inspect", given]) == 0
+    assert "classes     4\n" in capsys.readouterr().out
+    assert cli.main(["weights", "convert", given, str(tmp_path / "output.h5")]) == 2
+    assert "is a Semantic FPN; expected a whole detector" in capsys.readouterr().err
 
 
 def test_weights_convert_writes_nothing_that_does_not_fit(tiny_file, tmp_path, capsys):

@@ -474,6 +474,8 @@ STUFF = "sem_seg_head.predictor.weight"
         ("detectron2", {SCORES: np.zeros((81, 1024))}, 81),
         ("detectron2", {SCORES.replace("r.c", "r.0.c"): np.zeros((81, 1024))}, 81),
         ("detectron2", {SCORES: np.zeros((81, 9)), STUFF: np.zeros((54, 128, 1, 1))}, 134),
+        ("detectron2", {STUFF: np.zeros((54, 128, 1, 1))}, 54),
+        ("matterport", {"semantic_logits/kernel": np.zeros((1, 1, 128, 7))}, 7),
         ("matterport", {"mrcnn_class_logits/kernel": np.zeros((1024, 4))}, 4),
         ("matterport", {"conv1/kernel": np.zeros((7, 7, 3, 64))}, None),
         ("torchvision", {"conv1.weight": np.zeros((64, 3, 7, 7))}, None),

@@ -12,10 +12,13 @@ from tiny import TinyConfig
 
 from mrcnn import augment
 from mrcnn.augment import Sample
-from mrcnn.data import DataGenerator, Dataset, KeypointScheme, load_image_gt
+from mrcnn.cli.main import main
+from mrcnn.data import DataGenerator, Dataset, KeypointScheme, convert, load, load_image_gt
+from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.augmentation import as_callable
 from mrcnn.data.corners import NAMES, CornersDataset
-from mrcnn.data.fitting import check_keypoints
+from mrcnn.data.distortions import distorted_points
+from mrcnn.data.fitting import check_keypoints, check_same_keypoints
 from mrcnn.data.formats.coco import CocoDataset
 from mrcnn.data.sample import apply_augmentation
 from mrcnn.settings import Settings
@@ -170,6 +173,17 @@ def test_a_data_set_of_other_keypoints_is_refused(scheme, message):
         check_keypoints(person(keypoint_scheme=scheme), Settings.from_config(PointsConfig()))
 
 
+def test_validation_data_of_keypoints_in_another_order_are_refused():
+    settings = Settings.from_config(PointsConfig())
+    other = person(keypoint_scheme=KeypointScheme([HANDS[0], HANDS[2], HANDS[1]]))
+    with pytest.raises(ValueError, match=r"head, left_hand, .*, received head, right_hand, left_"):
+        check_same_keypoints(person(), other, settings)
+    check_same_keypoints(person(), person(), settings)
+    check_same_keypoints(person(), None, settings)
+    without = Settings.from_config(type("Own", (PointsConfig,), {"USE_KEYPOINTS": False})())
+    check_same_keypoints(person(), other, without)
+
+
 def test_tiles_have_no_keypoints():
     with pytest.raises(ValueError, match="TILE_SIZE is 64 and USE_KEYPOINTS is set"):
         type("Tiled", (PointsConfig,), {"TILE_SIZE": 64})().validate()
@@ -218,6 +232,56 @@ def test_pairs_keep_their_places_where_the_picture_turns(turn):
     found = moved(turn)
     assert np.isnan(found[0, 1]).all()
     np.testing.assert_allclose(found[0, 0], [6.5, 5.5], atol=0.01)
+
+
+def test_distorted_points():
+    # A pixel comes from two to its right: all moves two to the left, beyond the edge too. Doubled
+    # in height, row 3 becomes row 6.
+    y, x = np.mgrid[:12, :8].astype(np.float32)
+    points = np.array([[5.25, 3, 0, 9], [0, 1, 0, 8], [-0.5, -0.5, 0, 7]])
+    moved_left = distorted_points(points, x + 2, y, shape=(12, 8))
+    assert moved_left.tolist() == [[3.25, 3, 0, 9], [-2, 1, 0, 8], [-2.5, -0.5, 0, 7]]
+    np.testing.assert_allclose(distorted_points(points, x, y / 2)[:2, 1], [6, 2], atol=1e-6)
+
+
+def test_points_that_no_pixel_shows_are_lost():
+    # Rows 0 to 5 come from -4 to 1, rows 6 and on from 10 and on: row 5.75 is nowhere.
+    y, x = np.mgrid[:12, :8].astype(np.float32)
+    cut = y + np.where(y < 6, -4, 4)
+    assert distorted_points(np.array([[2, 5.75], [2, 0.5]]), x, cut).tolist() == [[2, 4.5]]
+
+
+DISTORTIONS = {
+    "elastic": albumentations.ElasticTransform(alpha=200, sigma=8, p=1),
+    "grid": albumentations.GridDistortion(p=1),
+    "optical": albumentations.OneOf([albumentations.OpticalDistortion(p=1)], p=1),
+}
+
+
+@pytest.mark.parametrize("distortion", DISTORTIONS.values(), ids=DISTORTIONS)
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_points_stay_on_what_a_distortion_moves(distortion, mirrored):
+    image, masks = np.full((96, 128, 3), 50, np.uint8), np.zeros((96, 128, 4), bool)
+    centres = np.array([[20.5, 20.5], [20.5, 100.5], [70.5, 30.5], [60.5, 90.5]])
+    for i, (y, x) in enumerate(centres.astype(int)):
+        masks[y - 2 : y + 3, x - 2 : x + 3, i] = True
+    # The second point is missing, the third at the corner that NaN once became.
+    points = np.stack([centres, np.full((4, 2), np.nan), np.zeros((4, 2))], axis=1)
+    given = Sample(image, masks, points=points, flip_pairs=((0, 1),))
+    flip = [albumentations.HorizontalFlip(p=1)] if mirrored else []
+    augmentation = as_callable(albumentations.Compose([*flip, distortion]))
+    changed = apply_augmentation(augmentation, given, np.random.default_rng(0))
+    own, none = changed.points[:, int(mirrored)], changed.points[:, int(not mirrored)]
+    assert np.isnan(none).all()
+    centroids = [np.argwhere(changed.masks[:, :, i]).mean(axis=0) + 0.5 for i in range(4)]
+    np.testing.assert_allclose(own, centroids, atol=1)  # of whole pixels
+
+
+def test_distortions_leave_pictures_to_train_on():
+    distorted = albumentations.ElasticTransform(alpha=100, sigma=8, p=1)
+    found = batch(augmentation=distorted)["input_gt_keypoints"][0, 0]
+    assert found[:, 2].tolist() == [2, 2, 0]
+    np.testing.assert_allclose(found[:2, :2], [[22.5, 16], [28, 9]], atol=8)
 
 
 def test_pairs_of_pasted_objects_trade_places_too():
@@ -332,6 +396,102 @@ def test_categories_with_other_keypoints_and_odd_skeletons_are_told(tmp_path):
     text = " ".join(str(each.message) for each in told)
     assert "skeletons that are no pairs" in text and "other than those of the first" in text
     assert dataset.keypoint_scheme.skeleton == () and len(dataset.keypoint_scheme) == 3
+
+
+def loaded(path):
+    dataset = CocoDataset()
+    dataset.load(path)
+    dataset.prepare()
+    return dataset
+
+
+def test_keypoints_of_categories_that_share_a_name(tmp_path):
+    # Roboflow writes a parent of the name of its child, which alone has keypoints.
+    write_images(tmp_path, "val2017")
+    content = pointed(categories=[{"id": 0, "name": "person"}, *POINTED])
+    with pytest.warns(UserWarning, match="several categories have one name"):
+        dataset = loaded(coco(tmp_path, content))
+    found = dataset.load_keypoints(dataset.image_from_source_map["coco.7"])
+    assert found[0].tolist() == [[1.5, 0.5, 2], [2.5, 0.5, 1], [0, 0, 0]]
+
+
+def reloaded(dataset, folder, notes=None):
+    found = load(convert(dataset, folder, "coco", notes), verbose=0)
+    assert found.keypoint_scheme == dataset.keypoint_scheme
+    return found
+
+
+def test_written_coco_has_the_keypoints_of_what_was_read(tmp_path):
+    write_images(tmp_path / "in", "val2017")
+    before = loaded(coco(tmp_path / "in", pointed()))
+    after = reloaded(before, tmp_path / "out")
+    for image_id in range(3):
+        found, expected = after.load_keypoints(image_id), before.load_keypoints(image_id)
+        assert found.tolist() == expected.tolist()
+    assert after.instances(2)[0].extra["keypoints"] == [0, 1, 2, 0, 2, 1, 0, 0, 0]
+
+
+def test_written_coco_has_the_keypoints_of_a_data_set_of_ones_own(tmp_path):
+    scheme = KeypointScheme(HANDS, [(0, 1)], flip_pairs=[(2, 1)], sigmas=[0.1, 0.2, 0.3])
+    after = reloaded(person(keypoint_scheme=scheme), tmp_path / "out")
+    assert after.load_keypoints(0)[0].tolist() == np.array(Person.points).tolist()
+    assert not after.load_keypoints(0)[1].any()
+
+
+def test_written_coco_has_the_keypoints_of_a_subclass(tmp_path):
+    class Centres(CocoDataset):
+        keypoint_scheme = KeypointScheme(["centre"])
+
+        def load_keypoints(self, image_id):
+            return np.full((len(list(self.drawn(image_id))), 1, 3), [1.5, 0.5, 2])
+
+    write_images(tmp_path / "in", "val2017")
+    content = truth(annotations=[dict(each) for each in ANNOTATIONS])
+    content["annotations"][0]["segmentation"] = {"size": [4, 3], "counts": [12]}  # no pixel
+    dataset = Centres()
+    dataset.load(coco(tmp_path / "in", content, "instances_val2017"))
+    dataset.prepare()
+    with pytest.warns(UserWarning, match="covers no pixel|without a pixel"):
+        after = reloaded(dataset, tmp_path / "out")
+    assert [after.load_keypoints(i).tolist() for i in range(3)] == [
+        [[[1.5, 0.5, 2]]] * 2,
+        [],
+        [[[1.5, 0.5, 2]]],
+    ]
+
+
+def test_other_formats_tell_of_keypoints(tmp_path):
+    notes = Notes()
+    convert(person(), tmp_path / "out", "via", notes)
+    (message,) = notes.messages()
+    assert message == "keypoints are left out, which only coco is written with: 0.png"
+    notes = Notes()
+    convert(person(load_keypoints=lambda self, i: None), tmp_path / "none", "via", notes)
+    assert not list(notes.messages())
+
+
+def test_a_cleaned_copy_has_keypoints(tmp_path):
+    write_images(tmp_path / "in", "val2017")
+    coco(tmp_path / "in", pointed(), "instances_val2017")
+    line = ["check", str(tmp_path / "in"), "--fix", str(tmp_path / "out")]
+    assert main(line) == 0
+    found = load(tmp_path / "out", verbose=0)
+    assert found.keypoint_scheme.names == tuple(HANDS)
+    assert sum(found.load_keypoints(i)[..., 2].sum() for i in found.image_ids) == 3
+
+
+def test_keypoints_that_no_category_names_are_told(tmp_path):
+    # The car's three numbers are none of the points that the person has, even of one name with it.
+    write_images(tmp_path, "val2017")
+    categories = [POINTED[0], {**CATEGORIES[2], "name": "person"}, CATEGORIES[0]]
+    content = pointed(categories=categories)
+    content["annotations"][1]["keypoints"] = [1, 1, 2]
+    with pytest.warns(UserWarning) as told:
+        dataset = loaded(coco(tmp_path, content))
+    text = " ".join(str(each.message) for each in told)
+    assert "keypoints of categories that name none are left out, of annotations: 1" in text
+    found = dataset.load_keypoints(dataset.image_from_source_map["coco.7"])
+    assert found[0, 0].tolist() == [1.5, 0.5, 2] and not found[1].any()
 
 
 # ---- shapes with corners

@@ -1,11 +1,15 @@
 """A tiny model that finds keypoints, from training to drawing."""
 
+import json
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 from tiny import TinyConfig, corners, shapes, with_keypoints
 
-from mrcnn.data import DataGenerator
+from mrcnn.cli.main import main
+from mrcnn.data import DataGenerator, KeypointScheme, convert, load
 from mrcnn.data.corners import NAMES
 from mrcnn.evaluate import evaluate
 from mrcnn.inference.streams import detect_to_folder
@@ -15,6 +19,7 @@ from mrcnn.weights import config_of, for_config, guess_preset
 
 pytestmark = pytest.mark.slow
 
+TINY = str(Path(__file__).with_name("tiny.py"))
 SIDES = [(64, 64, 3), (30, 90, 3), (64, 64, 3)]
 
 
@@ -102,6 +107,10 @@ def test_both_heads_in_one_model_and_other_data_sets(tmp_path):
     assert {"masks", "keypoints"} <= found.keys()
     with pytest.raises(ValueError, match="received a ShapesDataset without"):
         model.train(shapes(), None, 0.01, 1, "all")
+    turned = corners(2)
+    turned.keypoint_scheme = KeypointScheme(NAMES[::-1])
+    with pytest.raises(ValueError, match=f"received {NAMES[-1]}, .*order them alike"):
+        model.train(corners(), turned, 0.01, 1, "all")
     # Another number of keypoints: the last layer alone starts anew.
     other = MaskRCNN("training", config(NUM_KEYPOINTS=7), tmp_path)
     model.save_weights(tmp_path / "five.h5")
@@ -109,6 +118,36 @@ def test_both_heads_in_one_model_and_other_data_sets(tmp_path):
     with pytest.warns(UserWarning, match=anew):
         report = other.load_weights(tmp_path / "five.h5")
     assert {name.split("/")[0] for name in report["reinitialized"]} == {"mrcnn_keypoint_deconv"}
+
+
+HEAD = ("KEYPOINT_POOL_SIZE=4", "KEYPOINT_HEAD_LAYERS=2", "KEYPOINT_HEAD_CHANNELS=8")
+
+
+def test_from_the_command_line(tmp_path, capsys):
+    """Trained, scored and detected with, in a folder in COCO's format; what is found is read."""
+    dataset = corners(6)
+    for info in dataset.image_info:
+        info["subset"] = "val" if info["id"] > 3 else "train"
+    data, out, found = tmp_path / "data", tmp_path / "runs", tmp_path / "found"
+    convert(dataset, data, "coco")
+    keys = ["USE_KEYPOINTS=true", *HEAD, "--config", TINY]
+    line = ["train", str(data), *keys, "--weights", "none", "--epochs", "1"]
+    assert main([*line, "--out", str(out)]) == 0
+    run, keys = str(out / "train"), [*keys, "NUM_KEYPOINTS=5"]
+    assert "NUM_KEYPOINTS: 5\n" in (out / "train" / "config.yaml").read_text()
+    header = (out / "train" / "results.csv").read_text().splitlines()[0]
+    assert {"mrcnn_keypoint_loss", "val_keypoints_AP"} <= set(header.replace(" ", "").split(","))
+    capsys.readouterr()
+    assert main(["evaluate", run, str(data), *keys, "--out", str(tmp_path / "scores")]) == 0
+    assert "keypoints" in capsys.readouterr().out
+    scores = json.loads((tmp_path / "scores" / "scores.json").read_text())["scores"]
+    assert set(scores) == {"bbox", "segm", "keypoints"}
+    pictures = [str(path) for path in sorted((data / "val").iterdir())]
+    assert main(["detect", run, *pictures, *keys, "--out", str(found)]) == 0
+    back = load(found / "detections.json", verbose=0, images=data / "val")
+    assert back.keypoint_scheme == dataset.keypoint_scheme
+    annotations = json.loads((found / "detections.json").read_text())["annotations"]
+    assert annotations and all(len(each["keypoints"]) == 15 for each in annotations)
 
 
 def test_a_model_without_keypoints_is_as_it_was(tmp_path):

@@ -152,6 +152,18 @@ def test_scores_are_logits_or_probabilities():
     assert_allclose(peak((4, 4), (0, 0), value=0.0)[2], 1 / 16, rtol=1e-6)
 
 
+def test_a_pixel_far_below_the_peak_has_no_score():
+    # In a box of one pixel the centre of 5 bins lies where e^-100 of the peak's odds are left.
+    heatmaps = np.full((1, 5, 5, 1), -100, np.float32)
+    heatmaps[0, 0, 0] = 0
+    (found,) = find_peaks(heatmaps, np.array([[1.0, 1.0]]))[0]
+    assert found.tolist() == [0.5, 0.5, pytest.approx(np.exp(-100), rel=1e-3)]
+
+
+def test_few_matrices_are_kept():
+    assert cubic_weights.cache_info().maxsize <= 64
+
+
 def test_no_boxes_have_no_peaks():
     assert find_peaks(np.zeros((0, 4, 4, 3)), np.zeros((0, 2))).shape == (0, 3, 3)
 
@@ -215,11 +227,25 @@ def test_coco_has_its_own_sigmas_and_pairs():
         ({"names": ["a"], "sigmas": [1, 2]}, "received 1 names and 2 sigmas"),
         ({"names": ["a", "b"], "skeleton": [(1, 2)]}, r"from 0 to 1, received \(1, 2\)"),
         ({"names": ["a", "b"], "flip_pairs": [(-1, 0)]}, "in flip_pairs pairs of indices"),
+        ({"names": ["a", "b"], "skeleton": [(0,)]}, r"in skeleton pairs .* received \(0,\)"),
+        ({"names": ["a", "b"], "flip_pairs": [(0, 1, 1)]}, r"received \(0, 1, 1\)"),
+        ({"names": ["a", "b"], "flip_pairs": (0, 1)}, "in flip_pairs pairs .* received 0"),
     ],
 )
 def test_a_scheme_that_cannot_be(arguments, message):
     with pytest.raises(ValueError, match=message):
         KeypointScheme(**arguments)
+
+
+def test_a_category_in_cocos_format():
+    assert set(COCO_PERSON.to_coco()) == {"keypoints", "skeleton"}
+    own = KeypointScheme(["left_end", "right_end"], [(0, 1)])
+    facts = {"keypoints": ["left_end", "right_end"], "skeleton": [[1, 2]]}
+    assert own.to_coco() == {**facts, "keypoint_sigmas": [0.05, 0.05]}
+    turned = KeypointScheme(["a", "b", "c"], flip_pairs=[(2, 0)], sigmas=[0.1, 0.2, 0.3])
+    assert turned.to_coco()["keypoint_flip_pairs"] == [[3, 1]]
+    for scheme in (COCO_PERSON, own, turned, KeypointScheme(own.names, flip_pairs=[])):
+        assert KeypointScheme.from_coco(scheme.to_coco()) == scheme
 
 
 def test_points_in_a_window():

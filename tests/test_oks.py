@@ -1,10 +1,14 @@
 """Scores of keypoints by OKS, and results in COCO's format."""
 
+import json
+
 import numpy as np
 import pytest
 
 from mrcnn import evaluate
+from mrcnn.cli.main import main
 from mrcnn.data import Dataset, KeypointScheme
+from mrcnn.data.keypoints import COCO_NAMES
 from mrcnn.evaluate import Evaluation, coco_ground_truth, coco_results
 from mrcnn.evaluate.coco import prepare
 from mrcnn.evaluate.keypoints import extent, object_similarity, sigmas_of
@@ -159,11 +163,59 @@ def test_a_model_without_keypoints_is_not_scored_by_them():
 
 def test_sigmas():
     assert sigmas_of(coco_ground_truth(two())).tolist() == list(SIGMAS)
-    seventeen = {"categories": [{"id": 1, "keypoints": ["x"] * 17}]}
-    assert sigmas_of(seventeen)[:3].tolist() == [0.026, 0.025, 0.025]
+    persons = {"categories": [{"id": 1, "keypoints": list(COCO_NAMES)}]}
+    assert sigmas_of(persons)[:3].tolist() == [0.026, 0.025, 0.025]
+    animals = {"categories": [{"id": 1, "keypoints": ["withers", *COCO_NAMES[1:]]}]}
+    assert sigmas_of(animals).tolist() == [0.05] * 17
     assert sigmas_of({"categories": [{"id": 1, "keypoints": ["x"]}]}).tolist() == [0.05]
     with pytest.raises(ValueError, match="expected a category with names under `keypoints`"):
         sigmas_of({"categories": [{"id": 1}]})
+
+
+def test_results_of_points_alone():
+    # As COCO's result files of keypoints: no box. What is drawn is the one around the points, x 10
+    # to 24 and y 14 to 20, far from the object's, so boxes are not scored.
+    results = [{k: v for k, v in x.items() if k != "bbox"} for x in coco_results(0, FOUND)]
+    evaluation = Evaluation(coco_ground_truth(two()), results)
+    assert evaluation.instances(0, 0.85)[1]["rois"].tolist() == [[14, 10, 20, 24]]
+    assert list(evaluation.scores) == ["keypoints"]
+    assert evaluation.scores["keypoints"]["AP50"] == pytest.approx(51 / 101)
+    (row,) = evaluation.per_class()
+    assert row["AP50"] == evaluation.scores["keypoints"]["AP50"]
+
+
+def test_an_evaluation_of_points_alone_is_saved(tmp_path):
+    truth = coco_ground_truth(two())
+    results = [{k: v for k, v in x.items() if k != "bbox"} for x in coco_results(0, FOUND)]
+    Evaluation(truth, results).save(tmp_path)
+    assert list(Evaluation.load(tmp_path).scores) == ["keypoints"]
+
+
+def test_the_command_scores_points_alone(tmp_path, capsys):
+    truth = coco_ground_truth(two())
+    results = [{k: v for k, v in x.items() if k != "bbox"} for x in coco_results(0, FOUND)]
+    for name, content in (("truth", truth), ("results", results)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    line = ["evaluate", str(tmp_path / "results.json"), str(tmp_path / "truth.json"), "--intervals"]
+    assert main([*line, "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "keypoints   25.2" in printed and "bbox" not in printed
+    assert list(Evaluation.load(tmp_path / "out").scores) == ["keypoints"]
+
+
+def test_results_of_points_alone_need_a_truth_with_points():
+    truth = coco_ground_truth(two())
+    truth["categories"] = [{"id": 1, "name": "stick"}]
+    result = {"image_id": 0, "category_id": 1, "score": 1.0, "keypoints": [1, 2, 1]}
+    with pytest.raises(ValueError, match="keypoints alone, and of these"):
+        Evaluation(truth, [result])
+
+
+@pytest.mark.parametrize("points", [[], "xyz", [1, 2], [1, 2, "x"]])
+def test_points_that_are_none_are_refused(points):
+    result = {"image_id": 0, "category_id": 1, "score": 1.0, "keypoints": points}
+    with pytest.raises(ValueError, match="detection 0: expected numbers x y score in keypoints"):
+        Evaluation(coco_ground_truth(two()), [result])
 
 
 def test_extent():

@@ -295,7 +295,12 @@ def test_keypoints_are_kept_beside_their_box(tmp_path):
     label(tmp_path / "labels" / "train" / "a.txt", f"{BOX} 0.5 0.5 2 0.1 0.1 0")
     (instance,) = load(tmp_path, verbose=0).instances(0)
     assert instance.box == (8, 15, 12, 25)
-    assert instance.extra == {"keypoints": [0.5, 0.5, 2, 0.1, 0.1, 0]}
+    # Of 40 x 20 pixels.
+    assert instance.extra == {"keypoints": [20, 10, 2, 4, 2, 0]}
+    described(tmp_path, {"kpt_shape": [2, 2]})
+    label(tmp_path / "labels" / "train" / "a.txt", f"{BOX} 0.5 0.5 0.1 0.1")
+    (instance,) = load(tmp_path, verbose=0).instances(0)
+    assert instance.extra == {"keypoints": [20, 10, 2, 4, 2, 2]}
 
 
 @pytest.mark.parametrize(

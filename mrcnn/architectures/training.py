@@ -1,32 +1,29 @@
 """Training of a model: what happens around Keras's `fit`."""
 
 import dataclasses
-import importlib.util
+import functools
 import numbers
 import os
 import warnings
 
 import keras
 
+from mrcnn.data.fitting import check_same_keypoints
 from mrcnn.data.generator import DataGenerator
 from mrcnn.inference.log import log
 from mrcnn.settings import Settings
-from mrcnn.training.batch_size import MOST, StepMemory, largest_batch
-from mrcnn.training.callbacks import DataWait, EpochFacts, History
-from mrcnn.training.checkpoints import BestCheckpoint, Checkpoint, EarlyStopping
-from mrcnn.training.evaluation import EvaluateCallback
+from mrcnn.training.batch_size import measured_batch
 from mrcnn.training.finite import FiniteLoss
 from mrcnn.training.freezing import layer_regex_of, set_trainable, warn_of_heads_alone
 from mrcnn.training.interrupts import Interrupts
 from mrcnn.training.loop import fit, restart, to_tf_dataset
 from mrcnn.training.memory import advice, is_out_of_memory
-from mrcnn.training.notices import Notices
 from mrcnn.training.optimizers import make_optimizer
-from mrcnn.training.results import Results
 from mrcnn.training.resuming import check_same, find_state, read_state, training_facts
 from mrcnn.training.runs import checkpoints
 from mrcnn.training.saving import EpochEnd, StateSaver
 from mrcnn.training.schedules import make_rate
+from mrcnn.training.standard_callbacks import callbacks_around
 from mrcnn.training.state import FILE as STATE
 from mrcnn.training.state import Position, restore_state
 from mrcnn.training.step_memory import describe_step
@@ -103,6 +100,7 @@ class ModelTraining:
         position = None if saved is None else self._resume(*saved, facts, epochs)
         if epochs <= self.epoch:
             return self._nothing_to_train(epochs)
+        check_same_keypoints(train_dataset, val_dataset, self.settings)
         validation = None if val_dataset is None else self._validation(val_dataset)
         self.set_trainable(layer_regex, verbose=0)
         warn_of_heads_alone(self.keras_model, layers)
@@ -132,7 +130,8 @@ class ModelTraining:
             saver.callbacks = [
                 saver,
                 finite,
-                *self._callbacks(generator, val_dataset, custom_callbacks or []),
+                keras.callbacks.LambdaCallback(on_epoch_end=self._count_epoch),
+                *callbacks_around(self, generator, val_dataset, custom_callbacks or []),
                 EpochEnd(saver),
             ]
             return self._fit(generator, validation, saver.callbacks, epochs, position)
@@ -215,28 +214,16 @@ class ModelTraining:
         if saved is not None and not saved[1].finished:
             size = saved[1].facts["images of a batch"]
         else:
-            size = self._measured_batch(layer_regex, dataset, options)
-        count = self.config.GPU_COUNT
-        self.config.IMAGES_PER_GPU = max(1, size // count)
+            make = functools.partial(self.generator_type, dataset, self.settings, **options)
+            self.set_trainable(layer_regex, verbose=0)
+            self.compile(0.0, self.settings.optimization.momentum)
+            size = measured_batch(self.keras_model, make, self.settings, dataset.num_images)
+        self.config.IMAGES_PER_GPU = max(1, size // self.config.GPU_COUNT)
         log(f"IMAGES_PER_GPU = {self.config.IMAGES_PER_GPU}: as many as fit")
         runtime = dataclasses.replace(
             self.settings.runtime, batch_size=self.config.BATCH_SIZE, measured=False
         )
         self.settings = dataclasses.replace(self.settings, runtime=runtime)
-
-    def _measured_batch(self, layer_regex, dataset, options):
-        def batch_of(images):
-            generator = self.generator_type(dataset, settings, batch_size=images, **options)
-            return generator[0][0]
-
-        settings = self.settings
-        self.set_trainable(layer_regex, verbose=0)
-        self.compile(0.0, settings.optimization.momentum)
-        with StepMemory(self.keras_model, batch_of) as memory:
-            try:
-                return largest_batch(memory.measure, memory.limit, min(MOST, dataset.num_images))
-            except MemoryError as error:
-                raise MemoryError(f"{error}. What helps: {advice(settings)}") from None
 
     def _nothing_to_train(self, epochs):
         warnings.warn(
@@ -314,32 +301,6 @@ class ModelTraining:
             inputs = [x for x in model.inputs if not model.get_layer(x.name).optional]
             return to_tf_dataset(generator, inputs)
         return generator
-
-    def _callbacks(self, generator, val_dataset, custom):
-        """What logs, writes weights and stops early, around the callbacks of the user."""
-        keys = self.settings.checkpoints
-        heads = self.settings.keypoint_head.enabled, self.settings.mask_head.enabled
-        kind = "keypoints" if heads[0] else "segm" if heads[1] else "bbox"
-        monitor = self.monitor or f"val_{kind}_AP"
-        callbacks = [
-            keras.callbacks.LambdaCallback(on_epoch_end=self._count_epoch),
-            DataWait(generator),  # before those that read the epoch's log
-            EpochFacts(),
-            Notices(generator),
-            Checkpoint(self.save_weights, self.checkpoint_path, keys.kept),
-        ]
-        if all(map(importlib.util.find_spec, ("tensorflow", "tensorboard"))):
-            board = keras.callbacks.TensorBoard(self.log_dir, write_graph=False)
-            board.async_safe = True  # else Keras has the host wait for the log of every step
-            callbacks.append(board)
-        evaluates = any(isinstance(each, EvaluateCallback) for each in custom)
-        if keys.patience is not None and not evaluates:
-            callbacks.append(EvaluateCallback(self, val_dataset))
-        callbacks += [*custom, BestCheckpoint(self.save_weights, self.checkpoint_path, monitor)]
-        if keys.patience is not None:
-            callbacks.append(EarlyStopping(monitor, keys.patience))
-        # With what the callbacks above have logged.
-        return [*callbacks, Results(self.log_dir), History()]
 
     def compile(self, learning_rate, momentum):
         """Prepares training, by SGD unless `OPTIMIZER` says otherwise.

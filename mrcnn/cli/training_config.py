@@ -109,7 +109,12 @@ def layers_after(weights, start, config):
 
 def check_config(config, train, val, weights, layers):
     """Raises ValueError for what would fail later, when weights are fetched and a model built."""
-    from mrcnn.data.fitting import check_classes, check_keypoints, check_outlines
+    from mrcnn.data.fitting import (
+        check_classes,
+        check_keypoints,
+        check_outlines,
+        check_same_keypoints,
+    )
     from mrcnn.settings import Settings
     from mrcnn.training.freezing import layer_regex_of
     from mrcnn.weights.registry import resolve
@@ -122,6 +127,7 @@ def check_config(config, train, val, weights, layers):
         check_classes(dataset, settings)
         check_outlines(dataset, settings)
         check_keypoints(dataset, settings)
+    check_same_keypoints(train, val, settings)
     if weights is not None and not os.path.exists(weights):
         resolve(weights, config)
     try:

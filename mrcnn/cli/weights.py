@@ -99,30 +99,21 @@ def _convert(arguments):
     from mrcnn.files.hdf5 import read_attribute
     from mrcnn.model import create
     from mrcnn.presets import PRESETS
-    from mrcnn.weights.file_config import class_names_of
+    from mrcnn.weights.file_config import class_names_of, keypoint_scheme_of
     from mrcnn.weights.loading import load_state_dict, summarize
     from mrcnn.weights.registry import released_epsilon
-    from mrcnn.weights.sources import (
-        count_classes,
-        count_keypoints,
-        guess_preset,
-        guess_source,
-    )
+    from mrcnn.weights.sources import count_classes, guess_preset, guess_source, is_semantic
 
     source = guess_source(arrays)
     classes = count_classes(arrays, source)
-    if classes is None:
-        raise ValueError(f"{arguments.input} is a backbone alone; expected a whole detector")
+    if classes is None or is_semantic(arrays, source):
+        what = "a backbone alone" if classes is None else "a Semantic FPN"
+        raise ValueError(f"{arguments.input} is {what}; expected a whole detector")
     written = read_attribute(arguments.input, "preset")
     preset = arguments.preset or written or guess_preset(arrays)
     if preset not in PRESETS:
         raise ValueError(f"no preset {preset!r}; expected one of {', '.join(PRESETS)}")
-    # Faster R-CNN has no weight whose name tells of masks.
-    keys = {"NUM_CLASSES": classes, "USE_MASK": any("mask" in name for name in arrays)}
-    keypoints = count_keypoints(arrays, source)
-    keys["USE_KEYPOINTS"] = keypoints is not None
-    if keypoints is not None:
-        keys["NUM_KEYPOINTS"] = keypoints
+    keys = _heads(arrays, source, classes)
     is_101 = PRESETS[preset].BACKBONE == "resnet101"
     if source == "matterport" and is_101 and "res4g_branch2a/kernel" not in arrays:
         keys["BACKBONE"] = "resnet50"
@@ -131,6 +122,22 @@ def _convert(arguments):
     epsilon = released_epsilon(arguments.input)
     report = load_state_dict(model, arrays, source, epsilon=epsilon, preset=preset)
     model.class_names = class_names_of(arguments.input)
+    model.keypoint_scheme = keypoint_scheme_of(arguments.input)
     model.save_weights(arguments.output)
     print(f"{summarize(report)}: preset {preset}, {classes} classes")
     print(arguments.output)
+
+
+def _heads(arrays, source, classes):
+    """The keys of the config that arrays tell of their heads: a dict."""
+    from mrcnn.weights.sources import count_keypoints, count_stuff
+
+    # Faster R-CNN has no weight whose name tells of masks.
+    keys = {"NUM_CLASSES": classes, "USE_MASK": any("mask" in name for name in arrays)}
+    keypoints, stuff = count_keypoints(arrays, source), count_stuff(arrays, source)
+    keys["USE_KEYPOINTS"] = keypoints is not None
+    if keypoints is not None:
+        keys["NUM_KEYPOINTS"] = keypoints
+    if stuff is not None:
+        keys["NUM_STUFF_CLASSES"] = stuff
+    return keys

@@ -6,7 +6,7 @@ the seeds of Keras layers: threads share it, and every random number comes from 
 
 Where a library moves maps of labels by the nearest pixel, eight masks travel as the bits of one.
 The window travels as one more mask, and is the box of it afterwards; of labels of pixels each value
-does. Three corners of the picture travel with the points: where they turn the other way round, the
+does. Nine places of the picture travel with the points: where they lie the other way round, the
 picture was mirrored. Libraries know values of 0 to 255 alone: pictures of another range are brought
 there and back, see `mrcnn.image.value_scale`.
 """
@@ -18,6 +18,7 @@ import threading
 
 import numpy as np
 
+from mrcnn.data.distortions import mend_distortions
 from mrcnn.data.sample import Step, clipped_window
 from mrcnn.image.label_maps import labels_to_masks, masks_to_labels
 from mrcnn.image.masks import extract_bboxes, no_masks, resize_mask
@@ -92,15 +93,16 @@ class Adapter(Step):
         masks[:, :, count + 1 :] = planes
         scale = ValueScale.of(sample.image)
         grey = scale.to_grey(sample.image.copy())
-        given, corners = sample.points, _corners(sample.size)
+        given, places = sample.points, _places(sample.size)
         if given is not None:
-            missing = np.isnan(given)
-            given = np.concatenate([np.where(missing, 0, given).reshape(-1, 2), corners])[None]
-        image, masks, points = self.transform(grey, masks, given, rng)
+            there = ~np.isnan(given).any(axis=-1)
+            given = np.concatenate([places, given[there]])
+        image, masks, moved = self.transform(grey, masks, given, rng)
+        points = sample.points
         if points is not None:
-            points, moved = points[0, :-3].reshape(missing.shape), points[0, -3:]
-            points = np.where(missing, np.nan, points)
-            points = sample.traded(points) if _turn(moved) != _turn(corners) else points
+            points = np.full(points.shape, np.nan)
+            points[there] = moved[len(places) :]
+            points = sample.traded(points) if _mirrored(places, moved[: len(places)]) else points
         image = scale.restore(image)
         if np.any(sample.fill) and image.shape == sample.image.shape:
             image = np.where(masks[:, :, count : count + 1], image, sample.padding())
@@ -116,21 +118,26 @@ class Adapter(Step):
         Args:
             image: `[H, W, C]`, its own to change.
             masks: bool `[H, W, n]`, n at least 1.
-            points: float `[N, K, 2]`, y x, or None.
+            points: float `[P, 2]`, y x, or None; NaN comes back for those that are lost.
             rng: `np.random.Generator`.
         """
         raise NotImplementedError
 
 
-def _corners(size):
-    """Three corners of a picture of (height, width): float [3, 2]."""
-    return np.array([[0, 0], [0, size[1]], [size[0], 0]], float)
+def _places(size):
+    """Nine places of a picture of (height, width), on its edges and in the middle: float [9, 2]."""
+    shares = np.stack(np.meshgrid([0, 0.5, 1], [0, 0.5, 1], indexing="ij"), axis=-1)
+    return shares.reshape(-1, 2) * size
 
 
-def _turn(corners):
-    """1 or -1, by which way round three points follow each other."""
-    first, second = corners[1:] - corners[0]
-    return np.sign(first[0] * second[1] - first[1] * second[0])
+def _mirrored(before, after):
+    """Whether places, float [n, 2], lie the other way round; those that are lost are NaN."""
+    kept = ~np.isnan(after).any(axis=1)
+    if kept.sum() < 3:
+        return False
+    before, after = (x[kept] - x[kept].mean(axis=0) for x in (before, after))
+    linear, *_ = np.linalg.lstsq(before, after, rcond=None)
+    return np.linalg.det(linear) < -1e-6  # 0 of places on a line
 
 
 class ImgaugAdapter(Adapter):
@@ -155,14 +162,14 @@ class ImgaugAdapter(Adapter):
         given = {} if points is None else {"keypoints": _imgaug_points(points, image.shape)}
         image, maps, *moved = augmenter(image=image, segmentation_maps=maps, **given)
         if points is not None:
-            points = moved[0].to_xy_array()[:, ::-1].reshape(points.shape).astype(float)
+            points = moved[0].to_xy_array()[:, ::-1].astype(float)
         return image, _unpack(maps.get_arr(), masks.shape[2]), points
 
 
 def _imgaug_points(points, shape):
     from imgaug.augmentables.kps import KeypointsOnImage
 
-    return KeypointsOnImage.from_xy_array(points.reshape(-1, 2)[:, ::-1], shape=shape)
+    return KeypointsOnImage.from_xy_array(points[:, ::-1], shape=shape)
 
 
 @functools.cache
@@ -208,6 +215,7 @@ class AlbumentationsAdapter(Adapter):
                 f"received {type(transform).__name__} without set_random_state(). Update it."
             )
         self.library_transform = transform = copy.deepcopy(transform)
+        mend_distortions(transform)
         # Nearest, the default, moves a crop that is enlarged by up to half a pixel of its own.
         if hasattr(transform, "set_mask_interpolation"):
             transform.set_mask_interpolation(_CV2_INTER_LINEAR)
@@ -226,7 +234,9 @@ class AlbumentationsAdapter(Adapter):
         result = transform(image=image if scale == 1 else image / scale, masks=separate, **given)
         image = result["image"] if scale == 1 else result["image"] * scale
         if points is not None:
-            points = np.reshape(result["keypoints"], points.shape)[..., ::-1] + 0.5
+            found = np.reshape(result["keypoints"], (-1, 2))[:, ::-1] + 0.5
+            points = np.full(points.shape, np.nan)
+            points[np.asarray(result["places"], int)] = found
         return image, np.moveaxis(np.stack(result["masks"]) > 127, 0, -1), points
 
 
@@ -237,8 +247,8 @@ def _with_points(transform, points):
     """
     import albumentations
 
-    keep = albumentations.KeypointParams("xy", remove_invisible=False)
-    given = {"keypoints": points.reshape(-1, 2)[:, ::-1] - 0.5}
+    keep = albumentations.KeypointParams("xy", remove_invisible=False, label_fields=["places"])
+    given = {"keypoints": points[:, ::-1] - 0.5, "places": np.arange(len(points))}
     return albumentations.Compose([transform], keypoint_params=keep), given
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from mrcnn.data.dataset import Dataset
-from mrcnn.data.ground_truth import check_instances
+from mrcnn.data.image_loading import check_instances
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.reading import image_size
 

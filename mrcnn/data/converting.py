@@ -5,16 +5,18 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.annotations.writing import items_of
-from mrcnn.data.formats import HOLDS_STUFF, WRITERS
+from mrcnn.data.formats import HOLDS_STUFF, WITH_KEYPOINTS, WRITERS
 
 
 def convert(dataset, folder, format, notes=None):
     """Writes a data set, pictures and annotations, in a format; whole or not at all.
 
-    Masks read back are the same pixel by pixel. What the format cannot hold, such as crowds or
-    objects one over another, is told.
+    Masks read back are the same pixel by pixel. What the format cannot hold, such as crowds,
+    keypoints or objects one over another, is told.
 
     Args:
         dataset: a prepared `Dataset` of any kind: what `mrcnn.data.load` returned, or your own.
@@ -60,7 +62,8 @@ def write(items, folder, things, stuff, format, notes):
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        WRITERS[format](items, unfinished, class_names, notes)
+        told = _telling_of_keypoints(items, format, notes)
+        WRITERS[format](told, unfinished, class_names, notes)
         if folder.exists():
             folder.rmdir()
         unfinished.chmod(0o777 & ~_umask())
@@ -70,6 +73,16 @@ def write(items, folder, things, stuff, format, notes):
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
     return folder
+
+
+def _telling_of_keypoints(items, format, notes):
+    """Yields items, and tells of those whose keypoints will not be written."""
+    for item in items:
+        points = [each.extra.get("keypoints", ()) for each in item.picture.instances]
+        if format not in WITH_KEYPOINTS and any(map(np.any, points)):
+            what = f"keypoints are left out, which only {', '.join(WITH_KEYPOINTS)} is written with"
+            notes.leave_out(what, item.picture.name)
+        yield item
 
 
 def new_folder(path):

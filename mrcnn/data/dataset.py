@@ -5,7 +5,7 @@ Shape legend: H, W size in pixels; N instances of an image; K classes, backgroun
 
 import numpy as np
 
-from mrcnn.data.ground_truth import check_instances, image_name
+from mrcnn.data.image_loading import check_instances, image_name
 from mrcnn.data.panoptic import thing_masks
 from mrcnn.image.channels import Channels
 from mrcnn.image.masks import extract_bboxes

@@ -63,3 +63,16 @@ def check_proposals(dataset, settings):
             "mrcnn.data.read_proposals(path), or override load_proposals(); on the command line "
             "--proposals FILE. With USE_RPN_ROIS = True the network makes its own."
         )
+
+
+def check_same_keypoints(train, val, settings):
+    """Raises ValueError where keypoints are trained, and two data sets name them otherwise."""
+    schemes = [getattr(dataset, "keypoint_scheme", None) for dataset in (train, val)]
+    if not settings.keypoint_head.enabled or None in schemes:
+        return
+    names, others = (scheme.names for scheme in schemes)
+    if names != others:
+        raise ValueError(
+            f"Expected validation data with the keypoints of the training data, in their order, "
+            f"{', '.join(names)}, received {', '.join(others)}. Name and order them alike."
+        )

@@ -23,12 +23,8 @@ from mrcnn.data.fitting import (
     check_outlines,
     check_proposals,
 )
-from mrcnn.data.ground_truth import (
-    load_annotated,
-    load_boxed,
-    load_keypoints,
-    to_ground_truth,
-)
+from mrcnn.data.ground_truth import to_ground_truth
+from mrcnn.data.image_loading import load_annotated, load_boxed, load_keypoints
 from mrcnn.data.proposals import load_proposals
 from mrcnn.data.sample import takes_rng
 from mrcnn.data.sampling import Passes, repeat_factors

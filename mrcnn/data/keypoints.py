@@ -29,7 +29,7 @@ class KeypointScheme:
             default COCO's for COCO's 17 names, else `UNIFORM_SIGMA` for all.
 
     Raises:
-        ValueError: no names, an index beyond them, or another number of sigmas.
+        ValueError: no names, what is no pair of their indices, or another number of sigmas.
 
     Example:
 
@@ -47,21 +47,16 @@ class KeypointScheme:
         pairs = _mirrored_names(names) if self.flip_pairs is None else self.flip_pairs
         default = COCO_SIGMAS if names == COCO_NAMES else (UNIFORM_SIGMA,) * len(names)
         sigmas = default if self.sigmas is None else tuple(map(float, self.sigmas))
-        values = {"names": names, "skeleton": _pairs(self.skeleton), "flip_pairs": _pairs(pairs)}
-        for field, value in {**values, "sigmas": sigmas}.items():
-            object.__setattr__(self, field, value)
         if not names or len(sigmas) != len(names):
             raise ValueError(
                 f"expected names of keypoints and a sigma for each, received {len(names)} names "
                 f"and {len(sigmas)} sigmas"
             )
-        for field in ("skeleton", "flip_pairs"):
-            wrong = [pair for pair in values[field] if not all(0 <= i < len(names) for i in pair)]
-            if wrong:
-                raise ValueError(
-                    f"expected in {field} pairs of indices from 0 to {len(names) - 1}, received "
-                    f"{wrong[0]}; COCO's files count from 1"
-                )
+        values = {"names": names, "sigmas": sigmas}
+        values["skeleton"] = _pairs(self.skeleton, "skeleton", len(names))
+        values["flip_pairs"] = _pairs(pairs, "flip_pairs", len(names))
+        for field, value in values.items():
+            object.__setattr__(self, field, value)
 
     def __len__(self):
         return len(self.names)
@@ -75,6 +70,34 @@ class KeypointScheme:
         """The arguments as a dict that JSON can hold."""
         return dataclasses.asdict(self)
 
+    def to_coco(self):
+        """What a category in COCO's format says of them: a dict of `keypoints` and `skeleton`.
+
+        What COCO has no key for, and the names do not tell, is under keys of its own:
+        `keypoint_sigmas`, and `keypoint_flip_pairs`, which count from 1 as the skeleton.
+        """
+        facts = {"keypoints": list(self.names), "skeleton": _from_one(self.skeleton)}
+        if (self.names, self.sigmas) != (COCO_NAMES, COCO_SIGMAS):
+            facts["keypoint_sigmas"] = list(self.sigmas)
+        if self.flip_pairs != tuple(_mirrored_names(self.names)):
+            facts["keypoint_flip_pairs"] = _from_one(self.flip_pairs)
+        return facts
+
+    @classmethod
+    def from_coco(cls, category):
+        """The scheme of a category in COCO's format, a dict with `keypoints`; see `to_coco`.
+
+        Raises:
+            TypeError, ValueError: its other keys do not fit the names.
+        """
+        pairs = category.get("keypoint_flip_pairs")
+        return cls(
+            category["keypoints"],
+            _from_zero(category.get("skeleton") or ()),
+            None if pairs is None else _from_zero(pairs),
+            category.get("keypoint_sigmas"),
+        )
+
 
 def mirrored_order(flip_pairs, count):
     """int [count]: places with those of each pair exchanged."""
@@ -84,8 +107,26 @@ def mirrored_order(flip_pairs, count):
     return order
 
 
-def _pairs(pairs):
-    return tuple(tuple(int(i) for i in pair) for pair in pairs)
+def _pairs(pairs, field, count):
+    """Pairs of indices as a tuple of tuples, checked; `field` is what a message calls them."""
+    found = []
+    for pair in pairs:
+        indices = tuple(map(int, np.ravel(pair)))
+        if np.shape(pair) != (2,) or not all(0 <= i < count for i in indices):
+            raise ValueError(
+                f"expected in {field} pairs of indices from 0 to {count - 1}, received {pair!r}; "
+                "COCO's files count from 1"
+            )
+        found.append(indices)
+    return tuple(found)
+
+
+def _from_one(pairs):
+    return [[a + 1, b + 1] for a, b in pairs]
+
+
+def _from_zero(pairs):
+    return [(a - 1, b - 1) for a, b in pairs]
 
 
 def _mirrored_names(names):
@@ -166,6 +207,14 @@ def to_coco(keypoints):
     """Points of one instance, float [K, 3] -> COCO's list x y v, 3 K numbers."""
     y, x, v = np.asarray(keypoints, float).T
     return np.stack([x - CENTRE, y - CENTRE, v], axis=1).reshape(-1).tolist()
+
+
+def coco_facts(keypoints):
+    """What COCO says of the keypoints of an object, float [K, 3]: a dict of `keypoints`, 0 0 0
+    where there is no point, and `num_keypoints`."""
+    seen = keypoints[:, 2] > 0
+    numbers = np.where(seen[:, None], np.reshape(to_coco(keypoints), (-1, 3)), 0)
+    return {"keypoints": numbers.reshape(-1).tolist(), "num_keypoints": int(seen.sum())}
 
 
 def from_coco(numbers):

@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 
 from mrcnn.data.generator import DataGenerator
-from mrcnn.data.ground_truth import image_name
+from mrcnn.data.image_loading import image_name
 from mrcnn.data.panoptic import class_labels, load_labels, load_segments
 from mrcnn.image.label_maps import pad_labels
 from mrcnn.settings import Settings

@@ -5,7 +5,7 @@ Shape legend: H, W size in pixels; N instances of an image; K classes: backgroun
 
 import numpy as np
 
-from mrcnn.data.ground_truth import image_name, load_instances
+from mrcnn.data.image_loading import image_name, load_instances
 from mrcnn.image.label_maps import VOID
 from mrcnn.image.masks import no_masks
 

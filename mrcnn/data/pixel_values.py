@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from mrcnn.data.ground_truth import image_name
+from mrcnn.data.image_loading import image_name
 from mrcnn.image.pixels import to_model_image
 from mrcnn.settings import Settings
 

@@ -12,7 +12,7 @@ from pycocotools import mask as mask_utils
 from mrcnn.data.annotations.run_lengths import decode_part
 from mrcnn.data.boxes import code_boxes, has_codes, picture_size
 from mrcnn.data.dataset import Dataset
-from mrcnn.data.ground_truth import image_name, load_instances
+from mrcnn.data.image_loading import image_name, load_instances
 from mrcnn.image.channels import Channels
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.pixels import to_model_image

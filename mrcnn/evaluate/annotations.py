@@ -9,8 +9,9 @@ from pycocotools import mask as mask_utils
 from mrcnn.data.annotations.outlines import text_code, to_code
 from mrcnn.data.annotations.run_lengths import encode_part
 from mrcnn.data.boxes import has_codes
-from mrcnn.data.ground_truth import load_instances, load_keypoints
-from mrcnn.data.keypoints import from_coco, to_coco
+from mrcnn.data.image_loading import load_instances, load_keypoints
+from mrcnn.data.keypoints import coco_facts, from_coco, to_coco
+from mrcnn.evaluate.keypoints import extent
 from mrcnn.image.cropped_masks import masks_of
 
 _OF_A_RESULT = ("bbox", "score", "segmentation", "keypoints")
@@ -39,9 +40,7 @@ def empty_ground_truth(dataset):
     categories = [{"id": i, "name": name} for i, name in enumerate(dataset.class_names) if i > 0]
     scheme = getattr(dataset, "keypoint_scheme", None)
     if scheme is not None:
-        facts = {"keypoints": list(scheme.names), "keypoint_sigmas": list(scheme.sigmas)}
-        facts["skeleton"] = [[a + 1, b + 1] for a, b in scheme.skeleton]
-        categories = [category | facts for category in categories]
+        categories = [category | scheme.to_coco() for category in categories]
     return {"images": [], "annotations": [], "categories": categories}
 
 
@@ -51,7 +50,7 @@ def add_image(truth, dataset, image_id, shape):
     codes, class_ids = _load_codes(dataset, image_id, shape)
     truth["images"].append({"id": int(image_id), "height": int(height), "width": int(width)})
     keypoints = load_keypoints(dataset, image_id, len(class_ids))
-    points = [{}] * len(class_ids) if keypoints is None else map(_points, keypoints)
+    points = [{}] * len(class_ids) if keypoints is None else map(coco_facts, keypoints)
     for code, class_id, facts in zip(codes, class_ids, points, strict=True):
         area = int(mask_utils.area(code))
         if area == 0:
@@ -68,13 +67,6 @@ def add_image(truth, dataset, image_id, shape):
                 **facts,
             }
         )
-
-
-def _points(keypoints):
-    """What COCO says of the keypoints of an object, float [K, 3]."""
-    seen = keypoints[:, 2] > 0
-    numbers = np.where(seen[:, None], np.reshape(to_coco(keypoints), (-1, 3)), 0)
-    return {"keypoints": numbers.reshape(-1).tolist(), "num_keypoints": int(seen.sum())}
 
 
 def _load_codes(dataset, image_id, shape):
@@ -122,7 +114,8 @@ def to_instances(annotations, height, width):
     """Returns annotations or results of one image as matterport's dict, for drawing.
 
     Args:
-        annotations: list of dicts with `category_id` and `bbox` or `segmentation`.
+        annotations: list of dicts with `category_id` and `bbox`, of which one with keypoints alone
+            has the box around them.
         height, width: of the image.
 
     Returns:
@@ -130,7 +123,8 @@ def to_instances(annotations, height, width):
         negative for crowds; `masks` bool [H, W, N] if every one has an outline; `scores` [N] if
         every one has a score; `keypoints` float [N, K, 3] if every one has them.
     """
-    boxes = np.array([each["bbox"] for each in annotations], float).reshape(-1, 4)[:, [1, 0, 3, 2]]
+    boxes = [each["bbox"] if "bbox" in each else extent(each["keypoints"]) for each in annotations]
+    boxes = np.array(boxes, float).reshape(-1, 4)[:, [1, 0, 3, 2]]
     boxes[:, 2:] += boxes[:, :2]  # height and width -> y2 x2
     signs = [-1 if each.get("iscrowd") else 1 for each in annotations]
     ids = [each["category_id"] for each in annotations]

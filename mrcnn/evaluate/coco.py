@@ -70,9 +70,14 @@ def evaluate(model, dataset, image_ids=None, max_detections=None, verbose=0, bac
 def iou_types_of(ground_truth, results):
     """Which of "bbox", "segm" and "keypoints" results can be scored by.
 
-    Without detections there is no telling what the model finds; then all score alike.
+    Without detections there is no telling what the model finds; then all score alike. Results may
+    have keypoints alone, as COCO's own files of them.
     """
-    kinds = IOU_TYPES if all("segmentation" in result for result in results) else ("bbox",)
+    kinds = ()
+    if all("segmentation" in result for result in results):
+        kinds = IOU_TYPES
+    elif all(result.keys() & {"bbox", "segmentation"} for result in results):
+        kinds = ("bbox",)
     compared = keypoints.has_keypoints(ground_truth) and all(map(_has_keypoints, results))
     return (*kinds, "keypoints") if compared else kinds
 
@@ -106,9 +111,9 @@ def evaluate_detections(
     Returns:
         {iou_type: {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10",
         f"AR{max_detections}", "ARs", "ARm", "ARl"}} as floats in 0..1; nan where there is nothing
-        to find, such as large objects in a dataset without any. Of "keypoints", which COCO counts
-        on objects of 32 x 32 pixels and more: "AP", "AP50", "AP75", "APm", "APl", "AR20", "ARm",
-        "ARl", by OKS in place of IoU, see `mrcnn.evaluate.keypoints`.
+        to find, such as large objects in a dataset without any. Of "keypoints", of
+        which COCO has no scores of small objects by themselves: "AP", "AP50", "AP75", "APm", "APl",
+        "AR20", "ARm", "ARl", by OKS in place of IoU, see `mrcnn.evaluate.keypoints`.
     """
     return {
         iou_type: summarize(

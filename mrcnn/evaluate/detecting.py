@@ -7,7 +7,7 @@ import itertools
 import warnings
 
 from mrcnn.data.fitting import check_dataset, check_proposals
-from mrcnn.data.ground_truth import image_name
+from mrcnn.data.image_loading import image_name
 from mrcnn.data.proposals import load_proposals
 from mrcnn.evaluate.annotations import add_image, coco_results, empty_ground_truth
 from mrcnn.progress import Progress

@@ -12,9 +12,9 @@ class Evaluation:
     """Detections beside ground truth. Scores are computed when they are first asked for.
 
     An `iou_type` is "bbox", "segm", "boundary" or "keypoints", by default "segm" if the detections
-    have masks, else "bbox". Score thresholds are by default those of the best F1, see
-    `best_scores`. What `detect` left out for its low score cannot be scored: detect with a low
-    DETECTION_MIN_CONFIDENCE, as 0.05, to choose one.
+    have masks, else "bbox", and "keypoints" where they have nothing else. Score thresholds are by
+    default those of the best F1, see `best_scores`. What `detect` left out for its low score cannot
+    be scored: detect with a low DETECTION_MIN_CONFIDENCE, as 0.05, to choose one.
 
     Args:
         ground_truth: as from `coco_ground_truth`, or a COCO annotation file's content.
@@ -24,7 +24,7 @@ class Evaluation:
 
     Attributes:
         ground_truth, results: in COCO's format; outlines are run-length codes.
-        iou_types: "bbox", and "segm" and "keypoints" if all detections have such.
+        iou_types: which of "bbox", "segm" and "keypoints" all detections have.
         further: {name: scores} of what a model was scored by beside.
         class_names: list in the order of the category ids, as the rows of all tables.
 
@@ -315,8 +315,9 @@ class Evaluation:
         return f"AR{limit}" if name == "AR" else name
 
     def _kind(self, iou_type):
-        default = "segm" if "segm" in self.iou_types else "bbox"
-        return default if iou_type is None else iou_type
+        if iou_type is not None:
+            return iou_type
+        return next((kind for kind in ("segm", "bbox") if kind in self.iou_types), "keypoints")
 
     def _once(self, make, iou_type, *arguments):
         key = make, self._kind(iou_type)

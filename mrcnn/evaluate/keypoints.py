@@ -5,7 +5,7 @@ Shapes: D detections, G ground truths, K keypoints.
 
 import numpy as np
 
-from mrcnn.data.keypoints import COCO_SIGMAS, UNIFORM_SIGMA
+from mrcnn.data.keypoints import KeypointScheme
 
 LIMIT = 20  # detections of a class in an image that count, as COCO
 
@@ -14,16 +14,15 @@ def sigmas_of(ground_truth):
     """The sigmas of a ground truth in COCO's format, float [K].
 
     They are those under `keypoint_sigmas` of its first category with keypoints, as
-    `coco_ground_truth` writes them; without, COCO's for 17 keypoints, else `UNIFORM_SIGMA`.
+    `KeypointScheme.to_coco` writes them; without, what `KeypointScheme` takes for their names.
 
     Raises:
-        ValueError: it has no keypoints.
+        ValueError: it has no keypoints, or another number of sigmas.
     """
     for category in ground_truth["categories"]:
         if category.get("keypoints"):
-            count = len(category["keypoints"])
-            default = COCO_SIGMAS if count == len(COCO_SIGMAS) else [UNIFORM_SIGMA] * count
-            return np.array(category.get("keypoint_sigmas", default), float)
+            scheme = KeypointScheme(category["keypoints"], sigmas=category.get("keypoint_sigmas"))
+            return np.array(scheme.sigmas, float)
     raise ValueError(
         "expected a category with names under `keypoints` to compare keypoints, received none. "
         'Compare boxes: iou_types=("bbox",).'

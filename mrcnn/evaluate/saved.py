@@ -8,6 +8,7 @@ import numpy as np
 
 from mrcnn.data.annotations.json_files import read_json
 from mrcnn.evaluate.annotations import coco_ground_truth
+from mrcnn.evaluate.keypoints import has_keypoints
 
 TRUTH, FOUND, SCORES = "ground_truth.json", "detections.json", "scores.json"
 KINDS = ("bbox", "segm", "boundary", "keypoints")  # of COCO's numbers, which are counted anew
@@ -77,13 +78,19 @@ def check_results(ground_truth, results):
     """Raises a ValueError unless each result can be of this ground truth."""
     if not isinstance(results, list):
         raise ValueError(
-            "expected COCO results, a list of dicts with image_id, category_id, score and bbox or "
-            f"segmentation, received a {type(results).__name__}"
+            "expected COCO results, a list of dicts with image_id, category_id, score and bbox, "
+            f"segmentation or keypoints, received a {type(results).__name__}"
         )
     sizes = {each["id"]: [each.get("height"), each.get("width")] for each in ground_truth["images"]}
     categories = {each["id"] for each in ground_truth["categories"]}
     for i, result in enumerate(results):
         _check_form(i, result)
+        if not has_keypoints(ground_truth) and not result.keys() & {"bbox", "segmentation"}:
+            raise ValueError(
+                f"detection {i}: expected a bbox or a segmentation, received keypoints alone, and "
+                "of these the ground truth has none: load the file with them, of COCO "
+                "person_keypoints_*"
+            )
         image_id, category_id = result["image_id"], result["category_id"]
         wrong = None
         if image_id not in sizes:
@@ -107,8 +114,16 @@ def _check_form(i, result):
             f"detection {i}: expected a dict with image_id, category_id and score, received "
             f"{received}"
         )
-    if not result.keys() & {"bbox", "segmentation"}:
-        raise ValueError(f"detection {i}: expected a bbox or a segmentation, received neither")
+    if not result.keys() & {"bbox", "segmentation", "keypoints"}:
+        raise ValueError(
+            f"detection {i}: expected a bbox, a segmentation or keypoints, received none of them"
+        )
+    points = result.get("keypoints", [0, 0, 0])
+    is_list = isinstance(points, list) and all(isinstance(x, (int, float)) for x in points)
+    if not (is_list and points and len(points) % 3 == 0):
+        raise ValueError(
+            f"detection {i}: expected numbers x y score in keypoints, received {repr(points)[:40]}"
+        )
     code = result.get("segmentation", {"size": None, "counts": None})
     if not (isinstance(code, dict) and {"size", "counts"} <= code.keys()):
         raise ValueError(

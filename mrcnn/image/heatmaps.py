@@ -41,11 +41,14 @@ def find_peaks(heatmaps, sizes, scores="probabilities"):
         if scores == "logits":
             found[i, :, 2] = best[:, 0]
         else:
-            found[i, :, 2] = 1 / np.exp(maps.reshape(len(maps), -1) - best).sum(axis=1)
+            logits = maps.reshape(len(maps), -1)
+            highest = logits.max(axis=1)  # far above `best` where a box of a pixel misses the peak
+            total = np.exp(logits - highest[:, None]).sum(axis=1)
+            found[i, :, 2] = np.exp(best[:, 0] - highest) / total
     return found
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=64)  # one may have 200 KB
 def cubic_weights(size, bins):
     """The weight of each of `bins` values in each of `size` that lie between them: float32
     [size, bins]. Cubic convolution (Keys 1981); what lies outside has the value at the edge."""

@@ -223,10 +223,7 @@ def categories_of(num_classes, class_names, scheme=None):
     Args:
         num_classes: int, background included.
         class_names: list by class id, or None.
-        scheme: `mrcnn.data.KeypointScheme`, or None: without `keypoints` and `skeleton`.
+        scheme: `mrcnn.data.KeypointScheme`, or None: without what COCO says of keypoints.
     """
-    points = {}
-    if scheme is not None:
-        lines = [[a + 1, b + 1] for a, b in scheme.skeleton]
-        points = {"keypoints": list(scheme.names), "skeleton": lines}
+    points = {} if scheme is None else scheme.to_coco()
     return [{"id": i, "name": class_name(i, class_names), **points} for i in range(1, num_classes)]

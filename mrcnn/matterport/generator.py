@@ -17,12 +17,13 @@ from keras import ops
 
 from mrcnn.data.fitting import check_classes
 from mrcnn.data.generator import MAX_ERRORS, MIN_TRIES
-from mrcnn.data.ground_truth import image_name
+from mrcnn.data.image_loading import image_name
 from mrcnn.image import meta as image_meta
 from mrcnn.image import molding
 from mrcnn.image.meta import compose_image_meta
 from mrcnn.layers.anchors import Anchors, anchors_of
 from mrcnn.matterport.data import load_image_gt
+from mrcnn.matterport.random_rois import generate_random_rois
 from mrcnn.network.trunk import feature_shapes
 from mrcnn.ops import targets
 from mrcnn.ops.boxes import norm_boxes
@@ -183,42 +184,6 @@ def _encode_masks(boxes, matches, gt_boxes, gt_masks, config):
             config.MASK_TARGET,
         )
     )[0]
-
-
-def generate_random_rois(image_shape, count, gt_class_ids, gt_boxes):
-    """Draws ROIs, nine of ten around the objects, to train the heads without an RPN.
-
-    Args:
-        image_shape: (H, W, ...) in pixels.
-        count: int, ROIs.
-        gt_class_ids: not used.
-        gt_boxes: int [M, 4], pixels; each has its share, within one box size around it. Zeros,
-            as padding, have none.
-
-    Returns:
-        int32 [count, 4], pixels, inside the image, no side below 1.
-    """
-    height, width = image_shape[:2]
-    boxes = [box for box in np.asarray(gt_boxes, int) if box[2] > box[0] and box[3] > box[1]]
-    share = int(0.9 * count / len(boxes)) if boxes else 0
-    regions = []
-    for y1, x1, y2, x2 in boxes:
-        h, w = y2 - y1, x2 - x1
-        around = (max(y1 - h, 0), max(x1 - w, 0), min(y2 + h, height), min(x2 + w, width))
-        regions.append((around, share))
-    regions.append(((0, 0, height, width), count - share * len(boxes)))
-    rois = np.zeros((0, 4), np.int32)
-    for (y1, x1, y2, x2), number in regions:
-        y, x = (_intervals(*sides, number) for sides in ((y1, y2), (x1, x2)))
-        rois = np.append(rois, np.stack([y[0], x[0], y[1], x[1]], axis=1), axis=0)
-    return rois.astype(np.int32)
-
-
-def _intervals(low, high, number):
-    """Pairs of different whole numbers low <= a < b <= high, each as likely: int [2, number]."""
-    a = np.random.randint(low, high + 1, number)
-    b = np.random.randint(low, high, number)
-    return np.sort([a, b + (b >= a)], axis=0)
 
 
 def data_generator(

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from mrcnn.data.checking.findings import LEVELS
-from mrcnn.data.ground_truth import image_name, load_instances
+from mrcnn.data.image_loading import image_name, load_instances
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.reports.html_page import document, table
 from mrcnn.visualize.draw import draw_tile

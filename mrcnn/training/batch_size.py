@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from mrcnn.training.device_memory import device_memory
-from mrcnn.training.memory import is_out_of_memory
+from mrcnn.training.memory import advice, is_out_of_memory
 
 SHARE = 0.8  # of the memory that a batch may take
 MOST = 64
@@ -39,6 +39,28 @@ def largest_batch(measure, limit, most=MOST):
     image = (peak - one) / max(1, size - 1)
     fitting = most if not image else int(1 + (SHARE * limit - one) // image)
     return max(1, min(fitting, most))
+
+
+def measured_batch(model, generator, settings, most):
+    """How many images a batch can have whose training step fits into the memory.
+
+    Args:
+        model: compiled keras.Model.
+        generator: function with an argument `batch_size` that returns a `DataGenerator`.
+        settings: `mrcnn.settings.Settings` of the model.
+        most: int, images that there are.
+
+    Returns:
+        int.
+
+    Raises:
+        MemoryError: one image alone does not fit; the message says what helps.
+    """
+    with StepMemory(model, lambda images: generator(batch_size=images)[0][0]) as memory:
+        try:
+            return largest_batch(memory.measure, memory.limit, min(MOST, most))
+        except MemoryError as error:
+            raise MemoryError(f"{error}. What helps: {advice(settings)}") from None
 
 
 class StepMemory:

@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from mrcnn.data.ground_truth import image_name
+from mrcnn.data.image_loading import image_name
 
 
 class FiniteLoss(keras.callbacks.Callback):

@@ -5,7 +5,11 @@ import re
 from mrcnn.weights.names import SOURCES
 from mrcnn.weights.names.keras import OUR_HEADS
 
-_SEMANTIC = {"detectron2": "sem_seg_head.predictor.weight", "matterport": "semantic_logits/kernel"}
+# The last layer of a semantic head, and its axis of classes.
+_SEMANTIC = {
+    "detectron2": ("sem_seg_head.predictor.weight", 0),
+    "matterport": ("semantic_logits/kernel", -1),
+}
 
 
 def guess_source(arrays):
@@ -33,7 +37,10 @@ def guess_source(arrays):
 
 
 def count_classes(arrays, source):
-    """Number of classes of a source's heads, background included; None without heads."""
+    """Number of classes of a source's heads, background included; None without heads.
+
+    Those of a Semantic FPN, which has no others, are of its semantic head.
+    """
     predictor = "roi_heads.box_predictor."
     stage = "0." if f"{predictor}0.cls_score.weight" in arrays else ""  # of a cascade
     key, axis = {
@@ -42,14 +49,29 @@ def count_classes(arrays, source):
         "matterport": ("mrcnn_class_logits/kernel", -1),
     }.get(source, (None, 0))
     if key in arrays:
-        # A semantic head has a class for all things, then those of stuff.
-        semantic = _SEMANTIC.get(source)
-        stuff = arrays[semantic].shape[axis] - 1 if semantic in arrays else 0
-        return int(arrays[key].shape[axis] + stuff)
+        return int(arrays[key].shape[axis] + (count_stuff(arrays, source) or 0))
     logits, deltas, background = _DENSE.get(source, (None, None, 0))
     if logits in arrays:  # of as many anchors as there are four deltas
         return 4 * arrays[logits].shape[0] // arrays[deltas].shape[0] + background
-    return None
+    return _semantic_classes(arrays, source)
+
+
+def count_stuff(arrays, source):
+    """Number of classes of stuff of a Panoptic FPN, whose semantic head has one for all things, and
+    then those; None without such a head."""
+    classes = _semantic_classes(arrays, source)
+    return None if classes is None else classes - 1
+
+
+def is_semantic(arrays, source):
+    """Whether arrays are of a Semantic FPN: their only classes are those of a semantic head."""
+    classes = _semantic_classes(arrays, source)
+    return classes is not None and count_classes(arrays, source) == classes
+
+
+def _semantic_classes(arrays, source):
+    key, axis = _SEMANTIC.get(source, (None, 0))
+    return int(arrays[key].shape[axis]) if key in arrays else None
 
 
 # Biases of detectors without proposals, and whether the background is to be counted beside.
@@ -67,7 +89,7 @@ _SIGNS = {
     "head.classification_head.conv.0.1.weight": "torchvision/retinanet_resnet50_fpn_v2",
     "head.classification_head.cls_logits.weight": "torchvision/retinanet_resnet50_fpn",
     "head.cls_score.weight": "detectron2/retinanet_R_50_FPN_3x",
-    _SEMANTIC["detectron2"]: "detectron2/panoptic_fpn_R_50_3x",
+    _SEMANTIC["detectron2"][0]: "detectron2/panoptic_fpn_R_50_3x",
 }
 
 

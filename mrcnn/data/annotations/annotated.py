@@ -11,13 +11,12 @@ from pycocotools import mask as mask_utils
 
 from mrcnn.data.annotations.encoded import EncodedMasks
 from mrcnn.data.annotations.files import pictures_in
-from mrcnn.data.annotations.instances import MaskFile
-from mrcnn.data.annotations.label_files import read_labels
+from mrcnn.data.annotations.instances import instance_code, values_of, with_keypoints
 from mrcnn.data.annotations.notes import Notes
-from mrcnn.data.annotations.outlines import parts_code
 from mrcnn.data.annotations.subsets import choose
 from mrcnn.data.boxes import code_boxes
 from mrcnn.data.dataset import Dataset, short_name
+from mrcnn.data.image_loading import load_keypoints
 from mrcnn.image.channels import Channels
 from mrcnn.image.pixels import is_first
 
@@ -169,6 +168,16 @@ class AnnotatedDataset(Dataset):
         """Returns the `Instance`s of a picture as its file has them, none drawn."""
         return self.image_info[image_id]["instances"]
 
+    def instances_with_keypoints(self, image_id):
+        """As `instances`; of a data set with keypoints those are in `extra`, as COCO's list."""
+        instances = self.instances(image_id)
+        if self.keypoint_scheme is None:
+            return instances
+        seen = np.array([mask_utils.area(code) > 0 for _, code in self._coded(image_id)], bool)
+        keypoints = np.zeros((len(seen), len(self.keypoint_scheme), 3), np.float32)
+        keypoints[seen] = load_keypoints(self, image_id, int(seen.sum()))
+        return with_keypoints(instances, keypoints)
+
     def class_id_of(self, instance):
         """Returns the network's id of the class of an instance."""
         return self.map_source_class_id(f"{self.source}.{instance.category}")
@@ -249,20 +258,24 @@ class AnnotatedDataset(Dataset):
 
     def drawn(self, image_id):
         """Yields each `Instance` of a picture that has pixels, with its run-length code."""
+        for instance, code in self._coded(image_id):
+            if mask_utils.area(code):
+                yield instance, code
+            elif is_first(self, "vanished"):
+                warnings.warn(
+                    f"image {self.image_info[image_id]['id']}, {instance.name}: the outline covers "
+                    "no pixel, and is left out; others like it are left out without a word",
+                    stacklevel=2,
+                )
+
+    def _coded(self, image_id):
+        """Yields each `Instance` of a picture with its run-length code."""
         info = self.image_info[image_id]
         size = [info["height"], info["width"]]
         values = functools.cache(values_of)  # a file is read once for all that it holds
         for instance in self.instances(image_id):
             name = f"image {info['id']}, {instance.name}"
-            code = instance_code(instance, size, name, values)
-            if mask_utils.area(code):
-                yield instance, code
-            elif is_first(self, "vanished"):
-                warnings.warn(
-                    f"{name}: the outline covers no pixel, and is left out; others like it are "
-                    "left out without a word",
-                    stacklevel=2,
-                )
+            yield instance, instance_code(instance, size, name, values)
 
     def image_reference(self, image_id):
         """Returns the path of the picture."""
@@ -304,42 +317,3 @@ def _existing(path):
     if not path.exists():
         raise ValueError(f"{path}: expected annotations or the folder of a data set, found nothing")
     return path
-
-
-def values_of(path, read=None):
-    """The number of each pixel of a `MaskFile`, [H, W]."""
-    return (read or read_labels)(path)
-
-
-def instance_code(instance, size, name, values=values_of):
-    """The compressed run-length code of an instance; one without an outline has its box.
-
-    Args:
-        instance: `Instance`.
-        size: list, height and width of its picture.
-        name: str, what an error calls it.
-        values: function as `values_of`.
-
-    Raises:
-        ValueError: its code or mask file has another size, or is none.
-    """
-    parts = instance.parts
-    if not parts:
-        y1, x1, y2, x2 = instance.box
-        parts = [[[x1, y1, x2, y1, x2, y2, x1, y2]]]
-    drawn = [_file_code(x, values) if isinstance(x, MaskFile) else x for x in parts]
-    code = parts_code(drawn, *size, name)
-    if list(code["size"]) != list(size):
-        if not instance.crowd:
-            raise ValueError(
-                f"{name}: expected a mask of the image's size {size}, received "
-                f"{list(code['size'])}. Correct the annotation."
-            )
-        code = mask_utils.encode(np.ones(size, np.uint8, order="F"))
-    return code
-
-
-def _file_code(part, values):
-    found = values(part.path, part.read)
-    mask = found != 0 if part.value is None else found == part.value
-    return mask_utils.encode(np.asfortranarray(mask, np.uint8))

@@ -7,6 +7,13 @@ viewer shows it, 0 at its left and upper edge: the first pixel reaches from 0 to
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
+from pycocotools import mask as mask_utils
+
+from mrcnn.data.annotations.label_files import read_labels
+from mrcnn.data.annotations.outlines import parts_code
+from mrcnn.data.keypoints import coco_facts
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MaskFile:
@@ -46,6 +53,21 @@ class Instance:
     extra: dict = dataclasses.field(default_factory=dict)
 
 
+def with_keypoints(instances, keypoints):
+    """Instances with their keypoints in `extra`, as COCO's annotations have them.
+
+    Args:
+        instances: list of N `Instance`s.
+        keypoints: float [N, K, 3], see `mrcnn.data.keypoints`; None: none are added.
+    """
+    if keypoints is None:
+        return instances
+    return [
+        dataclasses.replace(instance, extra={**instance.extra, **coco_facts(points)})
+        for instance, points in zip(instances, keypoints, strict=True)
+    ]
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Picture:
     """A picture and its instances.
@@ -66,3 +88,42 @@ class Picture:
     instances: list
     extra: dict = dataclasses.field(default_factory=dict)
     entry: str = ""
+
+
+def values_of(path, read=None):
+    """The number of each pixel of a `MaskFile`, [H, W]."""
+    return (read or read_labels)(path)
+
+
+def instance_code(instance, size, name, values=values_of):
+    """The compressed run-length code of an instance; one without an outline has its box.
+
+    Args:
+        instance: `Instance`.
+        size: list, height and width of its picture.
+        name: str, what an error calls it.
+        values: function as `values_of`.
+
+    Raises:
+        ValueError: its code or mask file has another size, or is none.
+    """
+    parts = instance.parts
+    if not parts:
+        y1, x1, y2, x2 = instance.box
+        parts = [[[x1, y1, x2, y1, x2, y2, x1, y2]]]
+    drawn = [_file_code(x, values) if isinstance(x, MaskFile) else x for x in parts]
+    code = parts_code(drawn, *size, name)
+    if list(code["size"]) != list(size):
+        if not instance.crowd:
+            raise ValueError(
+                f"{name}: expected a mask of the image's size {size}, received "
+                f"{list(code['size'])}. Correct the annotation."
+            )
+        code = mask_utils.encode(np.ones(size, np.uint8, order="F"))
+    return code
+
+
+def _file_code(part, values):
+    found = values(part.path, part.read)
+    mask = found != 0 if part.value is None else found == part.value
+    return mask_utils.encode(np.asfortranarray(mask, np.uint8))

@@ -14,11 +14,18 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from skimage.io import imsave
 
-from mrcnn.data.annotations.annotated import AnnotatedDataset, instance_code
+from mrcnn.data.annotations.annotated import AnnotatedDataset
 from mrcnn.data.annotations.files import SUFFIXES, picture_suffix
-from mrcnn.data.annotations.instances import Instance, MaskFile, Picture
+from mrcnn.data.annotations.instances import (
+    Instance,
+    MaskFile,
+    Picture,
+    instance_code,
+    with_keypoints,
+)
 from mrcnn.data.annotations.tracing import bridge, trace
-from mrcnn.data.ground_truth import load_instances
+from mrcnn.data.image_loading import load_instances, load_keypoints
+from mrcnn.data.keypoints import KeypointScheme
 from mrcnn.data.panoptic import load_segments
 
 
@@ -34,6 +41,8 @@ class Item:
         panoptic: function to the picture's ids and segments as of `Dataset.load_panoptic`, with
             `category`, the name of a class, or to None.
         things, stuff: names of the classes of its data set that are the one and the other.
+        keypoint_scheme: `mrcnn.data.KeypointScheme` of what instances have under `keypoints` in
+            `extra`, as COCO's list x y v; None: there are none, or nothing says which they are.
     """
 
     picture: Picture
@@ -42,6 +51,7 @@ class Item:
     panoptic: collections.abc.Callable = lambda: None
     things: tuple = ()
     stuff: tuple = ()
+    keypoint_scheme: KeypointScheme | None = None
 
 
 def items_of(dataset, image_ids=None):
@@ -59,7 +69,8 @@ def items_of(dataset, image_ids=None):
         name = _free_name(_file_name(path) if has_file else f"{info['id']}.png", subset, taken)
         if isinstance(dataset, AnnotatedDataset) and info["source"] == dataset.source:
             size = info["height"], info["width"]
-            instances = [_by_name(dataset, each) for each in dataset.instances(image_id)]
+            found = dataset.instances_with_keypoints(image_id)
+            instances = [_by_name(dataset, each) for each in found]
         else:
             image = dataset.load_image(image_id)
             size, instances = image.shape[:2], _drawn(dataset, image_id, image.shape)
@@ -75,6 +86,7 @@ def items_of(dataset, image_ids=None):
             functools.partial(_panoptic, dataset, image_id, size),
             tuple(dataset.thing_names[1:]),
             tuple(dataset.class_names[len(dataset.thing_names) :]),
+            dataset.keypoint_scheme,
         )
 
 
@@ -122,10 +134,11 @@ def _drawn(dataset, image_id, shape):
     masks, class_ids = load_instances(dataset, image_id, shape, dataset.num_classes)
     codes = mask_utils.encode(np.asfortranarray(masks, np.uint8))
     names = dataset.class_names
-    return [
+    drawn = [
         Instance(names[abs(i)], [code], crowd=bool(i < 0), name=f"instance {k}")
         for k, (i, code) in enumerate(zip(class_ids, codes, strict=True))
     ]
+    return with_keypoints(drawn, load_keypoints(dataset, image_id, len(drawn)))
 
 
 def _save_pixels(dataset, image_id, path):

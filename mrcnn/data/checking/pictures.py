@@ -16,12 +16,12 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as mask_utils
 
-from mrcnn.data.annotations.annotated import AnnotatedDataset, instance_code, values_of
+from mrcnn.data.annotations.annotated import AnnotatedDataset
 from mrcnn.data.annotations.files import true_suffix
-from mrcnn.data.annotations.instances import MaskFile
+from mrcnn.data.annotations.instances import MaskFile, instance_code, values_of
 from mrcnn.data.checking.findings import Finding
 from mrcnn.data.class_names import plain_name
-from mrcnn.data.ground_truth import image_name, load_instances
+from mrcnn.data.image_loading import image_name, load_instances
 from mrcnn.data.panoptic import load_segments
 
 SAME = 0.95  # IoU from which two objects are one

@@ -35,10 +35,12 @@ WRITERS = {
     "labels": write_labels,
 }
 HOLDS_STUFF = ("coco_panoptic",)  # of the writers
+WITH_KEYPOINTS = ("coco",)
 
 __all__ = [
     "FORMATS",
     "HOLDS_STUFF",
+    "WITH_KEYPOINTS",
     "WRITERS",
     "CocoDataset",
     "CocoPanopticDataset",

@@ -20,7 +20,7 @@ from mrcnn.data.annotations.shapes import box_between, circle, points_of, ring, 
 from mrcnn.data.annotations.subsets import by_folder
 from mrcnn.data.annotations.tracing import bridge
 from mrcnn.data.annotations.writing import parts_of, save_picture
-from mrcnn.data.ground_truth import image_name
+from mrcnn.data.image_loading import image_name
 from mrcnn.image.channels import Channels
 from mrcnn.image.pixels import to_model_image
 

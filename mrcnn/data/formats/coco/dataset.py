@@ -15,7 +15,7 @@ from mrcnn.data.annotations.outlines import outline_parts, to_code
 from mrcnn.data.annotations.subsets import named_subsets, subset_folders
 from mrcnn.data.formats.coco import download as coco_files
 from mrcnn.data.formats.coco.annotations import read_annotations, to_id
-from mrcnn.data.formats.coco.keypoints import keypoints_of, scheme_of
+from mrcnn.data.formats.coco.keypoints import keypoints_of, leave_out_others, scheme_of
 
 _WHOLE = ("instances", "annotations", "detections")  # files of data without subsets
 FEW = 20  # pictures that are looked for to find their folder
@@ -36,7 +36,6 @@ class CocoDataset(AnnotatedDataset):
 
     source = "coco"
     declares_classes = True
-    _with_keypoints = frozenset()  # categories that have those of the scheme
 
     @classmethod
     def find(cls, path):
@@ -142,6 +141,12 @@ class CocoDataset(AnnotatedDataset):
         """Returns the `Instance`s of a picture, whose `extra` is COCO's annotation."""
         return [_instance(each) for each in self.image_info[image_id]["annotations"]]
 
+    def instances_with_keypoints(self, image_id):
+        """As of `AnnotatedDataset`: as in the file, unless a subclass has keypoints of its own."""
+        if type(self).load_keypoints is CocoDataset.load_keypoints:
+            return self.instances(image_id)
+        return super().instances_with_keypoints(image_id)
+
     def _add_pictures(self, pictures, notes):
         super()._add_pictures(pictures, notes)
         for info in self.image_info:
@@ -152,23 +157,21 @@ class CocoDataset(AnnotatedDataset):
         scheme, ids = scheme_of(coco.cats.values(), path, notes)
         if scheme is None:
             return
+        leave_out_others(coco.dataset["annotations"], coco.cats, ids, notes)
         if self.keypoint_scheme is not None and self.keypoint_scheme.names != scheme.names:
             raise ValueError(
                 f"{path}: expected the keypoints of the files before, "
                 f"{', '.join(self.keypoint_scheme.names)}, received {', '.join(scheme.names)}"
             )
         self.keypoint_scheme = self.keypoint_scheme or scheme
-        self._with_keypoints = self._with_keypoints | ids
 
     def load_keypoints(self, image_id):
         """Returns the keypoints of an image, float32 [N, K, 3] y x visibility: see `Dataset`."""
         if self.keypoint_scheme is None or self.image_info[image_id]["source"] != self.source:
             return super().load_keypoints(image_id)
-        found = [
-            keypoints_of(instance.extra, self.keypoint_scheme, self._with_keypoints)
-            for instance, _ in self.drawn(image_id)
-        ]
-        return np.array(found, np.float32).reshape(-1, len(self.keypoint_scheme), 3)
+        count = len(self.keypoint_scheme)
+        found = [keypoints_of(instance.extra, count) for instance, _ in self.drawn(image_id)]
+        return np.array(found, np.float32).reshape(-1, count, 3)
 
     def image_reference(self, image_id):
         """Returns the link of an image in COCO's explorer."""

@@ -7,6 +7,13 @@ import numpy as np
 
 from mrcnn.data.keypoints import KeypointScheme, from_coco
 
+# What a category says of its keypoints beside their names, and what is told where it cannot be.
+_FACTS = {
+    "skeleton": "skeletons that are no pairs of its points are left out",
+    "keypoint_sigmas": "sigmas that are no number for each of its points are left out",
+    "keypoint_flip_pairs": "flip pairs that are no pairs of its points are left out",
+}
+
 
 def scheme_of(categories, path, notes):
     """What the first category with keypoints calls them, and the ids of those that do so too.
@@ -14,7 +21,7 @@ def scheme_of(categories, path, notes):
     Args:
         categories: iterable of COCO's categories.
         path: of their file, for messages.
-        notes: `Notes`, told of categories with other keypoints, and of skeletons that are none.
+        notes: `Notes`, told of categories with other keypoints, and of what does not fit its names.
 
     Returns:
         `KeypointScheme` and a set of ids; None and an empty one where there are no keypoints.
@@ -25,18 +32,25 @@ def scheme_of(categories, path, notes):
         if not names:
             continue
         where = f"{path}, category {category['name']!r}"
-        lines = category.get("skeleton") or ()
-        try:
-            own = KeypointScheme(names, [(a - 1, b - 1) for a, b in lines])
-        except (TypeError, ValueError):
-            notes.leave_out("skeletons that are no pairs of its points are left out", where)
-            own = KeypointScheme(names)
+        own = _scheme(category, where, notes)
         scheme = scheme or own
         if own.names == scheme.names:
             ids.add(category["id"])
         else:
             notes.leave_out("keypoints other than those of the first category are left out", where)
     return scheme, ids
+
+
+def _scheme(category, where, notes):
+    """The scheme of a category, without what does not fit its names."""
+    fitting = {"keypoints": category["keypoints"]}
+    for key, told in _FACTS.items():
+        try:
+            KeypointScheme.from_coco({**fitting, key: category.get(key)})
+            fitting[key] = category.get(key)
+        except (TypeError, ValueError):
+            notes.leave_out(told, where)
+    return KeypointScheme.from_coco(fitting)
 
 
 def check_keypoints(annotation, categories, where):
@@ -63,17 +77,36 @@ def check_keypoints(annotation, categories, where):
         )
 
 
-def keypoints_of(annotation, scheme, ids):
+def leave_out_others(annotations, categories, ids, notes):
+    """Takes away the keypoints of annotations whose category has not those of the scheme.
+
+    Args:
+        annotations: list of dicts of COCO, each of the category that the file gives it.
+        categories: COCO's categories by id.
+        ids: of `scheme_of`.
+        notes: `Notes`, told of those whose category names none; `scheme_of` told of the others.
+    """
+    for annotation in annotations:
+        if annotation["category_id"] in ids:
+            continue
+        values = annotation.pop("keypoints", None)
+        annotation.pop("num_keypoints", None)
+        if values and not categories[annotation["category_id"]].get("keypoints"):
+            what = "keypoints of categories that name none are left out, of annotations"
+            notes.leave_out(what, annotation["id"])
+
+
+def keypoints_of(annotation, count):
     """The keypoints of an annotation as float32 [K, 3], see `mrcnn.data.keypoints`; those of a
     detection whose score is above 0 are seen.
 
     Args:
-        annotation: dict of COCO.
-        scheme, ids: of `scheme_of`.
+        annotation: dict of COCO, whose category has those of the scheme.
+        count: int K.
     """
     values = annotation.get("keypoints")
-    if not values or annotation["category_id"] not in ids:
-        return np.zeros((len(scheme), 3), np.float32)
+    if not values or len(values) != 3 * count:  # others are of a file that names none
+        return np.zeros((count, 3), np.float32)
     found = from_coco(values)
     if "score" in annotation:
         found[:, 2] = 2 * (found[:, 2] > 0)

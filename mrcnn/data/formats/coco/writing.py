@@ -17,6 +17,7 @@ def write_coco(items, folder, class_names, notes):
     subsets `instances.json` and `images/`.
 
     An instance with holes, or of pixels, is a run-length code; others are polygons, as they were.
+    Keypoints are called what the data set calls them, in all categories.
 
     Args:
         items: iterable of `mrcnn.data.annotations.writing.Item`.
@@ -28,7 +29,9 @@ def write_coco(items, folder, class_names, notes):
     categories = [{"id": i, "name": name, "supercategory": ""} for name, i in ids.items()]
     contents = {}
     for item in items:
-        picture = item.picture
+        picture, scheme = item.picture, item.keypoint_scheme
+        for category in categories if scheme is not None else ():
+            category.update(scheme.to_coco())
         content = contents.setdefault(
             item.subset, {"images": [], "annotations": [], "categories": categories}
         )

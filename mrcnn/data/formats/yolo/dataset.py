@@ -93,16 +93,17 @@ def _base(paths):
 
 
 def _keypoints(place, content):
+    """(points, numbers of each) of a data set with keypoints, or None."""
     shape = content.get("kpt_shape")
     if shape is None:
-        return 0
+        return None
     is_shape = isinstance(shape, list) and len(shape) == 2
-    if not is_shape or not all(type(x) is int and 0 < x < 1000 for x in shape):
+    if not is_shape or not all(type(x) is int and x > 0 for x in shape) or shape[1] not in (2, 3):
         raise ValueError(
-            f"{place.description}: expected kpt_shape [points, numbers of each], received "
+            f"{place.description}: expected kpt_shape [points, 2 or 3 numbers of each], received "
             f"{shown(shape)}"
         )
-    return shape[0] * shape[1]
+    return tuple(shape)
 
 
 def _told(place, names, notes):
@@ -130,7 +131,7 @@ def _numbers(place):
             with silent.entry():
                 for i, line in enumerate(read_text(label).splitlines(), 1):
                     if line.strip():
-                        found.add(int(read_line(line, None, (1, 1), 0, "", f"{i}").category))
+                        found.add(int(read_line(line, None, (1, 1), None, "", f"{i}").category))
     return found
 
 

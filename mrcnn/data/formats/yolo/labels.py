@@ -22,7 +22,7 @@ def read_line(line, names, size, keypoints, name, where):
         line: str.
         names: list of the names of the classes, or None: the numbers are the names.
         size: (height, width) in pixels.
-        keypoints: int, how many numbers of keypoints follow a box; 0 of other data sets.
+        keypoints: (points, numbers of each) that follow a box; None of other data sets.
         name: str, of the instance.
         where: str, what an error calls the line.
 
@@ -38,14 +38,24 @@ def read_line(line, names, size, keypoints, name, where):
     if not all(map(math.isfinite, numbers)):
         raise ValueError(f"{where}: expected numbers after the class, received {line[:80]!r}")
     extra = {}
-    if keypoints and len(numbers) == 4 + keypoints:
-        numbers, extra = numbers[:4], {"keypoints": numbers[4:]}
+    if keypoints and len(numbers) == 4 + math.prod(keypoints):
+        numbers, extra = numbers[:4], {"keypoints": _points(numbers[4:], keypoints[1], size)}
     _check(numbers, line, where)
     if len(numbers) == 4:
         return Instance(category, box=_box(numbers, size, line, where), name=name, extra=extra)
     height, width = size
     ring = [pixels(x, height if i % 2 else width) for i, x in enumerate(numbers)]
     return Instance(category, [[ring]], name=name)
+
+
+def _points(numbers, each, size):
+    """COCO's list x y v in pixels, of x y and perhaps v in sides of the picture."""
+    height, width = size
+    found = []
+    for i in range(0, len(numbers), each):
+        x, y, v = (*numbers[i : i + each], 2)[:3]
+        found += [x * width, y * height, v]
+    return found
 
 
 def _category(text, names, where):
