@@ -16,6 +16,7 @@ from tiny import TinyConfig, shapes
 
 from mrcnn.inference import Detections
 from mrcnn.model import MaskRCNN
+from mrcnn.visualize.grids import draw_grid
 
 NAMES = ["BG", "cat", "dog"]
 
@@ -140,6 +141,17 @@ def test_a_panoptic_result_is_drawn_as_its_map(tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "found.png")), found.plot())
     assert len(found.show(captions=["", ""]).images) == 1
     plt.close("all")
+
+
+def test_a_grid_of_pictures_shows_maps():
+    found = panoptic()
+    nothing = {"rois": np.zeros((0, 4)), "class_ids": []}
+    shown, plain = (draw_grid([found.image], [x], NAMES, tile=160) for x in (found, nothing))
+    # 6 x 8 pixels are 120 x 160 of the tile, from its row 20 on. The void is column 3: a caption
+    # may lie on it, in the lower rows nothing does.
+    changed = (shown != plain).any(axis=-1)
+    assert changed[100:138, 2:58].all() and changed[100:138, 82:158].all()
+    assert not changed[100:138, 61:79].any() and not changed[:20].any()
 
 
 def test_a_map_is_reduced_with_its_picture():

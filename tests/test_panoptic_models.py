@@ -81,7 +81,7 @@ def test_losses_are_in_the_log(trained, architecture):
     decay = history["loss"][0] - losses + half
     assert 0 < decay < 0.01
     score = {"panoptic_fpn": "val_panoptic_PQ", "semantic_fpn": "val_semantic_mIoU"}[architecture]
-    assert 0 <= history[score][0] <= 1
+    assert 0 <= history[score][0] <= 1 and model.monitor == score  # of the best checkpoint
     assert Path(path).with_name("mask_rcnn_tiny_best.h5").exists()
 
 

@@ -160,7 +160,7 @@ class Detections(dict):
     def _drawing(self):
         """Boxes, masks and class ids of what is drawn, and the options of drawing it."""
         if "segmentation" in self:
-            from mrcnn.visualize.panoptic import segment_instances
+            from mrcnn.visualize.segments import segment_instances
 
             return segment_instances(self["segmentation"], self["segments"], self.class_names)
         options = {"class_names": self.class_names, "scores": self["scores"]}

@@ -16,6 +16,7 @@ from mrcnn.image.cropped_masks import CroppedMasks
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.viewing import to_uint8_rgb
 from mrcnn.visualize.captions import fit_labels, label_style, pick_captions, pick_colors
+from mrcnn.visualize.segments import segment_instances
 from mrcnn.visualize.skeletons import as_keypoints, draw_skeleton
 
 
@@ -283,7 +284,8 @@ def draw_tile(image, instances, class_names, size):
     Args:
         image: [H, W] or [H, W, 1 | 3 | 4].
         instances: dict with `rois`, `class_ids` and, if there are any, `masks`, `scores` and
-            `keypoints`; the lines between these are those of `Detections`.
+            `keypoints`; the lines between these are those of `Detections`. Or with `segmentation`
+            and `segments`, of which the map is drawn.
         class_names: names by class id, or None.
         size: side of the tile in pixels.
 
@@ -306,6 +308,10 @@ def draw_tile(image, instances, class_names, size):
     tile = np.full((size, size, 3), 255, np.uint8)
     top, left = (size - height) // 2, (size - width) // 2
     small = small.round().astype(np.uint8)
-    drawn = draw_instances(small, boxes, masks, ids, class_names, scores, **(points or {}))
+    given = (boxes, masks, ids), {"class_names": class_names, "scores": scores, **(points or {})}
+    if "segmentation" in instances:
+        shown = instances["segmentation"][rows][:, columns]
+        given = segment_instances(shown, instances["segments"], class_names)
+    drawn = draw_instances(small, *given[0], **given[1])
     tile[top : top + height, left : left + width] = drawn
     return tile

@@ -6,7 +6,6 @@ import numpy as np
 from skimage.io import imsave
 
 from mrcnn.visualize.draw import draw_tile
-from mrcnn.visualize.panoptic import draw_panoptic
 
 GAP = 6
 
@@ -31,9 +30,6 @@ def draw_grid(images, instances, class_names=None, columns=None, tile=480, save_
     picture = np.full((rows * step - GAP, columns * step - GAP, 3), 255, np.uint8)
     for i, (image, found) in enumerate(zip(images, instances, strict=True)):
         top, left = i // columns * step, i % columns * step
-        if "segmentation" in found:
-            image = draw_panoptic(image, found["segmentation"], found["segments"], class_names)
-            found = {"rois": np.zeros((0, 4)), "class_ids": []}
         drawn = draw_tile(image, found, class_names, tile)
         picture[top : top + tile, left : left + tile] = drawn
     if save_path is not None:
