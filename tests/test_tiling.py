@@ -270,6 +270,7 @@ def detector(size=40, overlap=10, batch_size=2, limit=100, calls=None):
         runtime=SimpleNamespace(batch_size=batch_size),
         detections=SimpleNamespace(max_instances=limit),
         image=None,
+        ground_truth=SimpleNamespace(use_rpn_rois=True),
     )
     return TiledDetector(Graph, settings, None)
 
