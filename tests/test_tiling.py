@@ -280,7 +280,7 @@ def network(monkeypatch):
     """The batches that came to the network, as (names, shapes)."""
     batches = []
 
-    def detect(self, images, verbose=0, names=None, progress=None):
+    def detect(self, images, verbose=0, names=None, progress=None, proposals=None):
         batches.append((names, [image.shape for image in images]))
         return [seen(image) for image in images]
 
