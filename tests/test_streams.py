@@ -39,6 +39,7 @@ class FakeModel:
             image=settings.Image(num_classes=3),
             tiles=SimpleNamespace(size=None),
             mask_head=SimpleNamespace(enabled=has_masks),
+            ground_truth=settings.GroundTruth(),
         )
         self.batches = []
 

@@ -85,6 +85,7 @@ class FakeModel:
             runtime=SimpleNamespace(batch_size=2),
             image=settings.Image(num_classes=2, channels=channels),
             mask_head=SimpleNamespace(enabled=True),
+            ground_truth=SimpleNamespace(use_rpn_rois=True),
             tiles=SimpleNamespace(size=size),
         )
         self.batches = []

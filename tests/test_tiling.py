@@ -270,6 +270,7 @@ def detector(size=40, overlap=10, batch_size=2, limit=100, calls=None):
         runtime=SimpleNamespace(batch_size=batch_size),
         detections=SimpleNamespace(max_instances=limit),
         image=None,
+        ground_truth=SimpleNamespace(use_rpn_rois=True),
     )
     return TiledDetector(Graph, settings, None)
 
@@ -279,7 +280,7 @@ def network(monkeypatch):
     """The batches that came to the network, as (names, shapes)."""
     batches = []
 
-    def detect(self, images, verbose=0, names=None, progress=None):
+    def detect(self, images, verbose=0, names=None, progress=None, proposals=None):
         batches.append((names, [image.shape for image in images]))
         return [seen(image) for image in images]
 
