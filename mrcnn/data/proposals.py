@@ -19,7 +19,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from mrcnn.data.ground_truth import image_name
+from mrcnn.data.image_loading import image_name
 from mrcnn.files.arrays import Refused, Tensor, show
 from mrcnn.files.reading import DAMAGE
 from mrcnn.files.unpickle import MAX_STEPS, Unpickler

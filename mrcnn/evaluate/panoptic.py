@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from mrcnn.data.ground_truth import image_name
+from mrcnn.data.image_loading import image_name
 from mrcnn.data.panoptic import load_segments
 
 MATCHED = 0.5  # IoU above which two segments match; above a half no segment has two matches
