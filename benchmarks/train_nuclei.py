@@ -145,7 +145,7 @@ def load(dataset_dir, subset):
 
 
 def train(model, dataset, steps, augmentation):
-    """Trains all convolutions for so many steps."""
+    """Trains all convolutions for so many steps; goes on with what an interrupted call left."""
     model.config.STEPS_PER_EPOCH = steps
     model.train(
         dataset,
@@ -155,6 +155,7 @@ def train(model, dataset, steps, augmentation):
         layers=ALL_BUT_NORMS,
         augmentation=augmentation,
         custom_callbacks=[PrintLosses()],
+        resume=True,
     )
 
 
