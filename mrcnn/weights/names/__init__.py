@@ -107,7 +107,7 @@ def _c4_table(source, arrays, settings):
 def _dc5_table(source, arrays, settings):
     if source == "detectron2":
         grids = settings.box_head.pool_size, len(settings.anchors.ratios)
-        return pytorch_names(detectron2_dc5_layers(*grids))
+        return pytorch_names(detectron2_dc5_layers(*grids, mask_layout(settings)))
     return source_names(source, arrays, settings.box_head.pool_size)
 
 

@@ -51,13 +51,13 @@ def detectron2_c4_layers(ratios, masks=class_masks):
     yield from _mask_head(masks)
 
 
-def detectron2_dc5_layers(pool_size, ratios):
+def detectron2_dc5_layers(pool_size, ratios, masks=class_masks):
     """The same of its models on a dilated C5: the backbone of C4's, the heads of the pyramid's."""
     yield from _backbone("backbone.", "backbone.")
     yield from _rpn(by_shape(objectness, ratios), by_shape(deltas, ratios, 4))
     yield from _box_head(pool_size)
     yield "mrcnn_bbox_fc", f"{_HEADS}.box_predictor.bbox_pred", class_deltas
-    yield from _mask_head()
+    yield from _mask_head(masks)
     yield from _keypoint_head()
 
 
