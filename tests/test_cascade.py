@@ -12,7 +12,8 @@ from mrcnn import layers, settings
 from mrcnn.config import Config
 from mrcnn.image import compose_image_meta
 from mrcnn.model import CascadeRCNN, MaskRCNN, create
-from mrcnn.network import cascade, heads, mask_rcnn
+from mrcnn.network import cascade, heads
+from mrcnn.network.loss_terms import loss_constants
 from mrcnn.network.training_model import TrainingModel
 from mrcnn.ops import losses
 from mrcnn.ops.targets import matched_targets
@@ -173,10 +174,9 @@ def drawn_terms(monkeypatch, **keys):
         "gt_class_ids": i32([[2]]),
         "gt_boxes": f32([[[0.2, 0.2, 0.6, 0.6]]]),
     }
-    page = cascade.mask_rcnn
-    monkeypatch.setattr(page, "rpn_terms", lambda *_: {})
-    monkeypatch.setattr(page, "drawn_rois", lambda *_: drawn)
-    monkeypatch.setattr(page, "make_losses", lambda settings, terms: terms)
+    monkeypatch.setattr(cascade, "rpn_terms", lambda *_: {})
+    monkeypatch.setattr(cascade.mask_rcnn, "drawn_rois", lambda *_: drawn)
+    monkeypatch.setattr(cascade, "make_losses", lambda settings, terms: terms)
     made = Settings.from_config(type("Own", (CascadeConfig,), keys)())
     stages = {"boxes": [head([1, 0, 0], 0)] * 3}
     return cascade.training_stages(made, trunk(), stages, None)["losses"]
@@ -211,7 +211,7 @@ def test_each_stage_has_the_boxes_of_its_rois_in_pixels(monkeypatch):
     for suffix in ("", "_stage2", "_stage3"):
         boxes = terms[f"mrcnn_bbox_loss{suffix}"][3]
         assert_allclose(boxes[0, 0], [1.12, 0.8, 3.72, 3.4], rtol=1e-5)
-    made = mask_rcnn.loss_constants(Settings.from_config(CascadeConfig()))
+    made = loss_constants(Settings.from_config(CascadeConfig()))
     assert_allclose(made["mrcnn_bbox_loss_stage2"]["std_dev"], [0.05, 0.05, 0.1, 0.1])
 
 

@@ -12,6 +12,7 @@ from keras import ops
 from mrcnn.network import mask_rcnn
 from mrcnn.network.backbones import build_backbone
 from mrcnn.network.heads import box_predictor, mask_head
+from mrcnn.network.loss_terms import box_terms, make_losses, mask_terms, may_be_positive, rpn_terms
 from mrcnn.network.resnet import resnet_stage
 from mrcnn.network.trunk import detection_proposals, image_inputs, pool, score_anchors
 
@@ -86,16 +87,16 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
 
     Arguments and results are those of `mrcnn.network.mask_rcnn.training_stages`.
     """
-    terms = mask_rcnn.rpn_terms(settings, trunk, gt, anchor_targets)
+    terms = rpn_terms(settings, trunk, gt, anchor_targets)
     roi = mask_rcnn.drawn_rois(settings, trunk, gt)
     features = roi_features(settings, trunk, heads, roi["rois"], "roi_align_classifier")
     predicted = heads["box"](features)
-    terms |= mask_rcnn.box_terms(settings, trunk, roi["rois"], roi, predicted)
+    terms |= box_terms(settings, trunk, roi["rois"], roi, predicted)
     stages = {name: roi[name] for name in ("proposals", "rois")} | predicted
     if settings.mask_head.enabled:
-        stages |= heads["mask"](mask_rcnn.may_be_positive(features, roi))
-        terms |= mask_rcnn.mask_terms(roi, stages)
-    stages["losses"] = mask_rcnn.make_losses(settings, terms)
+        stages |= heads["mask"](may_be_positive(features, roi))
+        terms |= mask_terms(roi, stages)
+    stages["losses"] = make_losses(settings, terms)
     return stages
 
 

@@ -13,6 +13,7 @@ from keras import ops
 from mrcnn.layers.cascade import MatchedTargetLayer, RefinedROIs
 from mrcnn.network import mask_rcnn
 from mrcnn.network.heads import box_head
+from mrcnn.network.loss_terms import box_terms, make_losses, rpn_terms
 from mrcnn.network.trunk import detection_proposals, pool_boxes
 
 
@@ -78,7 +79,7 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
     The heads of masks and keypoints train on the ROIs as they were drawn. Arguments and results are
     those of `mrcnn.network.mask_rcnn.training_stages`.
     """
-    terms = mask_rcnn.rpn_terms(settings, trunk, gt, anchor_targets)
+    terms = rpn_terms(settings, trunk, gt, anchor_targets)
     roi = mask_rcnn.drawn_rois(settings, trunk, gt)
     drawn = ops.expand_dims(roi["target_class_ids"] >= 0, -1)
     rois = ops.where(drawn, roi["rois"], 0.0)  # what was not drawn is padding in every stage
@@ -93,11 +94,11 @@ def training_stages(settings, trunk, heads, gt, anchor_targets=None):
             layer = MatchedTargetLayer(stage, name=f"proposal_targets{suffix}")
             targets = layer(predicted["rois"], roi["gt_class_ids"], roi["gt_boxes"])
         of_stage = predicted["rois"], targets, predicted
-        terms |= mask_rcnn.box_terms(settings, trunk, *of_stage, suffix)
+        terms |= box_terms(settings, trunk, *of_stage, suffix)
     stages = found[-1] | {"proposals": roi["proposals"], "rois": rois}
     predicted, more_terms = mask_rcnn.of_positives(settings, trunk, heads, gt, roi)
     stages |= predicted
-    stages["losses"] = mask_rcnn.make_losses(settings, terms | more_terms)
+    stages["losses"] = make_losses(settings, terms | more_terms)
     return stages
 
 
