@@ -150,7 +150,7 @@ def trunk():
 
 def test_each_stage_refines_the_boxes_of_the_one_before(monkeypatch):
     rois = f32([[[0.2, 0.2, 0.6, 0.6], [0, 0, 0, 0]]])
-    monkeypatch.setattr(cascade, "propose", lambda *_: rois)
+    monkeypatch.setattr(cascade, "detection_proposals", lambda *_: rois)
     stages = [head([0.1, 0.9, 0], 1), head([0.4, 0.6, 0], 1), head([0.7, 0.3, 0], 1)]
     made = Settings.from_config(CascadeConfig())
     found = cascade.detection_stages(made, trunk(), {"boxes": stages}, None)
