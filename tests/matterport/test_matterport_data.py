@@ -11,6 +11,7 @@ from mrcnn.config import Config
 from mrcnn.data.shapes import ShapesDataset
 from mrcnn.image import compose_image_meta
 from mrcnn.matterport import generator as modellib
+from mrcnn.matterport import random_rois
 from mrcnn.model import DataGenerator, compute_backbone_shapes, load_image_gt
 from mrcnn.ops import targets
 from mrcnn.ops.anchors import generate_pyramid_anchors
@@ -221,7 +222,7 @@ def test_random_rois_without_objects():
 
 def test_every_interval_is_drawn():
     np.random.seed(0)
-    pairs = modellib._intervals(2, 4, 300)
+    pairs = random_rois._intervals(2, 4, 300)
     assert {tuple(pair) for pair in pairs.T} == {(2, 3), (2, 4), (3, 4)}
 
 
