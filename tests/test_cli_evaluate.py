@@ -83,7 +83,10 @@ def test_what_detect_wrote_is_matched_by_names(truth, tmp_path, capsys):
         ({**detections(), "images": [], "annotations": []}, "of all 1 pictures of the ground tru"),
         ({"a": 1}, "expected COCO results, a list of dicts with image_id, category_id, score and"),
         ([3], "detection 0: expected a dict with image_id, category_id and score, received 3"),
-        ([{"image_id": 1, "category_id": 1, "score": 1}], "detection 0: expected a bbox or a segm"),
+        (
+            [{"image_id": 1, "category_id": 1, "score": 1}],
+            "detection 0: expected a bbox, a segm",
+        ),
         ([square(image_id=1, category_id=1, segmentation=[[1, 2]])], "expected a run-length code"),
         ([square(image_id=2, category_id=1)], "detection 0: expected an image of the ground truth"),
     ],

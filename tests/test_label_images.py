@@ -225,7 +225,7 @@ def test_classes_that_are_wrong_are_named(pair, content, words):
 
 def write(items, folder, class_names=("cat", "dog")):
     notes = Notes()
-    converting.write(items, folder, list(class_names), "labels", notes)
+    converting.write(items, folder, list(class_names), [], "labels", notes)
     return list(notes.messages())
 
 
@@ -321,7 +321,9 @@ def test_real_data_and_back(tmp_path, name):
     """What no other object touches is the same; of the others the smallest is."""
     before = load(Path(DATA) / name, verbose=0)
     chosen = before.image_ids[:: 20 if name == "nuclei" else 5]
-    converting.write(items_of(before, chosen), tmp_path, before.class_names[1:], "labels", Notes())
+    converting.write(
+        items_of(before, chosen), tmp_path, before.class_names[1:], [], "labels", Notes()
+    )
     after = load(tmp_path, classes=before.class_names[1:], verbose=0)
     places = {Path(x["path"]).stem: i for i, x in enumerate(after.image_info)}
     assert len(places) == after.num_images == len(chosen)

@@ -188,7 +188,7 @@ def test_other_formats_are_not_claimed(tmp_path, files):
 
 def write(items, folder, class_names=("cat", "dog")):
     notes = Notes()
-    converting.write(items, folder, list(class_names), "masks", notes)
+    converting.write(items, folder, list(class_names), [], "masks", notes)
     return list(notes.messages())
 
 
@@ -276,7 +276,9 @@ def test_real_nuclei_are_those_of_the_sample():
 def test_real_data_and_back(tmp_path, name):
     before = load(Path(DATA) / name, verbose=0)
     chosen = before.image_ids[:: 20 if name == "nuclei" else 5]
-    converting.write(items_of(before, chosen), tmp_path, before.class_names[1:], "masks", Notes())
+    converting.write(
+        items_of(before, chosen), tmp_path, before.class_names[1:], [], "masks", Notes()
+    )
     after = load(tmp_path, classes=before.class_names[1:], verbose=0)
     places = {Path(x["path"]).stem: i for i, x in enumerate(after.image_info)}
     assert len(places) == after.num_images == len(chosen)
