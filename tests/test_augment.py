@@ -580,7 +580,11 @@ def test_the_nucleus_pipeline_in_load_image_gt():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kinds", "mode"), [(("imgaug", "keras"), "square"), (("keras",), "shortest_edge")]
+    ("kinds", "mode"),
+    [
+        (("imgaug", "keras"), "square"),
+        pytest.param(("keras",), "shortest_edge", marks=pytest.mark.thorough),
+    ],
 )
 def test_training_with_augmenters(kinds, mode, tmp_path):
     class Config(TinyConfig):

@@ -172,6 +172,7 @@ def test_what_the_backbone_does_not_take_from_the_file(name, ignored):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_jax_gives_the_same_features(run_python, tmp_path):
     found = tmp_path / "features.npz"
     code = (

@@ -1,5 +1,6 @@
 """Every numerics family as a whole: it trains, and its checkpoint detects the same elsewhere."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -32,16 +33,13 @@ SHARED = [
     *("matterport/mask_rcnn_coco", "torchvision/maskrcnn_resnet50_fpn"),
     *("detectron2/mask_rcnn_R_50_FPN_3x", "detectron2/retinanet_R_50_FPN_3x"),
 ]
-GROUPS = [([name for name in FAMILIES if name not in SHARED], []), (SHARED, pytest.mark.thorough)]
-# A group is trained by one fixture.
+GROUPS = [[name for name in FAMILIES if name not in SHARED], SHARED]
 CASES = pytest.mark.parametrize(
-    ("trained", "preset"),
+    "preset",
     [
-        pytest.param(group, preset, id=preset, marks=marks)
-        for group, marks in GROUPS
-        for preset in group
+        *GROUPS[0],
+        *(pytest.param(name, marks=pytest.mark.thorough) for name in SHARED),
     ],
-    indirect=["trained"],
 )
 
 PROGRAM = """
@@ -59,42 +57,48 @@ for preset, folder in {folders!r}.items():
 
 
 @pytest.fixture(scope="module")
-def trained(request, tmp_path_factory):
-    """By preset of a group a model after two steps of training, and its losses."""
-    found = {}
-    for preset in request.param:
+def trained(tmp_path_factory):
+    """Function of a preset to a model after two steps of training, and its losses."""
+
+    @functools.cache
+    def train(preset):
         model = create("training", tiny_of(preset), str(tmp_path_factory.mktemp("family")))
-        history = model.train(corners(4), None, 0.01, epochs=1, layers="all")
-        found[preset] = model, history.history
-    return found
+        return model, model.train(corners(4), None, 0.01, epochs=1, layers="all").history
+
+    return train
 
 
 @pytest.fixture(scope="module")
 def elsewhere(trained, run_python):
-    """By preset what the checkpoint detects in another process."""
-    folders = {preset: model.model_dir for preset, (model, _) in trained.items()}
-    run_python(PROGRAM.format(tests=str(Path(__file__).parent), folders=folders))
-    return {preset: np.load(f"{folder}/found.npz") for preset, folder in folders.items()}
+    """Function of a preset to what its checkpoint detects in a process of its group."""
+
+    @functools.cache
+    def detected(i):
+        folders = {preset: trained(preset)[0].model_dir for preset in GROUPS[i]}
+        run_python(PROGRAM.format(tests=str(Path(__file__).parent), folders=folders))
+        return {preset: np.load(f"{folder}/found.npz") for preset, folder in folders.items()}
+
+    return lambda preset: detected(int(preset in SHARED))[preset]
 
 
 @CASES
 def test_losses_are_finite(trained, preset):
-    model, losses = trained[preset]
+    model, losses = trained(preset)
     assert {"loss", *model.keras_model.loss_names} <= set(losses)
     assert np.isfinite([values[0] for values in losses.values()]).all()
 
 
 @CASES
 def test_checkpoint_detects_the_same_in_a_new_process(trained, elsewhere, preset):
-    found = trained[preset][0].detect([corners(2).load_image(0)])[0]
+    found = trained(preset)[0].detect([corners(2).load_image(0)])[0]
     assert len(found["rois"])
     for name, array in found.items():
-        np.testing.assert_array_equal(elsewhere[preset][name], array, err_msg=name)
+        np.testing.assert_array_equal(elsewhere(preset)[name], array, err_msg=name)
 
 
 @CASES
 def test_without_objects_the_losses_of_boxes_and_masks_are_zero(trained, preset):
-    model = trained[preset][0]
+    model = trained(preset)[0]
     (batch,) = DataGenerator(corners(2), model.config, shuffle=False)[0]
     empty = batch | {name: 0 * x for name, x in batch.items() if "_gt_" in name}
     graph = model.keras_model

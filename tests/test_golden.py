@@ -12,7 +12,9 @@ from mrcnn.model import MaskRCNN
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=["resnet50", "resnet101"])
+@pytest.fixture(
+    scope="module", params=["resnet50", pytest.param("resnet101", marks=pytest.mark.thorough)]
+)
 def backbone(request):
     return request.param
 

@@ -378,6 +378,7 @@ def random_features():
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_jax_gives_the_same_features(run_python, tmp_path):
     found = tmp_path / "features.npz"
     code = (

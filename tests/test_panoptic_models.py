@@ -151,6 +151,7 @@ def test_keypoints_of_things_beside_the_map(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_jax_finds_and_loses_the_same(trained, run_python):
     saved = {name: (model.model_dir, path) for name, (model, _, path) in trained.items()}
     run_python(PROGRAM.format(tests=str(Path(__file__).parent), saved=saved), "jax")

@@ -49,6 +49,7 @@ def test_proposals_stay_near_those_of_float32(tmp_path, precision):
     assert not np.array_equal(nearly, proposals)
 
 
+@pytest.mark.thorough
 def test_float16_scales_its_loss(tmp_path):
     model = build(tmp_path, "mixed_float16", "training")
     history = model.train(shapes(), None, 0.001, epochs=1, layers="all").history

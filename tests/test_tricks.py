@@ -55,6 +55,7 @@ def test_mask_rcnn(kind, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_c4_and_retinanet(tmp_path):
     c4 = tiny_of("detectron2/mask_rcnn_R_50_C4_3x")
     vars(c4).update({"OHEM_ROIS_PER_IMAGE": 4, "BBOX_LOSS": "diou", "USE_MASK": False})

@@ -622,6 +622,7 @@ def test_network_by_hand_takes_a_training_step():
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_network_by_hand_detects_the_same_on_jax(run_python, tmp_path):
     keras.utils.set_random_seed(1)
     config = HandConfig()
