@@ -20,7 +20,7 @@ import numpy as np
 from mrcnn.augment import named
 from mrcnn.demo import DemoConfig, shapes
 from mrcnn.evaluate import evaluate
-from mrcnn.model import MaskRCNN
+from mrcnn.model import create
 
 HARD = {"TRAIN_ROIS_PER_IMAGE": 128}  # all proposals; plain has 32
 ROWS = {  # name: keys
@@ -33,6 +33,18 @@ ROWS = {  # name: keys
     "focal loss, 4 times": {"CLASS_LOSS": "focal", "LOSS_WEIGHTS": {"mrcnn_class_loss": 4.0}},
     "GroupNorm": {"NORM": "group"},
     "one mask for all classes": {"MASK_CLASS_AGNOSTIC": True},
+    "one box for all classes": {"BOX_CLASS_AGNOSTIC": True},
+    "RoI max pooling": {"ROI_ALIGN_MODE": "roi_pool"},
+    "spatial pyramid": {"SPP_LEVELS": (6, 3, 2, 1)},
+    "dilated C5": {
+        "ARCHITECTURE": "dc5",
+        "BACKBONE_STRIDES": [16],
+        "RPN_ANCHOR_SCALES": ((24, 32, 48, 64, 96),),
+    },
+    "soft-NMS, linear": {"DETECTION_NMS": "linear"},
+    "soft-NMS, Gaussian": {"DETECTION_NMS": "gaussian"},
+    "NMS over all classes": {"DETECTION_NMS_CLASS_AGNOSTIC": True},
+    "test-time flip": {"TEST_FLIP": True},
 }
 PICTURES, UNSEEN, EPOCHS = 100, 200, 4
 SCORES = (("bbox", "AP"), ("bbox", "AP50"), ("segm", "AP"), ("segm", "AP50"))
@@ -60,7 +72,7 @@ def score(keys, seed, updates, unseen):
     config = config_of(keys, updates)
     datasets = [shapes(n, config, 2 * seed + i) for i, n in enumerate((PICTURES, unseen))]
     with tempfile.TemporaryDirectory() as folder:
-        model, start = MaskRCNN("training", config, folder), time.time()
+        model, start = create("training", config, folder), time.time()
         model.train(
             *(datasets[0], None, config.LEARNING_RATE, EPOCHS, "all"), augmentation=named("flip")
         )

@@ -9,6 +9,7 @@ import tempfile
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
 
+import numpy as np
 import pytest
 
 
@@ -50,3 +51,22 @@ def run_python():
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def features_on_jax(run_python, tmp_path):
+    """Function of a test module's name to the list of arrays of its `random_features` on JAX."""
+
+    def features(module):
+        found = tmp_path / "features.npz"
+        code = (
+            f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r})\n"
+            "import keras, numpy as np; assert keras.backend.backend() == 'jax'\n"
+            f"from {module} import random_features\n"
+            f"np.savez({str(found)!r}, *random_features())"
+        )
+        run_python(code, backend="jax")
+        with np.load(found) as arrays:
+            return list(arrays.values())
+
+    return features

@@ -173,20 +173,11 @@ def test_what_the_backbone_does_not_take_from_the_file(name, ignored):
 
 @pytest.mark.slow
 @pytest.mark.thorough
-def test_jax_gives_the_same_features(run_python, tmp_path):
-    found = tmp_path / "features.npz"
-    code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "import keras, numpy as np; assert keras.backend.backend() == 'jax'\n"
-        "from test_efficientnet import random_features\n"
-        f"np.savez({str(found)!r}, *random_features())"
-    )
-    run_python(code, backend="jax")
-    expected = random_features()
-    with np.load(found) as others:
-        for feature, other in zip(expected, others.values(), strict=True):
-            assert np.std(feature) > 0.1
-            np.testing.assert_allclose(other, feature, atol=1e-5 * np.abs(feature).max())
+def test_jax_gives_the_same_features(features_on_jax):
+    others = features_on_jax("test_efficientnet")
+    for feature, other in zip(random_features(), others, strict=True):
+        assert np.std(feature) > 0.1
+        np.testing.assert_allclose(other, feature, atol=1e-5 * np.abs(feature).max())
 
 
 def test_features_of_the_imagenet_weights():

@@ -379,20 +379,11 @@ def random_features():
 
 @pytest.mark.slow
 @pytest.mark.thorough
-def test_jax_gives_the_same_features(run_python, tmp_path):
-    found = tmp_path / "features.npz"
-    code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "import keras, numpy as np; assert keras.backend.backend() == 'jax'\n"
-        "from test_keras_applications import random_features\n"
-        f"np.savez({str(found)!r}, *random_features())"
-    )
-    run_python(code, backend="jax")
-    expected = random_features()
-    with np.load(found) as others:
-        for feature, other in zip(expected, others.values(), strict=True):
-            assert np.std(feature) > 0.1
-            np.testing.assert_allclose(other, feature, atol=1e-4 * np.abs(feature).max())
+def test_jax_gives_the_same_features(features_on_jax):
+    others = features_on_jax("test_keras_applications")
+    for feature, other in zip(random_features(), others, strict=True):
+        assert np.std(feature) > 0.1
+        np.testing.assert_allclose(other, feature, atol=1e-4 * np.abs(feature).max())
 
 
 def test_a_checkpoint_on_layers_called_as_keras_is_ours():
