@@ -186,6 +186,12 @@ class Config:
     CASCADE_IOUS = (0.6, 0.7)
     CASCADE_STD_DIVISORS = (2, 3)
     RETINANET_HEAD_NORM = False  # GroupNorm in the two towers of a RetinaNet
+    # MaX-DeepLab: masks of an image at most; channels over the published ones, and blocks of its
+    # stages 2 to 5, None: the published ones; probability that training drops a block at the end.
+    MASK_SLOTS = 128
+    MAX_DEEPLAB_WIDTH = 1.0
+    MAX_DEEPLAB_BLOCKS = None
+    DROP_PATH = 0.2
 
     # Detections.
     DETECTION_MAX_INSTANCES = 100
@@ -212,6 +218,10 @@ class Config:
     PANOPTIC_MIN_CONFIDENCE = 0.5
     PANOPTIC_OVERLAP = 0.5
     PANOPTIC_STUFF_AREA = 4096
+    # Of MaX-DeepLab, see `mrcnn.inference.mask_transformer`: pixels that a thing must have, in the
+    # molded image, and the least probability that a pixel belongs to its mask.
+    PANOPTIC_THING_AREA = 100
+    PANOPTIC_PIXEL_CONFIDENCE = 0.4
 
     # Losses of boxes and masks; see `mrcnn.ops.losses.box_loss`, `mrcnn.ops.targets.encode_masks`.
     SMOOTH_L1_BETA = 1.0

@@ -6,6 +6,7 @@ import numpy as np
 
 RESIZE_MODES = ("none", "square", "pad64", "crop", "shortest_edge")
 ROI_ALIGN_MODES = ("crop_and_resize", "roi_align", "roi_pool")
+MAX_DEEPLABS = ("max_deeplab_s", "max_deeplab_l")
 BACKBONES = ("resnet50", "resnet101", "resnext101_32x8d", "efficientnet_lite0")
 # Networks of `keras.applications`. The others (Xception, Inception, NASNet) pad nothing, so that
 # their features have no whole strides.
@@ -24,7 +25,7 @@ KERAS_BACKBONES = tuple(
 )
 _CHOICES = {
     "IMAGE_RESIZE_MODE": RESIZE_MODES,
-    "IMAGE_INTERPOLATION": ("constant", "edge", "antialias"),
+    "IMAGE_INTERPOLATION": ("constant", "edge", "antialias", "corners"),
     "ROI_ALIGN_MODE": ROI_ALIGN_MODES,
     "ROI_LEVEL_ROUNDING": ("round", "floor"),
     "BOX_OFFSET": (0, 1),
@@ -61,11 +62,17 @@ _NEEDED = {
         "USE_KEYPOINTS": False,
         "USE_RPN_ROIS": True,
     },
+    "max_deeplab": {
+        "USE_KEYPOINTS": False,
+        "USE_RPN_ROIS": True,
+        "USE_MASK": True,
+        "USE_MINI_MASK": False,
+    },
 }
 # From 0 to 1, or None.
 _SHARES = (
     *("DETECTION_MIN_CONFIDENCE", "DETECTION_NMS_THRESHOLD", "RPN_NMS_THRESHOLD"),
-    *("PANOPTIC_MIN_CONFIDENCE", "PANOPTIC_OVERLAP"),
+    *("PANOPTIC_MIN_CONFIDENCE", "PANOPTIC_OVERLAP", "PANOPTIC_PIXEL_CONFIDENCE"),
 )
 
 
@@ -174,6 +181,9 @@ def _spatial_pyramid_problems(config):
 
 def _backbone_problems(config):
     backbone, channels = config.BACKBONE, config.IMAGE_CHANNEL_COUNT
+    if config.ARCHITECTURE == "max_deeplab":
+        yield from _max_deeplab_problems(config)
+        return
     if callable(backbone) or backbone in BACKBONES:
         return
     if backbone not in KERAS_BACKBONES:
@@ -188,6 +198,27 @@ def _backbone_problems(config):
         )
 
 
+def _max_deeplab_problems(config):
+    if config.BACKBONE not in MAX_DEEPLABS:
+        yield f"BACKBONE is {config.BACKBONE!r}; of max_deeplab expected one of {MAX_DEEPLABS}"
+    if config.NORM == "group":
+        yield "NORM is 'group'; attention has BatchNorm alone: set 'batch' or 'sync_batch'"
+    if config.IMAGE_INTERPOLATION != "corners":
+        yield (
+            f"IMAGE_INTERPOLATION is {config.IMAGE_INTERPOLATION!r}; max_deeplab's features are "
+            "aligned at the corners: set 'corners'"
+        )
+    blocks = config.MAX_DEEPLAB_BLOCKS
+    if blocks is not None and (len(blocks) != 4 or not all(map(_is_count, blocks))):
+        yield f"MAX_DEEPLAB_BLOCKS is {blocks!r}; expected four numbers of blocks, or None"
+    if not config.MAX_DEEPLAB_WIDTH > 0:
+        yield f"MAX_DEEPLAB_WIDTH is {config.MAX_DEEPLAB_WIDTH!r}; expected above 0"
+    if not 0 <= config.DROP_PATH < 1:
+        yield f"DROP_PATH is {config.DROP_PATH!r}; expected 0 to below 1"
+    if not _is_count(config.MASK_SLOTS):
+        yield f"MASK_SLOTS is {config.MASK_SLOTS!r}; expected 1 or more"
+
+
 def _image_problems(config):
     mode = config.IMAGE_RESIZE_MODE
     if mode == "shortest_edge" and not (config.IMAGE_MIN_DIM and config.IMAGE_MAX_DIM):
@@ -197,13 +228,20 @@ def _image_problems(config):
         )
     padded = {"square": ["IMAGE_MAX_DIM"], "pad64": ["IMAGE_MIN_DIM"]}
     padded["crop"] = padded["pad64"]
+    corners = config.IMAGE_INTERPOLATION == "corners"
+    multiple, rest = (16, 1) if corners else (64, 0)
     for key in padded.get(mode, []):
         value = getattr(config, key)
-        if value is None or value <= 0 or value % 64:
-            below = max(64, (value or 0) // 64 * 64)
+        if value is None or value <= 0 or value % multiple != rest:
+            below = max(64, (value or 0) // multiple * multiple) + rest
+            kind = (
+                "one more than a multiple of 16"
+                if corners
+                else "a multiple of 64 (it is halved six times)"
+            )
             yield (
-                f"{key} is {value}; mode {mode!r} needs a multiple of 64 (it is halved six "
-                f"times), such as {below} or {below + 64}"
+                f"{key} is {value}; mode {mode!r} needs {kind}, such as {below} or "
+                f"{below + multiple}"
             )
     if mode == "square" and (config.IMAGE_MIN_DIM or 0) > config.IMAGE_MAX_DIM:
         yield (
@@ -212,8 +250,10 @@ def _image_problems(config):
         )
     buckets = [] if config.IMAGE_BUCKETS is None else list(config.IMAGE_BUCKETS)
     for bucket in buckets:
-        if np.shape(bucket) != (2,) or np.any(np.less(bucket, 1)) or np.any(np.mod(bucket, 64)):
-            yield f"IMAGE_BUCKETS has {bucket!r}; expected (height, width), multiples of 64"
+        wrong = np.shape(bucket) != (2,) or np.any(np.less(bucket, 1))
+        if wrong or np.any(np.mod(bucket, multiple) != rest):
+            kind = "one more than multiples of 16" if corners else "multiples of 64"
+            yield f"IMAGE_BUCKETS has {bucket!r}; expected (height, width), {kind}"
     if buckets and mode == "square":
         yield "IMAGE_BUCKETS has no effect in mode 'square', which has one size; set it to None"
     if not np.all(config.STD_PIXEL):

@@ -11,6 +11,7 @@ from mrcnn.architectures.c4 import MaskRCNNC4
 from mrcnn.architectures.cascade import CascadeRCNN
 from mrcnn.architectures.dc5 import MaskRCNNDC5
 from mrcnn.architectures.mask_rcnn import MaskRCNN
+from mrcnn.architectures.max_deeplab import MaXDeepLab
 from mrcnn.architectures.panoptic_fpn import PanopticFPN
 from mrcnn.architectures.retinanet import RetinaNet
 from mrcnn.architectures.semantic_fpn import SemanticFPN
@@ -24,6 +25,7 @@ __all__ = [
     "MaskRCNN",
     "MaskRCNNC4",
     "MaskRCNNDC5",
+    "MaXDeepLab",
     "PanopticFPN",
     "RetinaNet",
     "SemanticFPN",
@@ -48,6 +50,7 @@ ARCHITECTURES = {
     "retinanet": RetinaNet,
     "panoptic_fpn": PanopticFPN,
     "semantic_fpn": SemanticFPN,
+    "max_deeplab": MaXDeepLab,
 }
 
 

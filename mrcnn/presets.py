@@ -236,6 +236,37 @@ class Detectron2PanopticFPNR503x(Detectron2MaskRCNNR50FPN3x):
     LOSS_WEIGHTS = {**Config.LOSS_WEIGHTS, "semantic_loss": 0.5}  # noqa: RUF012
 
 
+class Deeplab2MaXDeepLabS(Config):
+    """deeplab2's `max_deeplab_s_os16_res641_100k`: 80 things and 53 kinds of stuff of COCO."""
+
+    PRESET = "deeplab2/max_deeplab_s_os16_res641_100k"
+    NAME = "coco"
+    ARCHITECTURE = "max_deeplab"
+    BACKBONE = "max_deeplab_s"
+    NUM_CLASSES = 134
+    NUM_STUFF_CLASSES = 53
+    CONV_BIAS_BEFORE_NORM = False
+
+    IMAGE_RESIZE_MODE = "shortest_edge"
+    IMAGE_MIN_DIM = 641
+    IMAGE_MAX_DIM = 641
+    IMAGE_BUCKETS = ((641, 641),)
+    IMAGE_INTERPOLATION = "corners"
+    MEAN_PIXEL = np.array([127.5, 127.5, 127.5])
+    STD_PIXEL = 127.5
+    USE_MINI_MASK = False
+
+    PANOPTIC_MIN_CONFIDENCE = 0.7
+    PANOPTIC_STUFF_AREA = 1600
+    LOSS_WEIGHTS = {  # noqa: RUF012
+        "pq_class_loss": 3.0,
+        "pq_mask_loss": 3.0,
+        "mask_id_loss": 0.3,
+        "instance_loss": 1.0,
+        "semantic_loss": 1.0,
+    }
+
+
 class MatterportMaskRCNN(Config):
     """matterport's `mask_rcnn_coco.h5`: ResNet-101, 80 contiguous COCO classes."""
 
@@ -260,5 +291,6 @@ PRESETS = {
         Detectron2RetinaNetR50FPN3x,
         Detectron2KeypointRCNNR50FPN3x,
         Detectron2PanopticFPNR503x,
+        Deeplab2MaXDeepLabS,
     )
 }

@@ -9,8 +9,8 @@ import numpy as np
 
 from mrcnn.data.generator import DataGenerator
 from mrcnn.data.image_loading import image_name
-from mrcnn.data.panoptic import class_labels, load_labels, load_segments
-from mrcnn.image.label_maps import pad_labels
+from mrcnn.data.panoptic import class_labels, load_labels, load_segments, segment_map
+from mrcnn.image.label_maps import VOID, pad_labels
 from mrcnn.settings import Settings
 
 
@@ -73,3 +73,29 @@ class LabelGenerator(PanopticGenerator):
         names = ("input_image", "input_image_meta", "input_gt_labels")
         inputs = super()._collate(samples)
         return {name: inputs[name] for name in names}
+
+
+class SegmentGenerator(LabelGenerator):
+    """As `LabelGenerator`, with the segments of MaX-DeepLab.
+
+    Beside those it yields `input_gt_segments` int32 `[B, H, W]`, which segment each pixel belongs
+    to, and `input_gt_segment_classes` int32 `[B, MASK_SLOTS]`, the class of each, 0 where there is
+    none: see `mrcnn.data.panoptic.segment_map`. Pixels of no segment have no class either.
+    """
+
+    def _collate(self, samples):
+        inputs = super()._collate(samples)
+        settings, labels = self.settings.mask_transformer, inputs["input_gt_labels"]
+        segments, classes = np.full_like(labels, VOID), []
+        for i, sample in enumerate(samples):
+            height, width = sample["labels"].shape
+            here = settings.thing_classes, settings.slots
+            annotated = sample["masks"], sample["class_ids"], sample["labels"]
+            segments[i, :height, :width], found = segment_map(*annotated, *here)
+            classes.append(found)
+        return {
+            **inputs,
+            "input_gt_labels": np.where(segments == VOID, VOID, labels),
+            "input_gt_segments": segments,
+            "input_gt_segment_classes": np.stack(classes),
+        }

@@ -108,6 +108,42 @@ def instance_labels(masks, class_ids, size):
     return labels
 
 
+def segment_map(masks, class_ids, labels, thing_classes, limit):
+    """One map of which segment each pixel belongs to: an instance, or a class of stuff.
+
+    Where instances overlap the smaller one is seen. Crowds are in no segment, and where there are
+    more than `limit` the smallest are in none.
+
+    Args:
+        masks: bool `[H, W, N]`.
+        class_ids: int `[N]`, negative for crowds.
+        labels: int `[H, W]`, the class of each pixel.
+        thing_classes: int, classes of things with the background.
+        limit: int S.
+
+    Returns:
+        segments: int32 `[H, W]`, 0 to S - 1, `VOID` where there is none.
+        classes: int32 `[S]`, of each, 0 where there is none.
+    """
+    segments = np.full(labels.shape, VOID, np.int32)
+    areas = np.count_nonzero(masks, axis=(0, 1))
+    for i in np.argsort(areas, kind="stable")[::-1]:
+        segments[masks[:, :, i]] = i if class_ids[i] > 0 else VOID
+    things, kinds = len(class_ids), labels[labels >= thing_classes]
+    stuff = np.unique(kinds)
+    for i, class_id in enumerate(stuff, things):
+        segments[(labels == class_id) & (segments == VOID)] = i
+    all_classes = np.concatenate([class_ids, stuff])
+    counts = np.bincount(segments[segments >= 0], minlength=len(all_classes))
+    kept = np.sort(np.argsort(-counts, kind="stable")[:limit])
+    kept = kept[counts[kept] > 0]
+    places = np.full(len(all_classes) + 1, VOID, np.int32)  # the last is that of VOID
+    places[kept] = np.arange(len(kept))
+    classes = np.zeros(limit, np.int32)
+    classes[: len(kept)] = all_classes[kept]
+    return places[segments], classes
+
+
 def load_labels(dataset, image_id, image_shape):
     """The class of each pixel of an image, int32 `[H, W]`.
 

@@ -132,7 +132,8 @@ class MoldedImages:
             buckets = rescaled_buckets(self.settings.buckets, self.factor)
             return *bucket_sides(sides, buckets), self.settings.channels
         sides = resized_sides(self.settings, height, width, self.mode)
-        if self.mode == "none" and np.any(np.mod(sides, 64)):
+        free = self.settings.interpolation == "corners"  # of any multiple
+        if self.mode == "none" and not free and np.any(np.mod(sides, 64)):
             raise ValueError(
                 f"{self.names[index]} has shape {self.shapes[index]}; IMAGE_RESIZE_MODE "
                 '"none" takes sides that are multiples of 64 only, use "square" or "pad64"'

@@ -13,6 +13,11 @@ def nearest(have, want):
     return (2 * np.arange(want) + 1) * have // (2 * want)
 
 
+def nearest_corners(have, want):
+    """int `[want]`: as `nearest`, where the first and the last pixel stay the first and the last."""
+    return np.rint(_corner_positions(have, want)).astype(int)
+
+
 def bilinear(image, size, border="constant", dtype=None):
     """`mrcnn.image.resizing.resize` with `preserve_range`, bit for bit (on x86).
 
@@ -22,6 +27,7 @@ def bilinear(image, size, border="constant", dtype=None):
         image: array `[h, w]` or `[h, w, C]` of bool or numbers.
         size: height and width of the result, `(H, W)`.
         border: what lies beyond it. `"constant"`: 0; `"edge"`: the pixels at the border.
+            `"corners"`: nothing does, for corner pixels stay in the corners.
         dtype: of the result, integers cut off; by default float32 from float16 and float32,
             otherwise float64.
 
@@ -56,6 +62,8 @@ def bilinear(image, size, border="constant", dtype=None):
 
 def _neighbours(have, want, border):
     """For each of `want` pixels the two of `have` beside its centre: [(index, weight)] * 2."""
+    if border == "corners":
+        return corner_neighbours(have, want)
     position = (np.arange(want) + 0.5) * (have / want) - 0.5
     first = np.floor(position).astype(int)
     weight = 1 - (position - first)
@@ -64,6 +72,18 @@ def _neighbours(have, want, border):
         weights = [np.where(first < 0, 0.0, weight), np.where(first + 1 < have, 1 - weight, 0.0)]
     indices = np.maximum(first, 0), np.minimum(first + 1, have - 1)
     return list(zip(indices, weights, strict=True))
+
+
+def corner_neighbours(have, want):
+    """As of bilinear resizing that leaves corner pixels in the corners: [(index, weight)] * 2."""
+    position = _corner_positions(have, want)
+    first = np.minimum(position.astype(int), max(have - 2, 0))
+    weight = (1 - (position - first)).astype(np.float32)
+    return [(first, weight), (np.minimum(first + 1, have - 1), 1 - weight)]
+
+
+def _corner_positions(have, want):
+    return np.arange(want) * ((have - 1) / max(want - 1, 1))
 
 
 def bilinear_weights(have, want):

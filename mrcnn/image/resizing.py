@@ -61,7 +61,8 @@ def resize_image(
         mode: `"none"`: as it is. `"square"`: zero-padded to `[max_dim, max_dim]`. `"pad64"`:
             zero-padded to multiples of 64. `"crop"`: a random `[min_dim, min_dim]` region.
             `"shortest_edge"`: the short side becomes `min_dim`, unless the long one would pass
-            `max_dim`; zero-padded at the bottom and right to multiples of 32.
+            `max_dim`; zero-padded at the bottom and right to multiples of 32, with interpolation
+            `"corners"` to one more.
         rng: `np.random.Generator` that places the crop.
         interpolation: see `scale_image`.
 
@@ -87,7 +88,7 @@ def resize_image(
         scale, size = _shortest_edge(height, width, min_dim, max_dim, interpolation)
         if size != (height, width) or interpolation == "edge":
             image = scale_image(image, size, interpolation)
-        pads[:2] = [(0, -side % 32) for side in size]
+        pads[:2] = [(0, _padding(side, interpolation)) for side in size]
         return np.pad(image, pads), (0, 0, *size), scale, pads, None
 
     scale = _scale(height, width, min_dim, max_dim, min_scale, mode)
@@ -106,6 +107,11 @@ def resize_image(
         pads[axis] = (extra // 2, extra - extra // 2)
     (top, _), (left, _) = pads[:2]
     return np.pad(image, pads), (top, left, top + height, left + width), scale, pads, None
+
+
+def _padding(side, interpolation):
+    """Pixels that mode "shortest_edge" adds to a side."""
+    return -(side - (interpolation == "corners")) % 32
 
 
 def _scale(height, width, min_dim, max_dim, min_scale, mode):
@@ -208,17 +214,16 @@ def resized_sides(settings, height, width, mode):
         return settings.max_dim, settings.max_dim
     if mode == "shortest_edge":
         limits = settings.min_dim, settings.max_dim
-        size, multiple = _shortest_edge(height, width, *limits, settings.interpolation)[1], 32
-    else:
-        scale = _scale(height, width, settings.min_dim, None, settings.min_scale, mode)
-        size, multiple = scaled_size(height, width, scale), 64
-    return tuple(side + -side % multiple for side in size)
+        size = _shortest_edge(height, width, *limits, settings.interpolation)[1]
+        return tuple(side + _padding(side, settings.interpolation) for side in size)
+    scale = _scale(height, width, settings.min_dim, None, settings.min_scale, mode)
+    return tuple(side + -side % 64 for side in scaled_size(height, width, scale))
 
 
 def _shortest_edge(height, width, min_dim, max_dim, interpolation):
     """Scale and size of mode "shortest_edge", each family with its own rounding."""
     scale = min(min_dim / min(height, width), max_dim / max(height, width))
-    half = 0.0 if interpolation == "edge" else 0.5  # torchvision rounds down
+    half = 0.0 if interpolation in ("edge", "corners") else 0.5  # who rounds down
     return scale, tuple(max(1, int(side * scale + half)) for side in (height, width))
 
 
@@ -231,7 +236,7 @@ def scale_image(image, size, interpolation, crop=None):
         interpolation: `"constant"`: black beyond the border, the dtype kept (matterport).
             `"edge"`: the border repeated, float32 (torchvision). `"antialias"`: as `"edge"`, and
             when shrinking a weighted mean over the pixels covered, uint8 rounded (detectron2; other
-            dtypes as `"edge"`).
+            dtypes as `"edge"`). `"corners"`: corner pixels stay in the corners, float32 (deeplab2).
         crop: (y, x, height, width), the part of the result that is wanted; by default all.
 
     Returns:
@@ -247,7 +252,8 @@ def scale_image(image, size, interpolation, crop=None):
     if interpolation == "constant":
         scaled = bilinear(image, size, dtype=image.dtype)
     else:
-        scaled = bilinear(image, size, border="edge", dtype=np.float32)
+        border = "corners" if interpolation == "corners" else "edge"
+        scaled = bilinear(image, size, border=border, dtype=np.float32)
     return scaled[y : y + height, x : x + width]
 
 

@@ -65,7 +65,7 @@ def semantic_map(classes, scores, thing_classes):
     for class_id in np.unique(classes[classes > 0]).tolist():
         there = classes == class_id
         thing = class_id < thing_classes
-        segments.append(_segment(class_id, class_id, thing, scores[there].mean(), there))
+        segments.append(segment(class_id, class_id, thing, scores[there].mean(), there))
     return {"segmentation": classes, "segments": segments}
 
 
@@ -97,19 +97,20 @@ def merge(found, classes, scores, thing_classes, settings):
         area, seen = np.count_nonzero(mask), np.count_nonzero(free)
         if not seen or area - seen > settings.overlap * area:
             continue
-        segments.append(_segment(len(segments) + 1, found["class_ids"][i], True, score, free))
+        segments.append(segment(len(segments) + 1, found["class_ids"][i], True, score, free))
         segmentation[free] = segments[-1]["id"]
     for stuff in np.unique(classes[classes > 0]):
         free = (classes == stuff) & (segmentation == 0)
         if np.count_nonzero(free) < max(settings.stuff_area, 1):
             continue
         class_id, score = stuff + thing_classes - 1, scores[free].mean()
-        segments.append(_segment(len(segments) + 1, class_id, False, score, free))
+        segments.append(segment(len(segments) + 1, class_id, False, score, free))
         segmentation[free] = segments[-1]["id"]
     return {"segmentation": segmentation, "segments": segments}
 
 
-def _segment(number, class_id, is_thing, score, there):
+def segment(number, class_id, is_thing, score, there):
+    """A dict of the list `segments`; `there`: bool [H, W], its pixels."""
     return {
         "id": number,
         "class_id": int(class_id),

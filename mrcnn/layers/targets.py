@@ -9,7 +9,7 @@ from keras import ops
 
 from mrcnn import settings
 from mrcnn.layers.base import PureLayer, image_shape
-from mrcnn.ops import losses, targets
+from mrcnn.ops import losses, mask_losses, targets
 from mrcnn.ops.boxes import denorm_boxes
 from mrcnn.ops.indexing import trim_padding
 
@@ -103,12 +103,20 @@ class KeypointTargetLayer(PureLayer):
 
 
 @keras.saving.register_keras_serializable("mrcnn")
+class MaskTargets(PureLayer):
+    """Which mask each segment is, and what each mask should be: `mask_losses.mask_targets`."""
+
+    def call(self, segments, classes, mask_logits, class_logits):
+        return mask_losses.mask_targets(segments, classes, mask_logits, class_logits)
+
+
+@keras.saving.register_keras_serializable("mrcnn")
 class Loss(PureLayer):
-    """A function of `mrcnn.ops.losses`: tensors -> float32 scalar.
+    """A function of `mrcnn.ops.losses` or `mask_losses`: tensors -> float32 scalar.
 
     Args:
-        name: str, of the loss: a function of `mrcnn.ops.losses`, and of which stage of a cascade,
-            as `mrcnn_bbox_loss_stage2`.
+        name: str, of the loss: a function of these, and of which stage of a cascade, as
+            `mrcnn_bbox_loss_stage2`.
         constants: further keyword arguments of the function.
     """
 
@@ -117,7 +125,9 @@ class Loss(PureLayer):
         self.constants = constants
 
     def call(self, *tensors):
-        return getattr(losses, settings.loss_of(self.name))(*tensors, **self.constants)
+        name = settings.loss_of(self.name)
+        module = losses if hasattr(losses, name) else mask_losses
+        return getattr(module, name)(*tensors, **self.constants)
 
     def get_config(self):
         return {**super().get_config(), **self.constants}

@@ -8,7 +8,7 @@ from keras import layers
 GROUPS, GROUP_EPSILON = 32, 1e-5  # of GroupNorm (arXiv:1803.08494)
 
 
-def norm_layer(name, channels, train_bn, style):
+def norm_layer(name, channels, train_bn, style, **options):
     """The normalisation after a convolution.
 
     Args:
@@ -16,17 +16,18 @@ def norm_layer(name, channels, train_bn, style):
         channels: int, of the features.
         train_bn: see `BatchNorm`.
         style: `mrcnn.settings.ConvStyle`: which normalisation, and epsilon of BatchNorm.
+        options: further ones of Keras's layer.
     """
     if style.norm == "group":
-        return group_norm(name, channels)
-    synchronized = style.norm == "sync_batch"
-    return BatchNorm(train_bn, epsilon=style.epsilon, synchronized=synchronized, name=name)
+        return group_norm(name, channels, **options)
+    options = {"epsilon": style.epsilon, "synchronized": style.norm == "sync_batch", **options}
+    return BatchNorm(train_bn, name=name, **options)
 
 
-def group_norm(name, channels):
+def group_norm(name, channels, **options):
     """GroupNorm of 32 groups, of fewer where these do not divide the channels."""
     groups = math.gcd(GROUPS, channels)
-    return layers.GroupNormalization(groups, epsilon=GROUP_EPSILON, name=name)
+    return layers.GroupNormalization(groups, epsilon=GROUP_EPSILON, name=name, **options)
 
 
 @keras.saving.register_keras_serializable("mrcnn")

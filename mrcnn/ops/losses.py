@@ -13,7 +13,7 @@ from keras import ops
 
 from mrcnn.ops.box_losses import box_losses, smooth_l1
 from mrcnn.ops.indexing import gather, take_class
-from mrcnn.ops.semantic import STRIDE
+from mrcnn.ops.semantic import STRIDE, strided
 from mrcnn.ops.upsampling import upsample
 
 
@@ -299,12 +299,17 @@ def mrcnn_keypoint_loss(target_keypoints, mrcnn_keypoint_logits):
     return masked_mean(ops.logsumexp(logits, axis=2) - picked, target_keypoints >= 0)
 
 
-def semantic_loss(target_labels, semantic_logits):
+def semantic_loss(target_labels, semantic_logits, corners=False):
     """Cross-entropy of the class of each pixel, over pixels that have one.
 
     Args:
         target_labels: int [B, H, W]; below 0 is void.
         semantic_logits: float [B, H / 4, W / 4, S], which are upsampled to the labels.
+        corners: bool, whether they are of corner-aligned features: then every fourth label counts.
     """
-    logits = upsample(ops.cast(semantic_logits, "float32"), STRIDE)
+    logits = ops.cast(semantic_logits, "float32")
+    if corners:
+        target_labels = strided(target_labels)
+    else:
+        logits = upsample(logits, STRIDE)
     return masked_mean(cross_entropy(target_labels, logits), target_labels >= 0)

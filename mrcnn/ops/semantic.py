@@ -10,6 +10,12 @@ from mrcnn.image.label_maps import VOID
 STRIDE = 4  # pixels from one logit to the next
 
 
+def strided(labels):
+    """Those labels that lie where the logits of corner-aligned features do: int [B, H, W] ->
+    [B, H / 4, W / 4], the first and every fourth."""
+    return labels[:, ::STRIDE, ::STRIDE]
+
+
 def stuff_targets(labels, thing_classes):
     """Classes of Panoptic FPN's semantic head (arXiv:1901.02446): one for all things, then stuff.
 

@@ -35,3 +35,31 @@ def _upsampled(x, factor, axis):
     shape = list(ops.shape(x))
     shape[axis] = size * factor
     return ops.reshape(stacked, shape)
+
+
+def resize_corners(features, size):
+    """Bilinear resizing that leaves the corners where they are: float [B, h, w, C] -> [B, H, W, C].
+
+    A new pixel lies at i (h - 1) / (H - 1) of the old ones: deeplab2's `align_corners=True`.
+
+    Args:
+        features: float [B, h, w, C].
+        size: (H, W).
+    """
+    for axis, want in enumerate(size, 1):
+        features = _resized(features, want, axis)
+    return features
+
+
+def _resized(x, want, axis):
+    have = ops.shape(x)[axis]
+    if isinstance(have, int) and have == want:
+        return x
+    steps = ops.cast(ops.maximum(want - 1, 1), "float32")
+    place = ops.cast(ops.arange(want), "float32") * (ops.cast(have - 1, "float32") / steps)
+    first = ops.floor(place)
+    share = ops.cast(place - first, x.dtype)
+    first = ops.cast(first, "int32")
+    second = ops.minimum(first + 1, have - 1)
+    share = ops.reshape(share, [-1] + [1] * (len(x.shape) - axis - 1))
+    return ops.take(x, first, axis=axis) * (1 - share) + ops.take(x, second, axis=axis) * share

@@ -14,6 +14,7 @@ from mrcnn.settings.heads import (
     CascadeStage,
     KeypointHead,
     MaskHead,
+    MaskTransformer,
     RetinaNetHead,
     SemanticHead,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "KeypointTargets",
     "Losses",
     "MaskHead",
+    "MaskTransformer",
     "Native",
     "Optimization",
     "Panoptic",
@@ -115,6 +117,7 @@ class Settings:
     keypoint_head: KeypointHead
     retinanet_head: RetinaNetHead
     semantic_head: SemanticHead
+    mask_transformer: MaskTransformer
     anchor_targets: AnchorTargets
     roi_targets: ROITargets
     hard_rois: HardROIs

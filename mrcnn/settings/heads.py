@@ -124,3 +124,33 @@ class SemanticHead(Stage):
     def thing_classes(self):
         """int, the classes of instances, background included."""
         return self.num_classes - self.stuff_classes
+
+
+@stage
+class MaskTransformer(Stage):
+    """MaX-DeepLab: see `mrcnn.network.max_deeplab`.
+
+    Attributes:
+        backbone: "max_deeplab_s" or "max_deeplab_l".
+        width: float, of all channels over the published ones.
+        blocks: ints, of the stages 2 to 5; None: the published ones.
+        slots: int N, masks.
+        drop_path: float, the probability that training drops a block of the last stage.
+        num_classes: int K, background, things and stuff.
+        stuff_classes: int, how many of them, the last ones, are stuff.
+        train_bn: see `Config.TRAIN_BN`.
+    """
+
+    backbone: str = key("BACKBONE")
+    width: float = key("MAX_DEEPLAB_WIDTH")
+    blocks: tuple = key("MAX_DEEPLAB_BLOCKS")
+    slots: int = key("MASK_SLOTS")
+    drop_path: float = key("DROP_PATH")
+    num_classes: int = key("NUM_CLASSES")
+    stuff_classes: int = key("NUM_STUFF_CLASSES")
+    train_bn: bool = key("TRAIN_BN")
+
+    @property
+    def thing_classes(self):
+        """int, the classes of instances, background included."""
+        return self.num_classes - self.stuff_classes

@@ -230,11 +230,13 @@ class Pooling(Boxes, Native):
 
 @stage
 class Panoptic(Stage):
-    """The merge of instances and stuff: see `mrcnn.inference.panoptic.merge`."""
+    """Panoptic maps: `mrcnn.inference.panoptic.merge`, and of MaX-DeepLab `mask_transformer`."""
 
     min_confidence: float = key("PANOPTIC_MIN_CONFIDENCE", lambda value: value or 0.0)
     overlap: float = key("PANOPTIC_OVERLAP")
     stuff_area: int = key("PANOPTIC_STUFF_AREA")
+    thing_area: int = key("PANOPTIC_THING_AREA")
+    pixel_confidence: float = key("PANOPTIC_PIXEL_CONFIDENCE")
 
 
 @stage

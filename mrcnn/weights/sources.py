@@ -21,6 +21,7 @@ def guess_source(arrays):
     names = list(arrays)
     signs = [
         ("detectron2", r"backbone\.(bottom_up|stem|res\d)\."),
+        ("deeplab2", r"DeepLab/"),
         ("torchvision", r"backbone\.body\.|layer1\.0\.conv1\."),
         ("efficientnet_lite", r"_conv_stem\."),
         ("matterport", OUR_HEADS),  # on a backbone whose layers may be called as Keras's
@@ -48,6 +49,8 @@ def count_classes(arrays, source):
         "detectron2": (f"{predictor}{stage}cls_score.weight", 0),
         "matterport": ("mrcnn_class_logits/kernel", -1),
     }.get(source, (None, 0))
+    if name := next((name for name in _MASK_CLASSES if name in arrays), None):
+        return int(arrays[name].shape[0])
     if key in arrays:
         return int(arrays[key].shape[axis] + (count_stuff(arrays, source) or 0))
     logits, deltas, background = _DENSE.get(source, (None, None, 0))
@@ -74,6 +77,11 @@ def _semantic_classes(arrays, source):
     return int(arrays[key].shape[axis]) if key in arrays else None
 
 
+# Biases of MaX-DeepLab's classes: those of segments, and none of them.
+_MASK_CLASSES = (
+    "DeepLab/MaXDeepLab/transformer_class_head/conv/bias",
+    "transformer_class_head_conv/bias",
+)
 # Biases of detectors without proposals, and whether the background is to be counted beside.
 _DENSE = {
     "torchvision": (
@@ -90,6 +98,7 @@ _SIGNS = {
     "head.classification_head.cls_logits.weight": "torchvision/retinanet_resnet50_fpn",
     "head.cls_score.weight": "detectron2/retinanet_R_50_FPN_3x",
     _SEMANTIC["detectron2"][0]: "detectron2/panoptic_fpn_R_50_3x",
+    **dict.fromkeys(_MASK_CLASSES, "deeplab2/max_deeplab_s_os16_res641_100k"),
 }
 
 
