@@ -118,6 +118,27 @@ class SemanticConfig(PanopticConfig):
     ARCHITECTURE = "semantic_fpn"
 
 
+class MaXDeepLabConfig(PRESETS["deeplab2/max_deeplab_s_os16_res641_100k"]):
+    """A quarter of MaX-DeepLab-S in width and half in depth, for shapes over grounds."""
+
+    NAME = "max_deeplab"
+    NUM_CLASSES = 6
+    NUM_STUFF_CLASSES = 2
+    IMAGE_MIN_DIM = IMAGE_MAX_DIM = 129
+    IMAGE_BUCKETS = None
+    IMAGES_PER_GPU = 4
+    MAX_GT_INSTANCES = 8
+    MASK_SLOTS = 16
+    MAX_DEEPLAB_WIDTH = 0.25
+    MAX_DEEPLAB_BLOCKS = (1, 2, 3, 1)
+    DROP_PATH = 0.0
+    TRAIN_BN = True
+    PANOPTIC_THING_AREA = 16
+    PANOPTIC_STUFF_AREA = 64
+    OPTIMIZER = "adamw"
+    LEARNING_RATE = 0.001
+
+
 def draw_instances(model, dataset, image_ids, path, score=0.5):
     """Writes the confident detections."""
     images = [dataset.load_image(image_id) for image_id in image_ids]
@@ -177,6 +198,9 @@ MEMBERS = {
     "retinanet": Member(RetinaNetConfig, ShapesDataset, ("bbox", "AP50"), 0.85),
     "keypoints": Member(KeypointsConfig, CornersDataset, ("keypoints", "AP"), 0.8),
     "panoptic": Member(PanopticConfig, GroundsDataset, ("panoptic", "PQ"), 0.7, draw_segments),
+    "max_deeplab": Member(
+        MaXDeepLabConfig, GroundsDataset, ("panoptic", "PQ"), 0.6, draw_segments
+    ),
     "semantic": Member(SemanticConfig, GroundsDataset, ("semantic", "mIoU"), 0.8, draw_segments),
 }
 

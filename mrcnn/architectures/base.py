@@ -60,6 +60,7 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
     further_scores = {}  # noqa: RUF012  by name the class of a scorer, see `mrcnn.evaluate.detecting`
     finds_instances = True  # whether COCO's numbers mean anything
     finds_segments = False  # whether results have a panoptic map
+    uses_anchors = True  # whether RPN_ANCHOR_SCALES matter
     monitor = None  # what names the best checkpoint; None: the AP of keypoints, masks or boxes
 
     class_names = None

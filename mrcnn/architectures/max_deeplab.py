@@ -28,6 +28,7 @@ class MaXDeepLab(DetectionModel):
     generator_type = SegmentGenerator
     further_scores = {"panoptic": PanopticScores}  # noqa: RUF012
     finds_segments = True
+    uses_anchors = False
     monitor = "val_panoptic_PQ"
 
     def build(self, mode, config):

@@ -30,6 +30,7 @@ class SemanticFPN(DetectionModel):
     further_scores = {"semantic": SemanticScores}  # noqa: RUF012
     finds_instances = False
     finds_segments = True
+    uses_anchors = False
     monitor = "val_semantic_mIoU"
 
     def build(self, mode, config):

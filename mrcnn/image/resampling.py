@@ -78,7 +78,7 @@ def corner_neighbours(have, want):
     """As of bilinear resizing that leaves corner pixels in the corners: [(index, weight)] * 2."""
     position = _corner_positions(have, want)
     first = np.minimum(position.astype(int), max(have - 2, 0))
-    weight = (1 - (position - first)).astype(np.float32)
+    weight = 1 - (position - first)
     return [(first, weight), (np.minimum(first + 1, have - 1), 1 - weight)]
 
 

@@ -60,7 +60,7 @@ def _best_masks(logits, kept, place, settings):
         return best
     logits, numbers = np.asarray(logits, np.float32), np.flatnonzero(kept)
     rows, columns = (
-        [(index[part], weight[part]) for index, weight in corner_neighbours(have, want)]
+        [(i[part], w[part].astype(np.float32)) for i, w in corner_neighbours(have, want)]
         for have, want, part in (
             (logits.shape[0], molded_shape[0], slice(window[0], window[2])),
             (logits.shape[1], molded_shape[1], slice(window[1], window[3])),

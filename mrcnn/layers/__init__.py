@@ -3,6 +3,7 @@
 from mrcnn.layers.anchors import Anchors, NormBoxes, PixelBoxes, SplitAnchors
 from mrcnn.layers.base import PureLayer
 from mrcnn.layers.cascade import MatchedTargetLayer, RefinedROIs
+from mrcnn.layers.corners import ResizeCorners
 from mrcnn.layers.detections import ClassMasks, DenseDetectionLayer, DetectionLayer
 from mrcnn.layers.hard_rois import HardROIs
 from mrcnn.layers.proposals import ProposalLayer, ProposalSteps
@@ -14,6 +15,7 @@ from mrcnn.layers.targets import (
     DetectionTargetLayer,
     KeypointTargetLayer,
     Loss,
+    MaskTargets,
 )
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "HardROIs",
     "KeypointTargetLayer",
     "Loss",
+    "MaskTargets",
     "MatchedTargetLayer",
     "NormBoxes",
     "PixelBoxes",
@@ -35,6 +38,7 @@ __all__ = [
     "PureLayer",
     "PyramidROIAlign",
     "RefinedROIs",
+    "ResizeCorners",
     "SpatialPyramidPool",
     "SplitAnchors",
     "StuffTargets",

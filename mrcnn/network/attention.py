@@ -26,12 +26,13 @@ class AttentionNorm(layers.Layer):
         train_bn: see `mrcnn.network.norm.BatchNorm`.
         epsilon: float.
         gamma: float, what gamma starts from.
+        shifts: bool, whether beta matters, and trains: a softmax leaves it out.
     """
 
-    def __init__(self, shape, train_bn=None, epsilon=1e-3, gamma=1.0, name=None):
+    def __init__(self, shape, train_bn=None, epsilon=1e-3, gamma=1.0, shifts=True, name=None):
         super().__init__(name=name, dtype="float32", autocast=False)
         self.channels, self.train_bn = tuple(shape), train_bn
-        self.epsilon, self.first_gamma = epsilon, gamma
+        self.epsilon, self.first_gamma, self.shifts = epsilon, gamma, shifts
 
     def build(self, input_shape=None):
         def weight(name, value, trainable):
@@ -41,7 +42,7 @@ class AttentionNorm(layers.Layer):
             )
 
         self.gamma = weight("gamma", self.first_gamma, True)
-        self.beta = weight("beta", 0.0, True)
+        self.beta = weight("beta", 0.0, self.shifts)
         self.moving_mean = weight("moving_mean", 0.0, False)
         self.moving_variance = weight("moving_variance", 1.0, False)
         self.built = True
@@ -73,6 +74,7 @@ class AttentionNorm(layers.Layer):
             "train_bn": self.train_bn,
             "epsilon": self.epsilon,
             "gamma": self.first_gamma,
+            "shifts": self.shifts,
             "name": self.name,
         }
 
@@ -96,8 +98,8 @@ class _Attention(layers.Layer):
         self.heads, self.key_depth, self.value_depth = heads, key_depth, value_depth
         self.train_bn, self.epsilon = train_bn, epsilon
 
-    def _norm(self, shape, name):
-        return AttentionNorm(shape, self.train_bn, self.epsilon, name=name)
+    def _norm(self, shape, name, **options):
+        return AttentionNorm(shape, self.train_bn, self.epsilon, name=name, **options)
 
     def get_config(self):
         names = ("heads", "key_depth", "value_depth", "train_bn", "epsilon")
@@ -119,7 +121,7 @@ class AxialAttention(_Attention):
         super().__init__(heads, key_depth, value_depth, **kwargs)
         self.axis = axis
         depth = value_depth // heads
-        self.similarity = self._norm((3, heads), "batch_norm_similarity")
+        self.similarity = self._norm((3, heads), "batch_norm_similarity", shifts=False)
         self.retrieved = self._norm((2, heads, depth), "batch_norm_retrieved_output")
 
     def build(self, input_shape):
@@ -189,7 +191,7 @@ class CrossAttention(_Attention):
 
     def __init__(self, heads, key_depth, value_depth, **kwargs):
         super().__init__(heads, key_depth, value_depth, **kwargs)
-        self.similarity = self._norm((1, heads), "batch_norm_similarity")
+        self.similarity = self._norm((1, heads), "batch_norm_similarity", shifts=False)
         self.retrieved = self._norm(
             (1, heads, value_depth // heads), "batch_norm_retrieved_value"
         )

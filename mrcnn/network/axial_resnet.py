@@ -119,7 +119,8 @@ class _Trunk:
             place = 32 if last else stride
             share = expansion * stride / OUTPUT_STRIDE
             name = f"decoder_stage{i}{extra}_resized_fuse"
-            x = self._fuse(x, name, stride, 64 * place, down=stride > before)
+            channels = 4 * self.blocks.channels(16 * place)  # of what is there
+            x = self._fuse(x, name, stride, channels, down=stride > before)
             before = stride
             if not extra:
                 x = self._stage(x, f"decoder_stage{i}", 1, place, 1, share)
@@ -135,7 +136,7 @@ class _Trunk:
 
     def _fuse(self, x, name, stride, channels, down):
         """The sum of x, brought to a stride, and the last two features that were there."""
-        ends, channels = self.ends[stride][-2:], self.blocks.channels(channels)
+        ends = self.ends[stride][-2:]
         x = self.blocks.relu(x, f"{name}_input1")
         if down:
             x = self.blocks.conv(x, f"{name}_strided_conv_bn1", channels, strides=2)

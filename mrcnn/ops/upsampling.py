@@ -53,7 +53,7 @@ def resize_corners(features, size):
 
 def _resized(x, want, axis):
     have = ops.shape(x)[axis]
-    if isinstance(have, int) and have == want:
+    if isinstance(have, int) and isinstance(want, int) and have == want:
         return x
     steps = ops.cast(ops.maximum(want - 1, 1), "float32")
     place = ops.cast(ops.arange(want), "float32") * (ops.cast(have - 1, "float32") / steps)

@@ -20,11 +20,17 @@ CLASSES = {
             *("HardROIs", "Loss", "MatchedTargetLayer", "NormBoxes", "PixelBoxes"),
             *("ProposalLayer", "ProposalSteps", "PyramidROIAlign", "RefinedROIs"),
             *("SpatialPyramidPool", "SplitAnchors", "StuffTargets", "Upsample"),
+            *("MaskTargets", "ResizeCorners"),
         )
     },
+    **dict.fromkeys(
+        (f"mrcnn>{name}" for name in ("AttentionNorm", "AxialAttention", "CrossAttention", "Memory")),
+        "mrcnn.network.attention",
+    ),
     "mrcnn>BatchNorm": "mrcnn.network.norm",
     "mrcnn>FoldedConv": "mrcnn.network.folding",
     "mrcnn>LayerScale": "mrcnn.network.keras_applications",
+    "mrcnn>MaskLogits": "mrcnn.network.mask_transformer",
     "mrcnn>MaskPredictor": "mrcnn.network.heads",
     "mrcnn>NamedWeightsModel": "mrcnn.network.training_model",
     "mrcnn>TrainingModel": "mrcnn.network.training_model",

@@ -12,17 +12,19 @@ class Notices(keras.callbacks.Callback):
 
     Args:
         generator: the `DataGenerator` that `fit` trains on.
+        anchors: bool, whether the network has any.
     """
 
-    def __init__(self, generator):
+    def __init__(self, generator, anchors=True):
         super().__init__()
-        self.generator, self._texts = generator, None
+        self.generator, self.anchors, self._texts = generator, anchors, None
 
     def on_epoch_end(self, epoch, logs=None):
         if self._texts is None:
             generator = self.generator
             names = generator.dataset.class_names
-            self._texts = list(notices(generator.seen, generator.settings, names))
+            told = notices(generator.seen, generator.settings, names, self.anchors)
+            self._texts = list(told)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._tell()
@@ -37,13 +39,14 @@ class Notices(keras.callbacks.Callback):
             self._texts = []
 
 
-def notices(seen, settings, class_names):
+def notices(seen, settings, class_names, has_anchors=True):
     """Yields a text for each thing that an epoch lacked.
 
     Args:
         seen: `mrcnn.data.seen.Seen`.
         settings: `mrcnn.settings.Settings`.
         class_names: list of str, "BG" first.
+        has_anchors: bool, whether the network has anchors.
     """
     limit = settings.ground_truth.max_instances
     if seen.dropped:
@@ -58,7 +61,8 @@ def notices(seen, settings, class_names):
     if absent:
         yield f"No object of the first epoch was of {', '.join(map(repr, absent))}"
     boxes, anchors = seen.boxes, settings.anchors
-    if len(boxes) < FEW or not settings.ground_truth.use_rpn_rois:
+    has_anchors = has_anchors and settings.ground_truth.use_rpn_rois
+    if len(boxes) < FEW or not has_anchors:
         return
     best = {
         scale: best_overlaps(boxes, [scale], anchors.ratios, [stride * anchors.anchor_stride]).max()

@@ -31,7 +31,7 @@ def callbacks_around(model, generator, val_dataset, custom):
     callbacks = [
         DataWait(generator),  # before those that read the epoch's log
         EpochFacts(),
-        Notices(generator),
+        Notices(generator, model.uses_anchors),
         Checkpoint(model.save_weights, model.checkpoint_path, keys.kept),
     ]
     if all(map(importlib.util.find_spec, ("tensorflow", "tensorboard"))):
