@@ -198,9 +198,7 @@ MEMBERS = {
     "retinanet": Member(RetinaNetConfig, ShapesDataset, ("bbox", "AP50"), 0.85),
     "keypoints": Member(KeypointsConfig, CornersDataset, ("keypoints", "AP"), 0.8),
     "panoptic": Member(PanopticConfig, GroundsDataset, ("panoptic", "PQ"), 0.7, draw_segments),
-    "max_deeplab": Member(
-        MaXDeepLabConfig, GroundsDataset, ("panoptic", "PQ"), 0.6, draw_segments
-    ),
+    "max_deeplab": Member(MaXDeepLabConfig, GroundsDataset, ("panoptic", "PQ"), 0.6, draw_segments),
     "semantic": Member(SemanticConfig, GroundsDataset, ("semantic", "mIoU"), 0.8, draw_segments),
 }
 

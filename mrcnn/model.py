@@ -22,10 +22,10 @@ from mrcnn.inference.log import log
 __all__ = [
     "CascadeRCNN",
     "DataGenerator",
+    "MaXDeepLab",
     "MaskRCNN",
     "MaskRCNNC4",
     "MaskRCNNDC5",
-    "MaXDeepLab",
     "PanopticFPN",
     "RetinaNet",
     "SemanticFPN",

@@ -267,6 +267,24 @@ class Deeplab2MaXDeepLabS(Config):
     }
 
 
+class Deeplab2MaXDeepLabS1025(Deeplab2MaXDeepLabS):
+    """deeplab2's `max_deeplab_s_os16_res1025_100k`."""
+
+    PRESET = "deeplab2/max_deeplab_s_os16_res1025_100k"
+    IMAGE_MIN_DIM = 1025
+    IMAGE_MAX_DIM = 1025
+    IMAGE_BUCKETS = ((1025, 1025),)
+    PANOPTIC_THING_AREA = 256
+    PANOPTIC_STUFF_AREA = 4096
+
+
+class Deeplab2MaXDeepLabL1025(Deeplab2MaXDeepLabS1025):
+    """deeplab2's `max_deeplab_l_os16_res1025_100k`."""
+
+    PRESET = "deeplab2/max_deeplab_l_os16_res1025_100k"
+    BACKBONE = "max_deeplab_l"
+
+
 class MatterportMaskRCNN(Config):
     """matterport's `mask_rcnn_coco.h5`: ResNet-101, 80 contiguous COCO classes."""
 
@@ -292,5 +310,7 @@ PRESETS = {
         Detectron2KeypointRCNNR50FPN3x,
         Detectron2PanopticFPNR503x,
         Deeplab2MaXDeepLabS,
+        Deeplab2MaXDeepLabS1025,
+        Deeplab2MaXDeepLabL1025,
     )
 }

@@ -48,9 +48,7 @@ def axial_by_loops(x, layer):
     result = np.zeros((height, width, VALUE))
     for column in range(width):
         for head in range(HEADS):
-            q, k = (
-                x[:, column, start + head * key :][:, :key] for start in (0, KEY)
-            )
+            q, k = (x[:, column, start + head * key :][:, :key] for start in (0, KEY))
             v = x[:, column, 2 * KEY + head * value :][:, :value]
             for i in range(height):
                 rows = [j - i + attention.SPAN - 1 for j in range(height)]
@@ -59,9 +57,7 @@ def axial_by_loops(x, layer):
                     np.array([q[i] @ tables[0][row] for row in rows]),
                     np.array([k[j] @ tables[1][row] for j, row in enumerate(rows)]),
                 ]
-                logits = sum(
-                    term * scale[n, head] + shift[n, head] for n, term in enumerate(terms)
-                )
+                logits = sum(term * scale[n, head] + shift[n, head] for n, term in enumerate(terms))
                 weights = softmax(logits)
                 found = weights @ v, weights @ tables[2][rows]
                 for n, each in enumerate(found):

@@ -138,7 +138,9 @@ def test_instances_are_told_apart():
 
 def test_class_of_each_fourth_pixel():
     labels = strided_map([1, 1, 2, VOID])
-    logits = logits_of([[[[0.2, 0.5, 0.3], [0.2, 0.25, 0.55]], [[0.1, 0.1, 0.8], [0.9, 0.05, 0.05]]]])
+    logits = logits_of(
+        [[[[0.2, 0.5, 0.3], [0.2, 0.25, 0.55]], [[0.1, 0.1, 0.8], [0.9, 0.05, 0.05]]]]
+    )
     loss = float(semantic_loss(labels, logits, corners=True))
     assert_allclose(loss, -np.log([0.5, 0.25, 0.8]).mean(), rtol=1e-5)
 

@@ -278,7 +278,9 @@ def test_others_keep_their_backbones():
 def trained(dataset, tmp_path_factory):
     class TrainedConfig(TinyConfig):
         TRAIN_BN = True
-        STEPS_PER_EPOCH = 6  # what ends a block starts as nothing, so the first steps do not reach it
+        STEPS_PER_EPOCH = (
+            6  # what ends a block starts as nothing, so the first steps do not reach it
+        )
         VALIDATION_STEPS = 1
 
     model = create("training", TrainedConfig(), tmp_path_factory.mktemp("trained"))

@@ -8,6 +8,7 @@ lie there: read-only, and costing memory only while they are used.
 import mmap
 import os
 import struct
+import tarfile
 import tokenize
 import zipfile
 import zlib
@@ -19,6 +20,11 @@ from mrcnn.files.hdf5 import read_hdf5
 from mrcnn.files.npz import read_npz
 from mrcnn.files.pytorch import STATE_DICT, read_pickles, read_torch_zip
 from mrcnn.files.safetensors import header_length, read_safetensors
+from mrcnn.files.tensorflow_checkpoint import (
+    is_index,
+    read_checkpoint,
+    read_checkpoint_archive,
+)
 from mrcnn.files.zip_entries import check_sizes
 
 PREFIXES = ("module.", "model.")
@@ -46,7 +52,8 @@ def read_arrays(path):
     """Reads every array of a weight file, under the file's own names.
 
     It reads HDF5 in the layout of Keras 2, PyTorch's `.pth` of any version since 0.4, the `.pkl`
-    of detectron2, `.npz` and `.safetensors`. Of a checkpoint, only the model is read, and a prefix
+    of detectron2, `.npz`, `.safetensors`, and the `.index` of a checkpoint of TensorFlow or a
+    `.tar.gz` of one. Of a checkpoint, only the model is read, and a prefix
     that all its names share (`module.` or `model.`) is taken off.
 
     Args:
@@ -100,6 +107,10 @@ def _read(path):
         return read_hdf5(path)
     if data[:1] == b"\x80" and 2 <= data[1] <= 5:
         return _without_prefix(read_pickles(data))
+    if is_index(path):
+        return read_checkpoint(path)
+    if data[:2] == b"\x1f\x8b" and tarfile.is_tarfile(path):
+        return read_checkpoint_archive(path)
     if data[8:9] == b"{" and header_length(data) <= len(data) - 8:
         return _without_prefix(read_safetensors(data))
     raise Refused(_what_it_is(bytes(data[:512])))
@@ -119,7 +130,7 @@ def _what_it_is(head):
         return f"is a tar archive; unpack it first, or if PyTorch wrote it, {STATE_DICT}"
     return (
         f"is no weight file that is known: it begins with {head[:8]!r}; expected .h5, .pth, .pkl, "
-        ".npz or .safetensors"
+        ".npz, .safetensors, or the .index of a checkpoint of TensorFlow"
     )
 
 

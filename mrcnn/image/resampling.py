@@ -14,7 +14,7 @@ def nearest(have, want):
 
 
 def nearest_corners(have, want):
-    """int `[want]`: as `nearest`, where the first and the last pixel stay the first and the last."""
+    """int `[want]`: as `nearest`, where the first and the last pixel stay what they are."""
     return np.rint(_corner_positions(have, want)).astype(int)
 
 

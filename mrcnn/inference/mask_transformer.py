@@ -29,11 +29,11 @@ def masks_to_segments(mask_logits, class_logits, place, thing_classes, settings)
         settings: `mrcnn.settings.Panoptic`.
 
     Returns:
-        dict: `segmentation` and `segments` as of `mrcnn.inference.panoptic`, and of the things, best
-        first, `rois` int32 [n, 4], `boxes` float32 [n, 4], `class_ids`, `scores`, and `masks` bool
-        [H, W, n]. Scores are the probabilities of classes.
+        dict: `segmentation` and `segments` as of `mrcnn.inference.panoptic`, and of the things,
+        best first, `rois` int32 [n, 4], `boxes` float32 [n, 4], `class_ids`, `scores`, and `masks`
+        bool [H, W, n]. Scores are the probabilities of classes.
     """
-    image_shape, molded_shape, window = place
+    image_shape, _, window = place
     classes, scores = _classes(class_logits)
     slots = _best_masks(mask_logits, scores >= settings.min_confidence, place, settings)
     slots = _large_enough(slots, classes, thing_classes, settings)

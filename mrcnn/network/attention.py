@@ -192,9 +192,7 @@ class CrossAttention(_Attention):
     def __init__(self, heads, key_depth, value_depth, **kwargs):
         super().__init__(heads, key_depth, value_depth, **kwargs)
         self.similarity = self._norm((1, heads), "batch_norm_similarity", shifts=False)
-        self.retrieved = self._norm(
-            (1, heads, value_depth // heads), "batch_norm_retrieved_value"
-        )
+        self.retrieved = self._norm((1, heads, value_depth // heads), "batch_norm_retrieved_value")
 
     def build(self, own_shape, others_shape):
         self.similarity.build()
@@ -262,7 +260,9 @@ class Memory(layers.Layer):
         return ops.broadcast_to(ops.cast(self.feature, self.compute_dtype)[None], shape)
 
     def compute_output_spec(self, images):
-        return keras.KerasTensor((images.shape[0], 1, self.slots, self.channels), self.compute_dtype)
+        return keras.KerasTensor(
+            (images.shape[0], 1, self.slots, self.channels), self.compute_dtype
+        )
 
     def get_config(self):
         return {**super().get_config(), "slots": self.slots, "channels": self.channels}

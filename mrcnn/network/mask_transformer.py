@@ -1,5 +1,5 @@
-"""The heads of MaX-DeepLab (arXiv:2012.00759, section 3.2): N masks and their classes, and the class
-of each pixel, which training alone needs.
+"""The heads of MaX-DeepLab (arXiv:2012.00759, section 3.2): N masks and their classes, and the
+class of each pixel, which training alone needs.
 
 Layers have the names of deeplab2's weights, "_" in place of "/".
 

@@ -1,7 +1,7 @@
 """Attention of several heads, and along one axis of a map with relative positions.
 
-Shapes: B batch, h heads, L queries, M keys, d channels of a head's keys, v of its values, P relative
-positions.
+Shapes: B batch, H W of a map, h heads, L queries, M keys, d channels of a head's keys, v of its
+values.
 """
 
 from keras import ops

@@ -4,8 +4,8 @@
 A segment is a thing or a class of stuff; each is matched to one mask. Where deeplab2 and the paper
 differ, the docstring says which is followed.
 
-Shapes: B images, P pixels of stride 4, N masks, S segments of an image at most, K classes: class
-c > 0 is channel c - 1 of the class logits, and channel K - 1 is none of them. D features of a pixel.
+Shapes: B images, H W, h w P their logits, of stride 4, N masks, S segments of an image at most,
+K classes: class c > 0 is channel c - 1 of the class logits, and channel K - 1 is none of them.
 """
 
 from keras import ops

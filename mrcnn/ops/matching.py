@@ -3,7 +3,6 @@
 Shapes: B images, S rows, N columns, N not below S.
 """
 
-import keras
 from keras import ops
 
 FAR = 1e9  # above any cost

@@ -24,7 +24,10 @@ CLASSES = {
         )
     },
     **dict.fromkeys(
-        (f"mrcnn>{name}" for name in ("AttentionNorm", "AxialAttention", "CrossAttention", "Memory")),
+        (
+            f"mrcnn>{name}"
+            for name in ("AttentionNorm", "AxialAttention", "CrossAttention", "Memory")
+        ),
         "mrcnn.network.attention",
     ),
     "mrcnn>BatchNorm": "mrcnn.network.norm",

@@ -97,6 +97,24 @@ def _panoptic(model, run, pq, **facts):
     )
 
 
+def _max_deeplab(size, side, steps, pq):
+    """A MaX-DeepLab of deeplab2."""
+    model = f"max_deeplab_{size}_os16_res{side}_{steps}k"
+    folder = "https://storage.googleapis.com/gresearch/tf-deeplab/checkpoint"
+    return WeightFile(
+        name=f"deeplab2/{model}",
+        url=f"{folder}/{model}_coco_train.tar.gz",
+        family="deeplab2",
+        dataset="coco",
+        backbone=f"max_deeplab_{size}",
+        preset=f"deeplab2/max_deeplab_{size}_os16_res{side}_100k",
+        masks=True,
+        classes=COCO_CLASSES + COCO_STUFF_CLASSES,
+        source="https://github.com/google-research/deeplab2/blob/main/g3doc/projects/max_deeplab.md",
+        notes=f"PQ {pq} on COCO val2017.",
+    )
+
+
 def _keras_applications(backbone, folder, **facts):
     return WeightFile(
         name=f"keras_applications/{backbone}",
@@ -234,6 +252,14 @@ REGISTRY = (
         backbone="resnet50",
         box_ap=40.0,
         mask_ap=36.5,
+    ),
+    *(
+        _max_deeplab(*row)
+        for row in (
+            *(("s", 641, 100, 45.9), ("s", 641, 200, 46.5), ("s", 641, 400, 47.0)),
+            *(("s", 1025, 100, 47.9), ("s", 1025, 200, 48.7), ("s", 1025, 400, 49.0)),
+            *(("l", 1025, 100, 50.9), ("l", 1025, 200, 51.1), ("l", 1025, 400, 51.3)),
+        )
     ),
     _keras_applications(
         "resnet50",

@@ -21,7 +21,7 @@ def guess_source(arrays):
     names = list(arrays)
     signs = [
         ("detectron2", r"backbone\.(bottom_up|stem|res\d)\."),
-        ("deeplab2", r"DeepLab/"),
+        ("deeplab2", r"DeepLab/|(model/)?_?(encoder|decoder)/"),
         ("torchvision", r"backbone\.body\.|layer1\.0\.conv1\."),
         ("efficientnet_lite", r"_conv_stem\."),
         ("matterport", OUR_HEADS),  # on a backbone whose layers may be called as Keras's
@@ -80,6 +80,7 @@ def _semantic_classes(arrays, source):
 # Biases of MaX-DeepLab's classes: those of segments, and none of them.
 _MASK_CLASSES = (
     "DeepLab/MaXDeepLab/transformer_class_head/conv/bias",
+    "model/_decoder/_transformer_class_head/_conv/bias",
     "transformer_class_head_conv/bias",
 )
 # Biases of detectors without proposals, and whether the background is to be counted beside.

@@ -4,7 +4,14 @@ import dataclasses
 
 from mrcnn.files import download
 
-FAMILIES = ("matterport", "torchvision", "detectron2", "keras_applications", "efficientnet_lite", "deeplab2")
+FAMILIES = (
+    "matterport",
+    "torchvision",
+    "detectron2",
+    "keras_applications",
+    "efficientnet_lite",
+    "deeplab2",
+)
 
 
 @dataclasses.dataclass(frozen=True)

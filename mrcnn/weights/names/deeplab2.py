@@ -1,6 +1,8 @@
-"""What deeplab2 calls the weights of MaX-DeepLab, as `DeepLab/max_deeplab_s/stem/...`.
+"""What deeplab2 calls the weights of MaX-DeepLab.
 
-Our layers have its names with "_" in place of "/"; what is told here is where they differ.
+A variable is `DeepLab/max_deeplab_s/stem/conv1_bn_act/conv/kernel`; in the graph of objects that a
+checkpoint has it is `model/_encoder/_stem/_conv1_bn_act/_conv/kernel`. Our layers have the first
+names with "_" in place of "/"; what is told here is where they differ.
 """
 
 import itertools
@@ -13,7 +15,8 @@ from mrcnn.weights.names import WeightNames
 from mrcnn.weights.names.keras import keras_names
 from mrcnn.weights.names.layouts import same
 
-PREFIX = r"DeepLab/(max_deeplab_[sl]|MaXDeepLab)/"
+# Of variables, and of objects.
+PREFIX = r"DeepLab/(max_deeplab_[sl]|MaXDeepLab)/|(model/)?_?(encoder|decoder)/"
 # The first that fits whole counts.
 _RULES = (  # theirs; our layer, whose "/" become "_"; our weight; layout
     (r"memory_feature", "memory", "feature", "same"),
@@ -32,7 +35,8 @@ def deeplab2_names(arrays):
     """deeplab2's name -> (our name, layout), of the names `arrays`."""
     names = {}
     for theirs in arrays:
-        place, found = re.subn(f"^{PREFIX}", "", theirs)
+        place, found = re.subn(f"^({PREFIX})", "", theirs)
+        place = re.sub(r"(^|/)_", r"\1", place)  # objects have private names
         rules = (rule for rule in _RULES if found and re.fullmatch(rule[0], place))
         for pattern, layer, rest, layout in itertools.islice(rules, 1):
             match = re.fullmatch(pattern, place)
@@ -82,7 +86,10 @@ def _table(source, arrays, settings):
 MAX_DEEPLAB = WeightNames(
     sources=("deeplab2", "matterport"),
     table=_table,
-    ignored={"deeplab2": r"global_step|.*(Adam|Momentum).*", "matterport": r"$^"},
+    ignored={
+        "deeplab2": r".*OPTIMIZER_SLOT.*|(optimizer|iterations|global_step|step|save_counter)\b.*",
+        "matterport": r"$^",
+    },
     heads=("pixel_space_", "transformer_", "auxiliary_", "memory"),
     class_heads=("transformer_class_head_conv", "auxiliary_semantic_head_final_conv"),
     normalized=r"$^",
