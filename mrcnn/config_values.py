@@ -34,6 +34,7 @@ _KINDS = {
     "CHECKPOINT_MINUTES": float,
     "CLASS_WEIGHTS": "class weights",
     "SPP_LEVELS": tuple,
+    "MAX_DEEPLAB_BLOCKS": tuple,
     "TILE_SIZE": int,
     "TILE_OVERLAP": int,
     "TEST_SCALES": tuple,
@@ -42,6 +43,7 @@ _KINDS = {
 # Entries of LOSS_WEIGHTS that `Config` does not have: losses of one head or architecture.
 _FURTHER_LOSSES = (
     *("mrcnn_keypoint_loss", "semantic_loss", "retinanet_class_loss", "retinanet_bbox_loss"),
+    *("pq_class_loss", "pq_mask_loss", "mask_id_loss", "instance_loss"),
 )
 # Keys for which None has a meaning.
 _OPTIONAL = {
@@ -56,7 +58,7 @@ _OPTIONAL = {
     *("IMAGE_BUCKETS", "DETECTION_MIN_CONFIDENCE", "GRADIENT_CLIP_NORM", "SEED", "TILE_SIZE"),
     *("TILE_OVERLAP", "REPEAT_FACTOR_THRESHOLD", "CLASS_WEIGHTS", "EMA_MOMENTUM"),
     *("EARLY_STOPPING", "CHECKPOINTS_KEPT", "CHECKPOINT_MINUTES", "SPP_LEVELS", "TEST_SCALES"),
-    "OHEM_ROIS_PER_IMAGE",
+    *("OHEM_ROIS_PER_IMAGE", "MAX_DEEPLAB_BLOCKS"),
 }
 _EXPECTED = {
     bool: "true or false",

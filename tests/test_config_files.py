@@ -229,7 +229,7 @@ def test_assignments(assignment, value):
         ("MEAN_PIXEL={a: 1}", "MEAN_PIXEL: expected numbers"),
         ("LOSS_WEIGHTS=2", "LOSS_WEIGHTS: expected a number for each name"),
         ("CLASS_WEIGHTS=2", "CLASS_WEIGHTS: expected a number for each class, such as {2: 4.0} or"),
-        ("LOSS_WEIGHTS.mask_loss=2", "no entry 'mask_loss'; did you mean mrcnn_mask_loss"),
+        ("LOSS_WEIGHTS.mrcn_masks=2", "no entry 'mrcn_masks'; did you mean mrcnn_mask_loss"),
         ("LOSS_WEIGHTS.mrcnn_mask_loss=a", "LOSS_WEIGHTS: expected a number for each name"),
         ("IMAGE_MAX_DIM.x=2", "IMAGE_MAX_DIM has no entries; expected IMAGE_MAX_DIM=VALUE"),
         ("PRESET=torchvision/maskrcnn_resnet50_fpn", "choose it with --preset torchvision/maskr"),

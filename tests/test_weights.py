@@ -109,12 +109,12 @@ def read(path):
 def test_registry_is_well_formed():
     names = [entry.name for entry in weights.REGISTRY]
     files = [entry.file_name for entry in weights.REGISTRY]
-    assert len(set(names)) == len(names) == 26
+    assert len(set(names)) == len(names) == 35
     assert len(set(files)) == len(files)  # they share a folder
     for item in weights.REGISTRY:
         url = urllib.parse.urlsplit(item.url)
         assert url.scheme in ("https", "package") and url.netloc and url.path.count("/") >= 1
-        assert re.search(r"\.(h5|pth|pkl)$", item.file_name), item.url
+        assert re.search(r"\.(h5|pth|pkl|tar\.gz)$", item.file_name), item.url
         assert item.family in weights.FAMILIES
         assert item.preset is None or re.fullmatch(r"[a-z0-9_]+/[A-Za-z0-9_]+", item.preset)
         assert item.sha256 is None or re.fullmatch(r"[0-9a-f]{8,64}", item.sha256)
