@@ -92,7 +92,7 @@ def test_other_presets_differ_in_what_is_said():
         base, own = COLUMNS[family]().to_dict(), config().to_dict()
         changed = {key for key in KEYS if plain(own[key]) != plain(base[key])}
         said = named_keys(item) | ({"NUM_CLASSES"} if "81 classes" in item else set())
-        assert said == changed - {"PRESET", "NAME", "IMAGE_META_SIZE", "IMAGE_SHAPE"}
+        assert said == changed - {"PRESET", "IMAGE_META_SIZE", "IMAGE_SHAPE"}
         for key, value in re.findall(r"`(\w+) = ([^`]*)`", item):
             assert ast.literal_eval(value) == own[key]
 
