@@ -316,6 +316,35 @@ def test_segments_written_are_those_read(tmp_path):
 
 
 @pytest.mark.realdata
+def test_the_layout_of_cityscapes(tmp_path):
+    truth, key = tmp_path / "gtFine", "aachen_000000_000019"
+    pictures = tmp_path / "leftImg8bit" / "val" / "aachen"
+    pictures.mkdir(parents=True)
+    Image.fromarray(np.full((1, 6, 3), 9, np.uint8)).save(pictures / f"{key}_leftImg8bit.png")
+    maps = truth / "cityscapes_panoptic_val"
+    maps.mkdir(parents=True)
+    Image.fromarray(ids_to_colors(IDS)).save(maps / f"{key}_gtFine_panoptic.png")
+    content = {
+        "images": [
+            {"id": key, "file_name": f"{key}_gtFine_leftImg8bit.png", "height": 1, "width": 6}
+        ],
+        "annotations": [
+            {
+                "image_id": key,
+                "file_name": f"{key}_gtFine_panoptic.png",
+                "segments_info": SEGMENTS,
+            }
+        ],
+        "categories": CATEGORIES,
+    }
+    (truth / "cityscapes_panoptic_val.json").write_text(json.dumps(content))
+    dataset = load(tmp_path, subset="val")
+    assert (dataset.load_image(0) == 9).all()
+    ids, segments = load_segments(dataset, 0, (1, 6, 3))
+    assert ids.tolist() == IDS.tolist()
+    assert [dataset.class_names[x["class_id"]] for x in segments] == ["cat", "dog", "sky"]
+
+
 def test_both_layouts_of_cocos_sample_are_the_same():
     images = SAMPLE / "input_images"
     colors = load(SAMPLE / "panoptic_examples.json", images=images, verbose=0)

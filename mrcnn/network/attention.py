@@ -199,14 +199,23 @@ class CrossAttention(_Attention):
         self.retrieved.build()
 
     def call(self, own, others, training=None):
+        weights = self.attention_weights(own, others, training)
+        values = ops.concatenate([_sequence(x[..., 2 * self.key_depth :]) for x in others], axis=1)
+        found = attention.retrieve(weights, attention.split_heads(values, self.heads))
+        terms = [found] if self.retrieved.takes_batch(training) else None
+        scale, shift = self.retrieved.scale_and_shift(terms, axes=(0, 2))  # (1, h, v)
+        result = _scaled_sum([found], scale[:, :, None])
+        result = attention.merge_heads(result + ops.cast(shift[0][:, None], result.dtype))
+        return ops.reshape(result, (*ops.shape(own)[:3], self.value_depth))
+
+    def attention_weights(self, own, others, training=None):
+        """How much of each place each place of `own` takes: [B, h, L, M], of which the sum over M,
+        the places of all `others`, is 1."""
         depth = self.key_depth
-        keys, values = (
-            ops.concatenate([_sequence(x[..., part]) for x in others], axis=1)
-            for part in (slice(depth, 2 * depth), slice(2 * depth, None))
-        )
-        query, key, value = (
+        keys = [_sequence(x[..., depth : 2 * depth]) for x in others]
+        query, key = (
             attention.split_heads(x, self.heads)
-            for x in (_sequence(own[..., :depth]), keys, values)
+            for x in (_sequence(own[..., :depth]), ops.concatenate(keys, axis=1))
         )
         if self.similarity.takes_batch(training):
             logits = ops.matmul(query, ops.swapaxes(key, 2, 3))
@@ -216,12 +225,7 @@ class CrossAttention(_Attention):
             scale, _ = self.similarity.scale_and_shift()
             query = _scaled_sum([query], scale[:, :, None, None])
             logits = ops.matmul(query, ops.swapaxes(key, 2, 3))
-        found = attention.retrieve(attention.weights_of(logits), value)
-        terms = [found] if self.retrieved.takes_batch(training) else None
-        scale, shift = self.retrieved.scale_and_shift(terms, axes=(0, 2))  # (1, h, v)
-        result = _scaled_sum([found], scale[:, :, None])
-        result = attention.merge_heads(result + ops.cast(shift[0][:, None], result.dtype))
-        return ops.reshape(result, (*ops.shape(own)[:3], self.value_depth))
+        return attention.weights_of(logits)
 
     def compute_output_spec(self, own, others, training=None):
         return keras.KerasTensor((*own.shape[:3], self.value_depth), self.compute_dtype)

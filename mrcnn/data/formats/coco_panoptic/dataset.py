@@ -5,6 +5,12 @@
     <subset>/<stem>.jpg
 
 A JSON file without annotations has PNGs of two channels, category and instance.
+
+Cityscapes has the same files, as its scripts make them, and pictures in folders of cities:
+
+    gtFine/cityscapes_panoptic_<subset>.json
+    gtFine/cityscapes_panoptic_<subset>/<id>_gtFine_panoptic.png
+    leftImg8bit/<subset>/<city>/<id>_leftImg8bit.png
 """
 
 from pathlib import Path
@@ -40,11 +46,12 @@ class CocoPanopticDataset(AnnotatedDataset):
 
     @classmethod
     def find(cls, path):
-        """Annotation files by subset: the file itself; in `annotations/`; in the folder, or in its
-        folders of subsets; of each folder those called `panoptic...` if there are any."""
+        """Annotation files by subset: the file itself; in `annotations/` or `gtFine/`; in the
+        folder, or in its folders of subsets; of each folder those called `panoptic...` if there are
+        any."""
         if path.is_file():
             return named_subsets({_subset_name(path): is_kind(path, cls.source) and path})
-        folders = [path / "annotations"] if (path / "annotations").is_dir() else []
+        folders = [path / name for name in ("annotations", "gtFine") if (path / name).is_dir()]
         folders += subset_folders(path).values()
         files = [
             x
@@ -67,14 +74,14 @@ class CocoPanopticDataset(AnnotatedDataset):
         classes = _classes(found, content, notes)
         stuff = {key for key, (_, is_thing) in classes.items() if not is_thing}
         self._stuff = getattr(self, "_stuff", set()) | stuff
-        images = Path(images) if images else image_folder(found, _subset_name(found))
+        locate = _locate_pictures(found, images)
         segments = Path(segments) if segments else found.with_suffix("")
         listed = _listed(found, content, notes)
         pictures = []
         for i, entry in enumerate(content["images"]):
             with notes.entry():
                 where = f"{found}, images[{i}]"
-                pictures.append(_picture(entry, where, images, segments, listed, classes))
+                pictures.append(_picture(entry, where, locate, segments, listed, classes))
         order = sorted(classes, key=lambda key: key in stuff)
         return [(key, classes[key][0]) for key in order], pictures
 
@@ -114,7 +121,18 @@ class CocoPanopticDataset(AnnotatedDataset):
 
 
 def _subset_name(path):
-    return "" if path.stem == "panoptic" else path.stem.removeprefix("panoptic_")
+    name = path.stem.removeprefix("cityscapes_")
+    return "" if name == "panoptic" else name.removeprefix("panoptic_")
+
+
+def _locate_pictures(found, images):
+    """Function of an image's id and `file_name` -> `pathlib.Path` of its picture."""
+    cities = found.parent.parent / "leftImg8bit" / _subset_name(found)
+    if images is None and cities.is_dir():
+        # The `file_name` that Cityscapes' scripts write is that of no picture.
+        return lambda key, name: cities / str(key).split("_")[0] / f"{key}_leftImg8bit.png"
+    folder = Path(images) if images else image_folder(found, _subset_name(found))
+    return lambda key, name: folder / name
 
 
 def _classes(path, content, notes):
@@ -155,7 +173,7 @@ def _listed(path, content, notes):
     return found
 
 
-def _picture(entry, where, images, folder, listed, classes):
+def _picture(entry, where, locate, folder, listed, classes):
     key, name = to_id(entry.get("id"), where), entry.get("file_name")
     sides = [side_of(entry.get(side)) for side in ("height", "width")]
     if not isinstance(name, str) or not name or None in sides:
@@ -186,7 +204,7 @@ def _picture(entry, where, images, folder, listed, classes):
         if classes[each["category_id"]][1]
     ]
     extra = {"segments": segments, "segments_file": str(file), "read_segments": read}
-    return Picture(key, str(images / name), *sides, things, extra, entry=where)
+    return Picture(key, str(locate(key, name)), *sides, things, extra, entry=where)
 
 
 def _segment(entry, where):
