@@ -40,26 +40,29 @@ def _upsampled(x, factor, axis):
 def resize_corners(features, size):
     """Bilinear resizing that leaves the corners where they are: float [B, h, w, C] -> [B, H, W, C].
 
-    A new pixel lies at i (h - 1) / (H - 1) of the old ones: deeplab2's `align_corners=True`.
+    A new pixel lies at i (h - 1) / (H - 1) of the old ones: deeplab2's `align_corners=True`. It is
+    a product with a matrix for each axis, whose gradient is one too.
 
     Args:
         features: float [B, h, w, C].
         size: (H, W).
     """
-    for axis, want in enumerate(size, 1):
-        features = _resized(features, want, axis)
+    batch, height, width, channels = ops.shape(features)
+    rows, columns = (_corner_weights(*sides) for sides in zip((height, width), size, strict=True))
+    if rows is not None:
+        lines = ops.reshape(features, (batch, height, width * channels))
+        lines = ops.matmul(ops.cast(rows, features.dtype), lines)
+        features = ops.reshape(lines, (batch, size[0], width, channels))
+    if columns is not None:
+        features = ops.matmul(ops.cast(columns, features.dtype), features)
     return features
 
 
-def _resized(x, want, axis):
-    have = ops.shape(x)[axis]
+def _corner_weights(have, want):
+    """float32 [want, have], what each new pixel takes of the old ones; None: as it is."""
     if isinstance(have, int) and isinstance(want, int) and have == want:
-        return x
+        return None
     steps = ops.cast(ops.maximum(want - 1, 1), "float32")
     place = ops.cast(ops.arange(want), "float32") * (ops.cast(have - 1, "float32") / steps)
-    first = ops.floor(place)
-    share = ops.cast(place - first, x.dtype)
-    first = ops.cast(first, "int32")
-    second = ops.minimum(first + 1, have - 1)
-    share = ops.reshape(share, [-1] + [1] * (len(x.shape) - axis - 1))
-    return ops.take(x, first, axis=axis) * (1 - share) + ops.take(x, second, axis=axis) * share
+    distance = ops.abs(place[:, None] - ops.cast(ops.arange(have), "float32")[None])
+    return ops.maximum(1 - distance, 0)
