@@ -1,5 +1,10 @@
 """MaX-DeepLab: its outputs are deeplab2's, its maps and its truth are worked out by hand."""
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from keras import ops
@@ -332,3 +337,21 @@ def test_folded_is_the_same(trained, dataset):
         np.testing.assert_allclose(
             ops.convert_to_numpy(array), ops.convert_to_numpy(whole[name]), rtol=1e-3, atol=1e-3
         )
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+def test_the_sample_trains_evaluates_and_draws(tmp_path):
+    path = Path(__file__).parents[1] / "samples" / "panoptic" / "panoptic.py"
+
+    def run(*arguments):
+        command = [sys.executable, str(path), *arguments, "--logs", str(tmp_path / "logs")]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("train", "--steps", "1", "--epochs", "1")
+    scores = run("evaluate", "--weights", "last")
+    assert re.search(r"^triangle +\d", scores, re.MULTILINE)
+    run("draw", "--weights", "last")
+    assert (tmp_path / "maps" / "panoptic.png").stat().st_size > 1000
