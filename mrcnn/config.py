@@ -191,6 +191,9 @@ class Config:
     MASK_SLOTS = 128
     MAX_DEEPLAB_WIDTH = 1.0
     MAX_DEEPLAB_BLOCKS = None
+    # What the gamma of the last BatchNorm of a residual starts from, and that of the masks' logits:
+    # the published ones are for long trainings.
+    MAX_DEEPLAB_GAMMAS = (0.0, 0.1)
     DROP_PATH = 0.2
 
     # Detections.

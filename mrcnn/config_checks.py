@@ -211,6 +211,9 @@ def _max_deeplab_problems(config):
     blocks = config.MAX_DEEPLAB_BLOCKS
     if blocks is not None and (len(blocks) != 4 or not all(map(_is_count, blocks))):
         yield f"MAX_DEEPLAB_BLOCKS is {blocks!r}; expected four numbers of blocks, or None"
+    gammas = config.MAX_DEEPLAB_GAMMAS
+    if np.shape(gammas) != (2,):
+        yield f"MAX_DEEPLAB_GAMMAS is {gammas!r}; expected two numbers, of residuals and of masks"
     if not config.MAX_DEEPLAB_WIDTH > 0:
         yield f"MAX_DEEPLAB_WIDTH is {config.MAX_DEEPLAB_WIDTH!r}; expected above 0"
     if not 0 <= config.DROP_PATH < 1:

@@ -124,19 +124,25 @@ class MaXDeepLabConfig(PRESETS["deeplab2/max_deeplab_s_os16_res641_100k"]):
     NAME = "max_deeplab"
     NUM_CLASSES = 6
     NUM_STUFF_CLASSES = 2
-    IMAGE_MIN_DIM = IMAGE_MAX_DIM = 129
+    IMAGE_MIN_DIM = IMAGE_MAX_DIM = 97
     IMAGE_BUCKETS = None
     IMAGES_PER_GPU = 4
     MAX_GT_INSTANCES = 8
-    MASK_SLOTS = 16
+    MASK_SLOTS = 10
     MAX_DEEPLAB_WIDTH = 0.25
-    MAX_DEEPLAB_BLOCKS = (1, 2, 3, 1)
+    MAX_DEEPLAB_BLOCKS = (1, 1, 2, 2)
+    MAX_DEEPLAB_GAMMAS = (1.0, 2.0)
     DROP_PATH = 0.0
     TRAIN_BN = True
     PANOPTIC_THING_AREA = 16
     PANOPTIC_STUFF_AREA = 64
     OPTIMIZER = "adamw"
-    LEARNING_RATE = 0.001
+    LEARNING_RATE = 0.003
+    LOSS_WEIGHTS = {  # noqa: RUF012
+        **PRESETS["deeplab2/max_deeplab_s_os16_res641_100k"].LOSS_WEIGHTS,
+        "pq_mask_loss": 6.0,
+        "mask_id_loss": 1.0,
+    }
 
 
 def draw_instances(model, dataset, image_ids, path, score=0.5):

@@ -124,12 +124,16 @@ def test_mask_of_each_pixel():
 
 
 def test_instances_are_told_apart():
-    features = f32([[[[1, 0], [1, 0]], [[0, 1], [0.6, 0.8]]]])
+    features = f32([[[[1, 0], [0.8, 0.6]], [[0, 1], [0.6, 0.8]]]])
+    # The first segment is (0.9, 0.3) of length 1: (3, 1) / sqrt 10; the second is (0, 1).
+    own, other = np.array([3, 3]) / 10**0.5, np.array([0, 0.6])
+    of_things = np.log(1 + np.exp((other - own) / 0.3))
     loss = value("instance_loss", SEGMENTS, CLASSES, features, thing_classes=2)
-    assert_allclose(loss, np.log(1 + np.exp(-1 / 0.3)), rtol=1e-5)
-    # The pixel of stuff counts if it is of a thing too; its loss is the same.
+    assert_allclose(loss, of_things.mean(), rtol=1e-5)
+    # The pixel of the second counts if that is a thing too: 1 of its own, 1 / sqrt 10 of the other.
+    of_second = np.log(1 + np.exp((10**-0.5 - 1) / 0.3))
     loss = value("instance_loss", SEGMENTS, i32([[1, 1]]), features, thing_classes=2)
-    assert_allclose(loss, np.log(1 + np.exp(-1 / 0.3)), rtol=1e-5)
+    assert_allclose(loss, np.mean([*of_things, of_second]), rtol=1e-5)
     # All alike: two segments that no feature tells apart.
     same = f32(np.full((1, 2, 2, 2), 0.5**0.5))
     loss = value("instance_loss", SEGMENTS, CLASSES, same, thing_classes=2)

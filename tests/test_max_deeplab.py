@@ -219,6 +219,26 @@ def test_batches_hold_segments(dataset):
             assert (batch["input_gt_labels"][image_id][ids == each["id"]] == each["class_id"]).all()
 
 
+def test_crowds_are_void():
+    class CrowdedDataset(GroundsDataset):
+        def load_panoptic(self, image_id):
+            ids, segments = super().load_panoptic(image_id)
+            return ids, [{**x, "is_crowd": x["id"] == 3} for x in segments]
+
+    dataset = CrowdedDataset()
+    dataset.load_shapes(2, 65, 65, seed=1)
+    dataset.prepare()
+    (batch,) = SegmentGenerator(dataset, TinyConfig(), shuffle=False)[0]
+    for image_id in range(2):
+        ids, segments = dataset.load_panoptic(image_id)
+        assert any(x["is_crowd"] for x in segments)
+        for name in ("input_gt_segments", "input_gt_labels"):
+            assert (batch[name][image_id][ids == 3] == VOID).all()
+            assert (batch[name][image_id][ids != 3] != VOID).all()
+        classes = batch["input_gt_segment_classes"][image_id]
+        assert np.count_nonzero(classes) == len(segments) - 1
+
+
 # Resizing from corner to corner.
 
 
@@ -251,6 +271,7 @@ def test_sides_are_padded_to_one_more_than_a_multiple():
         ({"NORM": "group"}, "NORM is 'group'"),
         ({"IMAGE_INTERPOLATION": "edge"}, "IMAGE_INTERPOLATION is 'edge'"),
         ({"MAX_DEEPLAB_BLOCKS": (1, 2)}, "four numbers of blocks"),
+        ({"MAX_DEEPLAB_GAMMAS": 0.5}, "two numbers"),
         ({"MAX_DEEPLAB_WIDTH": 0}, "MAX_DEEPLAB_WIDTH is 0"),
         ({"DROP_PATH": 1.0}, "DROP_PATH is 1.0"),
         ({"MASK_SLOTS": 0}, "MASK_SLOTS is 0"),

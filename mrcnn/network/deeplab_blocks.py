@@ -94,7 +94,7 @@ class Blocks:
         return layer(x)
 
     def conv(self, x, name, channels, kernel=1, strides=1, *, relu=False, last=False, **options):
-        """Convolution, normalisation, perhaps ReLU; `last` of a block, which starts as nothing."""
+        """Convolution, normalisation, perhaps ReLU; `last` of what is added to a path."""
         if strides > 1 and kernel > 1:
             x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_zeropad")(x)
         options = {"kernel_initializer": "he_normal", **options}
@@ -107,7 +107,8 @@ class Blocks:
             name=f"{name}_conv",
             **options,
         )(x)
-        x = self.norm(x, f"{name}_batch_norm", **({"gamma_initializer": "zeros"} if last else {}))
+        gamma = keras.initializers.Constant(self.settings.gammas[0] if last else 1.0)
+        x = self.norm(x, f"{name}_batch_norm", gamma_initializer=gamma)
         return self.relu(x, name) if relu else x
 
     def separable(self, x, name, channels, kernel=5):

@@ -20,7 +20,6 @@ FEATURES = 128  # of a pixel and of a mask, whose product says whether it belong
 HIDDEN = 256
 ATROUS_RATES = (6, 12, 18)  # at stride 16
 VOID_PRIOR = 0.9  # probability of a new network that a mask is none
-MASK_GAMMA = 0.1  # a new network's scale of the masks' logits
 
 
 def mask_heads(settings, style, features):
@@ -42,7 +41,8 @@ def mask_heads(settings, style, features):
     pixels = blocks.norm(pixels, "pixel_space_feature_batch_norm")
     unit = layers.UnitNormalization(dtype="float32", name="pixel_space_normalized_feature")(pixels)
     kernels = blocks.conv(features["mask"], "transformer_mask_head", channels)  # (B, 1, N, ...)
-    logits = MaskLogits(name="pixel_space_mask_logits", **blocks.norms)(unit, kernels)
+    scale = {"gamma": settings.gammas[1], **blocks.norms}
+    logits = MaskLogits(name="pixel_space_mask_logits", **scale)(unit, kernels)
     return {
         "pixel_space_normalized_feature": unit,
         "pixel_space_mask_logits": logits,
@@ -129,11 +129,12 @@ class MaskLogits(layers.Layer):
     Args:
         train_bn: see `mrcnn.network.norm.BatchNorm`.
         epsilon: float, of its BatchNorm.
+        gamma: float, what its gamma starts from.
     """
 
-    def __init__(self, train_bn=None, epsilon=1e-3, **kwargs):
+    def __init__(self, train_bn=None, epsilon=1e-3, gamma=1.0, **kwargs):
         super().__init__(**kwargs)
-        self.norm = AttentionNorm((1,), train_bn, epsilon, MASK_GAMMA, name="batch_norm")
+        self.norm = AttentionNorm((1,), train_bn, epsilon, gamma, name="batch_norm")
 
     def build(self, pixels_shape, masks_shape):
         self.norm.build()
@@ -149,5 +150,6 @@ class MaskLogits(layers.Layer):
         return keras.KerasTensor((*pixels.shape[:3], masks.shape[2]), "float32")
 
     def get_config(self):
-        norm = {"train_bn": self.norm.train_bn, "epsilon": self.norm.epsilon}
+        own = self.norm
+        norm = {"train_bn": own.train_bn, "epsilon": own.epsilon, "gamma": own.first_gamma}
         return {**super().get_config(), **norm}

@@ -64,8 +64,7 @@ def _add_row(costs, row, here, of_rows, of_columns, owner):
     """
     batch, width = ops.shape(costs)[0], costs.shape[2]
     columns = ops.arange(width, dtype="int32")[None]
-    start = ops.where((columns == 0) & here[:, None], row, -1)
-    owner = ops.where(columns == 0, start, owner)
+    owner = ops.where(columns == 0, row, owner)
     blank = ops.zeros((batch, width))
     grown = (
         here,  # whether the path still grows

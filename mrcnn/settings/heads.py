@@ -134,6 +134,8 @@ class MaskTransformer(Stage):
         backbone: "max_deeplab_s" or "max_deeplab_l".
         width: float, of all channels over the published ones.
         blocks: ints, of the stages 2 to 5; None: the published ones.
+        gammas: (float, float), what BatchNorm's gamma starts from: of the last of what is added to
+            a path, and of the masks' logits.
         slots: int N, masks.
         drop_path: float, the probability that training drops a block of the last stage.
         num_classes: int K, background, things and stuff.
@@ -144,6 +146,7 @@ class MaskTransformer(Stage):
     backbone: str = key("BACKBONE")
     width: float = key("MAX_DEEPLAB_WIDTH")
     blocks: tuple = key("MAX_DEEPLAB_BLOCKS")
+    gammas: tuple = key("MAX_DEEPLAB_GAMMAS", floats)
     slots: int = key("MASK_SLOTS")
     drop_path: float = key("DROP_PATH")
     num_classes: int = key("NUM_CLASSES")
