@@ -376,3 +376,37 @@ def test_the_sample_trains_evaluates_and_draws(tmp_path):
     assert re.search(r"^triangle +\d", scores, re.MULTILINE)
     run("draw", "--weights", "last")
     assert (tmp_path / "maps" / "panoptic.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+def test_jax_finds_and_loses_the_same(run_python, dataset, tmp_path):
+    model = create("training", TinyConfig(), tmp_path)
+    model.save_weights(tmp_path / "weights.h5")
+    (batch,) = SegmentGenerator(dataset, TinyConfig(), shuffle=False)[0]
+    np.savez(tmp_path / "batch.npz", **batch)
+    run_python(
+        "import sys\n"
+        f"sys.path.append({str(Path(__file__).parent)!r})\n"
+        "import numpy as np\n"
+        "from mrcnn.model import create\n"
+        "from test_max_deeplab import TinyConfig, outputs_of\n"
+        f"model = create('training', TinyConfig(), {str(tmp_path)!r})\n"
+        f"model.load_weights({str(tmp_path / 'weights.h5')!r})\n"
+        f"found = outputs_of(model, dict(np.load({str(tmp_path / 'batch.npz')!r})))\n"
+        f"np.savez({str(tmp_path / 'found.npz')!r}, **found)\n",
+        backend="jax",
+    )
+    expected, found = outputs_of(model, batch), np.load(tmp_path / "found.npz")
+    assert set(found) == set(expected)
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-3, atol=1e-3 * (array.std() or 1))
+
+
+def outputs_of(model, batch):
+    """Losses of a batch, and what is found in its pictures, by name."""
+    graph = model.graphs["training"]
+    losses = graph.predict_on_batch(batch)
+    names = ("input_image", "input_image_meta")
+    found = model.graphs["detection"].predict_on_batch({name: batch[name] for name in names})
+    return {**dict(zip(graph.loss_names, map(np.asarray, losses), strict=True)), **found}

@@ -109,6 +109,15 @@ class MaskTargets(PureLayer):
     def call(self, segments, classes, mask_logits, class_logits):
         return mask_losses.mask_targets(segments, classes, mask_logits, class_logits)
 
+    def compute_output_spec(self, segments, classes, mask_logits, class_logits):
+        of_segments, of_masks = tuple(classes.shape), tuple(class_logits.shape[:2])
+        return {
+            "slots": keras.KerasTensor(of_segments, "int32"),
+            "segment_weights": keras.KerasTensor(of_segments, "float32"),
+            "target_classes": keras.KerasTensor(of_masks, "int32"),
+            "class_weights": keras.KerasTensor(of_masks, "float32"),
+        }
+
 
 @keras.saving.register_keras_serializable("mrcnn")
 class Loss(PureLayer):
@@ -123,6 +132,9 @@ class Loss(PureLayer):
     def __init__(self, name, **constants):
         super().__init__(name=name)
         self.constants = constants
+
+    def compute_output_spec(self, *tensors):
+        return keras.KerasTensor((), "float32")
 
     def call(self, *tensors):
         name = settings.loss_of(self.name)
