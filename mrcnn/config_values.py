@@ -201,6 +201,11 @@ def from_text(key, text):
         value = text
     if value is not None and _KINDS.get(key, type(getattr(_OWN, key))) is str:
         value = None if text == "None" else text  # as it stands: NAME=007
+    elif key in _OPTIONAL and text.strip().lower() == "none":
+        value = None
+    elif isinstance(value, list):  # of what YAML takes for texts: [(64, 64)]
+        literal = _literal(text)
+        value = value if isinstance(literal, str) else literal
     return convert(key, value)
 
 
