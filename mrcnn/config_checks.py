@@ -4,9 +4,10 @@ import numbers
 
 import numpy as np
 
+from mrcnn.architecture_checks import MAX_DEEPLABS, architecture_problems, is_count
+
 RESIZE_MODES = ("none", "square", "pad64", "crop", "shortest_edge")
 ROI_ALIGN_MODES = ("crop_and_resize", "roi_align", "roi_pool")
-MAX_DEEPLABS = ("max_deeplab_s", "max_deeplab_l")
 BACKBONES = ("resnet50", "resnet101", "resnext101_32x8d", "efficientnet_lite0")
 # Networks of `keras.applications`. The others (Xception, Inception, NASNet) pad nothing, so that
 # their features have no whole strides.
@@ -43,32 +44,6 @@ _CHOICES = {
     "LEARNING_SCHEDULE": ("constant", "multistep", "cosine", "one_cycle"),
     "PRECISION": ("float32", "mixed_bfloat16", "mixed_float16"),
 }
-# What the pyramid and the heads of an ARCHITECTURE need; one that is not here: as Mask R-CNN's.
-_NEEDED = {
-    "mask_rcnn": {"BACKBONE_STRIDES": [4, 8, 16, 32, 64]},
-    "c4": {"BACKBONE_STRIDES": [16], "USE_KEYPOINTS": False, "SPP_LEVELS": None},
-    "dc5": {"BACKBONE_STRIDES": [16]},
-    "retinanet": {
-        "BACKBONE_STRIDES": [8, 16, 32, 64, 128],
-        "RPN_ANCHOR_STRIDE": 1,
-        "USE_MASK": False,
-        "USE_KEYPOINTS": False,
-        "CLASS_WEIGHTS": None,
-        "USE_RPN_ROIS": True,
-        "OHEM_ROIS_PER_IMAGE": None,
-    },
-    "semantic_fpn": {
-        "BACKBONE_STRIDES": [4, 8, 16, 32, 64],
-        "USE_KEYPOINTS": False,
-        "USE_RPN_ROIS": True,
-    },
-    "max_deeplab": {
-        "USE_KEYPOINTS": False,
-        "USE_RPN_ROIS": True,
-        "USE_MASK": True,
-        "USE_MINI_MASK": False,
-    },
-}
 # From 0 to 1, or None.
 _SHARES = (
     *("DETECTION_MIN_CONFIDENCE", "DETECTION_NMS_THRESHOLD", "RPN_NMS_THRESHOLD"),
@@ -103,12 +78,7 @@ def _model_problems(config):
             f"RPN_ANCHOR_SCALES has {len(config.RPN_ANCHOR_SCALES)} entries and BACKBONE_STRIDES "
             f"{levels}; give one entry for each pyramid level"
         )
-    for key, needed in _NEEDED.get(config.ARCHITECTURE, _NEEDED["mask_rcnn"]).items():
-        if np.ravel(getattr(config, key)).tolist() != np.ravel(needed).tolist():
-            yield (
-                f"{key} is {getattr(config, key)}; the architecture {config.ARCHITECTURE!r} has "
-                f"{needed}"
-            )
+    yield from architecture_problems(config)
     if len({np.shape(scale) for scale in config.RPN_ANCHOR_SCALES}) > 1:
         yield (
             f"RPN_ANCHOR_SCALES is {config.RPN_ANCHOR_SCALES}; the heads are shared: give each "
@@ -167,7 +137,7 @@ def _spatial_pyramid_problems(config):
     grids = config.SPP_LEVELS
     if grids is None:
         return
-    if not isinstance(grids, (list, tuple)) or not grids or not all(map(_is_count, grids)):
+    if not isinstance(grids, (list, tuple)) or not grids or not all(map(is_count, grids)):
         yield (
             f"SPP_LEVELS is {grids!r}; expected bins a side of each grid, such as (6, 3, 2, 1), "
             "or None"
@@ -181,10 +151,7 @@ def _spatial_pyramid_problems(config):
 
 def _backbone_problems(config):
     backbone, channels = config.BACKBONE, config.IMAGE_CHANNEL_COUNT
-    if config.ARCHITECTURE == "max_deeplab":
-        yield from _max_deeplab_problems(config)
-        return
-    if callable(backbone) or backbone in BACKBONES:
+    if callable(backbone) or backbone in (*BACKBONES, *MAX_DEEPLABS):
         return
     if backbone not in KERAS_BACKBONES:
         yield (
@@ -196,30 +163,6 @@ def _backbone_problems(config):
             f"BACKBONE is {backbone!r} and IMAGE_CHANNEL_COUNT {channels}; the networks of "
             f"keras.applications take RGB: set 3, or a BACKBONE of {BACKBONES}"
         )
-
-
-def _max_deeplab_problems(config):
-    if config.BACKBONE not in MAX_DEEPLABS:
-        yield f"BACKBONE is {config.BACKBONE!r}; of max_deeplab expected one of {MAX_DEEPLABS}"
-    if config.NORM == "group":
-        yield "NORM is 'group'; attention has BatchNorm alone: set 'batch' or 'sync_batch'"
-    if config.IMAGE_INTERPOLATION != "corners":
-        yield (
-            f"IMAGE_INTERPOLATION is {config.IMAGE_INTERPOLATION!r}; max_deeplab's features are "
-            "aligned at the corners: set 'corners'"
-        )
-    blocks = config.MAX_DEEPLAB_BLOCKS
-    if blocks is not None and (len(blocks) != 4 or not all(map(_is_count, blocks))):
-        yield f"MAX_DEEPLAB_BLOCKS is {blocks!r}; expected four numbers of blocks, or None"
-    gammas = config.MAX_DEEPLAB_GAMMAS
-    if np.shape(gammas) != (2,):
-        yield f"MAX_DEEPLAB_GAMMAS is {gammas!r}; expected two numbers, of residuals and of masks"
-    if not config.MAX_DEEPLAB_WIDTH > 0:
-        yield f"MAX_DEEPLAB_WIDTH is {config.MAX_DEEPLAB_WIDTH!r}; expected above 0"
-    if not 0 <= config.DROP_PATH < 1:
-        yield f"DROP_PATH is {config.DROP_PATH!r}; expected 0 to below 1"
-    if not _is_count(config.MASK_SLOTS):
-        yield f"MASK_SLOTS is {config.MASK_SLOTS!r}; expected 1 or more"
 
 
 def _image_problems(config):
@@ -326,7 +269,7 @@ def _training_problems(config):
         if not 0 < getattr(config, key) <= 1:
             yield f"{key} is {getattr(config, key)}; expected above 0, at most 1"
     hard, drawn = config.OHEM_ROIS_PER_IMAGE, config.TRAIN_ROIS_PER_IMAGE
-    if hard is not None and not (_is_count(hard) and hard <= drawn):
+    if hard is not None and not (is_count(hard) and hard <= drawn):
         yield (
             f"OHEM_ROIS_PER_IMAGE is {hard!r} and TRAIN_ROIS_PER_IMAGE {drawn}, of which it takes "
             "the hardest; expected 1 to that, or None"
@@ -362,9 +305,9 @@ def _optimization_problems(config):
     for key in ("ACCUMULATION_STEPS", "EARLY_STOPPING", "CHECKPOINTS_KEPT"):
         value = getattr(config, key)
         optional = key != "ACCUMULATION_STEPS"
-        if not (value is None and optional) and not _is_count(value):
+        if not (value is None and optional) and not is_count(value):
             yield f"{key} is {value!r}; expected 1 or more{', or None' * optional}"
-    if config.WARMUP_STEPS != 0 and not _is_count(config.WARMUP_STEPS):
+    if config.WARMUP_STEPS != 0 and not is_count(config.WARMUP_STEPS):
         yield f"WARMUP_STEPS is {config.WARMUP_STEPS!r}; expected a number of updates, 0: none"
     for key in ("LAYER_DECAY", "LEARNING_DROP", "WARMUP_FACTOR"):
         value = getattr(config, key)
@@ -380,7 +323,3 @@ def _optimization_problems(config):
         )
     if config.CHECKPOINT_MINUTES is not None and not config.CHECKPOINT_MINUTES > 0:
         yield f"CHECKPOINT_MINUTES is {config.CHECKPOINT_MINUTES!r}; expected minutes, or None"
-
-
-def _is_count(value):
-    return isinstance(value, numbers.Integral) and value >= 1
