@@ -31,8 +31,7 @@ from mrcnn.presets import PRESETS
 def make_config(side, precision, xla):
     class BenchmarkConfig(PRESETS["deeplab2/max_deeplab_s_os16_res641_100k"]):
         NAME = "benchmark"
-        IMAGE_MIN_DIM = IMAGE_MAX_DIM = side
-        IMAGE_BUCKETS = [(side, side)]  # noqa: RUF012
+        IMAGE_MAX_DIM = side
         PRECISION = precision
         JIT_COMPILE = xla
 

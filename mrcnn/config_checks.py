@@ -6,7 +6,7 @@ import numpy as np
 
 from mrcnn.architecture_checks import MAX_DEEPLABS, architecture_problems, is_count
 
-RESIZE_MODES = ("none", "square", "pad64", "crop", "shortest_edge")
+RESIZE_MODES = ("none", "square", "pad64", "crop", "shortest_edge", "longest_edge")
 ROI_ALIGN_MODES = ("crop_and_resize", "roi_align", "roi_pool")
 BACKBONES = ("resnet50", "resnet101", "resnext101_32x8d", "efficientnet_lite0")
 # Networks of `keras.applications`. The others (Xception, Inception, NASNet) pad nothing, so that
@@ -173,7 +173,7 @@ def _image_problems(config):
             "mode 'shortest_edge' needs both, such as 800 and 1333"
         )
     padded = {"square": ["IMAGE_MAX_DIM"], "pad64": ["IMAGE_MIN_DIM"]}
-    padded["crop"] = padded["pad64"]
+    padded["crop"], padded["longest_edge"] = padded["pad64"], padded["square"]
     corners = config.IMAGE_INTERPOLATION == "corners"
     multiple, rest = (16, 1) if corners else (64, 0)
     for key in padded.get(mode, []):
@@ -200,8 +200,8 @@ def _image_problems(config):
         if wrong or np.any(np.mod(bucket, multiple) != rest):
             kind = "one more than multiples of 16" if corners else "multiples of 64"
             yield f"IMAGE_BUCKETS has {bucket!r}; expected (height, width), {kind}"
-    if buckets and mode == "square":
-        yield "IMAGE_BUCKETS has no effect in mode 'square', which has one size; set it to None"
+    if buckets and mode in ("square", "longest_edge"):
+        yield f"IMAGE_BUCKETS has no effect in mode {mode!r}, which has one size; set it to None"
     if not np.all(config.STD_PIXEL):
         yield f"STD_PIXEL is {config.STD_PIXEL}; pixels are divided by it, 1.0 leaves them"
     for key, scalar in (("MEAN_PIXEL", False), ("STD_PIXEL", True)):

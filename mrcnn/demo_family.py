@@ -124,8 +124,7 @@ class MaXDeepLabConfig(PRESETS["deeplab2/max_deeplab_s_os16_res641_100k"]):
     NAME = "max_deeplab"
     NUM_CLASSES = 6
     NUM_STUFF_CLASSES = 2
-    IMAGE_MIN_DIM = IMAGE_MAX_DIM = 97
-    IMAGE_BUCKETS = None
+    IMAGE_MAX_DIM = 97
     IMAGES_PER_GPU = 4
     MAX_GT_INSTANCES = 8
     MASK_SLOTS = 10

@@ -247,10 +247,8 @@ class Deeplab2MaXDeepLabS(Config):
     NUM_STUFF_CLASSES = 53
     CONV_BIAS_BEFORE_NORM = False
 
-    IMAGE_RESIZE_MODE = "shortest_edge"
-    IMAGE_MIN_DIM = 641
+    IMAGE_RESIZE_MODE = "longest_edge"
     IMAGE_MAX_DIM = 641
-    IMAGE_BUCKETS = [(641, 641)]  # noqa: RUF012
     IMAGE_INTERPOLATION = "corners"
     MEAN_PIXEL = np.array([127.5, 127.5, 127.5])
     STD_PIXEL = 127.5
@@ -271,9 +269,7 @@ class Deeplab2MaXDeepLabS1025(Deeplab2MaXDeepLabS):
     """deeplab2's `max_deeplab_s_os16_res1025_100k`."""
 
     PRESET = "deeplab2/max_deeplab_s_os16_res1025_100k"
-    IMAGE_MIN_DIM = 1025
     IMAGE_MAX_DIM = 1025
-    IMAGE_BUCKETS = [(1025, 1025)]  # noqa: RUF012
     PANOPTIC_THING_AREA = 256
     PANOPTIC_STUFF_AREA = 4096
 

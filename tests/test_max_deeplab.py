@@ -32,8 +32,7 @@ class TinyConfig(PRESETS[f"deeplab2/{NAME}"]):
     NAME = "tiny"
     NUM_CLASSES = 6
     NUM_STUFF_CLASSES = 2
-    IMAGE_MIN_DIM = IMAGE_MAX_DIM = 65
-    IMAGE_BUCKETS = None
+    IMAGE_MAX_DIM = 65
     IMAGES_PER_GPU = 2
     MAX_GT_INSTANCES = 8
     MASK_SLOTS = 10
@@ -53,8 +52,7 @@ def golden():
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     class GoldenConfig(PRESETS[f"deeplab2/{NAME}"]):
-        IMAGE_MIN_DIM = IMAGE_MAX_DIM = 321
-        IMAGE_BUCKETS = None
+        IMAGE_MAX_DIM = 321
 
     model = create("inference", GoldenConfig(), tmp_path_factory.mktemp("golden"))
     arrays = dict(recipe_weights(GOLDEN / f"deeplab2_{NAME}.recipe.json"))
@@ -261,6 +259,30 @@ def test_sides_are_padded_to_one_more_than_a_multiple():
     assert padding == [(0, 24), (0, 0), (0, 0)]
 
 
+@pytest.mark.parametrize(
+    ("shape", "side", "interpolation", "size"),
+    [
+        ((64, 100), 65, "corners", (41, 65)),  # 41.6, rounded down
+        ((64, 100), 65, "antialias", (42, 65)),
+        ((30, 20), 64, "edge", (64, 42)),  # made larger
+        ((64, 50), 64, "constant", (64, 50)),  # as it is
+        ((2000, 1), 64, "corners", (64, 1)),
+        ((640, 427), 641, "corners", (641, 427)),  # 427.67
+    ],
+)
+def test_the_long_side_becomes_the_side(shape, side, interpolation, size):
+    image = np.full((*shape, 3), 7, np.uint8)
+    found = resize_image(image, None, side, mode="longest_edge", interpolation=interpolation)
+    resized, window, scale, padding, crop = found
+    assert resized.shape == (side, side, 3)
+    assert window == (0, 0, *size)
+    assert scale == side / max(shape)
+    assert padding == [(0, side - size[0]), (0, side - size[1]), (0, 0)]
+    assert crop is None
+    assert not resized[size[0] :].any()
+    assert not resized[:, size[1] :].any()
+
+
 # The network.
 
 
@@ -276,8 +298,12 @@ def test_sides_are_padded_to_one_more_than_a_multiple():
         ({"DROP_PATH": 1.0}, "DROP_PATH is 1.0"),
         ({"MASK_SLOTS": 0}, "MASK_SLOTS is 0"),
         ({"USE_MINI_MASK": True}, "USE_MINI_MASK is True"),
-        ({"IMAGE_BUCKETS": [(64, 65)]}, "one more than multiples of 16"),
-        ({"IMAGE_RESIZE_MODE": "square", "IMAGE_MAX_DIM": 128}, "such as 129 or 145"),
+        ({"IMAGE_BUCKETS": [(65, 65)]}, "IMAGE_BUCKETS has no effect in mode 'longest_edge'"),
+        (
+            {"IMAGE_BUCKETS": [(64, 65)], "IMAGE_RESIZE_MODE": "shortest_edge"},
+            "one more than multiples of 16",
+        ),
+        ({"IMAGE_MAX_DIM": 128}, "such as 129 or 145"),
         ({"TEST_FLIP": True}, "merges instances, not regions"),
         ({"PANOPTIC_PIXEL_CONFIDENCE": 2}, "PANOPTIC_PIXEL_CONFIDENCE is 2"),
     ],

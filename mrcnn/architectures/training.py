@@ -295,7 +295,7 @@ class ModelTraining:
 
     def _batches(self, generator):
         """What `fit` takes for a generator."""
-        sizes_vary = self.settings.image.resize_mode not in ("square", "crop")
+        sizes_vary = not self.settings.image.trains_on_one_size
         if sizes_vary and keras.backend.backend() == "tensorflow":
             model = self.keras_model
             inputs = [x for x in model.inputs if not model.get_layer(x.name).optional]

@@ -48,21 +48,22 @@ def resize_image(
     rng=None,
     interpolation="constant",
 ):
-    """Resizes an image and pads or crops it; only mode "shortest_edge" and `max_dim` shrink it.
+    """Resizes an image and pads or crops it; only `"shortest_edge"` and `max_dim` shrink it.
 
     Args:
         image: array `[H, W, C]` of any numeric dtype.
         min_dim: int, the short side is scaled up to it; in mode `"crop"` the side of the crop; in
             mode `"shortest_edge"` the short side is scaled to it, up or down.
-        max_dim: int, side of the result in mode `"square"`; in mode `"shortest_edge"` the long
-            side at most; ignored in the others.
+        max_dim: int, side of the result in modes `"square"` and `"longest_edge"`; in mode
+            `"shortest_edge"` the long side at most; ignored in the others.
         min_scale: float, the image is scaled up at least by this, even past `min_dim`; ignored in
-            mode `"shortest_edge"`.
+            modes `"shortest_edge"` and `"longest_edge"`.
         mode: `"none"`: as it is. `"square"`: zero-padded to `[max_dim, max_dim]`. `"pad64"`:
             zero-padded to multiples of 64. `"crop"`: a random `[min_dim, min_dim]` region.
             `"shortest_edge"`: the short side becomes `min_dim`, unless the long one would pass
             `max_dim`; zero-padded at the bottom and right to multiples of 32, with interpolation
-            `"corners"` to one more.
+            `"corners"` to one more. `"longest_edge"`: the long side becomes `max_dim`; zero-padded
+            at the bottom and right to `[max_dim, max_dim]`.
         rng: `np.random.Generator` that places the crop.
         interpolation: see `scale_image`.
 
@@ -89,6 +90,11 @@ def resize_image(
         if size != (height, width) or interpolation == "edge":
             image = scale_image(image, size, interpolation)
         pads[:2] = [(0, _padding(side, interpolation)) for side in size]
+        return np.pad(image, pads), (0, 0, *size), scale, pads, None
+    if mode == "longest_edge":
+        scale, size = _longest_edge(height, width, max_dim, interpolation)
+        image = image if size == (height, width) else scale_image(image, size, interpolation)
+        pads[:2] = [(0, max_dim - side) for side in size]
         return np.pad(image, pads), (0, 0, *size), scale, pads, None
 
     scale = _scale(height, width, min_dim, max_dim, min_scale, mode)
@@ -195,6 +201,8 @@ def resized_scale(settings, height, width):
         return _shortest_edge(
             height, width, settings.min_dim, settings.max_dim, settings.interpolation
         )[0]
+    if mode == "longest_edge":
+        return _longest_edge(height, width, settings.max_dim, settings.interpolation)[0]
     return _scale(height, width, settings.min_dim, settings.max_dim, settings.min_scale, mode)
 
 
@@ -210,7 +218,7 @@ def resized_sides(settings, height, width, mode):
         return height, width
     if mode == "crop":
         return settings.min_dim, settings.min_dim
-    if mode == "square":
+    if mode in ("square", "longest_edge"):
         return settings.max_dim, settings.max_dim
     if mode == "shortest_edge":
         limits = settings.min_dim, settings.max_dim
@@ -223,8 +231,20 @@ def resized_sides(settings, height, width, mode):
 def _shortest_edge(height, width, min_dim, max_dim, interpolation):
     """Scale and size of mode "shortest_edge", each family with its own rounding."""
     scale = min(min_dim / min(height, width), max_dim / max(height, width))
-    half = 0.0 if interpolation in ("edge", "corners") else 0.5  # who rounds down
+    half = _rounding(interpolation)
     return scale, tuple(max(1, int(side * scale + half)) for side in (height, width))
+
+
+def _longest_edge(height, width, max_dim, interpolation):
+    """Scale and size of mode "longest_edge"."""
+    longest, half = max(height, width), _rounding(interpolation)
+    # In whole numbers, so that the long side is exact.
+    size = tuple(max(1, int(side * max_dim / longest + half)) for side in (height, width))
+    return max_dim / longest, size
+
+
+def _rounding(interpolation):
+    return 0.0 if interpolation in ("edge", "corners") else 0.5  # torchvision, deeplab2: down
 
 
 def scale_image(image, size, interpolation, crop=None):
@@ -272,8 +292,8 @@ def _check_resize(mode, min_dim, max_dim):
             f"Expected a resize mode of {', '.join(RESIZE_MODES)}, received {mode!r}. "
             "Set IMAGE_RESIZE_MODE to one of them."
         )
-    if mode == "square" and not max_dim:
-        raise ValueError(f"Mode 'square' expects max_dim, received {max_dim}. Pass its side.")
+    if mode in ("square", "longest_edge") and not max_dim:
+        raise ValueError(f"Mode {mode!r} expects max_dim, received {max_dim}. Pass its side.")
     if mode == "shortest_edge" and not (min_dim and max_dim):
         raise ValueError(
             f"Mode 'shortest_edge' expects min_dim and max_dim, received {min_dim} and {max_dim}. "

@@ -216,7 +216,7 @@ def ground_truth_inputs(settings):
     if gt.mini_masks:
         mask_sides = gt.mini_mask_shape
     else:
-        mask_sides = image.shape if image.resize_mode in ("square", "crop") else (None, None)
+        mask_sides = image.shape if image.trains_on_one_size else (None, None)
     inputs = {
         "input_gt_class_ids": keras.Input((count,), dtype="int32", name="input_gt_class_ids"),
         "input_gt_boxes": keras.Input((count, 4), name="input_gt_boxes"),

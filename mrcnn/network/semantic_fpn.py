@@ -34,5 +34,5 @@ def build_graphs(settings, training=False):
 def label_input(settings):
     """The input of the class of each pixel, int [B, H, W]: what `LabelGenerator` yields."""
     image = settings.image
-    sides = image.shape if image.resize_mode in ("square", "crop") else (None, None)
+    sides = image.shape if image.trains_on_one_size else (None, None)
     return keras.Input(sides, dtype="int32", name="input_gt_labels")

@@ -47,8 +47,7 @@ def build_pyramid(settings):
 def image_inputs(image):
     """The inputs of every graph, a dict; `image` are the `mrcnn.settings.Image`."""
     # Mode "crop" trains on one size and detects on many.
-    one_size = image.resize_mode == "square" and not image.open_sides
-    sides = image.shape if one_size else (None, None)
+    sides = image.shape if image.detects_in_one_size else (None, None)
     return {
         "input_image": keras.Input((*sides, image.channels), name="input_image"),
         "input_image_meta": keras.Input((image.meta_size,), name="input_image_meta"),

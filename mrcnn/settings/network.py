@@ -38,8 +38,8 @@ class Native(Stage):
 class Image(Stage):
     """Images as the network takes them: see `mrcnn.image.resize_image`, `mrcnn.image.mold`.
 
-    `shape` is what mode "square" gives, and the crops of mode "crop"; with `open_sides` the network
-    takes other sizes too.
+    `shape` is what modes "square" and "longest_edge" give, and the crops of mode "crop"; with
+    `open_sides` the network takes other sizes too.
     """
 
     resize_mode: str = numerics("IMAGE_RESIZE_MODE")
@@ -65,7 +65,17 @@ class Image(Stage):
 
         Black, as matterport has it, means nothing where 0 is no value of the pictures.
         """
-        return self.resize_mode == "shortest_edge" or self.channels != 3
+        return self.resize_mode in ("shortest_edge", "longest_edge") or self.channels != 3
+
+    @property
+    def trains_on_one_size(self):
+        """Whether all images of a training have the sides `shape`."""
+        return self.resize_mode in ("square", "crop", "longest_edge")
+
+    @property
+    def detects_in_one_size(self):
+        """Whether all images have, but for those that test-time augmentation resizes."""
+        return self.resize_mode in ("square", "longest_edge") and not self.open_sides
 
     @property
     def padding_value(self):
