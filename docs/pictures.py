@@ -46,8 +46,9 @@ def resize_modes():
         "crop": "short side up to {min_dim},\na random square of {min_dim} from it",
         "shortest_edge": "short side {min_dim}, long side\n"
         "{max_dim} at most, padding to multiples of 32",
+        "longest_edge": "long side {max_dim},\npadding to {max_dim} x {max_dim}",
     }
-    figure, axes = plt.subplots(2, 3, figsize=(8, 6), layout="constrained")
+    figure, axes = plt.subplots(2, 4, figsize=(10.6, 6), layout="constrained")
     for ax, (mode, note) in zip(axes.flat, notes.items(), strict=False):
         rng = np.random.default_rng(3)
         image, window, *_ = resize_image(photo, min_dim, max_dim, 0, mode, rng)
@@ -60,7 +61,8 @@ def resize_modes():
         ax.add_patch(Rectangle((0, 0), width, height, fill=False, edgecolor=RED, linewidth=2))
         ax.set(xlim=(-6, 390), ylim=(326, -6))
         ax.axis("off")
-    legend = axes.flat[-1]
+    axes.flat[-1].axis("off")
+    legend = axes.flat[-2]
     _add_padding(legend, (60, 20, 100, 80))
     legend.add_patch(Rectangle((20, 130), 60, 40, fill=False, edgecolor=RED, linewidth=2))
     legend.text(95, 80, "padding", va="center")
