@@ -27,6 +27,13 @@ SHOWN = 9  # pictures that are drawn
 GAP = 4  # pixels between them
 
 
+class FasterRCNNConfig(DemoConfig):
+    """Faster R-CNN: boxes without masks."""
+
+    NAME = "faster_rcnn"
+    USE_MASK = False
+
+
 class CascadeConfig(DemoConfig):
     ARCHITECTURE = "cascade_rcnn"
     BOX_CLASS_AGNOSTIC = True
@@ -170,6 +177,7 @@ class Member:
 
 MEMBERS = {
     "mask_rcnn": Member(DemoConfig, ShapesDataset, ("segm", "AP50"), 0.85),
+    "faster_rcnn": Member(FasterRCNNConfig, ShapesDataset, ("bbox", "AP50"), 0.85),
     "cascade": Member(CascadeConfig, ShapesDataset, ("segm", "AP50"), 0.85),
     "c4": Member(C4Config, ShapesDataset, ("segm", "AP50"), 0.85),
     "dc5": Member(DilatedConfig, ShapesDataset, ("segm", "AP50"), 0.85),
