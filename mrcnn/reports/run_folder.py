@@ -121,6 +121,31 @@ def _instances(batch, i, mini_masks):
     return found
 
 
+def truth_of(model, dataset, image_id, image):
+    """The truth of an image as what the model finds there: instances, with keypoints or with a map
+    where it finds those.
+
+    Args:
+        model: a `DetectionModel`.
+        dataset: a prepared `Dataset`.
+        image_id: int.
+        image: as of `load_image`.
+
+    Returns:
+        dict as `mrcnn.visualize.draw_comparison` takes it.
+
+    Raises:
+        ValueError: annotations that training refuses too.
+    """
+    masks, class_ids = dataset.load_mask(image_id)
+    truth = {"rois": extract_bboxes(masks), "class_ids": class_ids, "masks": masks}
+    if model.finds_segments:
+        truth |= load_map(dataset, image_id, image.shape)
+    if model.settings.keypoint_head.enabled:
+        truth["keypoints"] = load_keypoints(dataset, image_id, len(class_ids))
+    return truth
+
+
 def draw_validation(model, dataset, folder, score=0.0, count=8):
     """Writes `val_batch0_labels.jpg` and `val_batch0_pred.jpg`: the truth of the first pictures and
     what the model detects there.
@@ -136,13 +161,9 @@ def draw_validation(model, dataset, folder, score=0.0, count=8):
     given = wants_proposals(model)
     for image_id in dataset.image_ids[:count]:
         with contextlib.suppress(ValueError):  # evaluation names it, and leaves it out
-            image, (masks, class_ids) = dataset.load_image(image_id), dataset.load_mask(image_id)
+            image = dataset.load_image(image_id)
             boxes = load_proposals(dataset, int(image_id)) if given else None
-            truth = {"rois": extract_bboxes(masks), "class_ids": class_ids, "masks": masks}
-            if model.finds_segments:
-                truth |= load_map(dataset, image_id, image.shape)
-            if model.settings.keypoint_head.enabled:
-                truth["keypoints"] = load_keypoints(dataset, image_id, len(class_ids))
+            truth = truth_of(model, dataset, image_id, image)
             for values, value in ((images, image), (truths, truth), (proposals, boxes)):
                 values.append(value)
     if not images:
