@@ -24,6 +24,7 @@ from mrcnn.visualize import draw_comparison
 
 SHOWN = 8  # pictures that are drawn
 HELD_OUT = 50  # that are scored
+SURE_POINT = 0.35  # score from which a keypoint is drawn: a circle has none
 
 
 class FasterRCNNConfig(DemoConfig):
@@ -126,7 +127,7 @@ class SemanticConfig(PanopticConfig):
 
 def draw_pairs(model, dataset, image_ids, score=0.5, **options):
     """Draws the truth beside the confident detections, as the member has them: boxes, masks,
-    keypoints, or a map.
+    confident keypoints, or a map.
 
     Args:
         model: a `DetectionModel`.
@@ -141,6 +142,10 @@ def draw_pairs(model, dataset, image_ids, score=0.5, **options):
     images = [dataset.load_image(image_id) for image_id in image_ids]
     found = detect_some(model, dataset, image_ids, images)
     found = [each.filter(each["scores"] >= score) for each in found]
+    for each in found:
+        if "keypoints" in each:
+            points = each["keypoints"]
+            each["keypoints"] = np.where(points[..., 2:] >= SURE_POINT, points, 0)
     truths = [
         truth_of(model, dataset, image_id, image)
         for image_id, image in zip(image_ids, images, strict=True)
