@@ -3,28 +3,35 @@
 The network is small, as that of `mrcnn.demo`: minutes on a CPU.
 """
 
-import collections.abc
 import dataclasses
 import os
 import time
 
 import keras
 import numpy as np
-from skimage.io import imsave
 
 from mrcnn.data.corners import NAMES, CornersDataset
 from mrcnn.data.grounds import GroundsDataset
+from mrcnn.data.keypoints import skeleton_of
 from mrcnn.data.shapes import ShapesDataset
 from mrcnn.demo import EPOCH, STEPS, DemoConfig, Progress, small_backbone, warm_cosine
 from mrcnn.evaluate import evaluate, format_table
-from mrcnn.evaluate.detecting import wants_proposals
+from mrcnn.evaluate.detecting import detect_some
 from mrcnn.model import create
 from mrcnn.presets import PRESETS
-from mrcnn.visualize import draw_panoptic
-from mrcnn.visualize.grids import draw_grid
+from mrcnn.reports.run_folder import truth_of
+from mrcnn.visualize import draw_comparison
 
-SHOWN = 9  # pictures that are drawn
-GAP = 4  # pixels between them
+SHOWN = 8  # pictures that are drawn
+HELD_OUT = 50  # that are scored
+SURE_POINT = 0.35  # score from which a keypoint is drawn: a circle has none
+
+
+class FasterRCNNConfig(DemoConfig):
+    """Faster R-CNN: boxes without masks."""
+
+    NAME = "faster_rcnn"
+    USE_MASK = False
 
 
 class CascadeConfig(DemoConfig):
@@ -144,28 +151,35 @@ class MaXDeepLabConfig(PRESETS["deeplab2/max_deeplab_s_os16_res641_100k"]):
     }
 
 
-def draw_instances(model, dataset, image_ids, path, score=0.5):
-    """Writes the confident detections."""
+def draw_pairs(model, dataset, image_ids, score=0.5, **options):
+    """Draws the truth beside the confident detections, as the member has them: boxes, masks,
+    confident keypoints, or a map.
+
+    Args:
+        model: a `DetectionModel`.
+        dataset: a prepared `Dataset`.
+        image_ids: of the images that are drawn.
+        score: float, the least of a detection.
+        options: of `mrcnn.visualize.draw_comparison`: `columns`, `tile`, `save_path`.
+
+    Returns:
+        [H, W, 3] uint8.
+    """
     images = [dataset.load_image(image_id) for image_id in image_ids]
-    options = {}
-    if wants_proposals(model):
-        options["proposals"] = [dataset.load_proposals(image_id) for image_id in image_ids]
-    found = [each.filter(each["scores"] >= score) for each in model.detect(images, **options)]
-    draw_grid(images, found, dataset.class_names, save_path=path)
-
-
-def draw_segments(model, dataset, image_ids, path):
-    """Writes the panoptic truth beside what is found, a row for each picture."""
-    rows = []
-    for image_id in image_ids:
-        image = dataset.load_image(image_id)
-        found = model.detect([image])[0]
-        pairs = [dataset.load_panoptic(image_id), (found["segmentation"], found["segments"])]
-        tiles = [draw_panoptic(image, *pair, dataset.class_names) for pair in pairs]
-        gap = np.full((len(image), GAP, 3), 255, np.uint8)
-        rows += [np.concatenate([tiles[0], gap, tiles[1]], axis=1)]
-        rows += [np.full((GAP, rows[-1].shape[1], 3), 255, np.uint8)]
-    imsave(path, np.concatenate(rows[:-1]), check_contrast=False)
+    found = detect_some(model, dataset, image_ids, images)
+    found = [each.filter(each["scores"] >= score) for each in found]
+    for each in found:
+        if "keypoints" in each:
+            points = each["keypoints"]
+            each["keypoints"] = np.where(points[..., 2:] >= SURE_POINT, points, 0)
+    truths = [
+        truth_of(model, dataset, image_id, image)
+        for image_id, image in zip(image_ids, images, strict=True)
+    ]
+    if not model.settings.mask_head.enabled:
+        truths = [{k: v for k, v in truth.items() if k != "masks"} for truth in truths]
+    skeleton = skeleton_of(dataset)
+    return draw_comparison(images, truths, found, dataset.class_names, skeleton=skeleton, **options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,14 +191,12 @@ class Member:
         dataset: class of a data set with `load_shapes`.
         score: (kind, name) in what `evaluate` returns.
         expected: float, what it should reach.
-        draw: function of model, data set, image ids and a path that it writes a picture to.
     """
 
     config: type
     dataset: type
     score: tuple
     expected: float
-    draw: collections.abc.Callable = draw_instances
 
     def pictures(self, count, seed):
         """A prepared data set of so many pictures of the config's size."""
@@ -196,15 +208,16 @@ class Member:
 
 MEMBERS = {
     "mask_rcnn": Member(DemoConfig, ShapesDataset, ("segm", "AP50"), 0.85),
+    "faster_rcnn": Member(FasterRCNNConfig, ShapesDataset, ("bbox", "AP50"), 0.85),
     "cascade": Member(CascadeConfig, ShapesDataset, ("segm", "AP50"), 0.85),
     "c4": Member(C4Config, ShapesDataset, ("segm", "AP50"), 0.85),
     "dc5": Member(DilatedConfig, ShapesDataset, ("segm", "AP50"), 0.85),
     "fast_rcnn": Member(FastRCNNConfig, ProposedShapes, ("bbox", "AP50"), 0.85),
     "retinanet": Member(RetinaNetConfig, ShapesDataset, ("bbox", "AP50"), 0.85),
     "keypoints": Member(KeypointsConfig, CornersDataset, ("keypoints", "AP"), 0.8),
-    "panoptic": Member(PanopticConfig, GroundsDataset, ("panoptic", "PQ"), 0.7, draw_segments),
-    "max_deeplab": Member(MaXDeepLabConfig, GroundsDataset, ("panoptic", "PQ"), 0.6, draw_segments),
-    "semantic": Member(SemanticConfig, GroundsDataset, ("semantic", "mIoU"), 0.8, draw_segments),
+    "panoptic": Member(PanopticConfig, GroundsDataset, ("panoptic", "PQ"), 0.7),
+    "max_deeplab": Member(MaXDeepLabConfig, GroundsDataset, ("panoptic", "PQ"), 0.6),
+    "semantic": Member(SemanticConfig, GroundsDataset, ("semantic", "mIoU"), 0.8),
 }
 
 
@@ -230,8 +243,8 @@ def run_member(name, output, steps=STEPS, seed=0):
     reached, expected = 100 * scores[kind][measure], 100 * member.expected
     print(f"{kind} {measure} {reached:.1f}, of {expected:.0f}; trained for {seconds:.0f} seconds")
     picture = os.path.join(output, "detections.png")
-    member.draw(model, held_out, held_out.image_ids[:SHOWN], picture)
-    print(f"Detections: {picture}")
+    draw_pairs(model, held_out, held_out.image_ids[:SHOWN], save_path=picture)
+    print(f"Ground truth beside detections: {picture}")
     return scores
 
 
@@ -250,9 +263,32 @@ def train_member(name, model_dir, steps=STEPS, seed=0):
     config, epochs = member.config(), max(1, round(steps / EPOCH))
     config.STEPS_PER_EPOCH = max(1, steps // epochs)
     train_set, held_out = (
-        member.pictures(count, 2 * seed + i) for i, count in enumerate((2000, 50))
+        member.pictures(count, 2 * seed + i) for i, count in enumerate((2000, HELD_OUT))
     )
     model = create("training", config, model_dir)
     rate = warm_cosine(config.LEARNING_RATE, config.STEPS_PER_EPOCH * epochs)
     model.train(train_set, None, rate, epochs, layers="all", custom_callbacks=[Progress()])
     return model, held_out
+
+
+def trained_member(name, model_dir, steps=STEPS):
+    """Returns a trained model of a member, for the notebook, and pictures that it has not seen.
+
+    Args:
+        name: see `run_member`.
+        model_dir: str; the newest checkpoint below it is loaded. Where there is none,
+            `train_member` writes one: minutes on two CPU cores.
+        steps: int, of that training.
+
+    Returns:
+        The model, and a data set of 50 pictures.
+    """
+    member = MEMBERS[name]
+    model = create("inference", member.config(), model_dir)
+    try:
+        path = model.find_last()
+    except FileNotFoundError:
+        train_member(name, model_dir, steps)
+        path = model.find_last()
+    model.load_weights(path)
+    return model, member.pictures(HELD_OUT, 1)

@@ -1,13 +1,17 @@
 """How well anchors fit boxes, and which are suggested; `mrcnn anchors`."""
 
+import shlex
+
 import numpy as np
 import pytest
 from test_data_tiles import write_slides
 
 from mrcnn import cli
 from mrcnn.config import Config
+from mrcnn.config_values import apply_assignments
 from mrcnn.data.checking.anchors import (
     AnchorFit,
+    _doubled,
     best_overlaps,
     object_boxes,
     suggest_anchors,
@@ -35,6 +39,9 @@ def test_the_best_overlap_by_hand():
     )
     found = best_overlaps(boxes, [8, 32], [1], [4, 8])
     np.testing.assert_allclose(found, [1, 0.5, 36 / 92, 1])
+    # Two scales of one level: the third box lies in an anchor of 12, the fourth around it.
+    found = best_overlaps(boxes, [(8, 12)], [1], [4])
+    np.testing.assert_allclose(found, [1, 0.5, 64 / 144, 144 / 1024])
     # One of 1 : 2 (height : width) and 32 square pixels covers the second: 4 x 8.
     assert best_overlaps(boxes[1:2], [np.sqrt(32)], [1, 2], [4])[0] == pytest.approx(1)
 
@@ -64,6 +71,10 @@ def test_what_is_said_of_anchors():
     assert AnchorFit((8.0, 16), (0.5, 1), 0, 0, 0, 0).assignments == (
         "RPN_ANCHOR_SCALES=8,16 RPN_ANCHOR_RATIOS=0.5,1"
     )
+    said = AnchorFit(((8, 10), (16.5, 20)), (1,), 0, 0, 0, 0).assignments
+    assert said == "'RPN_ANCHOR_SCALES=[[8,10],[16.5,20]]' RPN_ANCHOR_RATIOS=1"
+    config = apply_assignments(Config(), shlex.split(said))
+    assert config.RPN_ANCHOR_SCALES == ((8, 10), (16.5, 20))
 
 
 def small_boxes(ratio=1.0):
@@ -84,6 +95,26 @@ def test_small_objects_get_small_scales_and_ratios_stay_in_their_order():
     assert all(scale >= stride for scale, stride in zip(found.scales, STRIDES, strict=True))
     assert len(found.ratios) == 3 and list(found.ratios) == sorted(found.ratios, reverse=True)
     assert suggest_anchors(boxes, settings) == found
+
+
+@pytest.mark.parametrize("strides", [STRIDES, (16,)])
+def test_levels_with_several_scales_keep_their_number(strides):
+    boxes = small_boxes() * (1 if len(strides) > 1 else 3)
+    scales = tuple((x, 1.26 * x, 1.59 * x) for x in (64, 128, 256, 512, 1024)[: len(strides)])
+    settings = Anchors(scales=scales, strides=strides)
+    today = AnchorFit.of(boxes, scales, settings.ratios, strides)
+    found = suggest_anchors(boxes, settings)
+    assert np.shape(found.scales) == (len(strides), 3)
+    assert today.recall < 0.05 and found.recall > 0.85
+    assert all(min(each) >= stride for each, stride in zip(found.scales, strides, strict=True))
+    ordered = np.ravel(found.scales)
+    assert (np.diff(ordered) >= 0).all()
+
+
+def test_scales_to_start_from():
+    # The square root of 2 between two scales of a level; 2 where there is one, or one level.
+    np.testing.assert_allclose(_doubled(8, (2, 2)), [[8, 8 * 2**0.5], [16, 16 * 2**0.5]])
+    assert _doubled(8, (3,)) == [8, 16, 32] and _doubled(8, (1, 3)) == [[8, 16, 32]]
 
 
 def test_long_objects_get_other_ratios_and_more_if_asked_for():
@@ -125,6 +156,11 @@ def test_the_command(tmp_path, capsys):
     # What it says is a config that works, and nothing fits clearly better.
     assert cli.main(["anchors", str(tmp_path / "a"), *keys, *last.split()]) == 0
     assert "others would hardly fit better" in capsys.readouterr().out
+    several = "RPN_ANCHOR_SCALES=[[32,40],[64,80],[128,160],[256,320],[512,640]]"
+    assert cli.main(["anchors", str(tmp_path / "a"), *keys, several]) == 0
+    scales, _ = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert cli.main(["anchors", str(tmp_path / "a"), *keys, scales]) == 0
+    assert scales.count("[") == 6  # five levels, and around them
 
 
 def test_no_object_is_told(tmp_path, capsys):

@@ -6,9 +6,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from scenes import FOUND, TRUTHS, Oracle, Pictures, detection
+from scenes import FOUND, TRUTHS, A, Oracle, Pictures, detection
 from tiny import TinyConfig, shapes
 
+from mrcnn.data.keypoints import KeypointScheme
 from mrcnn.evaluate import Evaluation
 from mrcnn.model import MaskRCNN
 from mrcnn.training import EvaluateCallback
@@ -80,6 +81,55 @@ def test_tensorboard_has_numbers_and_pictures(tmp_path):
     assert step == 0
     width, height, png = picture
     assert png[1:4] == b"PNG" and int(width) > int(height) > 300
+
+
+class Skies(Pictures):
+    """A cat in front of sky, on the right."""
+
+    num_stuff_classes = 1
+
+    def load_panoptic(self, image_id):
+        ids = np.repeat([[1, 2]], 10, axis=1).repeat(20, axis=0)
+        cat, sky = ({"id": i, "class_id": i, "is_thing": i == 1} for i in (1, 2))
+        return ids, [cat, sky]
+
+
+def test_pictures_of_a_model_that_finds_segments_are_its_maps(tmp_path):
+    ids, segments = Skies([]).load_panoptic(0)
+    found = {**detection(), "segmentation": ids.T, "segments": segments}
+    callback = callback_of(tmp_path, log_dir="", pictures=1)
+    callback.dataset, callback.detector.finds_segments = Skies([], []), True
+    callback.detector.detect = lambda images, stream=False: [found for _ in images]
+    callback.on_epoch_end(0, {})
+    picture = callback.draw()
+    truth, map_ = picture[26:346, 6:326], picture[26:346, 332:652]
+    # Captions lie in the upper left corner of a segment; sky, dark, is right, then below.
+    corners = [
+        [image[y, x].astype(int) for y, x in ((20, 300), (300, 20))] for image in (truth, map_)
+    ]
+    (sky, cat), (cat_found, sky_found) = corners
+    assert cat.sum() > 0 and sky.sum() > 0 and not np.array_equal(cat, sky)
+    np.testing.assert_array_equal(sky, sky_found)
+    np.testing.assert_array_equal(cat, cat_found)
+
+
+def test_pictures_have_the_lines_between_keypoints(tmp_path):
+    points = np.array([[[2.5, 2.5, 2], [2.5, 8.5, 2]]])
+
+    def draw(skeleton):
+        found = {**detection((A, 1, 0.5)), "keypoints": points}
+        callback = callback_of(tmp_path, log_dir="", pictures=1)
+        callback.dataset = Pictures([(A, 1)])
+        callback.dataset.keypoint_scheme = KeypointScheme(["ear", "tail"], skeleton)
+        callback.dataset.load_keypoints = lambda image_id: points
+        callback.detector.detect = lambda images, stream=False: [found for _ in images]
+        callback.on_epoch_end(0, {})
+        return callback.draw()
+
+    # Both tiles of 320 show 20 pixels, 16 times as large: half-way between 2.5 and 8.5 is 5.5.
+    changed = (draw([(0, 1)]) != draw([])).any(axis=-1)
+    for left in (6, 332):
+        assert changed[26 + 40, left + 88] and not changed[26 + 60, left + 88]
 
 
 def test_no_tensorflow_no_files(tmp_path, monkeypatch):

@@ -16,7 +16,14 @@ from mrcnn.data import Dataset
 from mrcnn.data.augmentation import Adapter
 from mrcnn.data.grounds import GroundsDataset
 from mrcnn.data.label_generator import LabelGenerator, PanopticGenerator
-from mrcnn.data.panoptic import class_labels, instance_labels, load_labels, load_segments
+from mrcnn.data.panoptic import (
+    class_labels,
+    instance_labels,
+    joined_segments,
+    load_labels,
+    load_map,
+    load_segments,
+)
 from mrcnn.data.sample import Sample, augment_sample
 from mrcnn.image.label_maps import VOID, labels_to_masks, masks_to_labels, resize_labels
 
@@ -65,6 +72,34 @@ def test_instances_alone_lie_on_background():
     masks = np.zeros((1, 4, 2), bool)
     masks[0, :3, 1], masks[0, 1, 0] = True, True  # the small one is seen, a crowd is of its class
     assert instance_labels(masks, [2, -1], (1, 4)).tolist() == [[1, 2, 1, 0]]
+
+
+def test_labels_and_instances_as_a_map():
+    labels = np.array([[1, 1, VOID, 3], [1, 2, 0, 3]])
+    masks = np.zeros((2, 4, 2), bool)
+    masks[0, :2, 0] = masks[1, 1:3, 1] = True  # a cat, and a crowd of dogs partly on nothing
+    ids, segments = joined_segments(labels, 3, (masks, np.array([1, -2])))
+    # The thing without a mask, lower left, is nothing; ids of instances follow the last class.
+    assert ids.tolist() == [[4, 4, 0, 3], [0, 5, 5, 3]]
+    facts = [(each["id"], each["class_id"], each["is_thing"]) for each in segments]
+    assert facts == [(3, 3, False), (4, 1, True), (5, 2, True)]
+    ids, segments = joined_segments(labels, 3)
+    assert ids.tolist() == [[1, 1, 0, 3], [1, 2, 0, 3]]
+    facts = [(each["id"], each["class_id"], each["is_thing"]) for each in segments]
+    assert facts == [(1, 1, True), (2, 2, True), (3, 3, False)]
+
+
+def test_the_map_of_an_image_with_and_without_segments():
+    found = load_map(Own(), 0, (2, 4))
+    assert found["segmentation"] is IDS and [each["id"] for each in found["segments"]] == [4, 7, 9]
+    dataset = Own()
+    dataset.load_panoptic = lambda image_id: None
+    masks = np.zeros((2, 4, 1), bool)
+    masks[1, 1:, 0] = True
+    dataset.load_mask = lambda image_id: (masks, np.array([2]))
+    found = load_map(dataset, 0, (2, 4))
+    assert found["segmentation"].tolist() == [[0] * 4, [0, 2, 2, 2]]
+    assert found["segments"] == [{"id": 2, "class_id": 2, "is_thing": True}]
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,25 @@
 """The pictures, tables and lines of a run's folder."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
 from skimage import io
-from tiny import TinyConfig, shapes
+from tiny import TinyConfig, corners, shapes
 
 from mrcnn.data import DataGenerator
+from mrcnn.data.grounds import GroundsDataset
+from mrcnn.data.label_generator import LabelGenerator, PanopticGenerator
+from mrcnn.data.panoptic import class_labels
+from mrcnn.inference.detections import Detections
 from mrcnn.reports import run_folder
-from mrcnn.reports.run_folder import draw_labels, seen
+from mrcnn.reports.run_folder import draw_labels, draw_validation, seen
 from mrcnn.training.progress import Progress
 from mrcnn.visualize.grids import draw_grid
 from mrcnn.visualize.training_plots import plot_labels, plot_results
+
+SEGMENT = {"id": 7, "class_id": 1, "is_thing": True}
 
 
 def nothing():
@@ -43,6 +51,46 @@ def test_batches_are_drawn_as_the_network_sees_them(mini_masks):
         np.testing.assert_array_equal(found["class_ids"], class_ids)
         wrong = (found["masks"] != masks).mean()
         assert wrong < 0.01 if mini_masks else wrong == 0
+
+
+def test_batches_have_the_class_of_each_pixel():
+    values = {"NUM_CLASSES": 6, "NUM_STUFF_CLASSES": 2, "USE_MINI_MASK": False}
+    config, dataset = type("Map", (TinyConfig,), values)(), shapes(2, dataset_type=GroundsDataset)
+    for generator_type, whole in ((PanopticGenerator, False), (LabelGenerator, True)):
+        generator = generator_type(dataset, config, shuffle=False)
+        _, instances = seen(generator[0][0], generator.settings)
+        for image_id, found in enumerate(instances):
+            ids, segments = dataset.load_panoptic(image_id)
+            labels, things = class_labels(ids, segments), sum(x["is_thing"] for x in segments)
+            shown = class_labels(found["segmentation"], found["segments"])
+            np.testing.assert_array_equal(shown, labels)
+            count = sum(each["is_thing"] for each in found["segments"])
+            assert count == (len(np.unique(labels[labels < 4])) if whole else things) > 0
+
+
+@pytest.mark.parametrize("scores", [[0.9, 0.4], []])
+def test_validation_is_drawn_with_points_and_maps(scores, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(run_folder, "draw_grid", lambda *args, **named: drawn.append((args, named)))
+    dataset = corners(2)
+
+    def load_panoptic(image_id):
+        if image_id == 1:
+            raise ValueError("no map of the second picture")
+        return np.full((64, 64), 7), [SEGMENT]
+
+    dataset.load_panoptic = load_panoptic
+    found = Detections({"scores": np.array(scores), "class_ids": np.ones(len(scores), int)})
+    settings = types.SimpleNamespace(keypoint_head=types.SimpleNamespace(enabled=True))
+    model = types.SimpleNamespace(
+        detect=lambda images: [found] * len(images), finds_segments=True, settings=settings
+    )
+    draw_validation(model, dataset, tmp_path, score=0.5)
+    ((images, (truth,), _), options), ((_, (result,), _), _) = drawn
+    assert len(images) == 1 and options["skeleton"] == dataset.keypoint_scheme.skeleton
+    assert truth["segments"][0]["id"] == 7
+    np.testing.assert_array_equal(truth["keypoints"], dataset.load_keypoints(0))
+    assert result["scores"].tolist() == scores[:1]
 
 
 def test_labels_are_counted_and_measured(tmp_path, monkeypatch):

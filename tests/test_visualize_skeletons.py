@@ -9,7 +9,8 @@ from matplotlib import pyplot as plt
 from mrcnn.data import KeypointScheme
 from mrcnn.inference.detections import Detections
 from mrcnn.visualize import display_instances, draw_instances, draw_skeleton
-from mrcnn.visualize.draw import draw_tile
+from mrcnn.visualize.draw import draw_comparison, draw_tile
+from mrcnn.visualize.grids import draw_grid
 
 RED = (1.0, 0.0, 0.0)
 SCHEME = KeypointScheme(["a", "b", "c"], [(0, 1), (1, 2)])
@@ -81,6 +82,17 @@ def test_detections_draw_and_scale_and_choose_their_keypoints():
     # A tile of 20: half of everything.
     tile = draw_tile(black(), detections, detections.class_names, 20)
     assert (tile[5, 3:17] != 0).any(axis=1).all()
+    # A plain dict has no lines of its own: black between the points, but for their caption's row.
+    plain = {k: v for k, v in detections.items() if k != "scores"}
+    between = slice(9, 12)
+    assert (draw_tile(black(), plain, ["", ""], 20)[5, between] == 0).all()
+    given = draw_tile(black(), plain, ["", ""], 20, skeleton=SCHEME.skeleton)
+    assert (given[5, between] != 0).any(axis=1).all()
+    grid = draw_grid([black()], [plain], ["", ""], tile=20, skeleton=SCHEME.skeleton)
+    pair = draw_comparison([black()], [plain], [plain], ["", ""], tile=20, skeleton=SCHEME.skeleton)
+    np.testing.assert_array_equal(grid, given)
+    for left in (6, 32):  # a margin of 6, a header of 26, and 6 between the tiles
+        np.testing.assert_array_equal(pair[26:46, left : left + 20], given)
 
 
 def test_detections_have_rows_and_coco_of_their_keypoints(tmp_path):

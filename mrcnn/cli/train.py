@@ -126,7 +126,7 @@ def _train(arguments):
         _write_facts(arguments, folder, config, train, weights=weights, layers=layers)
         print(f"{folder}: {train.num_classes - 1} classes, {layers} from {weights}", flush=True)
         draw_labels(train, folder)
-        draw_batches(train, config, augmentation, folder)
+        draw_batches(train, config, augmentation, folder, model.generator_type)
     _place(model, folder)
     evaluation = _fit(arguments, model, folder, (train, val), layers, augmentation)
     if evaluation is not None:

@@ -99,6 +99,12 @@ class KeypointScheme:
         )
 
 
+def skeleton_of(dataset):
+    """Pairs of indices of the keypoints of a data set that a line joins; None without keypoints."""
+    scheme = getattr(dataset, "keypoint_scheme", None)
+    return None if scheme is None else scheme.skeleton
+
+
 def mirrored_order(flip_pairs, count):
     """int [count]: places with those of each pair exchanged."""
     order = np.arange(count)

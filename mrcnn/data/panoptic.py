@@ -144,6 +144,44 @@ def segment_map(masks, class_ids, labels, thing_classes, limit):
     return places[segments], classes
 
 
+def joined_segments(labels, thing_classes, instances=None):
+    """A panoptic map of the class of each pixel, with the instances that are known in front.
+
+    Args:
+        labels: int `[H, W]`, the class of each pixel, `VOID` or 0 where no segment is.
+        thing_classes: int, classes of things with the background.
+        instances: (masks bool `[H, W, N]`, class ids int `[N]`), which the things are; None makes
+            all things of a class one segment.
+
+    Returns:
+        ids int `[H, W]` and segments, as of `load_segments`.
+    """
+    low = 1 if instances is None else thing_classes
+    ids = np.where(labels >= low, labels, 0)
+    segments = [
+        {"id": each, "class_id": each, "is_thing": each < thing_classes}
+        for each in np.unique(ids[ids > 0]).tolist()
+    ]
+    masks, class_ids = instances or (None, ())
+    for i, class_id in enumerate(class_ids):
+        number = labels.max() + 1 + i
+        ids[masks[:, :, i]] = number
+        segments.append({"id": int(number), "class_id": abs(int(class_id)), "is_thing": True})
+    return ids, segments
+
+
+def load_map(dataset, image_id, image_shape):
+    """The panoptic truth of an image as a dict of `segmentation` and `segments`, as results have.
+
+    Of a data set without `load_panoptic` it is one segment for each class of `load_labels`.
+    """
+    found = load_segments(dataset, image_id, image_shape)
+    if found is None:
+        labels = load_labels(dataset, image_id, image_shape)
+        found = joined_segments(labels, dataset.num_classes - dataset.num_stuff_classes)
+    return dict(zip(("segmentation", "segments"), found, strict=True))
+
+
 def load_labels(dataset, image_id, image_shape):
     """The class of each pixel of an image, int32 `[H, W]`.
 

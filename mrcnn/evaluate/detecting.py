@@ -100,6 +100,15 @@ def wants_proposals(model):
     return not getattr(ground_truth, "use_rpn_rois", True)
 
 
+def detect_some(model, dataset, image_ids, images):
+    """What a model detects in some images of a dataset, with the proposals of the dataset where it
+    is given those."""
+    options = {}
+    if wants_proposals(model):
+        options["proposals"] = [load_proposals(dataset, int(image_id)) for image_id in image_ids]
+    return model.detect(images, **options)
+
+
 def _detect(model, pictures, given):
     """Results one by one of (image, proposals) that come one by one."""
     if "stream" not in inspect.signature(model.detect).parameters:

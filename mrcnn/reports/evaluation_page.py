@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mrcnn.data.keypoints import skeleton_of
 from mrcnn.evaluate.pictures import KINDS
 from mrcnn.evaluate.tables import by_columns, column_names, percent
 from mrcnn.reports.html_page import document, table
@@ -94,7 +95,8 @@ def _draw_pair(evaluation, dataset, row, score, tile):
     image = dataset.load_image(row["image_id"])
     names = {each["id"]: str(each["name"]) for each in evaluation.ground_truth["categories"]}
     truth, found = evaluation.instances(row["image_id"], score)
-    return draw_comparison([image], [truth], [found], names, tile=tile)
+    skeleton = skeleton_of(dataset)
+    return draw_comparison([image], [truth], [found], names, tile=tile, skeleton=skeleton)
 
 
 def _figure(name, row, dataset):

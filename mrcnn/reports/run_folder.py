@@ -10,6 +10,9 @@ import numpy as np
 
 from mrcnn.data.boxes import load_boxes
 from mrcnn.data.generator import DataGenerator
+from mrcnn.data.image_loading import load_keypoints
+from mrcnn.data.keypoints import skeleton_of
+from mrcnn.data.panoptic import joined_segments, load_map
 from mrcnn.data.proposals import load_proposals
 from mrcnn.evaluate.detecting import wants_proposals
 from mrcnn.image.masks import extract_bboxes
@@ -50,24 +53,31 @@ def draw_labels(dataset, folder):
     )
 
 
-def draw_batches(dataset, config, augmentation, folder):
+def draw_batches(dataset, config, augmentation, folder, generator_type=DataGenerator):
     """Writes `train_batch0.jpg` and the next ones: batches as the network sees them.
 
     Images are resized, augmented, padded and molded, then drawn as they come out of that, with
-    the boxes, masks and classes that are trained.
+    the boxes, masks, classes and keypoints that are trained, or the class of each pixel.
 
     Args:
         dataset: a prepared `Dataset`.
         config: `Config`.
         augmentation: as training takes it.
         folder: path.
+        generator_type: class of the generator, as of the model.
     """
-    generator = DataGenerator(dataset, config, augmentation=augmentation)
+    generator = generator_type(dataset, config, augmentation=augmentation)
     for index in range(min(BATCHES, len(generator))):
         (batch,) = generator[index]
         images, instances = seen(batch, generator.settings)
         path = Path(folder, f"train_batch{index}.jpg")
-        draw_grid(images[:TILES], instances[:TILES], dataset.class_names, save_path=path)
+        draw_grid(
+            images[:TILES],
+            instances[:TILES],
+            dataset.class_names,
+            save_path=path,
+            skeleton=skeleton_of(dataset),
+        )
 
 
 def seen(batch, settings):
@@ -80,23 +90,60 @@ def seen(batch, settings):
     Returns:
         images: list of uint8 [H, W, 3], to look at.
         instances: list of dicts with `rois`, `class_ids`, `masks` and, if there are any,
-            `keypoints`.
+            `keypoints`; of a batch with the class of each pixel also `segmentation` and `segments`.
     """
     image_settings, images, instances = settings.image, [], []
     for i, molded in enumerate(batch["input_image"]):
         values = unmold_values(molded, image_settings.mean_pixel, image_settings.std_pixel)
-        image = to_uint8_rgb(values)
-        real = batch["input_gt_class_ids"][i] != 0
-        boxes = batch["input_gt_boxes"][i][real].astype(int)
-        masks = batch["input_gt_masks"][i][:, :, real]
-        if settings.ground_truth.mini_masks:
-            masks = expand_mask(boxes, masks, image.shape)
-        found = {"rois": boxes, "class_ids": batch["input_gt_class_ids"][i][real], "masks": masks}
-        if "input_gt_keypoints" in batch:
-            found["keypoints"] = batch["input_gt_keypoints"][i][real]
-        images.append(image)
+        images.append(to_uint8_rgb(values))
+        found = {}
+        if "input_gt_boxes" in batch:
+            found = _instances(batch, i, settings.ground_truth.mini_masks)
+        if "input_gt_labels" in batch:
+            things = (found["masks"], found["class_ids"]) if found else None
+            labels, classes = batch["input_gt_labels"][i], settings.semantic_head.thing_classes
+            ids, segments = joined_segments(labels, classes, things)
+            found |= {"segmentation": ids, "segments": segments}
         instances.append(found)
     return images, instances
+
+
+def _instances(batch, i, mini_masks):
+    """The instances of one image of a batch."""
+    real = batch["input_gt_class_ids"][i] != 0
+    boxes = batch["input_gt_boxes"][i][real].astype(int)
+    masks = batch["input_gt_masks"][i][:, :, real]
+    if mini_masks:
+        masks = expand_mask(boxes, masks, batch["input_image"][i].shape)
+    found = {"rois": boxes, "class_ids": batch["input_gt_class_ids"][i][real], "masks": masks}
+    if "input_gt_keypoints" in batch:
+        found["keypoints"] = batch["input_gt_keypoints"][i][real]
+    return found
+
+
+def truth_of(model, dataset, image_id, image):
+    """The truth of an image as what the model finds there: instances, with keypoints or with a map
+    where it finds those.
+
+    Args:
+        model: a `DetectionModel`.
+        dataset: a prepared `Dataset`.
+        image_id: int.
+        image: as of `load_image`.
+
+    Returns:
+        dict as `mrcnn.visualize.draw_comparison` takes it.
+
+    Raises:
+        ValueError: annotations that training refuses too.
+    """
+    masks, class_ids = dataset.load_mask(image_id)
+    truth = {"rois": extract_bboxes(masks), "class_ids": class_ids, "masks": masks}
+    if model.finds_segments:
+        truth |= load_map(dataset, image_id, image.shape)
+    if model.settings.keypoint_head.enabled:
+        truth["keypoints"] = load_keypoints(dataset, image_id, len(class_ids))
+    return truth
 
 
 def draw_validation(model, dataset, folder, score=0.0, count=8):
@@ -110,22 +157,19 @@ def draw_validation(model, dataset, folder, score=0.0, count=8):
         score: float, the least of a detection that is drawn.
         count: int, pictures.
     """
-    images, truths, proposals = [], [], []
+    images, truths, proposals, skeleton = [], [], [], skeleton_of(dataset)
     given = wants_proposals(model)
     for image_id in dataset.image_ids[:count]:
         with contextlib.suppress(ValueError):  # evaluation names it, and leaves it out
-            image, (masks, class_ids) = dataset.load_image(image_id), dataset.load_mask(image_id)
-            proposals.append(load_proposals(dataset, int(image_id)) if given else None)
-            images.append(image)
-            truth = {"rois": extract_bboxes(masks), "class_ids": class_ids, "masks": masks}
-            segments = dataset.load_panoptic(image_id) if model.finds_segments else None
-            if segments is not None:
-                truth |= {"segmentation": segments[0], "segments": segments[1]}
-            truths.append(truth)
+            image = dataset.load_image(image_id)
+            boxes = load_proposals(dataset, int(image_id)) if given else None
+            truth = truth_of(model, dataset, image_id, image)
+            for values, value in ((images, image), (truths, truth), (proposals, boxes)):
+                values.append(value)
     if not images:
         return
     options = {"proposals": proposals} if given else {}
     found = [each.filter(each["scores"] >= score) for each in model.detect(images, **options)]
     for name, instances in (("labels", truths), ("pred", found)):
         path = Path(folder, f"val_batch0_{name}.jpg")
-        draw_grid(images, instances, dataset.class_names, save_path=path)
+        draw_grid(images, instances, dataset.class_names, save_path=path, skeleton=skeleton)

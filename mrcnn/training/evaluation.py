@@ -6,6 +6,9 @@ import os
 import keras
 import numpy as np
 
+from mrcnn.data.keypoints import skeleton_of
+from mrcnn.data.panoptic import load_map
+from mrcnn.evaluate.detecting import detect_some
 from mrcnn.evaluate.evaluation import Evaluation
 
 
@@ -98,12 +101,25 @@ class EvaluateCallback(keras.callbacks.Callback):
         self._writer.flush()
 
     def draw(self):
-        """The truth beside the last detections of the first images, uint8 [H, W, 3], or None."""
+        """The truth beside the last detections of the first images, uint8 [H, W, 3], or None.
+
+        Of a model that finds segments it is the map of each, else its instances from the score of
+        the best F1 on.
+        """
         if not (self.pictures and self.evaluation and self.evaluation.ground_truth["images"]):
             return None
         from mrcnn.visualize.draw import draw_comparison  # here: training needs no Matplotlib
 
         ids = [each["id"] for each in self.evaluation.ground_truth["images"][: self.pictures]]
         images = [self.dataset.load_image(image_id) for image_id in ids]
-        pairs = [self.evaluation.instances(image_id) for image_id in ids]
-        return draw_comparison(images, *zip(*pairs, strict=True), self.dataset.class_names)
+        if getattr(self.detector, "finds_segments", False):
+            truths = [
+                load_map(self.dataset, image_id, image.shape)
+                for image_id, image in zip(ids, images, strict=True)
+            ]
+            found = detect_some(self.detector, self.dataset, ids, images)
+        else:
+            pairs = [self.evaluation.instances(image_id) for image_id in ids]
+            truths, found = zip(*pairs, strict=True)
+        skeleton = skeleton_of(self.dataset)
+        return draw_comparison(images, truths, found, self.dataset.class_names, skeleton=skeleton)

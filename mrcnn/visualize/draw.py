@@ -128,18 +128,27 @@ def draw_instances(
 
 
 def draw_comparison(
-    images, truths, detections, class_names=None, columns=2, tile=320, save_path=None
+    images,
+    truths,
+    detections,
+    class_names=None,
+    columns=2,
+    tile=320,
+    save_path=None,
+    skeleton=None,
 ):
     """Draws ground truth beside detections, one pair of tiles for each image, as one picture.
 
     Args:
         images: images of any sizes; each is scaled to fit a tile.
-        truths: for each image a dict with `rois`, `class_ids` and `masks`.
-        detections: the same, from `MaskRCNN.detect`, with `scores`.
+        truths: for each image a dict with `rois`, `class_ids` and, if there are any, `masks` and
+            `keypoints`; or with `segmentation` and `segments`, of which the map is drawn.
+        detections: the same, from `DetectionModel.detect`, with `scores`.
         class_names: names by class id.
         columns: pairs in a row.
         tile: side of a tile in pixels.
         save_path: where to write the picture too, with its format by suffix.
+        skeleton: pairs of indices of keypoints that a line joins, or None.
 
     Returns:
         [rows, columns] of pairs as one [H, W, 3] uint8 array.
@@ -153,7 +162,8 @@ def draw_comparison(
         top, left = header + i // columns * step, gap + i % columns * (pair + 3 * gap)
         for column, found in enumerate(instances):
             x = left + column * (tile + gap)
-            grid[top : top + tile, x : x + tile] = draw_tile(image, found, class_names, tile)
+            drawn = draw_tile(image, found, class_names, tile, skeleton)
+            grid[top : top + tile, x : x + tile] = drawn
     titles = [
         (title, gap + i * (pair + 3 * gap) + j * (tile + gap), 4, 14, (1, 1, 1))
         for i in range(columns)
@@ -278,16 +288,16 @@ def _draw_texts(image, texts):
     return image
 
 
-def draw_tile(image, instances, class_names, size):
+def draw_tile(image, instances, class_names, size, skeleton=None):
     """Scales an image to fit a white square tile and draws its instances there.
 
     Args:
         image: [H, W] or [H, W, 1 | 3 | 4].
         instances: dict with `rois`, `class_ids` and, if there are any, `masks`, `scores` and
-            `keypoints`; the lines between these are those of `Detections`. Or with `segmentation`
-            and `segments`, of which the map is drawn.
+            `keypoints`. Or with `segmentation` and `segments`, of which the map is drawn.
         class_names: names by class id, or None.
         size: side of the tile in pixels.
+        skeleton: pairs of indices of keypoints that a line joins; by default those of `Detections`.
 
     Returns:
         [size, size, 3] uint8.
@@ -298,20 +308,27 @@ def draw_tile(image, instances, class_names, size):
     rows = (np.arange(height) / scale).astype(int).clip(0, image.shape[0] - 1)
     columns = (np.arange(width) / scale).astype(int).clip(0, image.shape[1] - 1)
     small = resize(image, (height, width), order=1, preserve_range=True, anti_aliasing=scale < 1)
-    boxes, masks = np.asarray(instances["rois"]) * scale, instances.get("masks")
-    masks = None if masks is None else masks[rows][:, columns]
-    ids, scores = instances["class_ids"], instances.get("scores")
-    points = instances.get("keypoints")
-    if points is not None:
-        points = np.asarray(points) * [scale, scale, 1]
-        points = {"keypoints": points, "skeleton": getattr(instances, "skeleton", None)}
-    tile = np.full((size, size, 3), 255, np.uint8)
-    top, left = (size - height) // 2, (size - width) // 2
     small = small.round().astype(np.uint8)
-    given = (boxes, masks, ids), {"class_names": class_names, "scores": scores, **(points or {})}
     if "segmentation" in instances:
         shown = instances["segmentation"][rows][:, columns]
-        given = segment_instances(shown, instances["segments"], class_names)
-    drawn = draw_instances(small, *given[0], **given[1])
-    tile[top : top + height, left : left + width] = drawn
+        drawing = segment_instances(shown, instances["segments"], class_names)
+    else:
+        drawing = _scaled(instances, scale, rows, columns)
+        drawing[1].update(class_names=class_names)
+        if skeleton is not None:
+            drawing[1].update(skeleton=skeleton)
+    tile = np.full((size, size, 3), 255, np.uint8)
+    top, left = (size - height) // 2, (size - width) // 2
+    tile[top : top + height, left : left + width] = draw_instances(small, *drawing[0], **drawing[1])
     return tile
+
+
+def _scaled(instances, scale, rows, columns):
+    """What `draw_instances` takes of instances, made larger by a factor: positional arguments and
+    options; `rows` and `columns` are the pixels of the masks that are seen."""
+    masks, points = instances.get("masks"), instances.get("keypoints")
+    masks = None if masks is None else masks[rows][:, columns]
+    options = {"scores": instances.get("scores"), "skeleton": getattr(instances, "skeleton", None)}
+    if points is not None:
+        options["keypoints"] = np.asarray(points) * [scale, scale, 1]
+    return (np.asarray(instances["rois"]) * scale, masks, instances["class_ids"]), options

@@ -86,11 +86,11 @@ def evaluate(model, dataset):
 
 def draw(model, dataset, output, count=8):
     """Writes pictures of the truth beside what is found."""
-    from mrcnn.demo_family import draw_segments
+    from mrcnn.demo_family import draw_pairs
 
     Path(output).mkdir(parents=True, exist_ok=True)
     path = Path(output) / "panoptic.png"
-    draw_segments(model, dataset, dataset.image_ids[:count], path)
+    draw_pairs(model, dataset, dataset.image_ids[:count], save_path=path)
     print(f"Wrote {path}")
 
 

@@ -3,10 +3,12 @@
 The fitness and the search by random changes follow the autoanchor of YOLO; here the anchors lie
 where the network has them, level by level, so that a level too coarse for small ones counts.
 
-Shape legend: N objects; R ratios. Boxes are float `y1, x1, y2, x2` in the network's pixels.
+Shape legend: N objects; R anchors at a place, of all ratios and scales; L levels, S scales of each.
+Boxes are float `y1, x1, y2, x2` in the network's pixels.
 """
 
 import dataclasses
+import shlex
 
 import numpy as np
 
@@ -26,7 +28,7 @@ class AnchorFit:
     """Anchors, and how well they fit.
 
     Attributes:
-        scales: tuple, pixels, one for each level.
+        scales: tuple, pixels, one for each level, or a tuple of some for each.
         ratios: tuple, width / height.
         recall: float, share of the objects that an anchor meets with an IoU of `FITS`.
         trained: float, with one of `TRAINS`.
@@ -46,13 +48,22 @@ class AnchorFit:
         """Measures anchors on boxes [N, 4]."""
         best = best_overlaps(boxes, scales, ratios, strides)
         counts = float((best >= FITS).mean()), float((best >= TRAINS).mean()), float(best.mean())
-        return cls(tuple(scales), tuple(ratios), *counts, _fitness(best))
+        scales = tuple(tuple(each) if np.ndim(each) else each for each in scales)
+        return cls(scales, tuple(ratios), *counts, _fitness(best))
 
     @property
     def assignments(self):
         """The keys as the command line takes them."""
-        scales, ratios = (",".join(f"{x:g}" for x in xs) for xs in (self.scales, self.ratios))
-        return f"RPN_ANCHOR_SCALES={scales} RPN_ANCHOR_RATIOS={ratios}"
+        if np.ndim(self.scales) > 1:
+            levels = ",".join(f"[{_listed(level)}]" for level in self.scales)
+            scales = shlex.quote(f"RPN_ANCHOR_SCALES=[{levels}]")  # a shell knows brackets too
+        else:
+            scales = f"RPN_ANCHOR_SCALES={_listed(self.scales)}"
+        return f"{scales} RPN_ANCHOR_RATIOS={_listed(self.ratios)}"
+
+
+def _listed(numbers):
+    return ",".join(f"{x:g}" for x in numbers)
 
 
 def object_boxes(dataset, settings, progress=None):
@@ -83,7 +94,7 @@ def best_overlaps(boxes, scales, ratios, strides):
 
     Args:
         boxes: [N, 4].
-        scales: of the anchors, one for each level, or a tuple of some.
+        scales: of the anchors, one for each level, or a tuple of some for each.
         ratios: widths over heights.
         strides: pixels from one anchor to the next, one for each level.
     """
@@ -116,15 +127,9 @@ def suggest_anchors(boxes, settings, count=None):
         count: int, how many ratios; by default as many as today: others need new weights.
 
     Returns:
-        `AnchorFit`; today's where others would win less than `GAIN`.
-
-    Raises:
-        ValueError: today's are several scales a level.
+        `AnchorFit` with as many scales a level as today's, which it is where others would win less
+        than `GAIN`.
     """
-    if np.ndim(settings.scales) > 1:
-        raise ValueError(
-            f"RPN_ANCHOR_SCALES is {settings.scales}; expected one scale a level to look for others"
-        )
     rng = np.random.default_rng(0)
     strides = np.array(settings.strides) * settings.anchor_stride
     today = AnchorFit.of(boxes, settings.scales, settings.ratios, strides)
@@ -135,7 +140,7 @@ def suggest_anchors(boxes, settings, count=None):
     if count is not None and count != len(settings.ratios):
         aspects = (boxes[:, 3] - boxes[:, 1]) / np.maximum(boxes[:, 2] - boxes[:, 0], 1e-6)
         shapes = [tuple(np.quantile(aspects, np.linspace(0.05, 0.95, count)))]
-    doubled = [tuple(base * 2**level for level in range(len(strides))) for base in CANDIDATES]
+    doubled = [_doubled(base, np.shape(settings.scales)) for base in CANDIDATES]
     starts = [
         AnchorFit.of(sample, scales, ratios, strides)
         for ratios in shapes
@@ -148,16 +153,25 @@ def suggest_anchors(boxes, settings, count=None):
     return chosen if chosen.fitness >= today.fitness + GAIN else today
 
 
+def _doubled(base, shape):
+    """Scales of `shape`, [L] or [L, S]: twice as large from level to level, with even steps between
+    them; of a single level each is twice the one before."""
+    levels, each = shape[0], shape[1] if len(shape) > 1 else 1
+    step = 2 if levels == 1 else 2 ** (1 / each)
+    return np.reshape(base * step ** np.arange(levels * each), shape).tolist()
+
+
 def _search(boxes, start, strides, rng):
     """The best of many random changes, each of the best before it."""
     best = start
     for _ in range(_CHANGES):
         scales, ratios = (
             np.array(values, float)
-            * np.exp(rng.normal(0, 0.15, len(values)) * (rng.random(len(values)) < 0.5))
+            * np.exp(rng.normal(0, 0.15, np.shape(values)) * (rng.random(np.shape(values)) < 0.5))
             for values in (best.scales, best.ratios)
         )
-        scales = np.sort(np.maximum(np.round(scales), strides))  # none falls between the places
+        large = np.maximum(np.round(scales).T, strides).T  # none falls between the places
+        scales = np.sort(large, axis=None).reshape(large.shape)
         ratios = np.unique(np.round(ratios, 2))
         if len(ratios) == len(best.ratios) and ratios[0] > 0:
             found = AnchorFit.of(boxes, tuple(scales.tolist()), tuple(ratios.tolist()), strides)
