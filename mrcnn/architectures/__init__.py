@@ -9,7 +9,17 @@ from mrcnn.architectures.panoptic_fpn import PanopticFPN
 from mrcnn.architectures.retinanet import RetinaNet
 from mrcnn.architectures.semantic_fpn import SemanticFPN
 
+# By `Config.ARCHITECTURE`.
+ARCHITECTURES = {
+    kind.architecture: kind
+    for kind in (
+        *(MaskRCNN, CascadeRCNN, MaskRCNNC4, MaskRCNNDC5, RetinaNet, PanopticFPN),
+        SemanticFPN,
+    )
+}
+
 __all__ = [
+    "ARCHITECTURES",
     "CascadeRCNN",
     "DetectionModel",
     "MaskRCNN",

@@ -7,9 +7,10 @@ from keras import ops
 
 from mrcnn.ops.boxes import iou
 from mrcnn.ops.indexing import gather
-from mrcnn.ops.native import is_native
+from mrcnn.ops.native import is_native, replaceable
 
 
+@replaceable
 def nms(boxes, scores, max_output, iou_threshold, class_ids=None, native=True):
     """Greedy non-maximum suppression of each image, best score first, ties by lower index.
 
@@ -76,6 +77,7 @@ def _nms_tensorflow(boxes, scores, max_output, iou_threshold, class_ids):
     return tf.map_fn(select, images, fn_output_signature=output)
 
 
+@replaceable
 def class_nms(boxes, scores, max_output, iou_threshold, native=True):
     """Non-maximum suppression within each class, then the best of all classes.
 
