@@ -5,7 +5,7 @@ from pathlib import Path
 
 # The names of `mrcnn.export.formats.FORMATS`, whose package takes seconds to import, and what the
 # paths of their files end in.
-SUFFIXES = {"saved_model": "", "onnx": ".onnx"}
+SUFFIXES = {"saved_model": "", "onnx": ".onnx", "openvino": ".xml", "litert": ".tflite"}
 # What may differ from the model in the file.
 _FREE = ("DETECTION_MIN_CONFIDENCE", "IMAGES_PER_GPU", "IMAGE_CHANNEL_FILES", "IMAGE_PAGES")
 

@@ -47,6 +47,20 @@ FORMATS = {
         ("onnxruntime",),
         full_masks=True,
     ),
+    "openvino": Format(
+        ".xml",
+        "openvino_file",
+        {"onnx": "onnx", "tf2onnx": "tf2onnx", "openvino": "openvino"},
+        ("openvino",),
+    ),
+    "litert": Format(
+        ".tflite",
+        "litert_file",
+        {"ai_edge_litert": "ai-edge-litert"},
+        ("ai_edge_litert",),
+        any_size=False,
+        most_sizes=100,
+    ),
 }
 
 

@@ -52,18 +52,19 @@ def place(sides, settings):
         scale = tf.minimum(settings.min_dim / short, settings.max_dim / long)
         half = 0.0 if settings.interpolation == "edge" else 0.5  # torchvision rounds down
         size = tf.maximum(tf.cast(real * scale + half, tf.int32), 1)
-        molded = size + tf.math.floormod(-size, 32)
+        molded = _multiple(size, 32)
         found = {"size": size, "scale": scale, "origin": none, "molded": molded}
     else:
         scale = _scale(real, settings, mode)
         size = tf.maximum(tf.cast(tf.round(real * scale), tf.int32), 1)
-        if mode == "square":
-            molded = tf.fill([2], settings.max_dim)
-        else:
-            molded = size + tf.math.floormod(-size, 64)
+        molded = tf.fill([2], settings.max_dim) if mode == "square" else _multiple(size, 64)
         found = {"size": size, "scale": scale, "origin": (molded - size) // 2, "molded": molded}
     found["scale"] = tf.cast(found["scale"], tf.float32)
     return found | {"molded": _bucket(found["molded"], settings.buckets)}
+
+
+def _multiple(size, of):
+    return (size + of - 1) // of * of
 
 
 def _scale(real, settings, mode):

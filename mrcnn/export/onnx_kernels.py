@@ -169,4 +169,12 @@ def _replace_mark(ctx, node, name, args):
     ctx.make_node("Identity", [found], **options)
 
 
-HANDLERS = {"PyFunc": (_replace_mark, [])}
+def _replace_bitcast(ctx, node, name, args):
+    """Keras's argmax asks for the bits of zeros, to tell those with a sign: here none has one."""
+    (values,), (output,) = node.input, node.output
+    options = {"shapes": [ctx.get_shape(output)], "dtypes": [ctx.get_dtype(output)]}
+    ctx.remove_node(node.name)
+    ctx.make_node("Cast", [values], attr={"to": options["dtypes"][0]}, outputs=[output], **options)
+
+
+HANDLERS = {"PyFunc": (_replace_mark, []), "Bitcast": (_replace_bitcast, [])}
