@@ -48,6 +48,8 @@ setup(
             "onnx>=1.23",
             "tf2onnx>=1.17",
             "onnxruntime>=1.31",
+            "openvino>=2026.4",
+            "ai-edge-litert>=2.3",
         ],
         "notebooks": ["jupyterlab>=4", "ipykernel>=6.29"],
         "test": [
@@ -65,6 +67,8 @@ setup(
             "onnx>=1.23",
             "tf2onnx>=1.17",
             "onnxruntime>=1.31",
+            "openvino>=2026.4",
+            "ai-edge-litert>=2.3",
             "datumaro>=1.10",  # tools whose files are read, and whose own writers the tests call
             "labelme>=5.5",
             "ipykernel>=6.29",

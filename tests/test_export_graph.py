@@ -110,6 +110,19 @@ def test_of_a_known_size_there_is_no_float64_in_the_graph(mode):
     assert found.shape == wanted.shape and np.mean(np.abs(found - wanted) > 1e-4) < 0.01
 
 
+def test_antialiasing_without_a_loop():
+    settings = Image(**MODES["detectron2"])
+    molded = tf.function(
+        lambda images: mold(images, settings, exact=False),
+        input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)],
+        autograph=False,
+    )
+    assert "While" not in str(molded.get_concrete_function().graph.as_graph_def())
+    image = np.random.default_rng(0).integers(0, 256, (190, 141, 3), np.uint8)
+    wanted = MoldedImages([image], settings)[0]["image"]
+    np.testing.assert_array_equal(molded(image[None])["input_image"][0], wanted)
+
+
 def test_boxes_come_back_to_the_picture():
     # The picture of 2 x 4 pixels lies in rows 2 to 6 of 8 x 8.
     sizes = {"window": [2, 0, 6, 8], "molded": [8, 8], "sides": [2, 4]}

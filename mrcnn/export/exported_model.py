@@ -14,6 +14,7 @@ from mrcnn.export.formats import FORMATS, check_packages, format_of
 from mrcnn.export.serving import OF_DETECTIONS
 from mrcnn.image.channels import Channels
 from mrcnn.image.pixels import to_model_image
+from mrcnn.image.resizing import pad_to, scale_image, scaled_size
 from mrcnn.inference.detections import Detections
 from mrcnn.inference.detector import same_shapes
 from mrcnn.inference.images import check_images, read_images
@@ -82,12 +83,16 @@ class ExportedModel:
     def _detect(self, pictures):
         images = [self._pixels(picture, i) for i, picture in enumerate(pictures)]
         results = [None] * len(images)
-        shapes = [image.shape for image in images]
-        for indices in same_shapes(shapes, self.settings.runtime.batch_size):
-            outputs = self._file(np.stack([images[i] for i in indices]))
-            for row, i in enumerate(indices):
+        fitted = [fit(image, self.metadata["sizes"]) for image in images]
+        shapes = [image.shape for image, _ in fitted]
+        fixed = self.metadata["batch"]
+        size = fixed or self.settings.runtime.batch_size
+        for indices in same_shapes(shapes, size, fixed and dict.fromkeys(shapes, fixed)):
+            outputs = self._file(np.stack([fitted[i][0] for i in indices]))
+            for i in dict.fromkeys(indices):  # a batch may be filled up with its last one
+                row = indices.index(i)
                 one = {name: array[row] for name, array in outputs.items()}
-                results[i] = self._unmold(one, shapes[i])
+                results[i] = self._unmold(one, images[i].shape, fitted[i][1])
         return results
 
     def _pixels(self, picture, i):
@@ -100,21 +105,25 @@ class ExportedModel:
             )
         return image
 
-    def _unmold(self, outputs, shape):
-        """The result of an image of its row of each output."""
+    def _unmold(self, outputs, shape, part):
+        """The result of an image of its row of each output; `part` is of `fit`."""
         count = int(outputs.get("num_detections", 0))
         if count:
             scores = outputs["detection_scores"][:count]
             count = int(np.count_nonzero(scores >= self.settings.detections.min_confidence))
         if self.metadata["full_masks"]:
             return _whole(outputs, count)
-        geometry = unmolded_geometry(outputs["image_info"])
+        given, molded, window = unmolded_geometry(outputs["image_info"])
         known = {old: outputs[new] for old, new in OF_DETECTIONS.items() if new in outputs}
         known = {name: array[:count] for name, array in known.items()} | outputs
+        offset = self.settings.detections.box_offset
         if "detection_boxes" in outputs:
-            offset = self.settings.detections.box_offset
+            geometry = given, molded, window
             known["detections"] = _normalised(outputs, count, geometry, offset)
-        return self._kind.unmold(known, shape, *geometry[1:], self.settings)
+        if tuple(part) != tuple(given):
+            window = _part_of(window, np.divide(part, given), "semantic_logits" in outputs)
+            _clip(known.get("detections"), window, molded, offset)
+        return self._kind.unmold(known, shape, molded, window, self.settings)
 
 
 def open_file(path):
@@ -142,6 +151,22 @@ def unmolded_geometry(info):
     return *sides, tuple(np.rint([*low, *(low + size)]).astype(int).tolist())
 
 
+def _part_of(window, shares, whole_pixels):
+    """The upper left part of a window, y1 x1 y2 x2, of these shares of its sides."""
+    low = np.asarray(window[:2], float)
+    high = low + (window[2:] - low) * shares
+    return tuple(np.rint([*low, *high]).astype(int) if whole_pixels else [*low, *high])
+
+
+def _clip(detections, window, molded, offset):
+    """Ends the boxes of detections at a window, in place."""
+    if detections is not None:
+        low, high = (np.asarray(x, float) for x in (window[:2], window[2:]))
+        sides = np.asarray(molded, float) - offset
+        limits = np.tile(low / sides, 2), np.tile((high - offset) / sides, 2)
+        detections[:, :4] = np.clip(detections[:, :4], *limits)
+
+
 def _normalised(outputs, count, geometry, offset):
     """The detections as the network had them, float64 [n, 6]: `unmold_detections` turned round."""
     image, molded, window = (np.asarray(x, np.float64) for x in geometry)
@@ -162,3 +187,22 @@ def _whole(outputs, count):
         "scores": outputs["detection_scores"][:count],
         "masks": np.moveaxis(outputs["detection_masks"][:count].astype(bool), 0, -1),
     }
+
+
+def fit(image, sizes):
+    """An image as a file takes it that knows some sizes alone.
+
+    Args:
+        image: uint8 [H, W, C].
+        sizes: list of (height, width), or None for any.
+
+    Returns:
+        The image, scaled and padded at the bottom and right where it has none of them, to that in
+        which it is the largest; and (height, width) of the picture in it.
+    """
+    if sizes is None or list(image.shape[:2]) in [list(size) for size in sizes]:
+        return image, image.shape[:2]
+    scales = [min(np.divide(size, image.shape[:2])) for size in sizes]
+    best = int(np.argmax(scales))
+    part = scaled_size(*image.shape[:2], scales[best])
+    return pad_to(scale_image(image, part, "antialias"), sizes[best]), part

@@ -26,7 +26,7 @@ def export(model, path, format="saved_model", sizes=None, batch=None, masks="box
         format: key of `mrcnn.export.formats.FORMATS`.
         sizes: list of (height, width) of the images that the file takes; None: any, where the
             format can.
-        batch: int, images at once; None: any number, where the format can.
+        batch: int, images at once; None: any number, where the format can, else 1.
         masks: "boxes": of the network's size, over each box; "image": pasted into the image.
         verify: bool; False leaves the comparison out, with a warning.
 
@@ -45,6 +45,7 @@ def export(model, path, format="saved_model", sizes=None, batch=None, masks="box
     """
     check_export(model.config, path, format, sizes, batch, masks)
     full_masks = masks == "image"
+    batch = batch if FORMATS[format].any_size else batch or 1
     metadata = metadata_of(model, format, sizes, batch, full_masks)
     target = Path(path).absolute()
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,6 @@ class Format:
         any_size: bool, whether a file can take images of any size.
         most_sizes: int, how many listed sizes a file can have instead; 0: it always takes any.
         full_masks: bool, whether it can paste masks into the image.
-        exact: bool, whether its runtimes compute in float64 what `mrcnn.image` does.
         half_precision: bool, whether it holds networks of another `PRECISION` than float32.
     """
 
@@ -30,7 +29,6 @@ class Format:
     any_size: bool = True
     most_sizes: int = 1
     full_masks: bool = False
-    exact: bool = True
     half_precision: bool = False
 
     def load(self):

@@ -48,7 +48,7 @@ def place(sides, settings):
     if mode == "none":
         found = {"size": sides, "scale": tf.ones([], tf.float64), "origin": none, "molded": sides}
     elif mode == "shortest_edge":
-        short, long = tf.reduce_min(real), tf.reduce_max(real)
+        short, long = _extremes(real)
         scale = tf.minimum(settings.min_dim / short, settings.max_dim / long)
         half = 0.0 if settings.interpolation == "edge" else 0.5  # torchvision rounds down
         size = tf.maximum(tf.cast(real * scale + half, tf.int32), 1)
@@ -67,15 +67,20 @@ def _multiple(size, of):
     return (size + of - 1) // of * of
 
 
+def _extremes(sides):
+    """The shorter and the longer side. A quotient by a reduction OpenVINO turns upside down."""
+    return tf.minimum(sides[0], sides[1]), tf.maximum(sides[0], sides[1])
+
+
 def _scale(real, settings, mode):
     """How much larger matterport's modes make an image, float64."""
     scale = tf.ones([], tf.float64)
     if settings.min_dim:
-        scale = tf.maximum(scale, settings.min_dim / tf.reduce_min(real))
+        scale = tf.maximum(scale, settings.min_dim / _extremes(real)[0])
     scale = tf.maximum(scale, tf.cast(settings.min_scale or 0, tf.float64))
     if mode != "square":
         return scale
-    longest = tf.reduce_max(real)
+    longest = _extremes(real)[1]
     fits = tf.round(longest * scale) <= settings.max_dim
     return tf.where(fits, scale, settings.max_dim / longest)
 
@@ -98,14 +103,15 @@ def scaled(images, size, interpolation, exact=True):
         images: uint8 [B, h, w, C].
         size: int32 [2].
         interpolation: as there.
-        exact: bool, whether "constant" is computed in float64. In float32 a pixel may be cut off to
-            the integer below where float64 does not, and the other way round.
+        exact: bool, whether the runtime has float64, and loops. In float32 "constant" may cut off a
+            pixel to the integer below where float64 does not, and the other way round; without
+            loops "antialias" of images of any size takes more memory.
 
     Returns:
         float32 [B, H, W, C].
     """
     if interpolation == "antialias":
-        return tf.cast(_antialiased(images, size), tf.float32)
+        return tf.cast(_antialiased(images, size, loops=exact), tf.float32)
     border = "edge" if interpolation == "edge" else "constant"
     found = _bilinear(images, size, border, tf.float64 if exact else tf.float32)
     if interpolation == "constant":  # cut off to the dtype of the images
@@ -148,17 +154,28 @@ def _neighbours(border, dtype, have, want):
     return [(i, tf.cast(weight, dtype)) for i, weight in zip(indices, weights, strict=True)]
 
 
-def _antialiased(images, size):
+def _antialiased(images, size, loops):
     """Pillow's bilinear resizing: columns, then rows, each rounded; int32 [B, H, W, C]."""
     images, sides = tf.cast(images, tf.int32), image_sides(images)
     for axis in (2, 1):
         first, weights = of_sizes(_triangle, sides[axis - 1], size[axis - 1])
-        images = _weighted(images, axis, first, weights) // 2**_PILLOW_BITS
+        unrolled = isinstance(weights, np.ndarray)
+        add_up = _summed if loops or unrolled else _gathered
+        total = add_up(images, axis, first, weights)
+        images = (total + 2 ** (_PILLOW_BITS - 1)) // 2**_PILLOW_BITS
     return images
 
 
-def _weighted(images, axis, first, weights):
-    """Rows or columns weighed from `first` on, with what rounds their sum: int32 [B, H, W, C]."""
+def _gathered(images, axis, first, weights):
+    """As `_summed`, without a loop, in K times the memory."""
+    pixels = first[:, None] + tf.range(tf.shape(weights)[1])
+    pixels = tf.minimum(pixels, image_sides(images)[axis - 1] - 1)
+    weights = tf.reshape(weights, [*tf.unstack(tf.shape(weights)), *[1] * (3 - axis)])
+    return tf.reduce_sum(tf.gather(images, pixels, axis=axis) * weights, axis=axis + 1)
+
+
+def _summed(images, axis, first, weights):
+    """Sums of rows or columns, weighed, from `first` on: int32 [B, H, W, C]."""
     last = image_sides(images)[axis - 1] - 1
     spread = [-1 if i == axis else 1 for i in range(4)]
 
@@ -166,7 +183,7 @@ def _weighted(images, axis, first, weights):
         taken = tf.gather(images, tf.minimum(first + k, last), axis=axis)
         return k + 1, total + taken * tf.reshape(tf.gather(weights, k, axis=1), spread)
 
-    total = tf.zeros_like(tf.gather(images, first, axis=axis)) + 2 ** (_PILLOW_BITS - 1)
+    total = tf.zeros_like(tf.gather(images, first, axis=axis))
     if isinstance(weights, np.ndarray):
         for k in range(weights.shape[1]):
             total = add(k, total)[1]

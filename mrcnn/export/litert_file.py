@@ -8,7 +8,7 @@ import zipfile
 import keras
 import tensorflow as tf
 
-from mrcnn.export.litert_kernels import KERNELS
+from mrcnn.export.litert_kernels import kernels_of
 from mrcnn.export.metadata import FILE
 from mrcnn.export.serving import Serving
 from mrcnn.ops.native import kernels
@@ -24,10 +24,10 @@ def write(model, path, metadata, stages=False):
     function = serving.stages if stages else serving.detect
     archive = keras.export.ExportArchive()
     archive.track(serving.graph)
-    names = []
-    with kernels(KERNELS), tempfile.TemporaryDirectory() as folder:
+    names, batch = [], metadata["batch"]
+    with kernels(kernels_of(batch)), tempfile.TemporaryDirectory() as folder:
         for height, width in metadata["sizes"]:
-            shape = (metadata["batch"] or 1, height, width, model.settings.image.channels)
+            shape = (batch, height, width, model.settings.image.channels)
             images = tf.TensorSpec(shape, tf.uint8, name="image_tensor")
             names.append(_signature(height, width))
             archive.add_endpoint(names[-1], function, input_signature=[images])

@@ -12,6 +12,7 @@ import json
 import numpy as np
 import tensorflow as tf
 
+from mrcnn.export import graph_indexing
 from mrcnn.export.metadata import KEY
 from mrcnn.ops.indexing import gather, top_k
 
@@ -29,11 +30,10 @@ def _mark(name, inputs, shape, **attributes):
 # In TensorFlow's graph.
 
 
-def _kept_scores(boxes, scores, max_output, iou_threshold):
-    """The scores of the boxes that survive, -inf of others: [M, N, 4], [M, K, N] -> [M, K, N]."""
+def _survivors(boxes, scores, max_output, iou_threshold):
+    """1.0 for each box that survives among those of its row: [M, N, 4], [M, K, N] -> [M, K, N]."""
     limits = {"max_output": max_output, "iou_threshold": iou_threshold}
-    keep = _mark("nms", [boxes, scores], scores.shape, **limits)
-    return tf.where(keep > 0, scores, -float("inf"))
+    return _mark("nms", [boxes, scores], scores.shape, **limits)
 
 
 def nms(boxes, scores, max_output, iou_threshold, class_ids=None, native=True):
@@ -42,8 +42,9 @@ def nms(boxes, scores, max_output, iou_threshold, class_ids=None, native=True):
     if class_ids is not None:
         classes = tf.range(tf.reduce_max(class_ids) + 1)[None, :, None]
         rows = tf.where(class_ids[:, None] == classes, rows, -float("inf"))
-    kept = _kept_scores(boxes, rows, max_output, iou_threshold)
-    best, index = top_k(tf.reduce_max(kept, axis=1), max_output)
+    # Not the largest of the scores: OpenVINO makes that of infinities a finite number.
+    kept = tf.reduce_max(_survivors(boxes, rows, max_output, iou_threshold), axis=1) > 0
+    best, index = top_k(tf.where(kept, scores, -float("inf")), max_output)
     return tf.where(best > -float("inf"), index, -1)
 
 
@@ -52,7 +53,8 @@ def class_nms(boxes, scores, max_output, iou_threshold, native=True):
     count, classes = boxes.shape[1:3]
     by_class = tf.reshape(tf.transpose(boxes, [0, 2, 1, 3]), [-1, count, 4])  # (B * K, N, 4)
     rows = tf.reshape(tf.transpose(scores, [0, 2, 1]), [-1, 1, count])
-    kept = _kept_scores(by_class, rows, max_output, iou_threshold)
+    kept = _survivors(by_class, rows, max_output, iou_threshold) > 0
+    kept = tf.where(kept, rows, -float("inf"))
     best, index = top_k(tf.reshape(kept, [-1, classes * count]), max_output)
     found = best > -float("inf")
     taken = gather(tf.reshape(by_class, [-1, classes * count, 4]), index)
@@ -89,6 +91,7 @@ def _roi_align(features, levels, low, size, pool_size, samples):
 
 
 KERNELS = {
+    **graph_indexing.KERNELS,
     "nms": nms,
     "class_nms": class_nms,
     "pool_grid": pool_grid,
@@ -169,12 +172,4 @@ def _replace_mark(ctx, node, name, args):
     ctx.make_node("Identity", [found], **options)
 
 
-def _replace_bitcast(ctx, node, name, args):
-    """Keras's argmax asks for the bits of zeros, to tell those with a sign: here none has one."""
-    (values,), (output,) = node.input, node.output
-    options = {"shapes": [ctx.get_shape(output)], "dtypes": [ctx.get_dtype(output)]}
-    ctx.remove_node(node.name)
-    ctx.make_node("Cast", [values], attr={"to": options["dtypes"][0]}, outputs=[output], **options)
-
-
-HANDLERS = {"PyFunc": (_replace_mark, []), "Bitcast": (_replace_bitcast, [])}
+HANDLERS = {"PyFunc": (_replace_mark, [])}

@@ -48,4 +48,5 @@ class _File:
 
     def __call__(self, images):
         found = self._model({"image_tensor": images})
-        return {output.get_any_name(): array.copy() for output, array in found.items()}
+        # An output has the names of all that is equal to it.
+        return {name: array.copy() for output, array in found.items() for name in output.names}

@@ -6,7 +6,7 @@ Shapes: B images, N boxes, S selected boxes, K classes.
 from keras import ops
 
 from mrcnn.ops.boxes import iou
-from mrcnn.ops.indexing import gather
+from mrcnn.ops.indexing import argmax, gather
 from mrcnn.ops.native import is_native, replaceable
 
 
@@ -40,7 +40,7 @@ def _nms_portable(boxes, scores, max_output, iou_threshold, class_ids):
         return ops.any(remaining > -float("inf"))
 
     def select_best(step, remaining, selected):
-        best = ops.cast(ops.argmax(remaining, axis=1, keepdims=True), "int32")  # (B, 1)
+        best = argmax(remaining, axis=1, keepdims=True)  # (B, 1)
         found = ops.max(remaining, axis=1, keepdims=True) > -float("inf")
         suppressed = iou(gather(boxes, best), boxes)[:, 0] > iou_threshold  # (B, N)
         if class_ids is not None:
