@@ -43,6 +43,14 @@ setup(
         "supervision": ["supervision>=0.25"],
         "mlflow": ["mlflow>=2.20"],
         "wandb": ["wandb>=0.19"],
+        # Each with NumPy 2.
+        "export": [
+            "onnx>=1.23",
+            "tf2onnx>=1.17",
+            "onnxruntime>=1.31",
+            "openvino>=2026.4",
+            "ai-edge-litert>=2.3",
+        ],
         "notebooks": ["jupyterlab>=4", "ipykernel>=6.29"],
         "test": [
             "pytest>=8",
@@ -56,6 +64,11 @@ setup(
             "pandas>=2",
             "supervision>=0.25",
             "faster-coco-eval>=1.6",
+            "onnx>=1.23",
+            "tf2onnx>=1.17",
+            "onnxruntime>=1.31",
+            "openvino>=2026.4",
+            "ai-edge-litert>=2.3",
             "datumaro>=1.10",  # tools whose files are read, and whose own writers the tests call
             "labelme>=5.5",
             "ipykernel>=6.29",

@@ -6,7 +6,7 @@ interface: subclasses of the core's, which take and return what matterport's scr
 
 import importlib.util
 
-from mrcnn import utils
+from mrcnn import architectures, utils
 from mrcnn.architectures.c4 import MaskRCNNC4
 from mrcnn.architectures.cascade import CascadeRCNN
 from mrcnn.architectures.dc5 import MaskRCNNDC5
@@ -41,17 +41,7 @@ if importlib.util.find_spec("mrcnn.matterport"):
 
     __all__ += [name for name in interface.__all__ if name not in __all__]
 
-# By `Config.ARCHITECTURE`.
-ARCHITECTURES = {
-    "mask_rcnn": MaskRCNN,
-    "cascade_rcnn": CascadeRCNN,
-    "c4": MaskRCNNC4,
-    "dc5": MaskRCNNDC5,
-    "retinanet": RetinaNet,
-    "panoptic_fpn": PanopticFPN,
-    "semantic_fpn": SemanticFPN,
-    "max_deeplab": MaXDeepLab,
-}
+ARCHITECTURES = {**architectures.ARCHITECTURES, "mask_rcnn": MaskRCNN}
 
 
 def create(mode, config, model_dir):

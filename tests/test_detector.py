@@ -12,7 +12,7 @@ import pytest
 from tiny import TinyConfig, shapes, tiny_of
 
 from mrcnn.image import bucket_sides
-from mrcnn.inference.detector import Detector, _same_shapes
+from mrcnn.inference.detector import Detector, same_shapes
 from mrcnn.model import MaskRCNN
 
 
@@ -200,11 +200,11 @@ def test_buckets_of_the_readme_are_valid():
 def test_batches_are_filled_up_to_what_xla_has_compiled():
     # 5 images of one shape and one of another, in batches of 2.
     shapes, compiled = ["a", "b", "a", "a", "a", "a"], {}
-    assert list(_same_shapes(shapes, 2)) == [[0, 2], [3, 4], [5], [1]]
-    assert list(_same_shapes(shapes, 2, compiled)) == [[0, 2], [3, 4], [5, 5], [1]]
+    assert list(same_shapes(shapes, 2)) == [[0, 2], [3, 4], [5], [1]]
+    assert list(same_shapes(shapes, 2, compiled)) == [[0, 2], [3, 4], [5, 5], [1]]
     assert compiled == {"a": 2, "b": 1}
-    assert list(_same_shapes(["a", "b"], 2, compiled)) == [[0, 0], [1]]
-    assert list(_same_shapes(["b", "b"], 2, compiled)) == [[0, 1]]
+    assert list(same_shapes(["a", "b"], 2, compiled)) == [[0, 0], [1]]
+    assert list(same_shapes(["b", "b"], 2, compiled)) == [[0, 1]]
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import os
 import sys
 
 from mrcnn.cli.data_arguments import add_proposals_argument
-from mrcnn.cli.model_arguments import TrainedModel, add_model_arguments
+from mrcnn.cli.model_arguments import add_model_arguments, model_of
 
 KINDS = ("overlay", "json", "panoptic", "masks", "labels", "crops", "csv")
 
@@ -51,7 +51,7 @@ def _detect(arguments):
 
     find_sources(arguments.inputs, avoid=arguments.out)  # said before the model is built
     keys = {} if arguments.score is None else {"DETECTION_MIN_CONFIDENCE": arguments.score}
-    trained = TrainedModel(arguments, **keys)
+    trained = model_of(arguments, **keys)
 
     from mrcnn.inference.proposals import check_wanted
     from mrcnn.inference.streams import check_folder, detect_to_folder

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mrcnn.cli.config_arguments import make_config
 from mrcnn.cli.data_arguments import add_data_arguments, add_proposals_argument
-from mrcnn.cli.model_arguments import TrainedModel, add_model_arguments
+from mrcnn.cli.model_arguments import add_model_arguments, model_of
 from mrcnn.cli.training_data import load_validation_data
 
 LEAST_SCORE = 0.05  # of detections that count, where the config asks for more
@@ -126,7 +126,7 @@ def _of_model(arguments, other):
     from mrcnn.data.splitting import number_classes
     from mrcnn.evaluate import Evaluation
 
-    trained = TrainedModel(arguments)
+    trained = model_of(arguments)
     if arguments.boundary and not trained.config.USE_MASK:
         raise ValueError("--boundary compares masks, and the model finds boxes only (USE_MASK)")
     given = {text.partition("=")[0] for text in arguments.assignments}

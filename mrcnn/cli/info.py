@@ -27,6 +27,7 @@ EXTRAS = {
     "faster": "faster_coco_eval",
     "mlflow": "mlflow",
     "wandb": "wandb",
+    "export": "tf2onnx",
     "notebooks": "jupyterlab",
 }
 # Instructions that make features faster, as Linux calls them.

@@ -1,6 +1,7 @@
 """What commands that run a trained model have in common: the model of their WEIGHTS."""
 
 from mrcnn.cli.config_arguments import add_config_arguments, make_config
+from mrcnn.cli.exported_weights import ExportedWeights, is_exported
 from mrcnn.cli.weights_argument import file_of
 
 
@@ -9,11 +10,18 @@ def add_model_arguments(parser):
     parser.add_argument(
         "weights",
         metavar="WEIGHTS",
-        help="a file, the folder of a run (its best weights), last, coco, or a name of "
-        "`mrcnn weights list`",
+        help="a file, the folder of a run (its best weights), last, coco, a name of "
+        "`mrcnn weights list`, or what `mrcnn export` wrote",
     )
     add_config_arguments(parser)
     parser.add_argument("--runs", default="runs", metavar="DIR", help="folder of runs, for last")
+
+
+def model_of(arguments, **keys):
+    """The `TrainedModel` of WEIGHTS, or where they are an exported file, its `ExportedWeights`."""
+    if is_exported(arguments.weights):
+        return ExportedWeights(arguments, **keys)
+    return TrainedModel(arguments, **keys)
 
 
 class TrainedModel:

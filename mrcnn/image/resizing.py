@@ -138,11 +138,12 @@ def resize_by(settings, image, mode, rng=None):
         min_scale=settings.min_scale,
         mode=mode,
         rng=rng,
-        interpolation=_interpolation(settings),
+        interpolation=interpolation_of(settings),
     )
 
 
-def _interpolation(settings):
+def interpolation_of(settings):
+    """The `interpolation` of `scale_image` by `mrcnn.settings.Image`."""
     # Black beyond the border may be no value of the pictures.
     black = settings.interpolation == "constant" and settings.channels != 3
     return "antialias" if black else settings.interpolation
@@ -160,7 +161,7 @@ def rescale_by(settings, image, factor):
         The image, its `window`, y1 x1 y2 x2 in pixels, and its scale.
     """
     size, scale = _rescaled_size(settings, *image.shape[:2], factor)
-    return scale_image(image, size, _interpolation(settings)), (0, 0, *size), scale
+    return scale_image(image, size, interpolation_of(settings)), (0, 0, *size), scale
 
 
 def rescaled_sides(settings, height, width, factor):

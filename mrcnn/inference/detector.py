@@ -32,7 +32,7 @@ class Detector:
 
     def __init__(self, graph, settings, unmold):
         self.graph, self.settings, self.unmold = graph, settings, unmold
-        self._compiled = {} if graph.jit_compile else None  # see `_same_shapes`
+        self._compiled = {} if graph.jit_compile else None  # see `same_shapes`
         self._lock = threading.Lock()  # JAX's state of a model is one call's at a time
 
     def detect(self, images, verbose=0, names=None, progress=None, proposals=None):
@@ -93,7 +93,7 @@ class Detector:
     def _outputs(self, items, molded_shapes):
         """Yields (i, dict of the network's outputs, item) of molded images, batch by batch."""
         batch_size = self.settings.runtime.batch_size
-        for indices in _same_shapes(molded_shapes, batch_size, self._compiled):
+        for indices in same_shapes(molded_shapes, batch_size, self._compiled):
             molded = {i: items[i] for i in dict.fromkeys(indices)}
             outputs = self._run([molded[i] for i in indices], indices)
             for i, item in molded.items():
@@ -132,7 +132,7 @@ def log_results(results):
             log(name, array)
 
 
-def _same_shapes(shapes, batch_size, compiled=None):
+def same_shapes(shapes, batch_size, compiled=None):
     """Splits images into lists of indices: equal shapes together, `batch_size` at most.
 
     XLA compiles a program for each shape of a batch, which takes as long as many images. So with

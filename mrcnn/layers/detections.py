@@ -10,7 +10,7 @@ from keras import ops
 from mrcnn import settings
 from mrcnn.layers.base import PureLayer, normalized_window, take_kept
 from mrcnn.ops.boxes import apply_box_deltas, clip_boxes
-from mrcnn.ops.indexing import gather, take_class, top_k
+from mrcnn.ops.indexing import argmax, gather, take_class, top_k
 from mrcnn.ops.non_max_suppression import class_nms, nms
 from mrcnn.ops.soft_nms import soft_nms
 
@@ -62,7 +62,7 @@ def refine_detections(rois, probs, deltas, window, settings):
 def _of_the_best_class(rois, probs, deltas, window, settings):
     """Detections of the most likely class of each ROI, by that class's deltas, as matterport."""
     probs = ops.cast(probs, "float32")
-    class_ids = ops.cast(ops.argmax(probs, axis=-1), "int32")  # (B, N)
+    class_ids = argmax(probs, axis=-1)  # (B, N)
     scores = ops.max(probs, axis=-1)
     deltas = ops.take_along_axis(deltas, class_ids[..., None, None], axis=2)[:, :, 0]
     deltas = ops.cast(deltas, "float32") * ops.convert_to_tensor(settings.std_dev, "float32")

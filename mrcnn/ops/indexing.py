@@ -6,6 +6,8 @@ Shapes: B images, N rows, S selected rows, M ground truths, K classes.
 import keras
 from keras import ops
 
+from mrcnn.ops.native import replaceable
+
 
 def gather(values, indices):
     """Takes `values[b, indices[b]]` for each image: [B, N, ...], [B, S] -> [B, S, ...]."""
@@ -16,6 +18,13 @@ def gather(values, indices):
     return ops.take(rows, ops.cast(indices, "int32") + first, axis=0)
 
 
+@replaceable
+def argmax(values, axis, keepdims=False):
+    """Index of the largest value along an axis, the first of equal ones: int32."""
+    return ops.cast(ops.argmax(values, axis=axis, keepdims=keepdims), "int32")
+
+
+@replaceable
 def take_class(maps, class_ids):
     """The map of each row's class: [B, N, h, w, K], [B, N] -> [B, N, h, w]; ids below 0 count as 0.
 

@@ -6,10 +6,11 @@ Shapes: B images, N boxes, S selected boxes, K classes.
 from keras import ops
 
 from mrcnn.ops.boxes import iou
-from mrcnn.ops.indexing import gather
-from mrcnn.ops.native import is_native
+from mrcnn.ops.indexing import argmax, gather
+from mrcnn.ops.native import is_native, replaceable
 
 
+@replaceable
 def nms(boxes, scores, max_output, iou_threshold, class_ids=None, native=True):
     """Greedy non-maximum suppression of each image, best score first, ties by lower index.
 
@@ -39,7 +40,7 @@ def _nms_portable(boxes, scores, max_output, iou_threshold, class_ids):
         return ops.any(remaining > -float("inf"))
 
     def select_best(step, remaining, selected):
-        best = ops.cast(ops.argmax(remaining, axis=1, keepdims=True), "int32")  # (B, 1)
+        best = argmax(remaining, axis=1, keepdims=True)  # (B, 1)
         found = ops.max(remaining, axis=1, keepdims=True) > -float("inf")
         suppressed = iou(gather(boxes, best), boxes)[:, 0] > iou_threshold  # (B, N)
         if class_ids is not None:
@@ -76,6 +77,7 @@ def _nms_tensorflow(boxes, scores, max_output, iou_threshold, class_ids):
     return tf.map_fn(select, images, fn_output_signature=output)
 
 
+@replaceable
 def class_nms(boxes, scores, max_output, iou_threshold, native=True):
     """Non-maximum suppression within each class, then the best of all classes.
 

@@ -6,7 +6,7 @@ Shapes: B images, N boxes, C candidates of them, S selected boxes.
 from keras import ops
 
 from mrcnn.ops.boxes import iou
-from mrcnn.ops.indexing import gather, top_k
+from mrcnn.ops.indexing import argmax, gather, top_k
 
 # Below it a box is dropped, as in the paper's code.
 MIN_SCORE = 0.001
@@ -83,7 +83,7 @@ def _select(boxes, scores, max_output, lowered, least, class_ids):
         return ops.any(remaining > 0)
 
     def select_best(step, remaining, selected, selected_scores):
-        best = ops.cast(ops.argmax(remaining, axis=1, keepdims=True), "int32")  # (B, 1)
+        best = argmax(remaining, axis=1, keepdims=True)  # (B, 1)
         score = ops.max(remaining, axis=1, keepdims=True)
         factors = lowered(iou(gather(boxes, best), boxes)[:, 0])  # (B, C)
         if class_ids is not None:

@@ -1,0 +1,16 @@
+"""Models as files of other runtimes, which take uint8 images and return what `detect` finds.
+
+- `exporting`: `export`; `formats`: what each format can; `metadata`: what a file says of itself.
+- `serving`: what a file computes, of `graph_molding`, `graph_resizing`, `graph_unmold`: what
+  `mrcnn.image` and `mrcnn.inference.unmold` do in NumPy, in TensorFlow's graph.
+- `saved_model`: a file for each format, which writes and opens it.
+- `verifying`: whether a file finds what its model finds.
+- `exported_model`: `ExportedModel`, a file in place of a model.
+"""
+
+from mrcnn.export.exported_model import ExportedModel
+from mrcnn.export.exporting import check_export, export
+from mrcnn.export.formats import FORMATS, format_of
+from mrcnn.export.verifying import ExportError
+
+__all__ = ["FORMATS", "ExportError", "ExportedModel", "check_export", "export", "format_of"]

@@ -1,0 +1,131 @@
+"""`export`: a model into a file of another runtime, which finds what the model finds."""
+
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+import keras
+
+from mrcnn.export.formats import FORMATS, check_packages, format_of
+from mrcnn.export.metadata import metadata_of
+from mrcnn.export.verifying import verify
+
+
+def export(model, path, format="saved_model", sizes=None, batch=None, masks="boxes", verify=True):
+    """Writes a model as a file, or folder, that takes uint8 images and returns detections.
+
+    Molding and detection are inside; `mrcnn.export.serving.Serving.detect` says what goes in and
+    comes out. The file is loaded in its own runtime and has to find what `model.detect` finds, in
+    photos, a black picture and an odd size, before it gets its name.
+
+    Args:
+        model: a `DetectionModel` with its weights.
+        path: of the file or folder; an earlier export that is there is replaced.
+        format: key of `mrcnn.export.formats.FORMATS`.
+        sizes: list of (height, width) of the images that the file takes; None: any, where the
+            format can.
+        batch: int, images at once; None: any number, where the format can, else 1.
+        masks: "boxes": of the network's size, over each box; "image": pasted into the image.
+        verify: bool; False leaves the comparison out, with a warning.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: the format cannot hold this model, and why.
+        ImportError: a package that the format needs is missing.
+        mrcnn.export.ExportError: the file differs; it is removed.
+
+    Example:
+
+    >>> export(model, "balloon", "saved_model")  # doctest: +SKIP
+    'balloon'
+    """
+    check_export(model.config, path, format, sizes, batch, masks)
+    full_masks = masks == "image"
+    batch = batch if FORMATS[format].any_size else batch or 1
+    metadata = metadata_of(model, format, sizes, batch, full_masks)
+    target = Path(path).absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    writer = FORMATS[format].load()
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+        unfinished = Path(folder) / target.name
+        writer.write(model, unfinished, metadata)
+        if verify:
+            _verify(model, unfinished, writer, metadata)
+        else:
+            warnings.warn(
+                f"{path} was not compared with the model: what it finds may differ", stacklevel=2
+            )
+        if target.is_dir():
+            shutil.rmtree(target)
+        for part in Path(folder).iterdir():  # a format may have two files
+            os.replace(part, target.parent / part.name)
+    return os.fspath(path)
+
+
+def _verify(model, path, writer, metadata):
+    """`mrcnn.export.verifying.verify`, with the file of stages that it may ask for."""
+
+    def write_stages():
+        stages = path.parent / f"stages{path.suffix}"
+        writer.write(model, stages, metadata, stages=True)
+        return stages
+
+    return verify(model, path, write_stages)
+
+
+def check_export(config, path, format, sizes=None, batch=None, masks="boxes"):
+    """Raises what `export` would before it writes anything, before there is a model."""
+    if format not in FORMATS:
+        raise ValueError(f"no format {format!r}; expected one of {', '.join(FORMATS)}")
+    problems = list(_problems(config, path, format, sizes, batch, masks))
+    if problems:
+        raise ValueError(f"format {format}: {'; '.join(problems)}")
+    check_packages(format)
+
+
+def _problems(config, path, name, sizes, batch, masks):
+    """What a format cannot do with a config, and what to do, one text each."""
+    kind, suffix = FORMATS[name], Path(path).suffix
+    if keras.backend.backend() != "tensorflow":
+        yield (
+            f"KERAS_BACKEND is {keras.backend.backend()}, and TensorFlow writes it: export the "
+            "same weights with KERAS_BACKEND=tensorflow"
+        )
+    if kind.suffix and suffix != kind.suffix:
+        yield f"expected a path that ends in {kind.suffix}, received {path}"
+    if _holds_others(Path(path), name):
+        yield f"{path} is a folder of something else, which would be removed: give another path"
+    if sizes is None and not kind.any_size:
+        yield "its files take images of known sizes alone: give them, as sizes=[(480, 640)]"
+    if kind.most_sizes == 0 and (sizes or batch):
+        yield "it takes any size, and any number of images: leave them out"
+    elif sizes and len(sizes) > kind.most_sizes:
+        yield f"a file takes one size, or any, received {len(sizes)}"
+    if masks not in ("boxes", "image"):
+        yield f'masks is {masks!r}; expected "boxes" or "image"'
+    if config.TILE_SIZE is not None:
+        yield "TILE_SIZE cuts images before the network: set it to None, and cut them yourself"
+    if config.TEST_FLIP or config.TEST_SCALES is not None:
+        yield (
+            "test-time augmentation runs the network more than once: set TEST_FLIP to False and "
+            "TEST_SCALES to None"
+        )
+    if not config.USE_RPN_ROIS:
+        yield "USE_RPN_ROIS = False takes proposals, which an exported file is not given"
+    if masks == "image" and not kind.full_masks:
+        yield 'it cannot paste masks: leave masks="boxes"'
+    if masks == "image" and (not config.USE_MASK or config.NUM_STUFF_CLASSES):
+        yield 'masks="image" is for instances with masks'
+    if config.PRECISION != "float32" and not kind.half_precision:
+        yield f"it takes float32 alone, and PRECISION is {config.PRECISION}: set it to float32"
+
+
+def _holds_others(path, name):
+    """Whether a path is a folder that an export must not replace."""
+    if not path.is_dir():
+        return False
+    return format_of(path) != name and any(path.iterdir())

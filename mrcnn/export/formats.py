@@ -1,0 +1,84 @@
+"""The formats of exported files: what each can, needs, and is written and read by."""
+
+import dataclasses
+import importlib
+import importlib.util
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """A format.
+
+    Attributes:
+        suffix: str, of its files; "" where it is a folder.
+        module: str, the module of this package with `write(model, path, metadata, stages=False)`
+            and `open_file(path)`: see `mrcnn.export.saved_model`.
+        packages: dict of the modules that it needs: what they are called to pip.
+        reads: names of those that reading needs.
+        any_size: bool, whether a file can take images of any size.
+        most_sizes: int, how many listed sizes a file can have instead; 0: it always takes any.
+        full_masks: bool, whether it can paste masks into the image.
+        half_precision: bool, whether it holds networks of another `PRECISION` than float32.
+    """
+
+    suffix: str
+    module: str
+    packages: dict = dataclasses.field(default_factory=dict)
+    reads: tuple = ()
+    any_size: bool = True
+    most_sizes: int = 1
+    full_masks: bool = False
+    half_precision: bool = False
+
+    def load(self):
+        """The module that writes and reads it."""
+        return importlib.import_module(f"mrcnn.export.{self.module}")
+
+
+FORMATS = {
+    "saved_model": Format("", "saved_model", most_sizes=0, full_masks=True, half_precision=True),
+    "onnx": Format(
+        ".onnx",
+        "onnx_file",
+        {"onnx": "onnx", "tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime"},
+        ("onnxruntime",),
+        full_masks=True,
+    ),
+    "openvino": Format(
+        ".xml",
+        "openvino_file",
+        {"onnx": "onnx", "tf2onnx": "tf2onnx", "openvino": "openvino"},
+        ("openvino",),
+    ),
+    "litert": Format(
+        ".tflite",
+        "litert_file",
+        {"ai_edge_litert": "ai-edge-litert"},
+        ("ai_edge_litert",),
+        any_size=False,
+        most_sizes=100,
+    ),
+}
+
+
+def format_of(path):
+    """The name of the format of what lies at a path, by its suffix or content; None: of none."""
+    path = Path(path)
+    if path.is_dir():
+        return "saved_model" if (path / "saved_model.pb").is_file() else None
+    suffixes = {each.suffix: name for name, each in FORMATS.items() if each.suffix}
+    return suffixes.get(path.suffix) if path.is_file() else None
+
+
+def check_packages(name, reading=False):
+    """Raises ImportError where packages that a format needs are missing."""
+    wanted = FORMATS[name].packages
+    modules = FORMATS[name].reads if reading else wanted
+    missing = [wanted[each] for each in modules if importlib.util.find_spec(each) is None]
+    if missing:
+        raise ImportError(
+            f"format {name} needs {', '.join(missing)}: pip install 'mrcnn[export]', or "
+            "pip install '.[export]' in a clone",
+            name=missing[0],
+        )

@@ -1,0 +1,164 @@
+"""Exported files: written, compared, opened by their runtime alone, used in place of weights."""
+
+import json
+import os
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+from tiny import tiny_of
+
+from mrcnn import cli
+from mrcnn.export import FORMATS, ExportedModel, ExportError, export, graph_molding
+from mrcnn.export.verifying import difference
+from mrcnn.model import create
+
+pytestmark = pytest.mark.slow
+
+OPEN_SIZES = {"IMAGE_RESIZE_MODE": "shortest_edge", "IMAGE_MIN_DIM": 64, "IMAGE_MAX_DIM": 106}
+# Imports the runtime alone: of the folder in argv, and pixels, to what was found.
+ALONE = {
+    "saved_model": """
+import sys, numpy as np, tensorflow as tf
+given, out = np.load({given!r}), {out!r}
+model = tf.saved_model.load({path!r})
+found = dict(model.signatures["serving_default"](image_tensor=tf.constant(given["images"])))
+bytes = tf.constant([given["png"].tobytes(), given["png"].tobytes()])
+of_bytes = model.signatures["image_bytes"](image_bytes=bytes)
+found["of_bytes"] = of_bytes["detection_boxes"]
+np.savez(out, **{{name: x.numpy() for name, x in found.items()}})
+assert "mrcnn" not in sys.modules
+""",
+    "onnx": """
+import sys, numpy as np, onnxruntime
+given, out = np.load({given!r}), {out!r}
+session = onnxruntime.InferenceSession({path!r}, providers=["CPUExecutionProvider"])
+names = [x.name for x in session.get_outputs()]
+found = session.run(names, dict(image_tensor=given["images"]))
+np.savez(out, **dict(zip(names, found)))
+assert not {{"mrcnn", "tensorflow"}} & set(sys.modules)
+""",
+}
+
+
+def build(preset, **keys):
+    """A tiny model of random weights."""
+    keras.utils.set_random_seed(0)
+    config = tiny_of(preset)
+    for key, value in keys.items():
+        setattr(config, key, value)
+    return create("inference", config, "logs")
+
+
+@pytest.fixture(scope="module")
+def model():
+    model = build("torchvision/maskrcnn_resnet50_fpn", **OPEN_SIZES)
+    model.class_names = ["BG", "square", "circle", "triangle"]
+    return model
+
+
+@pytest.fixture(scope="module")
+def exported(model, tmp_path_factory):
+    """A function of a format to the path of the model's file, written once."""
+    folder, paths = tmp_path_factory.mktemp("exported"), {}
+
+    def path(name):
+        if name not in paths:
+            paths[name] = export(model, folder / f"tiny{FORMATS[name].suffix}", name)
+        return paths[name]
+
+    return path
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_the_runtime_alone_finds_what_the_model_finds(name, model, exported, run_python, tmp_path):
+    image = data.chelsea()[:201, :303]
+    Image.fromarray(image).save(tmp_path / "image.png")
+    png = np.frombuffer((tmp_path / "image.png").read_bytes(), np.uint8)
+    given, out = str(tmp_path / "given.npz"), str(tmp_path / "out.npz")
+    np.savez(given, images=np.stack([image[::-1], image]), png=png)
+    run_python(ALONE[name].format(given=given, out=out, path=exported(name)))
+    found, (wanted,) = np.load(out), model.detect([image])
+    count = len(wanted["scores"])
+    assert found["num_detections"][1] == count > 0
+    np.testing.assert_allclose(found["detection_boxes"][1, :count], wanted["boxes"], atol=1e-2)
+    np.testing.assert_allclose(found["detection_scores"][1, :count], wanted["scores"], atol=1e-5)
+    np.testing.assert_array_equal(found["detection_classes"][1, :count], wanted["class_ids"])
+    assert not found["detection_scores"][1, count:].any()
+    assert found["detection_masks"].shape == (2, 8, 28, 28)
+    # 64 of the short side, 96.48 of the long one, rounded down; padded to multiples of 32.
+    info = [[201, 303], [64, 96], [64 / 201, 96 / 303], [0, 0]]
+    np.testing.assert_allclose(found["image_info"][1], info, rtol=1e-6)
+    if "of_bytes" in found:
+        boxes = np.stack([found["detection_boxes"][1]] * 2)
+        np.testing.assert_allclose(found["of_bytes"], boxes, atol=1e-3)
+
+
+def test_masks_in_the_image(tmp_path):
+    model = build("matterport/mask_rcnn_coco", IMAGE_MIN_DIM=48)
+    path = export(model, tmp_path / "whole", masks="image")
+    image = data.coffee()[:150, :200]
+    exported = ExportedModel(path)
+    (wanted,), (found,) = model.detect([image]), exported.detect([image])
+    assert found["masks"].shape == (150, 200, len(found["scores"])) and found["masks"].any()
+    assert difference(wanted, found, model.settings.detections) is None
+
+
+def test_a_file_that_differs_is_removed_and_its_stage_named(model, tmp_path, monkeypatch):
+    def shifted(pixels, settings):
+        return pixels - settings.mean_pixel[::-1]  # blue for red
+
+    monkeypatch.setattr(graph_molding, "_normalized", shifted)
+    with pytest.raises(
+        ExportError, match="molding differ from the model's on the picture"
+    ) as error:
+        export(model, tmp_path / "wrong")
+    assert error.value.stage == "molding"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_comparison_it_is_said(model, tmp_path):
+    (tmp_path / "tiny").mkdir()  # is replaced
+    with pytest.warns(UserWarning, match="was not compared with the model"):
+        path = export(model, tmp_path / "tiny", verify=False)
+    assert path == str(tmp_path / "tiny") and os.listdir(tmp_path) == ["tiny"]
+    metadata = ExportedModel(path).metadata
+    assert metadata["class_names"] == model.class_names and metadata["format"] == "saved_model"
+    assert metadata["config"]["IMAGE_MAX_DIM"] == 106 and "BACKBONE" not in metadata["config"]
+
+
+def test_commands_take_it_in_place_of_weights(exported, tmp_path, capsys):
+    pictures, path = tmp_path / "pictures", exported("saved_model")
+    pictures.mkdir()
+    for name, image in {"a.png": data.chelsea()[:120, :160], "b.jpg": data.coffee()}.items():
+        Image.fromarray(image).save(pictures / name)
+    out = tmp_path / "found"
+    line = ["detect", path, str(pictures), "--out", str(out), "--save", "json"]
+    assert cli.main(line) == 0
+    found = json.loads((out / "detections.json").read_text())
+    assert [each["name"] for each in found["categories"]] == ["square", "circle", "triangle"]
+    assert found["annotations"] and all("segmentation" in each for each in found["annotations"])
+    for each in found["annotations"]:
+        del each["score"], each["segmentation"]  # some masks are empty
+    (tmp_path / "truth.json").write_text(json.dumps(found))
+    data_arguments = [str(tmp_path / "truth.json"), "--images", str(pictures)]
+    assert cli.main(["evaluate", path, *data_arguments]) == 0
+    assert "segm" in capsys.readouterr().out
+    assert cli.main([*line, "IMAGE_MAX_DIM=512"]) == 2
+    assert f"IMAGE_MAX_DIM is decided inside {path}" in capsys.readouterr().err
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        cli.main([*line, "--no-resume", "--score", "0.5"])
+    assert not told
+
+
+def test_the_command(model, tmp_path, capsys):
+    weights = tmp_path / "tiny.h5"
+    model.save_weights(weights)
+    # The file names the backbone, a function, which only Python has.
+    line = ["export", str(weights), "--format", "saved_model"]
+    assert cli.main([*line, "--sizes", "64x64"]) == 2
+    assert "function" in capsys.readouterr().err

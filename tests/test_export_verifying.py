@@ -1,0 +1,192 @@
+"""What counts as an equal find, which stage is named, and what is refused at once."""
+
+import importlib.util
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from tiny import TinyConfig
+
+from mrcnn.export import check_export, formats, verifying
+from mrcnn.export.exported_model import ExportedModel, unmolded_geometry
+from mrcnn.export.verifying import difference, differing_stage, pictures_for
+from mrcnn.settings import Detections, Image
+
+SETTINGS = Detections(max_instances=100, min_confidence=0.05)
+
+
+def result(count=4, **changes):
+    """Squares of 20 pixels side by side, with scores 0.9, 0.8, ..."""
+    left = 30.0 * np.arange(count)
+    boxes = np.stack([0 * left, left, 0 * left + 20, left + 20], axis=1)
+    masks = np.zeros((20, 30 * count, count), bool)
+    for i in range(count):
+        masks[:, 30 * i : 30 * i + 20, i] = True
+    found = {"boxes": boxes, "scores": 0.9 - 0.1 * np.arange(count), "masks": masks}
+    return {**found, "class_ids": np.ones(count, int), **changes}
+
+
+def test_equal_results_in_another_order():
+    found = {k: x[..., ::-1] if k == "masks" else x[::-1] for k, x in result().items()}
+    assert difference(result(), found, SETTINGS) is None
+
+
+def test_a_detection_without_an_equal():
+    # 0.2 of 20 pixels: IoU 19.8 / 20.2 = 0.980. And 0.09: 19.91 / 20.09 = 0.991.
+    moved = result()["boxes"].copy()
+    moved[2] += (0, 0.2, 0, 0.2)
+    lost = difference(result(), result(boxes=moved), SETTINGS)
+    assert lost == ("detections", "1 of 4 have no equal")
+    moved[2] = result()["boxes"][2] + (0, 0.09, 0, 0.09)
+    assert difference(result(), result(boxes=moved), SETTINGS) is None
+    assert difference(result(), result(class_ids=np.array([1, 1, 2, 1])), SETTINGS) == lost
+    scores = result()["scores"] + (0, 0.002, 0, 0)
+    assert difference(result(), result(scores=scores), SETTINGS) == lost
+
+
+def test_of_a_hundred_detections_two_may_differ():
+    wanted = result(100, scores=np.linspace(1, 0.5, 100), masks=np.zeros((20, 3000, 100), bool))
+    classes = np.ones(100, int)
+    classes[:2] = 2
+    assert difference(wanted, {**wanted, "class_ids": classes}, SETTINGS) is None
+    classes[2] = 2
+    assert difference(wanted, {**wanted, "class_ids": classes}, SETTINGS)[0] == "detections"
+
+
+def test_a_score_at_the_threshold_may_be_on_either_side():
+    wanted = result(scores=np.array([0.9, 0.8, 0.7, 0.0505]))
+    found = {k: x[..., :3] if k == "masks" else x[:3] for k, x in wanted.items()}
+    assert difference(wanted, found, SETTINGS) is None
+    wanted["scores"][3] = 0.052
+    assert difference(wanted, found, SETTINGS)[0] == "detections"
+
+
+def test_masks_of_equal_boxes():
+    # A hundredth of 400 pixels, and two.
+    masks = result()["masks"].copy()
+    masks[0, 30:36, 1] = False
+    assert difference(result(), result(masks=masks), SETTINGS) is None
+    masks[0, 36, 1] = False
+    assert difference(result(), result(masks=masks), SETTINGS) == (
+        "masks",
+        "1 of 4 are not equal",
+    )
+
+
+def test_keypoints_and_regions():
+    points = np.zeros((4, 50, 3))
+    found = points.copy()
+    found[0, 0, 0] = 0.6  # one of fifty
+    assert not difference(result(keypoints=points), result(keypoints=found), SETTINGS)
+    found[0, 1, 0] = 0.6
+    assert difference(result(keypoints=points), result(keypoints=found), SETTINGS)[0] == "keypoints"
+    regions = np.zeros((10, 10), int)
+    found = regions.copy()
+    found[0, :3] = 1
+    differ = difference(result(segmentation=regions), result(segmentation=found), SETTINGS)
+    assert differ == ("regions", "3.0% of the pixels are not equal")
+
+
+@pytest.mark.parametrize(
+    ("changed", "stage"),
+    [
+        ({"molding": 30}, "molding"),
+        ({"proposals": 0.1, "detections": 0.1}, "proposals"),
+        ({"detections": 0.1, "masks": 0.1}, "detections"),
+        ({"masks": 0.5}, "masks"),
+        ({}, None),
+    ],
+)
+def test_the_first_stage_that_differs_is_named(monkeypatch, changed, stage):
+    rng = np.random.default_rng(0)
+    boxes = np.sort(rng.uniform(0, 1, (1, 9, 2, 2)), axis=2).reshape(1, 9, 4)
+    network = {
+        "proposals": boxes,
+        "detections": np.concatenate([boxes, np.ones((1, 9, 2))], axis=2),
+        "masks": rng.uniform(0, 1, (1, 9, 4, 4)),
+    }
+    settings = SimpleNamespace(image=Image(resize_mode="square", min_dim=32, max_dim=32))
+    model = SimpleNamespace(graphs={"detection": None}, settings=settings)
+    image = rng.integers(0, 255, (32, 32, 3), np.uint8)
+    pixels = image[None] - np.float32(settings.image.mean_pixel)
+    found = {"molding": pixels, **network}
+    found = {name: array + changed.get(name, 0) for name, array in found.items()}
+    graph = SimpleNamespace(predict_on_batch=lambda _: network)
+    monkeypatch.setattr(verifying, "with_proposals", lambda _: graph)
+    monkeypatch.setattr(verifying, "open_file", lambda _: lambda images: found)
+    differing = differing_stage(model, "stages", [image])
+    assert (differing and differing[0]) == stage
+
+
+def test_pictures_are_of_the_sizes_that_the_file_takes():
+    names, shapes = [], set()
+    for group, images in pictures_for(Image(), {"sizes": None}):
+        assert len({image.shape for image in images}) == 1 and len(group) == len(images)
+        names += group
+        shapes |= {image.shape for image in images}
+    assert len(names) == 5 and (300, 451, 3) in shapes
+    found = pictures_for(Image(), {"sizes": [[64, 96], [33, 65]]})
+    assert {images[0].shape for _, images in found} == {(64, 96, 3), (33, 65, 3)}
+    found = pictures_for(Image(resize_mode="none", channels=4), {"sizes": None})
+    assert all(image.shape[0] % 64 == 0 and image.shape[2] == 4 for _, x in found for image in x)
+
+
+def test_image_info_tells_where_the_picture_lies():
+    # 2 x 4 pixels, twice as large, in rows 2 to 6 of 8 x 8.
+    info = [[2, 4], [8, 8], [2, 2], [-2, 0]]
+    assert unmolded_geometry(np.float32(info)) == ((2, 4), (8, 8), (2, 0, 6, 8))
+
+
+@pytest.mark.parametrize(
+    ("keys", "options", "message"),
+    [
+        ({}, {"format": "coreml"}, "no format 'coreml'; expected one of saved_model"),
+        ({"TILE_SIZE": 512}, {}, "TILE_SIZE cuts images before the network: set it to None"),
+        ({"TEST_FLIP": True}, {}, "set TEST_FLIP to False"),
+        ({"USE_RPN_ROIS": False}, {}, "takes proposals"),
+        ({"USE_MASK": False}, {"masks": "image"}, "for instances with masks"),
+        ({}, {"masks": "full"}, "masks is 'full'"),
+        ({}, {"sizes": [(64, 64)]}, "takes any size, and any number of images"),
+        ({}, {"format": "onnx", "path": "x.pb"}, "ends in .onnx, received x.pb"),
+        ({}, {"format": "onnx", "sizes": [(1, 2), (3, 4)]}, "takes one size"),
+        ({"PRECISION": "mixed_bfloat16"}, {"format": "onnx"}, "set it to float32"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_with_the_reason(keys, options, message):
+    config = TinyConfig()
+    for key, value in keys.items():
+        setattr(config, key, value)
+    options = {"path": "x.onnx" if options.get("format") == "onnx" else "x", **options}
+    with pytest.raises(ValueError) as error:
+        check_export(config, options.pop("path"), options.pop("format", "saved_model"), **options)
+    assert message in str(error.value)
+
+
+def test_a_folder_of_something_else_is_not_replaced(tmp_path):
+    check_export(TinyConfig(), tmp_path, "saved_model")  # empty
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(ValueError, match="would be removed: give another path"):
+        check_export(TinyConfig(), tmp_path, "saved_model")
+
+
+def test_another_backend_is_told_to_change(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match="weights with KERAS_BACKEND=tensorflow"):
+        check_export(TinyConfig(), "x", "saved_model")
+
+
+def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch):
+    found = importlib.util.find_spec
+    hidden = {"tf2onnx", "onnxruntime"}
+    monkeypatch.setattr(
+        formats.importlib.util, "find_spec", lambda name: None if name in hidden else found(name)
+    )
+    with pytest.raises(ImportError, match=r"needs .*tf2onnx.*: pip install 'mrcnn\[export\]'"):
+        check_export(TinyConfig(), "x.onnx", "onnx")
+
+
+def test_what_is_no_exported_model_is_said(tmp_path):
+    (tmp_path / "a.h5").touch()
+    with pytest.raises(ValueError, match=r"is no exported model; expected .* \.onnx"):
+        ExportedModel(tmp_path / "a.h5")
