@@ -101,6 +101,7 @@ def write_thermal(folder, count):
         (folder / f"{i}.json").write_text(json.dumps(content))
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_colour_and_heat_from_the_command_line(tmp_path, capsys):
     write_thermal(tmp_path / "data" / "train", 2)

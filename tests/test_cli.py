@@ -53,6 +53,7 @@ def test_help_needs_no_backend(run_python):
     assert run_python(code).endswith("loaded: []\n")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_demo_trains_scores_and_draws(tmp_path, capsys):
     assert cli.main(["demo", "--output", str(tmp_path), "--steps", "5"]) == 0

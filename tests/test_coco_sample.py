@@ -442,6 +442,7 @@ def as_detected(dataset, info, results):
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.realdata
 @pytest.mark.skipif(not DATA, reason="MRCNN_DATA is not set")

@@ -129,6 +129,7 @@ def test_an_interrupted_demo_scores_and_draws_what_it_has(tmp_path, capsys, monk
     assert demo.trained_model(tmp_path).epoch == 1  # what there was after two steps
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_good_network_is_not_trained_on(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "EPOCH", 2)

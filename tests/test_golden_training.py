@@ -50,7 +50,13 @@ def ellipse(box):
     return ((y - (y1 + y2) / 2) / height) ** 2 + ((x - (x1 + x2) / 2) / width) ** 2 <= 1
 
 
-@pytest.fixture(scope="module", params=["maskrcnn_resnet50_fpn", "keypointrcnn_resnet50_fpn"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "maskrcnn_resnet50_fpn",
+        pytest.param("keypointrcnn_resnet50_fpn", marks=pytest.mark.thorough),
+    ],
+)
 def golden(request):
     return {
         "model": request.param,

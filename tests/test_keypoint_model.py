@@ -92,6 +92,7 @@ def test_scores_and_files(trained, tmp_path):
     np.testing.assert_allclose(values, found["keypoints"][0, -1], atol=6e-3)
 
 
+@pytest.mark.thorough
 def test_both_heads_in_one_model_and_other_data_sets(tmp_path):
     model = MaskRCNN("training", config(), tmp_path)
     (batch,) = DataGenerator(corners(), model.config, shuffle=False)[0]
@@ -123,6 +124,7 @@ def test_both_heads_in_one_model_and_other_data_sets(tmp_path):
 HEAD = ("KEYPOINT_POOL_SIZE=4", "KEYPOINT_HEAD_LAYERS=2", "KEYPOINT_HEAD_CHANNELS=8")
 
 
+@pytest.mark.thorough
 def test_from_the_command_line(tmp_path, capsys):
     """Trained, scored and detected with, in a folder in COCO's format; what is found is read."""
     dataset = corners(6)

@@ -32,6 +32,7 @@ SHORTER = {
     "inspect_nucleus_model": ("def train(epochs=7)", "def train(epochs=2)"),
     "inspect_balloon_model": ("def train(epochs=7)", "def train(epochs=1)"),
 }
+LONGEST = ("inspect_balloon_model", "inspect_nucleus_model")
 LARGEST = 600_000  # bytes of a file
 TIMEOUT = 600  # seconds of a cell
 
@@ -84,8 +85,8 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize(
     "name",
     [
-        # inspect_model's cells for other data, and the longest training.
-        pytest.param(name, marks=[pytest.mark.thorough] * (name == "inspect_nucleus_model"))
+        # inspect_model's cells for other data, and the longest trainings.
+        pytest.param(name, marks=[pytest.mark.thorough] * (name in LONGEST))
         for name in NAMES
     ],
 )

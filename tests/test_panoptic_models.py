@@ -135,6 +135,7 @@ class CornersOnGrounds(CornersDataset, GroundsDataset):
     """Shapes whose corners are keypoints, over two kinds of ground."""
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_keypoints_of_things_beside_the_map(tmp_path):
     data = CornersOnGrounds()

@@ -59,6 +59,7 @@ def test_float16_scales_its_loss(tmp_path):
     assert len(model.detect([shapes().load_image(0)])) == 1
 
 
+@pytest.mark.thorough
 def test_losses_of_half_precision_are_those_of_float32(tmp_path):
     losses = []
     for precision in ("float32", "mixed_bfloat16"):
