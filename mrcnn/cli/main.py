@@ -18,7 +18,7 @@ from mrcnn.startup import quiet
 # The names of `mrcnn.demo_family.MEMBERS`, whose import takes seconds.
 DEMO_MEMBERS = (
     *("mask_rcnn", "faster_rcnn", "cascade", "c4", "dc5", "fast_rcnn", "retinanet", "keypoints"),
-    *("panoptic", "semantic"),
+    *("panoptic", "max_deeplab", "semantic"),
 )
 
 
