@@ -191,12 +191,14 @@ class Member:
         dataset: class of a data set with `load_shapes`.
         score: (kind, name) in what `evaluate` returns.
         expected: float, what it should reach.
+        steps: int, training steps of 4 pictures that it takes for that.
     """
 
     config: type
     dataset: type
     score: tuple
     expected: float
+    steps: int = STEPS
 
     def pictures(self, count, seed):
         """A prepared data set of so many pictures of the config's size."""
@@ -216,18 +218,18 @@ MEMBERS = {
     "retinanet": Member(RetinaNetConfig, ShapesDataset, ("bbox", "AP50"), 0.85),
     "keypoints": Member(KeypointsConfig, CornersDataset, ("keypoints", "AP"), 0.8),
     "panoptic": Member(PanopticConfig, GroundsDataset, ("panoptic", "PQ"), 0.7),
-    "max_deeplab": Member(MaXDeepLabConfig, GroundsDataset, ("panoptic", "PQ"), 0.6),
+    "max_deeplab": Member(MaXDeepLabConfig, GroundsDataset, ("panoptic", "PQ"), 0.6, 5000),
     "semantic": Member(SemanticConfig, GroundsDataset, ("semantic", "mIoU"), 0.8),
 }
 
 
-def run_member(name, output, steps=STEPS, seed=0):
+def run_member(name, output, steps=None, seed=0):
     """Trains a member, scores it on 50 pictures that it has not seen, and draws some.
 
     Args:
         name: str, of `MEMBERS`.
         output: str, folder that gets `detections.png`, logs and a checkpoint each `EPOCH` steps.
-        steps: int, training steps of 4 pictures.
+        steps: int, training steps of 4 pictures; None: as many as the member says.
         seed: int, of the weights and the pictures.
 
     Returns:
@@ -248,7 +250,7 @@ def run_member(name, output, steps=STEPS, seed=0):
     return scores
 
 
-def train_member(name, model_dir, steps=STEPS, seed=0):
+def train_member(name, model_dir, steps=None, seed=0):
     """Trains a new model of a member on 2000 pictures.
 
     Args:
@@ -260,6 +262,7 @@ def train_member(name, model_dir, steps=STEPS, seed=0):
     """
     keras.utils.set_random_seed(seed)
     member = MEMBERS[name]
+    steps = steps or member.steps
     config, epochs = member.config(), max(1, round(steps / EPOCH))
     config.STEPS_PER_EPOCH = max(1, steps // epochs)
     train_set, held_out = (
@@ -271,14 +274,14 @@ def train_member(name, model_dir, steps=STEPS, seed=0):
     return model, held_out
 
 
-def trained_member(name, model_dir, steps=STEPS):
+def trained_member(name, model_dir, steps=None):
     """Returns a trained model of a member, for the notebook, and pictures that it has not seen.
 
     Args:
         name: see `run_member`.
         model_dir: str; the newest checkpoint below it is loaded. Where there is none,
             `train_member` writes one: minutes on two CPU cores.
-        steps: int, of that training.
+        steps: int, of that training; None: as many as the member says.
 
     Returns:
         The model, and a data set of 50 pictures.

@@ -37,7 +37,12 @@ def main(argv=None):
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     demo.add_argument("--output", default="demo", help="folder of the picture and the weights")
-    demo.add_argument("--steps", type=positive, default=1600, help="training steps at most")
+    demo.add_argument(
+        "--steps",
+        type=positive,
+        default=argparse.SUPPRESS,  # each member has its own
+        help="training steps at most (default: 1600, of max_deeplab 5000)",
+    )
     demo.add_argument("--seed", type=int, default=0, help="of weights, pictures and sampling")
     demo.add_argument(
         "--member", choices=DEMO_MEMBERS, default="mask_rcnn", help="of the family of networks"
@@ -110,12 +115,13 @@ def _short_warnings():
 
 
 def _demo(arguments):
-    options = arguments.output, arguments.steps, arguments.seed
+    given = vars(arguments)
+    options = {name: given[name] for name in ("output", "steps", "seed") if name in given}
     if arguments.member == "mask_rcnn":
         from mrcnn.demo import run_demo
 
-        run_demo(*options)
+        run_demo(**options)
     else:
         from mrcnn.demo_family import run_member
 
-        run_member(arguments.member, *options)
+        run_member(arguments.member, **options)
