@@ -41,7 +41,26 @@ found = session.run(names, dict(image_tensor=given["images"]))
 np.savez(out, **dict(zip(names, found)))
 assert not {{"mrcnn", "tensorflow"}} & set(sys.modules)
 """,
+    "openvino": """
+import sys, numpy as np, openvino
+given, out = np.load({given!r}), {out!r}
+model = openvino.compile_model({path!r}, "CPU", dict(INFERENCE_PRECISION_HINT="f32"))
+found = model(dict(image_tensor=given["images"])).items()
+np.savez(out, **{{name: array for output, array in found for name in output.names}})
+assert not {{"mrcnn", "tensorflow"}} & set(sys.modules)
+""",
+    "litert": """
+import sys, numpy as np
+from ai_edge_litert.interpreter import Interpreter
+given, out = np.load({given!r}), {out!r}
+run = Interpreter({path!r}).get_signature_runner("detect_201x303")
+np.savez(out, **run(image_tensor=given["images"]))
+assert not {{"mrcnn", "tensorflow"}} & set(sys.modules)
+""",
 }
+# What exports beside the first cost.
+FORMS = [pytest.param(x, marks=[pytest.mark.thorough] * (x != "saved_model")) for x in ALONE]
+OPTIONS = {"litert": {"sizes": [(201, 303), (96, 128)], "batch": 2}}
 
 
 def build(preset, **keys):
@@ -65,15 +84,16 @@ def exported(model, tmp_path_factory):
     """A function of a format to the path of the model's file, written once."""
     folder, paths = tmp_path_factory.mktemp("exported"), {}
 
-    def path(name):
+    def path_of(name):
         if name not in paths:
-            paths[name] = export(model, folder / f"tiny{FORMATS[name].suffix}", name)
+            path = folder / f"tiny{FORMATS[name].suffix}"
+            paths[name] = export(model, path, name, **OPTIONS.get(name, {}))
         return paths[name]
 
-    return path
+    return path_of
 
 
-@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("name", FORMS)
 def test_the_runtime_alone_finds_what_the_model_finds(name, model, exported, run_python, tmp_path):
     image = data.chelsea()[:201, :303]
     Image.fromarray(image).save(tmp_path / "image.png")
@@ -141,8 +161,13 @@ def test_commands_take_it_in_place_of_weights(exported, tmp_path, capsys):
     found = json.loads((out / "detections.json").read_text())
     assert [each["name"] for each in found["categories"]] == ["square", "circle", "triangle"]
     assert found["annotations"] and all("segmentation" in each for each in found["annotations"])
-    for each in found["annotations"]:
-        del each["score"], each["segmentation"]  # some masks are empty
+    truth = [each for each in found["annotations"] if min(each["bbox"][2:]) >= 4]
+    for each in truth:
+        x, y, width, height = each["bbox"]
+        right, below = x + width, y + height
+        each["segmentation"] = [[x, y, right, y, right, below, x, below]]
+        del each["score"]
+    found["annotations"] = truth
     (tmp_path / "truth.json").write_text(json.dumps(found))
     data_arguments = [str(tmp_path / "truth.json"), "--images", str(pictures)]
     assert cli.main(["evaluate", path, *data_arguments]) == 0
@@ -155,10 +180,27 @@ def test_commands_take_it_in_place_of_weights(exported, tmp_path, capsys):
     assert not told
 
 
-def test_the_command(model, tmp_path, capsys):
-    weights = tmp_path / "tiny.h5"
-    model.save_weights(weights)
-    # The file names the backbone, a function, which only Python has.
-    line = ["export", str(weights), "--format", "saved_model"]
+@pytest.mark.thorough
+def test_pictures_of_any_size_in_a_file_of_some(model, exported):
+    found = ExportedModel(exported("litert"))
+    pictures = [data.coffee(), data.chelsea()[:96, :128], data.chelsea()[:201, :303]]
+    results, wanted = found.detect(pictures), model.detect(pictures)
+    # One is scaled down to 201 x 302, and cut off at its border; the others are as they are.
+    assert results[0]["masks"].shape[:2] == (400, 600) and len(results[0]["scores"])
+    assert (results[0]["boxes"] <= np.array([400, 600, 400, 600]) + 1e-3).all()
+    for result, expected in zip(results[1:], wanted[1:], strict=True):
+        assert difference(expected, result, model.settings.detections) is None
+
+
+def test_the_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    keys = dict(OPEN_SIZES, BACKBONE="efficientnet_lite0", RPN_CHANNELS=8, TOP_DOWN_PYRAMID_SIZE=8)
+    model = build("torchvision/maskrcnn_resnet50_fpn", **keys)
+    model.save_weights("tiny.h5")
+    line = ["export", "tiny.h5", "--format", "saved_model"]
     assert cli.main([*line, "--sizes", "64x64"]) == 2
-    assert "function" in capsys.readouterr().err
+    assert "takes any size, and any number of images" in capsys.readouterr().err
+    assert cli.main([*line, "--no-verify", "DETECTION_MAX_INSTANCES=3"]) == 0
+    assert capsys.readouterr().out == "tiny_saved_model\n"
+    found = ExportedModel("tiny_saved_model").detect([data.chelsea()])[0]
+    assert len(found["scores"]) == 3

@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 
 from mrcnn.export import litert_kernels, onnx_kernels
+from mrcnn.export.graph_unmold import paste
+from mrcnn.image.pasting import PASTERS
 from mrcnn.ops.native import kernels
 from mrcnn.ops.non_max_suppression import class_nms, nms
 from mrcnn.ops.pooling import pool_adaptive, pool_grid
@@ -112,3 +114,31 @@ def test_onnx_and_openvino(tmp_path):
     path.write_bytes(model.SerializeToString())
     found = openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(GIVEN)
     check({name: x for output, x in found.items() for name in output.names}, wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", PASTERS)
+def test_masks_are_pasted_in_onnx(method):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    tf2onnx = pytest.importorskip("tf2onnx")
+    masks = RNG.uniform(0, 1, (2, 3, 5, 5)).astype("float32")
+    places = boxes(2, 3) * np.float32([24, 32, 24, 32])
+    places[1, 2] = 0  # padding
+    sides = np.int32([24, 32])
+
+    def function(masks, boxes, sides):
+        return {"found": paste(masks, boxes, sides, method)}
+
+    given = {"masks": masks, "boxes": places, "sides": sides}
+    shapes = {"masks": (None, 3, 5, 5), "boxes": (None, 3, 4), "sides": (2,)}
+    signature = [tf.TensorSpec(shapes[name], x.dtype, name) for name, x in given.items()]
+    model, _ = tf2onnx.convert.from_function(
+        tf.function(function, input_signature=signature, autograph=False),
+        input_signature=signature,
+        opset=onnx_kernels.OPSET,
+    )
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    (found,) = session.run(["found"], given)
+    wanted = np.asarray(paste(*map(tf.constant, given.values()), method))
+    assert found.shape == (2, 3, 24, 32) and wanted.any() and not wanted[1, 2].any()
+    assert np.count_nonzero(found != wanted) <= 2  # at the threshold itself

@@ -150,6 +150,7 @@ def test_image_info_tells_where_the_picture_lies():
         ({}, {"sizes": [(64, 64)]}, "takes any size, and any number of images"),
         ({}, {"format": "onnx", "path": "x.pb"}, "ends in .onnx, received x.pb"),
         ({}, {"format": "onnx", "sizes": [(1, 2), (3, 4)]}, "takes one size"),
+        ({}, {"format": "litert", "path": "x.tflite"}, "give them, as sizes=[(480, 640)]"),
         ({"PRECISION": "mixed_bfloat16"}, {"format": "onnx"}, "set it to float32"),
     ],
 )

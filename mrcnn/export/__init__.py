@@ -3,8 +3,10 @@
 - `exporting`: `export`; `formats`: what each format can; `metadata`: what a file says of itself.
 - `serving`: what a file computes, of `graph_molding`, `graph_resizing`, `graph_unmold`: what
   `mrcnn.image` and `mrcnn.inference.unmold` do in NumPy, in TensorFlow's graph.
-- `saved_model`: a file for each format, which writes and opens it.
-- `verifying`: whether a file finds what its model finds.
+- `saved_model`, `onnx_file`, `openvino_file`, `litert_file`: each writes and opens its format;
+  `onnx_kernels`, `litert_kernels`, `graph_indexing`: what their graphs have in place of functions
+  of `mrcnn.ops`, see `mrcnn.ops.native`.
+- `verifying`: whether a file finds what its model finds; `stages`: where it does not.
 - `exported_model`: `ExportedModel`, a file in place of a model.
 """
 

@@ -10,7 +10,7 @@ import keras
 
 from mrcnn.export.formats import FORMATS, check_packages, format_of
 from mrcnn.export.metadata import metadata_of
-from mrcnn.export.verifying import verify
+from mrcnn.export.verifying import ExportError, verify
 
 
 def export(model, path, format="saved_model", sizes=None, batch=None, masks="boxes", verify=True):
@@ -36,7 +36,7 @@ def export(model, path, format="saved_model", sizes=None, batch=None, masks="box
     Raises:
         ValueError: the format cannot hold this model, and why.
         ImportError: a package that the format needs is missing.
-        mrcnn.export.ExportError: the file differs; it is removed.
+        mrcnn.export.ExportError: the file differs, or a converter fails; nothing is left of it.
 
     Example:
 
@@ -52,7 +52,7 @@ def export(model, path, format="saved_model", sizes=None, batch=None, masks="box
     writer = FORMATS[format].load()
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         unfinished = Path(folder) / target.name
-        writer.write(model, unfinished, metadata)
+        _write(writer, model, unfinished, metadata)
         if verify:
             _verify(model, unfinished, writer, metadata)
         else:
@@ -64,6 +64,20 @@ def export(model, path, format="saved_model", sizes=None, batch=None, masks="box
         for part in Path(folder).iterdir():  # a format may have two files
             os.replace(part, target.parent / part.name)
     return os.fspath(path)
+
+
+def _write(writer, model, path, metadata):
+    """Writes the file. Of what a converter cannot do, whatever it raises, one line is said."""
+    try:
+        writer.write(model, path, metadata)
+    except OSError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ExportError(
+            f"format {metadata['format']} cannot hold this model: {type(error).__name__}: {reason}",
+            "conversion",
+        ) from error
 
 
 def _verify(model, path, writer, metadata):

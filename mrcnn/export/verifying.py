@@ -23,7 +23,8 @@ POINT = 0.5  # pixels between keypoints
 
 
 class ExportError(ValueError):
-    """An exported file differs from its model. `stage` is the first one that does."""
+    """An exported file differs from its model: `stage` is the first one that does; "conversion"
+    where there is no file to compare."""
 
     def __init__(self, message, stage):
         super().__init__(message)
