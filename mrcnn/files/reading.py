@@ -8,7 +8,6 @@ lie there: read-only, and costing memory only while they are used.
 import mmap
 import os
 import struct
-import tarfile
 import tokenize
 import zipfile
 import zlib
@@ -21,6 +20,7 @@ from mrcnn.files.npz import read_npz
 from mrcnn.files.pytorch import STATE_DICT, read_pickles, read_torch_zip
 from mrcnn.files.safetensors import header_length, read_safetensors
 from mrcnn.files.tensorflow_checkpoint import (
+    is_archive,
     is_index,
     read_checkpoint,
     read_checkpoint_archive,
@@ -109,7 +109,7 @@ def _read(path):
         return _without_prefix(read_pickles(data))
     if is_index(path):
         return read_checkpoint(path)
-    if data[:2] == b"\x1f\x8b" and tarfile.is_tarfile(path):
+    if data[:2] == b"\x1f\x8b" and is_archive(path):
         return read_checkpoint_archive(path)
     if data[8:9] == b"{" and header_length(data) <= len(data) - 8:
         return _without_prefix(read_safetensors(data))

@@ -7,6 +7,7 @@ import os
 import re
 import tarfile
 import tempfile
+import zlib
 
 from mrcnn.files.arrays import Refused
 
@@ -54,6 +55,14 @@ def read_checkpoint(path):
             f"is a checkpoint of TensorFlow that cannot be read ({reason}); keep its .index and "
             ".data files beside each other"
         ) from error
+
+
+def is_archive(path):
+    """Whether a file that gzip compressed is a tar archive."""
+    try:
+        return tarfile.is_tarfile(path)
+    except (EOFError, OSError, zlib.error):  # too short, or damaged
+        return False
 
 
 def read_checkpoint_archive(path):
