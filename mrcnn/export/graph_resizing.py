@@ -175,7 +175,11 @@ def _antialiased(images, size, loops):
         unrolled = isinstance(weights, np.ndarray)
         add_up = _summed if loops or unrolled else _gathered
         total = add_up(images, axis, first, weights)
-        images = (total + 2 ** (_PILLOW_BITS - 1)) // 2**_PILLOW_BITS
+        total += 2 ** (_PILLOW_BITS - 1)
+        if loops:
+            images = total // 2**_PILLOW_BITS
+        else:  # where runtimes round the quotients of integers, as OpenVINO
+            images = tf.cast(tf.floor(tf.cast(total, tf.float32) / 2**_PILLOW_BITS), tf.int32)
     return images
 
 
