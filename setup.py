@@ -43,6 +43,7 @@ setup(
         "supervision": ["supervision>=0.25"],
         "mlflow": ["mlflow>=2.20"],
         "wandb": ["wandb>=0.19"],
+        "serve": ["fastapi>=0.115", "uvicorn>=0.30"],  # mrcnn serve
         "notebooks": ["jupyterlab>=4", "ipykernel>=6.29"],
         "test": [
             "pytest>=8",
@@ -56,6 +57,9 @@ setup(
             "pandas>=2",
             "supervision>=0.25",
             "faster-coco-eval>=1.6",
+            "fastapi>=0.115",
+            "uvicorn>=0.30",
+            "httpx2>=2",  # of Starlette's TestClient
             "datumaro>=1.10",  # tools whose files are read, and whose own writers the tests call
             "labelme>=5.5",
             "ipykernel>=6.29",

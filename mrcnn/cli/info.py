@@ -27,6 +27,7 @@ EXTRAS = {
     "faster": "faster_coco_eval",
     "mlflow": "mlflow",
     "wandb": "wandb",
+    "serve": "fastapi",
     "notebooks": "jupyterlab",
 }
 # Instructions that make features faster, as Linux calls them.
