@@ -2,7 +2,9 @@
 
 import argparse
 import importlib.util
+import ipaddress
 import re
+import warnings
 
 from mrcnn.cli.config_arguments import positive
 from mrcnn.cli.model_arguments import TrainedModel, add_model_arguments
@@ -79,9 +81,12 @@ def _serve(arguments):
 
         logs.install()
         host, port = opened.getsockname()[:2]
+        if keys is None and not ipaddress.ip_address(host).is_loopback:
+            warnings.warn(f"{host} is open to other machines: --keys FILE", stacklevel=2)
         host = f"[{host}]" if ":" in host else host
-        print(f"{service.name} at http://{host}:{port}, its paths at /docs", flush=True)
-        server.run(create_app(service, keys), opened, arguments.grace)
+        told = f"{service.name} at http://{host}:{port}, its paths at /docs"
+        app = create_app(service, keys)
+        server.run(app, opened, arguments.grace, lambda: print(told, flush=True))
 
 
 def check_installed():

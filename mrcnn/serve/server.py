@@ -26,7 +26,19 @@ def open_socket(host, port):
     return opened
 
 
-def run(app, opened, grace):
+class _Server(uvicorn.Server):
+    """A server that tells when it listens."""
+
+    def __init__(self, config, on_listening):
+        super().__init__(config)
+        self.on_listening = on_listening
+
+    async def startup(self, sockets=None):
+        await super().startup(sockets)
+        self.on_listening()
+
+
+def run(app, opened, grace, on_listening):
     """Answers until SIGTERM or Ctrl-C, then what was accepted before; returns at the end.
 
     Args:
@@ -34,6 +46,7 @@ def run(app, opened, grace):
         opened: socket of `open_socket`.
         grace: int, seconds after a signal in which answers may be taken; after these their
             connections are closed.
+        on_listening: function without arguments, called when connections are taken.
     """
     _allow_connections()
     # uvicorn raises the signal again at the end: an orderly stop is no failure.
@@ -46,7 +59,7 @@ def run(app, opened, grace):
         lifespan="on",
         timeout_graceful_shutdown=grace,
     )
-    uvicorn.Server(config).run(sockets=[opened])
+    _Server(config, on_listening).run(sockets=[opened])
 
 
 def _allow_connections():
