@@ -92,7 +92,8 @@ def server(model, tmp_path):
         ) as it,
     ):
         try:
-            yield it, it.stdout.readline().split()[2].rstrip(","), tmp_path / "log"
+            told = next(line for line in it.stdout if " at http" in line)
+            yield it, told.split()[2].rstrip(","), tmp_path / "log"
         finally:
             it.kill()
 

@@ -129,17 +129,19 @@ def _service(arguments):
         max_waiting_pixels=2 * limits.request_pixels,
     )
     model = trained.build()
-    _warm_up(model)
+    _warm_up(model, arguments.max_batch)
     masks = bool(config.USE_MASK)
     return Service(model, arguments.name, config.NUM_CLASSES, masks, limits, batching)
 
 
-def _warm_up(model):
-    """Detects in an empty picture, so that the first request does not wait for the graph."""
+def _warm_up(model, max_batch):
+    """Detects in empty pictures, so that no request waits for a graph: TensorFlow traces one for
+    the first batch, and for the first of another size one that all others share."""
     import numpy as np
 
-    image = model.settings.image
-    model.detect([np.zeros((64, 64, image.channels), np.uint8)])
+    image = np.zeros((64, 64, model.settings.image.channels), np.uint8)
+    for count in sorted({1, max_batch}):
+        model.detect([image] * count)
 
 
 def _name(text):
