@@ -228,6 +228,38 @@ def test_bodies_that_are_refused(client):
     refused(client.post(PREDICT, json={"instances": [1] * 4}), 413, "1 to 3 images", "received 4")
 
 
+def exchange(service, headers, chunks):
+    """What an app receives and sends, in order, for a POST to /detect in chunks."""
+    events, left = [], list(chunks)
+
+    async def receive():
+        events.append("receive")
+        body = left.pop(0)
+        return {"type": "http.request", "body": body, "more_body": bool(left)}
+
+    async def send(message):
+        events.append(message.get("status", "body"))
+
+    scope = {
+        **{"type": "http", "method": "POST", "path": "/detect", "raw_path": b"/detect"},
+        **{"query_string": b"", "headers": headers, "http_version": "1.1", "scheme": "http"},
+        **{"client": ("127.0.0.1", 1), "server": ("x", 80), "root_path": ""},
+    }
+    asyncio.run(create_app(service, Keys(["a"]))(scope, receive, send))
+    return events
+
+
+def test_who_still_sends_gets_the_answer(service):
+    key, length = (b"x-api-key", b"a"), (b"content-length", b"6000")
+    chunks = [b"x" * 2000] * 3
+    assert exchange(service, [key, length], chunks) == [*["receive"] * 3, 413, "body"]
+    assert exchange(service, [length], chunks) == [*["receive"] * 3, 401, "body"]
+    chunked = (b"transfer-encoding", b"chunked")
+    assert exchange(service, [key, chunked], chunks * 2) == [*["receive"] * 6, 413, "body"]
+    assert exchange(service, [length, (b"expect", b"100-continue")], chunks) == [401, "body"]
+    service.stop()
+
+
 class FakeRequest:
     """A request whose body comes as `chunks`: bytes, or seconds to wait."""
 

@@ -1,5 +1,7 @@
 """What happens around every request: its id, its key, its line in the log, its counts."""
 
+import asyncio
+import contextlib
 import re
 import time
 import uuid
@@ -33,11 +35,14 @@ class Surroundings:
             return
         start, status = time.perf_counter(), None
         facts = scope["mrcnn"] = {"request_id": _request_id(scope["headers"])}
+        receive = _Body(scope["headers"], receive)
 
         async def send_with_id(message):
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if status != 408:
+                    await receive.discard(self.service.limits.body_seconds)
                 named = (b"x-request-id", facts["request_id"].encode())
                 message = {**message, "headers": [*message["headers"], named]}
             await send(message)
@@ -65,6 +70,34 @@ class Surroundings:
             **{"status": status or 499, "ms": round(seconds * 1000, 1)},
         }
         LOGGER.info("request", extra={"facts": {**usual, **facts}})
+
+
+class _Body:
+    """The `receive` of a request, which knows whether its body has ended.
+
+    Args:
+        headers: list of (name in small letters, value), both bytes.
+        receive: of ASGI.
+    """
+
+    def __init__(self, headers, receive):
+        names = {name for name, _ in headers}
+        # Who asks before it sends its body is not asked for it.
+        sends = names & {b"content-length", b"transfer-encoding"} and b"expect" not in names
+        self.receive, self.ended = receive, not sends
+
+    async def __call__(self):
+        message = await self.receive()
+        self.ended = not message.get("more_body", False)
+        return message
+
+    async def discard(self, seconds):
+        """Reads what is left: a client that still sends when its connection is closed would lose
+        the answer that refuses it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self.ended:
+                    await self()
 
 
 def error_response(status, message, facts, retry_after=None):
