@@ -51,6 +51,7 @@ setup(
             "openvino>=2026.4",
             "ai-edge-litert>=2.3",
         ],
+        "serve": ["fastapi>=0.115", "uvicorn>=0.30"],  # mrcnn serve
         "notebooks": ["jupyterlab>=4", "ipykernel>=6.29"],
         "test": [
             "pytest>=8",
@@ -69,6 +70,9 @@ setup(
             "onnxruntime>=1.31",
             "openvino>=2026.4",
             "ai-edge-litert>=2.3",
+            "fastapi>=0.115",
+            "uvicorn>=0.30",
+            "httpx2>=2",  # of Starlette's TestClient
             "datumaro>=1.10",  # tools whose files are read, and whose own writers the tests call
             "labelme>=5.5",
             "ipykernel>=6.29",

@@ -28,6 +28,7 @@ EXTRAS = {
     "mlflow": "mlflow",
     "wandb": "wandb",
     "export": "tf2onnx",
+    "serve": "fastapi",
     "notebooks": "jupyterlab",
 }
 # Instructions that make features faster, as Linux calls them.

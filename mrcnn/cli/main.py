@@ -9,7 +9,7 @@ import sys
 import warnings
 
 from mrcnn import __version__
-from mrcnn.cli import anchors, check, convert, detect, evaluate, export, info, stats, train
+from mrcnn.cli import anchors, check, convert, detect, evaluate, export, info, serve, stats, train
 from mrcnn.cli import weights as weights_cli
 from mrcnn.cli.config_arguments import positive, split_assignments
 from mrcnn.cli.resuming import expand_resume
@@ -49,18 +49,8 @@ def main(argv=None):
     )
     demo.set_defaults(run=_demo)
 
-    for command in (
-        check,
-        stats,
-        anchors,
-        train,
-        evaluate,
-        detect,
-        export,
-        convert,
-        weights_cli,
-        info,
-    ):
+    on_data, on_models = (check, stats, anchors, convert), (train, evaluate, detect, export, serve)
+    for command in (*on_data, *on_models, weights_cli, info):
         command.add_parser(commands)
 
     argv = sys.argv[1:] if argv is None else list(argv)

@@ -227,3 +227,22 @@ def categories_of(num_classes, class_names, scheme=None):
     """
     points = {} if scheme is None else scheme.to_coco()
     return [{"id": i, "name": class_name(i, class_names), **points} for i in range(1, num_classes)]
+
+
+def coco_annotations(found):
+    """COCO's annotations of an image, without ids: list of dicts.
+
+    Args:
+        found: `Detections`.
+    """
+    from pycocotools import mask as mask_utils
+
+    annotations = []
+    for result in found.to_coco(0):
+        del result["image_id"]
+        if "segmentation" in result:
+            area = int(mask_utils.area(result["segmentation"]))
+        else:
+            area = result["bbox"][2] * result["bbox"][3]
+        annotations.append({**result, "area": area, "iscrowd": 0})
+    return annotations

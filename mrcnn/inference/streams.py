@@ -17,6 +17,7 @@ from mrcnn.inference.inputs import find_sources, iterate_sources
 from mrcnn.inference.proposals import check_wanted
 from mrcnn.inference.records import (
     categories_of,
+    coco_annotations,
     open_records,
     recorded_names,
     write_coco,
@@ -288,7 +289,7 @@ class _Run:
         record = {"file_name": picture.source.file_name, "width": width, "height": height}
         if picture.page is not None:
             record["page"] = picture.page
-        record["annotations"] = _annotations(found)
+        record["annotations"] = coco_annotations(found)
         if "panoptic" in self.kinds:
             record["segments_info"] = [
                 {**segment_info(found["segmentation"], x["id"], x["class_id"]), "score": x["score"]}
@@ -317,18 +318,3 @@ def _stamp(picture):
     except OSError:
         return None
     return [path, state.st_size, state.st_mtime_ns]
-
-
-def _annotations(found):
-    """COCO's annotations of an image, without ids."""
-    from pycocotools import mask as mask_utils
-
-    annotations = []
-    for result in found.to_coco(0):
-        del result["image_id"]
-        if "segmentation" in result:
-            area = int(mask_utils.area(result["segmentation"]))
-        else:
-            area = result["bbox"][2] * result["bbox"][3]
-        annotations.append({**result, "area": area, "iscrowd": 0})
-    return annotations

@@ -1,0 +1,45 @@
+"""Who may ask: keys that a request brings."""
+
+import hmac
+from pathlib import Path
+
+
+class Keys:
+    """The keys of which a request must bring one, as a bearer token or as `X-API-Key`.
+
+    Args:
+        keys: list of str; an empty one lets everybody in.
+    """
+
+    def __init__(self, keys=()):
+        self._keys = [key.encode() for key in keys]
+
+    @classmethod
+    def of_file(cls, path):
+        """Those of a file: one a line; blank lines and those that begin with # are left out.
+
+        Raises:
+            ValueError: it holds none.
+        """
+        lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+        keys = [line for line in lines if line and not line.startswith("#")]
+        if not keys:
+            raise ValueError(f"{path}: expected keys, one a line, received none; write one into it")
+        return cls(keys)
+
+    def admit(self, headers):
+        """Whether a request may be answered.
+
+        Args:
+            headers: list of (name in small letters, value), both bytes.
+        """
+        if not self._keys:
+            return True
+        given = b""
+        for name, value in headers:
+            if name == b"x-api-key":
+                given = value.strip()
+            elif name == b"authorization" and value[:7].lower() == b"bearer ":
+                given = value[7:].strip()
+        # All of them, each in constant time: how long it takes says nothing of a key.
+        return any([hmac.compare_digest(given, key) for key in self._keys])

@@ -1,0 +1,1 @@
+"""What clients write and read: functions between bytes and lists of pictures or results."""

@@ -1,0 +1,158 @@
+"""The paths of each protocol: what is read by `protocols/`, detected in, and written by them."""
+
+from fastapi import APIRouter, Request, Response
+
+from mrcnn import __version__
+from mrcnn.serve.bodies import read_body
+from mrcnn.serve.errors import RequestError, shown
+from mrcnn.serve.metrics import CONTENT_TYPE
+from mrcnn.serve.openapi import DETECT, INFER, PREDICT
+from mrcnn.serve.protocols import detect, kserve, multipart, outputs, tensorflow_serving
+from mrcnn.serve.service import VERSION
+
+
+def tensorflow_serving_routes(service):
+    """`/v1`, as TensorFlow Serving."""
+    router = APIRouter(tags=["TensorFlow Serving"])
+
+    @router.get("/v1/models/{name}")
+    @router.get("/v1/models/{name}/versions/{version}")
+    async def status(name: str, version: str = VERSION):
+        """The state of the model."""
+        _check_model(service, name, version)
+        return tensorflow_serving.model_status(VERSION)
+
+    @router.post("/v1/models/{name}:predict", openapi_extra=PREDICT)
+    @router.post("/v1/models/{name}/versions/{version}:predict", openapi_extra=PREDICT)
+    async def predict(request: Request, name: str, version: str = VERSION):
+        """Finds the objects in the pictures of a JSON body."""
+        _check_model(service, name, version)
+        with service.admitted():
+            body = await read_body(request, service.limits)
+            asked = await service.compute(tensorflow_serving.read_request, body)
+            tensors = await _tensors(service, request, asked)
+            answer = await service.compute(tensorflow_serving.write_answer, asked, tensors)
+        return Response(answer, media_type="application/json")
+
+    return router
+
+
+def kserve_routes(service):
+    """`/v2`, as KServe and Triton."""
+    router = APIRouter(tags=["KServe v2"])
+
+    @router.get("/v2")
+    async def server():
+        """What the server is."""
+        return {"name": "mrcnn", "version": __version__, "extensions": ["binary_tensor_data"]}
+
+    @router.get("/v2/health/live")
+    async def live():
+        """Whether the process answers. Needs no key."""
+        return {"live": True}
+
+    @router.get("/v2/health/ready")
+    async def ready():
+        """Whether pictures are accepted. Needs no key."""
+        _check_ready(service)
+        return {"ready": True}
+
+    @router.get("/v2/models/{name}")
+    @router.get("/v2/models/{name}/versions/{version}")
+    async def metadata(name: str, version: str = VERSION):
+        """Inputs and outputs of the model."""
+        _check_model(service, name, version)
+        return kserve.model_metadata(name, VERSION, service.has_masks)
+
+    @router.get("/v2/models/{name}/ready")
+    @router.get("/v2/models/{name}/versions/{version}/ready")
+    async def model_ready(name: str, version: str = VERSION):
+        """Whether the model accepts pictures."""
+        _check_model(service, name, version)
+        _check_ready(service)
+        return {"name": name, "ready": True}
+
+    @router.post("/v2/models/{name}/infer", openapi_extra=INFER)
+    @router.post("/v2/models/{name}/versions/{version}/infer", openapi_extra=INFER)
+    async def infer(request: Request, name: str, version: str = VERSION):
+        """Finds the objects in the pictures of a tensor."""
+        _check_model(service, name, version)
+        with service.admitted():
+            body = await read_body(request, service.limits)
+            length = request.headers.get(kserve.LENGTH_HEADER)
+            asked = await service.compute(kserve.read_request, body, length)
+            tensors = await _tensors(service, request, asked)
+            arguments = asked, tensors, name, VERSION
+            answer, length = await service.compute(kserve.write_answer, *arguments)
+        if length is None:
+            return Response(answer, media_type="application/json")
+        headers = {kserve.LENGTH_HEADER: str(length)}
+        return Response(answer, media_type="application/octet-stream", headers=headers)
+
+    return router
+
+
+def detect_routes(service):
+    """`/detect`, for files."""
+    router = APIRouter(tags=["files"])
+
+    @router.post("/detect", openapi_extra=DETECT)
+    async def detect_file(request: Request):
+        """Finds the objects in one picture, a form's file or the body itself."""
+        names, count = service.class_names, service.num_classes
+        query = request.query_params.multi_items()
+        options = detect.read_options(query, names, count)
+        with service.admitted():
+            body = await read_body(request, service.limits)
+            content_type = request.headers.get("content-type")
+            file, data = await service.compute(multipart.read_upload, body, content_type)
+            (result,) = await _detected(service, request, [data])
+            if isinstance(result, RequestError):
+                raise result
+            found = await service.compute(detect.selected, result[0], options)
+            if options.format == "png":
+                picture = await service.compute(detect.write_png, found, options)
+                return Response(picture, media_type="image/png")
+            arguments = found, result[1], file, options, count
+            answer = await service.compute(detect.write_coco, *arguments)
+        return Response(answer, media_type="application/json")
+
+    return router
+
+
+def operation_routes(service):
+    """`/metrics`."""
+    router = APIRouter(tags=["operation"])
+
+    @router.get("/metrics")
+    async def metrics():
+        """Counts for Prometheus."""
+        text = service.metrics.text(service.batcher.waiting, service.in_flight)
+        return Response(text, media_type=CONTENT_TYPE)
+
+    return router
+
+
+async def _detected(service, request, items):
+    request.scope["mrcnn"]["images"] = len(items)
+    return await service.detect(items)
+
+
+async def _tensors(service, request, asked):
+    """The Model Garden's tensors of the pictures of a request."""
+    results = await _detected(service, request, asked.items)
+    return await service.compute(outputs.model_outputs, results, asked.masks, service.limits)
+
+
+def _check_model(service, name, version):
+    if (name, version) != (service.name, VERSION):
+        raise RequestError(
+            404,
+            f"expected the model {service.name!r}, version {VERSION}, received {shown(name)}, "
+            f"version {shown(version)}; `mrcnn serve --name` gives another name",
+        )
+
+
+def _check_ready(service):
+    if not service.batcher.running:
+        raise RequestError(503, "the server is stopping; ask another one", 1)
