@@ -17,8 +17,8 @@ from mrcnn.presets import PRESETS
 pytestmark = pytest.mark.slow
 
 # Of detectron2's one: the others differ in their ResNets, which the tiny model has not. RetinaNet's
-# v2 has all that is new, of those of keypoints detectron2's; Panoptic FPN and MaX-DeepLab have their
-# own tests.
+# v2 has all that is new, of those of keypoints detectron2's; Panoptic FPN and MaX-DeepLab have
+# tests of their own.
 OTHERS = (
     *("detectron2/mask_rcnn_R_101", "detectron2/mask_rcnn_X", "detectron2/panoptic"),
     *("torchvision/keypointrcnn", "deeplab2/"),
