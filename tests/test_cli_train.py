@@ -139,6 +139,7 @@ SMALL = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_checkpoints_need_no_config(balloons, tmp_path, capsys):
     argv = ["train", str(balloons), *SMALL, "--weights", "none", "--epochs", "1", "--steps", "1"]

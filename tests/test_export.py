@@ -117,6 +117,7 @@ def test_the_runtime_alone_finds_what_the_model_finds(name, model, exported, run
         np.testing.assert_allclose(found["of_bytes"], boxes, atol=1e-3)
 
 
+@pytest.mark.thorough
 def test_masks_in_the_image(tmp_path):
     model = build("matterport/mask_rcnn_coco", IMAGE_MIN_DIM=48)
     path = export(model, tmp_path / "whole", masks="image")
@@ -140,6 +141,7 @@ def test_a_file_that_differs_is_removed_and_its_stage_named(model, tmp_path, mon
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.thorough
 def test_without_a_comparison_it_is_said(model, tmp_path):
     (tmp_path / "tiny").mkdir()  # is replaced
     with pytest.warns(UserWarning, match="was not compared with the model"):

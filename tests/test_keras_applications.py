@@ -323,6 +323,7 @@ def test_what_trains(model, group, stages):
     assert {"fpn_p2/kernel", "rpn_class_raw/kernel", "mrcnn_mask/kernel"} <= names
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_training_keeps_statistics_and_moves_the_rest(model):
     before = values(model)
