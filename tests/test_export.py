@@ -1,5 +1,6 @@
 """Exported files: written, compared, opened by their runtime alone, used in place of weights."""
 
+import argparse
 import json
 import os
 import warnings
@@ -12,6 +13,7 @@ from skimage import data
 from tiny import tiny_of
 
 from mrcnn import cli
+from mrcnn.cli import serve
 from mrcnn.export import FORMATS, ExportedModel, ExportError, export, graph_molding
 from mrcnn.export.verifying import difference
 from mrcnn.model import create
@@ -176,10 +178,23 @@ def test_commands_take_it_in_place_of_weights(exported, tmp_path, capsys):
     assert "segm" in capsys.readouterr().out
     assert cli.main([*line, "IMAGE_MAX_DIM=512"]) == 2
     assert f"IMAGE_MAX_DIM is decided inside {path}" in capsys.readouterr().err
+    assert cli.main(["export", path, "--format", "onnx"]) == 2
+    assert f"{path} is exported already" in capsys.readouterr().err
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         cli.main([*line, "--no-resume", "--score", "0.5"])
     assert not told
+
+
+def test_the_server_takes_it(model, exported):
+    parser = argparse.ArgumentParser()
+    serve.add_parser(parser.add_subparsers())
+    service = serve._service(parser.parse_args(["serve", exported("saved_model")]))
+    image = data.chelsea()[:201, :303]
+    (answer,) = service.batcher.submit([image])
+    (wanted,) = model.detect([image])
+    assert difference(wanted, answer.result(60), model.settings.detections) is None
+    service.stop()
 
 
 @pytest.mark.thorough

@@ -107,7 +107,7 @@ def test_a_request_beyond_the_limits(nothing_is_decoded):
     "data",
     [
         *(b"", b"hello", b"\xff\xd8\xff\xe0", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"II*\0"),
-        *(b"RIFF\0\0\0\0WEBPVP8 ", b"RIFF\0\0\0\0WEBPXXXX" + b"\0" * 20),
+        *(b"RIFF\0\0\0\0WEBPVP8 ", b"RIFF\0\0\0\0WEBPNONE" + b"\0" * 20),
         encoded(1, (5, 5))[:50],
         encoded(1, (5, 5), "JPEG")[:-40],
         png_header(5, 5),

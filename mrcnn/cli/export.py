@@ -5,7 +5,7 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 
 from mrcnn.cli.config_arguments import positive
-from mrcnn.cli.exported_weights import SUFFIXES
+from mrcnn.cli.exported_weights import SUFFIXES, is_exported
 from mrcnn.cli.model_arguments import TrainedModel, add_model_arguments
 
 
@@ -48,6 +48,10 @@ def _size(text):
 
 
 def _export(arguments):
+    if is_exported(arguments.weights):
+        raise ValueError(
+            f"{arguments.weights} is exported already; expected the weights that it was made of"
+        )
     trained = TrainedModel(arguments)
     path = arguments.out or _default_path(trained, arguments)
 

@@ -7,7 +7,7 @@ import re
 import warnings
 
 from mrcnn.cli.config_arguments import positive
-from mrcnn.cli.model_arguments import TrainedModel, add_model_arguments
+from mrcnn.cli.model_arguments import add_model_arguments, model_of
 
 PACKAGES = ("fastapi", "uvicorn")
 
@@ -109,7 +109,7 @@ def _service(arguments):
     from mrcnn.settings import Settings
 
     keys = {} if arguments.score is None else {"DETECTION_MIN_CONFIDENCE": arguments.score}
-    trained = TrainedModel(arguments, IMAGES_PER_GPU=arguments.max_batch, **keys)
+    trained = model_of(arguments, IMAGES_PER_GPU=arguments.max_batch, **keys)
     config = trained.config
     if not architecture_of(config).finds_instances:
         raise ValueError(
