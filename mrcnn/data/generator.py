@@ -33,7 +33,8 @@ from mrcnn.data.tiles import in_tiles
 from mrcnn.image.meta import parse_image_meta, with_image_shape
 from mrcnn.image.molding import mold
 from mrcnn.image.proposals import pad_proposals
-from mrcnn.image.resizing import bucket_sides, pad_to
+from mrcnn.image.resizing import pad_to
+from mrcnn.image.sizes import bucket_sides
 from mrcnn.settings import Settings
 
 MIN_TRIES = 100  # images loaded in search of an object before a batch is given up

@@ -25,13 +25,8 @@ from mrcnn.image.masks import (
 from mrcnn.image.meta import compose_image_meta
 from mrcnn.image.placement import Placement
 from mrcnn.image.proposals import from_corners, mold_proposals, to_corners
-from mrcnn.image.resizing import (
-    resize_by,
-    resize_points,
-    resized_scale,
-    resized_sides,
-    scaled_size,
-)
+from mrcnn.image.resizing import resize_by, resize_points
+from mrcnn.image.sizes import resized_scale, resized_sides, scaled_size
 from mrcnn.settings import Settings
 
 MAX_DRAWS = 20  # of a second picture, in search of one of the same source

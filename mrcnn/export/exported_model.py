@@ -14,7 +14,8 @@ from mrcnn.export.formats import FORMATS, check_packages, format_of
 from mrcnn.export.serving import OF_DETECTIONS
 from mrcnn.image.channels import Channels
 from mrcnn.image.pixels import to_model_image
-from mrcnn.image.resizing import pad_to, scale_image, scaled_size
+from mrcnn.image.resizing import pad_to, scale_image
+from mrcnn.image.sizes import scaled_size
 from mrcnn.inference.detections import Detections
 from mrcnn.inference.detector import same_shapes
 from mrcnn.inference.images import check_images, read_images

@@ -95,7 +95,7 @@ def _scale(real, settings, mode):
 
 
 def _bucket(sides, buckets):
-    """`mrcnn.image.resizing.bucket_sides`."""
+    """`mrcnn.image.sizes.bucket_sides`."""
     if not buckets:
         return sides
     largest = [max(bucket[axis] for bucket in buckets) for axis in (0, 1)]

@@ -10,14 +10,8 @@ from mrcnn.image.pasting import PASTERS, expand_mask, paste_mask, unmold_mask
 from mrcnn.image.pixels import to_model_image
 from mrcnn.image.reading import image_size, read_image
 from mrcnn.image.regions import TiffRegions, open_regions
-from mrcnn.image.resizing import (
-    bucket_sides,
-    pad_to,
-    resize,
-    resize_image,
-    scale_image,
-    scaled_size,
-)
+from mrcnn.image.resizing import pad_to, resize, resize_image, scale_image
+from mrcnn.image.sizes import bucket_sides, scaled_size
 from mrcnn.image.tracing import signed_area, trace_mask
 
 __all__ = [

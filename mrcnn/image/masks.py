@@ -8,7 +8,7 @@ import numpy as np
 
 from mrcnn.image.cropped_masks import CroppedMasks
 from mrcnn.image.resampling import bilinear, nearest
-from mrcnn.image.resizing import scaled_size
+from mrcnn.image.sizes import scaled_size
 
 
 def resize_mask(mask, scale, padding, crop=None, size=None):

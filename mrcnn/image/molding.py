@@ -10,15 +10,8 @@ import numpy as np
 from mrcnn.image.meta import compose_image_meta
 from mrcnn.image.pixels import to_model_image
 from mrcnn.image.proposals import checked_proposals, mold_proposals
-from mrcnn.image.resizing import (
-    bucket_sides,
-    pad_to,
-    rescale_by,
-    rescaled_buckets,
-    rescaled_sides,
-    resize_by,
-    resized_sides,
-)
+from mrcnn.image.resizing import pad_to, rescale_by, resize_by
+from mrcnn.image.sizes import bucket_sides, rescaled_buckets, rescaled_sides, resized_sides
 
 
 def mold_image(image, mean_pixel, std_pixel=1.0):

@@ -4,14 +4,20 @@ Shape legend: H, W size in pixels; C channels. An image is `[H, W, C]`. A box is
 pixels, half-open: row `y2` and column `x2` lie outside.
 """
 
-import math
-
 import numpy as np
 from PIL import Image
 from skimage import transform
 
 from mrcnn.config_checks import RESIZE_MODES
 from mrcnn.image.resampling import bilinear
+from mrcnn.image.sizes import (
+    edge_padding,
+    enlarged_scale,
+    longest_edge,
+    rescaled_size,
+    scaled_size,
+    shortest_edge,
+)
 
 
 def resize(
@@ -86,18 +92,18 @@ def resize_image(
     if mode == "none":
         return image, (0, 0, height, width), 1, pads, None
     if mode == "shortest_edge":
-        scale, size = _shortest_edge(height, width, min_dim, max_dim, interpolation)
+        scale, size = shortest_edge(height, width, min_dim, max_dim, interpolation)
         if size != (height, width) or interpolation == "edge":
             image = scale_image(image, size, interpolation)
-        pads[:2] = [(0, _padding(side, interpolation)) for side in size]
+        pads[:2] = [(0, edge_padding(side, interpolation)) for side in size]
         return np.pad(image, pads), (0, 0, *size), scale, pads, None
     if mode == "longest_edge":
-        scale, size = _longest_edge(height, width, max_dim, interpolation)
+        scale, size = longest_edge(height, width, max_dim, interpolation)
         image = image if size == (height, width) else scale_image(image, size, interpolation)
         pads[:2] = [(0, max_dim - side) for side in size]
         return np.pad(image, pads), (0, 0, *size), scale, pads, None
 
-    scale = _scale(height, width, min_dim, max_dim, min_scale, mode)
+    scale = enlarged_scale(height, width, min_dim, max_dim, min_scale, mode)
     if scale != 1:
         height, width = scaled_size(height, width, scale)
         image = scale_image(image, (height, width), interpolation)
@@ -113,20 +119,6 @@ def resize_image(
         pads[axis] = (extra // 2, extra - extra // 2)
     (top, _), (left, _) = pads[:2]
     return np.pad(image, pads), (top, left, top + height, left + width), scale, pads, None
-
-
-def _padding(side, interpolation):
-    """Pixels that mode "shortest_edge" adds to a side."""
-    return -(side - (interpolation == "corners")) % 32
-
-
-def _scale(height, width, min_dim, max_dim, min_scale, mode):
-    """How much larger matterport's modes make an image."""
-    scale = max(1, min_dim / min(height, width)) if min_dim else 1
-    scale = max(scale, min_scale or 0)
-    if mode == "square" and round(max(height, width) * scale) > max_dim:
-        scale = max_dim / max(height, width)
-    return scale
 
 
 def resize_by(settings, image, mode, rng=None):
@@ -160,92 +152,8 @@ def rescale_by(settings, image, factor):
     Returns:
         The image, its `window`, y1 x1 y2 x2 in pixels, and its scale.
     """
-    size, scale = _rescaled_size(settings, *image.shape[:2], factor)
+    size, scale = rescaled_size(settings, *image.shape[:2], factor)
     return scale_image(image, size, interpolation_of(settings)), (0, 0, *size), scale
-
-
-def rescaled_sides(settings, height, width, factor):
-    """Height and width of what `rescale_by` makes of an image, padding for the network included."""
-    if settings.resize_mode == "square":
-        side = _multiple(settings.max_dim * factor)
-        return side, side
-    return tuple(_multiple(side) for side in _rescaled_size(settings, height, width, factor)[0])
-
-
-def rescaled_buckets(buckets, factor):
-    """`IMAGE_BUCKETS` for images that are `factor` times as large, or None."""
-    return buckets and [tuple(_multiple(side * factor) for side in bucket) for bucket in buckets]
-
-
-def _rescaled_size(settings, height, width, factor):
-    scale = factor * resized_scale(settings, height, width)
-    size = scaled_size(height, width, scale)
-    if settings.resize_mode == "square":  # a half may have been rounded up
-        size = tuple(min(side, _multiple(settings.max_dim * factor)) for side in size)
-    return size, scale
-
-
-def _multiple(side):
-    """The multiple of 64 that a side in pixels is padded to."""
-    return 64 * max(1, math.ceil(round(side) / 64))
-
-
-def resized_scale(settings, height, width):
-    """How much larger `resize_by` makes an image of a height and width, by `settings.resize_mode`.
-
-    Of mode "crop" it is the scale before the crop.
-    """
-    mode = settings.resize_mode
-    if mode == "none":
-        return 1.0
-    if mode == "shortest_edge":
-        return _shortest_edge(
-            height, width, settings.min_dim, settings.max_dim, settings.interpolation
-        )[0]
-    if mode == "longest_edge":
-        return _longest_edge(height, width, settings.max_dim, settings.interpolation)[0]
-    return _scale(height, width, settings.min_dim, settings.max_dim, settings.min_scale, mode)
-
-
-def resized_sides(settings, height, width, mode):
-    """Height and width that `resize_by` makes of an image, padding included.
-
-    Args:
-        settings: `mrcnn.settings.Image`.
-        height, width: of the image, pixels.
-        mode: of `resize_image`.
-    """
-    if mode == "none":
-        return height, width
-    if mode == "crop":
-        return settings.min_dim, settings.min_dim
-    if mode in ("square", "longest_edge"):
-        return settings.max_dim, settings.max_dim
-    if mode == "shortest_edge":
-        limits = settings.min_dim, settings.max_dim
-        size = _shortest_edge(height, width, *limits, settings.interpolation)[1]
-        return tuple(side + _padding(side, settings.interpolation) for side in size)
-    scale = _scale(height, width, settings.min_dim, None, settings.min_scale, mode)
-    return tuple(side + -side % 64 for side in scaled_size(height, width, scale))
-
-
-def _shortest_edge(height, width, min_dim, max_dim, interpolation):
-    """Scale and size of mode "shortest_edge", each family with its own rounding."""
-    scale = min(min_dim / min(height, width), max_dim / max(height, width))
-    half = _rounding(interpolation)
-    return scale, tuple(max(1, int(side * scale + half)) for side in (height, width))
-
-
-def _longest_edge(height, width, max_dim, interpolation):
-    """Scale and size of mode "longest_edge"."""
-    longest, half = max(height, width), _rounding(interpolation)
-    # In whole numbers, so that the long side is exact.
-    size = tuple(max(1, int(side * max_dim / longest + half)) for side in (height, width))
-    return max_dim / longest, size
-
-
-def _rounding(interpolation):
-    return 0.0 if interpolation in ("edge", "corners") else 0.5  # torchvision, deeplab2: down
 
 
 def scale_image(image, size, interpolation, crop=None):
@@ -309,11 +217,6 @@ def _check_resize(mode, min_dim, max_dim):
         )
 
 
-def scaled_size(height, width, scale):
-    """Height and width in pixels of an image resized by `scale`; no side falls below 1."""
-    return max(1, round(height * scale)), max(1, round(width * scale))
-
-
 def resize_points(points, shape, scale, padding, crop=None, size=None):
     """Does to points what `resize_image` did to their image.
 
@@ -336,21 +239,3 @@ def pad_to(image, sides):
     """Pads an image `[H, W, ...]` with zeros at the bottom and right to `sides`."""
     padding = [(0, side - have) for side, have in zip(sides, image.shape, strict=False)]
     return np.pad(image, [*padding, *[(0, 0)] * (image.ndim - 2)]) if np.any(padding) else image
-
-
-def bucket_sides(sides, buckets):
-    """What an image or a batch is padded to.
-
-    Args:
-        sides: (height, width).
-        buckets: list of (height, width), or None.
-
-    Returns:
-        (height, width): the smallest bucket that holds it; where none does, the largest height with
-        the largest width of all; where not even that, `sides`.
-    """
-    if buckets is None or len(buckets) == 0:
-        return tuple(sides)
-    candidates = [*sorted(map(tuple, buckets), key=math.prod), tuple(np.max(buckets, axis=0))]
-    fitting = (bucket for bucket in candidates if np.all(np.greater_equal(bucket, sides)))
-    return next(fitting, tuple(sides))

@@ -11,7 +11,7 @@ import numpy as np
 from mrcnn.data.annotations.subsets import subset_of
 from mrcnn.data.checking.findings import Finding
 from mrcnn.data.class_names import is_slip, names_alike
-from mrcnn.image.resizing import resized_scale
+from mrcnn.image.sizes import resized_scale
 
 TINY = 4  # pixels in the network: an object of a shorter side is hardly seen
 FITS = 0.5  # IoU from which an anchor's shape fits an object's
