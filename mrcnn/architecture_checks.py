@@ -50,8 +50,6 @@ def architecture_problems(config):
 def _max_deeplab_problems(config):
     if config.BACKBONE not in MAX_DEEPLABS:
         yield f"BACKBONE is {config.BACKBONE!r}; of max_deeplab expected one of {MAX_DEEPLABS}"
-    if config.NORM == "group":
-        yield "NORM is 'group'; attention has BatchNorm alone: set 'batch' or 'sync_batch'"
     if config.IMAGE_INTERPOLATION != "corners":
         yield (
             f"IMAGE_INTERPOLATION is {config.IMAGE_INTERPOLATION!r}; max_deeplab's features are "

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -19,9 +20,11 @@ from mrcnn.image.resampling import bilinear, nearest_corners
 from mrcnn.image.resizing import resize_image
 from mrcnn.inference.mask_transformer import masks_to_segments
 from mrcnn.model import MaXDeepLab, create
+from mrcnn.network.attention import AttentionNorm
+from mrcnn.network.deeplab_blocks import Blocks
 from mrcnn.network.named_weights import named_weights
 from mrcnn.presets import PRESETS
-from mrcnn.settings import Panoptic
+from mrcnn.settings import Panoptic, Settings
 from mrcnn.weights import load_state_dict
 
 NAME = "max_deeplab_s_os16_res641_100k"
@@ -290,7 +293,6 @@ def test_the_long_side_becomes_the_side(shape, side, interpolation, size):
     ("keys", "message"),
     [
         ({"BACKBONE": "resnet50"}, "BACKBONE is 'resnet50'"),
-        ({"NORM": "group"}, "NORM is 'group'"),
         ({"IMAGE_INTERPOLATION": "edge"}, "IMAGE_INTERPOLATION is 'edge'"),
         ({"MAX_DEEPLAB_BLOCKS": (1, 2)}, "four numbers of blocks"),
         ({"MAX_DEEPLAB_GAMMAS": 0.5}, "two numbers"),
@@ -314,6 +316,21 @@ def test_what_cannot_work_is_refused(keys, message, tmp_path):
         setattr(config, key, value)
     with pytest.raises(ValueError, match=message):
         MaXDeepLab("inference", config, tmp_path)
+
+
+def test_group_norm_leaves_attention_its_own():
+    class GroupConfig(TinyConfig):
+        NORM = "group"
+
+    settings = Settings.from_config(GroupConfig())
+    blocks = Blocks(settings.mask_transformer, settings.style)
+    inputs = keras.Input((5, 5, 32))
+    model = keras.Model(inputs, blocks.block(inputs, "block1", 16, stride=16))
+    kinds = {x.name: type(x) for x in model.layers if "batch_norm" in x.name}
+    assert set(kinds.values()) == {keras.layers.GroupNormalization}
+    assert "block1_conv3_bn_batch_norm" in kinds
+    attention = model.get_layer("block1_attention_width_axis")
+    assert {type(x) for x in (attention.similarity, attention.retrieved)} == {AttentionNorm}
 
 
 def test_others_keep_their_backbones():
