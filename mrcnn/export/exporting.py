@@ -59,11 +59,16 @@ def export(model, path, format="saved_model", sizes=None, batch=None, masks="box
             warnings.warn(
                 f"{path} was not compared with the model: what it finds may differ", stacklevel=2
             )
-        if target.is_dir():
-            shutil.rmtree(target)
-        for part in Path(folder).iterdir():  # a format may have two files
-            os.replace(part, target.parent / part.name)
+        move_into_place(folder, target)
     return os.fspath(path)
+
+
+def move_into_place(folder, target):
+    """Moves a finished export, alone in a folder, to the place of an earlier one."""
+    if target.is_dir():
+        shutil.rmtree(target)
+    for part in Path(folder).iterdir():  # a format may have two files
+        os.replace(part, target.parent / part.name)
 
 
 def _write(writer, model, path, metadata):
@@ -91,14 +96,17 @@ def _verify(model, path, writer, metadata):
     return verify(model, path, write_stages)
 
 
-def check_export(config, path, format, sizes=None, batch=None, masks="boxes"):
-    """Raises what `export` would before it writes anything, before there is a model."""
+def check_export(config, path, format, sizes=None, batch=None, masks="boxes", int8=False):
+    """Raises what `export`, or `export_int8`, would before there is a model."""
     if format not in FORMATS:
         raise ValueError(f"no format {format!r}; expected one of {', '.join(FORMATS)}")
+    if int8 and not FORMATS[format].int8:
+        known = ", ".join(name for name, each in FORMATS.items() if each.int8)
+        raise ValueError(f"format {format} has no int8; expected {known}")
     problems = list(_problems(config, path, format, sizes, batch, masks))
     if problems:
         raise ValueError(f"format {format}: {'; '.join(problems)}")
-    check_packages(format)
+    check_packages(format, int8=int8)
 
 
 def _problems(config, path, name, sizes, batch, masks):
