@@ -1,4 +1,4 @@
-"""The rows of `mrcnn benchmark`: what is written and measured for each, in processes of their own."""
+"""The rows of `mrcnn benchmark`: what is written and measured, in a process of its own each."""
 
 import contextlib
 import dataclasses

@@ -5,7 +5,9 @@ and pooling, may take 8 bits with them. The last ones, whose outputs are scores,
 the pixels before the first and the arithmetic of boxes stay float32.
 """
 
+import contextlib
 import logging
+import sys
 
 from mrcnn.export.metadata import KEY
 
@@ -32,13 +34,14 @@ def quantize(source, path, metadata, count, load):
     nncf.set_log_level(logging.ERROR)
     model = openvino.Core().read_model(source)
     calibration = nncf.Dataset(range(count), lambda i: {"image_tensor": load(i)})
-    quantized = nncf.quantize(
-        model,
-        calibration,
-        preset=nncf.QuantizationPreset.MIXED,  # activations below 0 too
-        subset_size=count,
-        ignored_scope=nncf.IgnoredScope(names=float_operations(model), validate=False),
-    )
+    with contextlib.redirect_stdout(sys.stderr):  # its progress
+        quantized = nncf.quantize(
+            model,
+            calibration,
+            preset=nncf.QuantizationPreset.MIXED,  # activations below 0 too
+            subset_size=count,
+            ignored_scope=nncf.IgnoredScope(names=float_operations(model), validate=False),
+        )
     quantized.set_rt_info(metadata, [KEY])
     openvino.save_model(quantized, path, compress_to_fp16=False)
 
