@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def _write(writer, model, path, metadata):
     except OSError:
         raise
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = textwrap.shorten(str(error), 400)
         raise ExportError(
             f"format {metadata['format']} cannot hold this model: {type(error).__name__}: {reason}",
             "conversion",
@@ -142,6 +143,8 @@ def _problems(config, path, name, sizes, batch, masks):
         yield 'it cannot paste masks: leave masks="boxes"'
     if masks == "image" and (not config.USE_MASK or config.NUM_STUFF_CLASSES):
         yield 'masks="image" is for instances with masks'
+    if config.DETECTION_NMS != "hard" and not kind.loops:
+        yield f"it has no loops, as DETECTION_NMS = {config.DETECTION_NMS!r} takes: set it to hard"
     if config.PRECISION != "float32" and not kind.half_precision:
         yield f"it takes float32 alone, and PRECISION is {config.PRECISION}: set it to float32"
 

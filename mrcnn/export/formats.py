@@ -20,6 +20,7 @@ class Format:
         most_sizes: int, how many listed sizes a file can have instead; 0: it always takes any.
         full_masks: bool, whether it can paste masks into the image.
         half_precision: bool, whether it holds networks of another `PRECISION` than float32.
+        loops: bool, whether it holds loops, whose ends depend on values.
         int8: str, the module of this package that makes a file of 8 bits of one of float32, by
             `quantize(source, path, metadata, count, load)`; "" where there is none.
     """
@@ -32,6 +33,7 @@ class Format:
     most_sizes: int = 1
     full_masks: bool = False
     half_precision: bool = False
+    loops: bool = True
     int8: str = ""
 
     def load(self):
@@ -57,6 +59,7 @@ FORMATS = {
         "openvino_file",
         {"onnx": "onnx", "tf2onnx": "tf2onnx", "openvino": "openvino"},
         ("openvino",),
+        loops=False,
         int8="openvino_int8",
     ),
     "litert": Format(

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,9 @@ def export_int8(
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         exact = Path(folder) / "float32" / target.name
-        export(model, exact, format, sizes, batch, verify=verify)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # names the file of float32, which is not kept
+            export(model, exact, format, sizes, batch, verify=verify)
         unfinished = Path(folder) / "int8" / target.name
         unfinished.parent.mkdir()
         original = ExportedModel(exact, model.config)
@@ -73,6 +76,8 @@ def export_int8(
             if verify:
                 _check_loss(scores)
         move_into_place(unfinished.parent, target)
+    if not verify:
+        warnings.warn(f"{path} was not compared with the model", stacklevel=2)
     return scores
 
 
