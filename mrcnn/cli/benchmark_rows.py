@@ -102,9 +102,12 @@ def measure_row(arguments, name, path):
 
 @contextlib.contextmanager
 def _quietly():
-    """What a row says of its data and weights, each row would say."""
+    """What a row says of its data and weights, each row would say.
+
+    The process that started this one has set TensorFlow's level, which leaves its first notes.
+    """
     quiet.install()
-    with contextlib.redirect_stdout(None):
+    with quiet.filtered_stderr(), contextlib.redirect_stdout(None):
         yield
 
 

@@ -28,7 +28,7 @@ def plot_benchmark(names, measures, save_path=None):
     )
     for ax, (title, values) in zip(axes[0], measures.items(), strict=True):
         values = np.array(values, float)
-        texts = ["-" if np.isnan(value) else f"{value:.3g}" for value in values]
+        texts = [_text(value) for value in values]
         bars = ax.barh(places, np.nan_to_num(values), color=plt.cm.tab10(places % 10))
         ax.bar_label(bars, texts, padding=3)
         ax.set(title=title)
@@ -38,3 +38,10 @@ def plot_benchmark(names, measures, save_path=None):
     axes[0, 0].invert_yaxis()
     finish(figure, save_path, True)
     return figure
+
+
+def _text(value):
+    """Three digits that count, and no exponent."""
+    if np.isnan(value):
+        return "-"
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
