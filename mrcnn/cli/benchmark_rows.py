@@ -91,7 +91,7 @@ def measure_row(arguments, name, path):
         pictures = _pictures(arguments, trained)
         memory = added_memory()
         model = trained.build() if path is None else ExportedModel(path, trained.config)
-        found = {"status": _status(row), "megabytes": _size(path or trained.weights) / 1e6}
+        found = {"status": _status(row), "megabytes": _size(path or trained.weights)}
         found |= _times(model, pictures)
         found["memory_megabytes"] = memory() and memory() / 1e6
         if arguments.data is not None:
@@ -142,10 +142,10 @@ def _status(row):
 
 
 def _size(path):
-    """Bytes of a file with those that belong to it, or of a folder; 0 of what is no path."""
+    """Megabytes of a file and the one that belongs to it, or of a folder; None of a name."""
     path = Path(path)
     parts = path.rglob("*") if path.is_dir() else [path, path.with_suffix(".bin")]
-    return sum(part.stat().st_size for part in parts if part.is_file())
+    return sum(part.stat().st_size for part in parts if part.is_file()) / 1e6 or None
 
 
 def _times(model, pictures):
