@@ -24,7 +24,12 @@ def add_parser(commands):
     add_data_arguments(parser, nargs="?")
     parser.add_argument("--subset", help="to score on; default what the run held out, val, or all")
     parser.add_argument(
-        "--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS)
+        "--rows",
+        nargs="+",
+        choices=ROWS,
+        default=list(ROWS),
+        metavar="ROW",
+        help=f"of {', '.join(ROWS)}; default all",
     )
     parser.add_argument(
         "--pictures", type=positive, default=8, metavar="N", help="to measure with; default 8"

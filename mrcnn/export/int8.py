@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def export_int8(
 
     >>> scores = export_int8(model, "balloon.xml", train, dataset=val)  # doctest: +SKIP
     >>> scores["float32"]["segm"]["AP"], scores["int8"]["segm"]["AP"]  # doctest: +SKIP
-    (0.570, 0.576)
+    (0.570, 0.562)
     """
     check_export(model.config, path, format, sizes, batch, int8=True)
     target = Path(path).absolute()
@@ -65,20 +66,32 @@ def export_int8(
         load = _calibration(original, pictures)
         metadata = json.dumps({**original.metadata, "precision": "int8"})
         count = min(len(_listed(pictures)), PICTURES)
-        FORMATS[format].load_int8().quantize(exact, unfinished, metadata, count, load)
+        _quantize(format, exact, unfinished, metadata, count, load)
         scores = {}
         if dataset is not None:
-            scores = {"float32": original, "int8": ExportedModel(unfinished, model.config)}
-            scores = {
-                name: Evaluation.of(each, dataset, verbose=1).scores
-                for name, each in scores.items()
-            }
+            files = {"float32": original, "int8": ExportedModel(unfinished, model.config)}
+            for name, each in files.items():
+                scores[name] = Evaluation.of(each, dataset, verbose=1).scores
             if verify:
                 _check_loss(scores)
         move_into_place(unfinished.parent, target)
     if not verify:
         warnings.warn(f"{path} was not compared with the model", stacklevel=2)
     return scores
+
+
+def _quantize(format, *arguments):
+    """Writes the int8 file. What the quantiser cannot do, whatever it raises, is said in short."""
+    try:
+        FORMATS[format].load_int8().quantize(*arguments)
+    except (OSError, ValueError):  # of pictures
+        raise
+    except Exception as error:
+        reason = textwrap.shorten(str(error), 400)
+        raise ExportError(
+            f"format {format} cannot hold this model in int8: {type(error).__name__}: {reason}",
+            "conversion",
+        ) from error
 
 
 def _listed(pictures):
