@@ -104,18 +104,6 @@ def test_a_row_that_fails_ends_nothing(tiny_weights, tmp_path, capsys, monkeypat
     assert float(row["megabytes"]) == pytest.approx(size)
 
 
-@pytest.mark.slow
-@pytest.mark.thorough
-def test_an_export_is_verified_and_scored(tiny_weights, tmp_path, capsys):
-    from coco_folder import write_coco
-
-    data = write_coco(tmp_path)
-    line = ["benchmark", tiny_weights, data, "--config", TINY, "--out", str(tmp_path / "out")]
-    assert cli.main([*line, "--rows", "openvino", "openvino-int8", "--pictures", "2"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert "segm AP" in lines[-6] and lines[-5].split()[:2] == ["openvino", "verified"]
-
-
 def test_an_exported_file_is_refused(tmp_path, capsys):
     (tmp_path / "x.onnx").touch()
     assert cli.main(["benchmark", str(tmp_path / "x.onnx")]) == 2
