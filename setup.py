@@ -51,6 +51,7 @@ setup(
             "openvino>=2026.4",
             "ai-edge-litert>=2.3",
         ],
+        "int8": ["nncf>=3.4"],  # int8 of mrcnn export
         "serve": ["fastapi>=0.115", "uvicorn>=0.30"],  # mrcnn serve
         "notebooks": ["jupyterlab>=4", "ipykernel>=6.29"],
         "test": [
@@ -70,6 +71,7 @@ setup(
             "onnxruntime>=1.31",
             "openvino>=2026.4",
             "ai-edge-litert>=2.3",
+            "nncf>=3.4",
             "fastapi>=0.115",
             "uvicorn>=0.30",
             "httpx2>=2",  # of Starlette's TestClient

@@ -119,6 +119,28 @@ def test_the_first_stage_that_differs_is_named(monkeypatch, changed, stage):
     assert (differing and differing[0]) == stage
 
 
+@pytest.mark.parametrize(
+    ("count", "found_count", "fails"), [(0, 0, False), (2, 4, False), (0, 1, True)]
+)
+def test_where_all_is_black_it_counts_whether_nothing_is_found(
+    monkeypatch, count, found_count, fails
+):
+    def detects(number):
+        return SimpleNamespace(detect=lambda images: [result(number)], metadata={})
+
+    settings = SimpleNamespace(image=Image(), detections=SETTINGS)
+    model = SimpleNamespace(settings=settings, config=None, detect=detects(count).detect)
+    black = ["black"], [np.zeros((8, 8, 3), np.uint8)]
+    monkeypatch.setattr(verifying, "ExportedModel", lambda *_: detects(found_count))
+    monkeypatch.setattr(verifying, "pictures_for", lambda *_: [black])
+    monkeypatch.setattr(verifying, "differing_stage", lambda *_: None)
+    if fails:
+        with pytest.raises(verifying.ExportError, match=r"picture black .* 1 of 1 have no equal"):
+            verifying.verify(model, "path", lambda: None)
+    else:
+        assert verifying.verify(model, "path", lambda: None) == 0
+
+
 def test_pictures_are_of_the_sizes_that_the_file_takes():
     names, shapes = [], set()
     for group, images in pictures_for(Image(), {"sizes": None}):
@@ -152,6 +174,11 @@ def test_image_info_tells_where_the_picture_lies():
         ({}, {"format": "onnx", "sizes": [(1, 2), (3, 4)]}, "takes one size"),
         ({}, {"format": "litert", "path": "x.tflite"}, "give them, as sizes=[(480, 640)]"),
         ({"PRECISION": "mixed_bfloat16"}, {"format": "onnx"}, "set it to float32"),
+        (
+            {"DETECTION_NMS": "linear"},
+            {"format": "openvino", "path": "x.xml"},
+            "it has no loops, as DETECTION_NMS = 'linear' takes: set it to hard",
+        ),
     ],
 )
 def test_what_cannot_be_exported_is_refused_with_the_reason(keys, options, message):

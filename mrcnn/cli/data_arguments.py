@@ -9,11 +9,18 @@ _OPTIONS = ("images", "label", "class_name", "line_width")
 _OF_ALL = ("path", "subset", "format", "classes", "box_masks", "notes", "verbose", "config")
 
 
-def add_data_arguments(parser):
-    """Adds DATA and the options of the formats."""
-    parser.add_argument("data", metavar="DATA", help="annotation file, or folder of a data set")
-    group = parser.add_argument_group("data", "recognised by the files unless said")
+def add_data_arguments(parser, nargs=None):
+    """Adds DATA, which may be left out with "?" for `nargs`, and the options of the formats."""
+    parser.add_argument(
+        "data", metavar="DATA", nargs=nargs, help="annotation file, or folder of a data set"
+    )
+    group = add_reading_arguments(parser)
     group.add_argument("--format", help="of the annotations: coco, via, ...")
+
+
+def add_reading_arguments(parser):
+    """Adds the options of the formats but --format; returns their group."""
+    group = parser.add_argument_group("data", "recognised by the files unless said")
     group.add_argument("--images", metavar="DIR", help="folder of the pictures")
     group.add_argument("--label", help="the attribute that names the class (VIA)")
     group.add_argument("--class-name", help="one class for all objects, with this name")
@@ -29,6 +36,7 @@ def add_data_arguments(parser):
     group.add_argument(
         "--box-masks", action="store_true", help="objects without an outline have boxes for masks"
     )
+    return group
 
 
 def add_proposals_argument(parser):

@@ -18,6 +18,12 @@ def is_exported(weights):
     return path.is_file() and path.suffix in filter(None, SUFFIXES.values())
 
 
+def refuse_exported(weights):
+    """Raises ValueError for what only a model's own weights can be."""
+    if is_exported(weights):
+        raise ValueError(f"{weights} is exported already; expected the weights that it was made of")
+
+
 class ExportedWeights:
     """As `mrcnn.cli.model_arguments.TrainedModel`, of an exported file.
 

@@ -28,6 +28,7 @@ EXTRAS = {
     "mlflow": "mlflow",
     "wandb": "wandb",
     "export": "tf2onnx",
+    "int8": "nncf",
     "serve": "fastapi",
     "notebooks": "jupyterlab",
 }

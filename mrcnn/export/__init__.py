@@ -1,6 +1,7 @@
 """Models as files of other runtimes, which take uint8 images and return what `detect` finds.
 
-- `exporting`: `export`; `formats`: what each format can; `metadata`: what a file says of itself.
+- `exporting`: `export`; `int8`: `export_int8`, by `openvino_int8`.
+- `formats`: what each format can; `metadata`: what a file says of itself.
 - `serving`: what a file computes, of `graph_molding`, `graph_resizing`, `graph_unmold`: what
   `mrcnn.image` and `mrcnn.inference.unmold` do in NumPy, in TensorFlow's graph.
 - `saved_model`, `onnx_file`, `openvino_file`, `litert_file`: each writes and opens its format;
@@ -13,6 +14,15 @@
 from mrcnn.export.exported_model import ExportedModel
 from mrcnn.export.exporting import check_export, export
 from mrcnn.export.formats import FORMATS, format_of
+from mrcnn.export.int8 import export_int8
 from mrcnn.export.verifying import ExportError
 
-__all__ = ["FORMATS", "ExportError", "ExportedModel", "check_export", "export", "format_of"]
+__all__ = [
+    "FORMATS",
+    "ExportError",
+    "ExportedModel",
+    "check_export",
+    "export",
+    "export_int8",
+    "format_of",
+]

@@ -106,6 +106,11 @@ class ExportedModel:
             )
         return image
 
+    def to_input(self, picture):
+        """A picture, array or path, as the file takes it: uint8 [H, W, C]."""
+        (pixels,) = read_images([picture], self, Channels.of(self.settings.image))
+        return fit(self._pixels(pixels, 0), self.metadata["sizes"])[0]
+
     def _unmold(self, outputs, shape, part):
         """The result of an image of its row of each output; `part` is of `fit`."""
         count = int(outputs.get("num_detections", 0))

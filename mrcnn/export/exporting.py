@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -59,11 +60,16 @@ def export(model, path, format="saved_model", sizes=None, batch=None, masks="box
             warnings.warn(
                 f"{path} was not compared with the model: what it finds may differ", stacklevel=2
             )
-        if target.is_dir():
-            shutil.rmtree(target)
-        for part in Path(folder).iterdir():  # a format may have two files
-            os.replace(part, target.parent / part.name)
+        move_into_place(folder, target)
     return os.fspath(path)
+
+
+def move_into_place(folder, target):
+    """Moves a finished export, alone in a folder, to the place of an earlier one."""
+    if target.is_dir():
+        shutil.rmtree(target)
+    for part in Path(folder).iterdir():  # a format may have two files
+        os.replace(part, target.parent / part.name)
 
 
 def _write(writer, model, path, metadata):
@@ -73,7 +79,7 @@ def _write(writer, model, path, metadata):
     except OSError:
         raise
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = textwrap.shorten(str(error), 400)
         raise ExportError(
             f"format {metadata['format']} cannot hold this model: {type(error).__name__}: {reason}",
             "conversion",
@@ -91,14 +97,17 @@ def _verify(model, path, writer, metadata):
     return verify(model, path, write_stages)
 
 
-def check_export(config, path, format, sizes=None, batch=None, masks="boxes"):
-    """Raises what `export` would before it writes anything, before there is a model."""
+def check_export(config, path, format, sizes=None, batch=None, masks="boxes", int8=False):
+    """Raises what `export`, or `export_int8`, would before there is a model."""
     if format not in FORMATS:
         raise ValueError(f"no format {format!r}; expected one of {', '.join(FORMATS)}")
+    if int8 and not FORMATS[format].int8:
+        known = ", ".join(name for name, each in FORMATS.items() if each.int8)
+        raise ValueError(f"format {format} has no int8; expected {known}")
     problems = list(_problems(config, path, format, sizes, batch, masks))
     if problems:
         raise ValueError(f"format {format}: {'; '.join(problems)}")
-    check_packages(format)
+    check_packages(format, int8=int8)
 
 
 def _problems(config, path, name, sizes, batch, masks):
@@ -134,6 +143,8 @@ def _problems(config, path, name, sizes, batch, masks):
         yield 'it cannot paste masks: leave masks="boxes"'
     if masks == "image" and (not config.USE_MASK or config.NUM_STUFF_CLASSES):
         yield 'masks="image" is for instances with masks'
+    if config.DETECTION_NMS != "hard" and not kind.loops:
+        yield f"it has no loops, as DETECTION_NMS = {config.DETECTION_NMS!r} takes: set it to hard"
     if config.PRECISION != "float32" and not kind.half_precision:
         yield f"it takes float32 alone, and PRECISION is {config.PRECISION}: set it to float32"
 

@@ -20,6 +20,9 @@ class Format:
         most_sizes: int, how many listed sizes a file can have instead; 0: it always takes any.
         full_masks: bool, whether it can paste masks into the image.
         half_precision: bool, whether it holds networks of another `PRECISION` than float32.
+        loops: bool, whether it holds loops, whose ends depend on values.
+        int8: str, the module of this package that makes a file of 8 bits of one of float32, by
+            `quantize(source, path, metadata, count, load)`; "" where there is none.
     """
 
     suffix: str
@@ -30,10 +33,16 @@ class Format:
     most_sizes: int = 1
     full_masks: bool = False
     half_precision: bool = False
+    loops: bool = True
+    int8: str = ""
 
     def load(self):
         """The module that writes and reads it."""
         return importlib.import_module(f"mrcnn.export.{self.module}")
+
+    def load_int8(self):
+        """The module of its int8."""
+        return importlib.import_module(f"mrcnn.export.{self.int8}")
 
 
 FORMATS = {
@@ -50,6 +59,8 @@ FORMATS = {
         "openvino_file",
         {"onnx": "onnx", "tf2onnx": "tf2onnx", "openvino": "openvino"},
         ("openvino",),
+        loops=False,
+        int8="openvino_int8",
     ),
     "litert": Format(
         ".tflite",
@@ -71,14 +82,15 @@ def format_of(path):
     return suffixes.get(path.suffix) if path.is_file() else None
 
 
-def check_packages(name, reading=False):
+def check_packages(name, reading=False, int8=False):
     """Raises ImportError where packages that a format needs are missing."""
-    wanted = FORMATS[name].packages
+    wanted = FORMATS[name].packages | ({"nncf": "nncf"} if int8 else {})
     modules = FORMATS[name].reads if reading else wanted
     missing = [wanted[each] for each in modules if importlib.util.find_spec(each) is None]
     if missing:
+        extras = "export,int8" if int8 else "export"
         raise ImportError(
-            f"format {name} needs {', '.join(missing)}: pip install 'mrcnn[export]', or "
-            "pip install '.[export]' in a clone",
+            f"format {name} needs {', '.join(missing)}: pip install 'mrcnn[{extras}]', or "
+            f"pip install '.[{extras}]' in a clone",
             name=missing[0],
         )

@@ -27,6 +27,7 @@ def metadata_of(model, name, sizes, batch, full_masks):
         "version": mrcnn.__version__,
         "commit": _commit(),
         "preset": model.config.PRESET,
+        "precision": model.config.PRECISION,
         "class_names": model.class_names,
         "keypoints": None if scheme is None else scheme.to_json(),
         "sizes": sizes and [list(size) for size in sizes],

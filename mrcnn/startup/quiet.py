@@ -16,7 +16,8 @@ from mrcnn.startup.late_imports import around_import
 
 LIBRARIES = (
     *("absl", "albumentations", "h5py", "imageio", "imgaug", "jax", "keras", "matplotlib"),
-    *("numpy", "onnx", "openvino", "pycocotools", "scipy", "skimage", "tensorflow", "tf2onnx"),
+    *("nncf", "numpy", "onnx", "openvino", "pycocotools", "scipy", "skimage", "tensorflow"),
+    "tf2onnx",
 )
 # Log lines below "fatal": TensorFlow writes some while it is loaded, whatever the level is set to.
 _FILTER = r"""

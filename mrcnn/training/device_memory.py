@@ -15,6 +15,18 @@ def device_memory():
     return _gpu() or _Process()
 
 
+def added_memory():
+    """A function that returns the most bytes that this process had since now beyond what it has
+    now; None where the system does not tell."""
+    memory = _Process()
+    try:
+        memory.reset()
+        before = memory.peak()
+    except (OSError, KeyError):  # not on Linux, or a container that hides it
+        return lambda: None
+    return lambda: memory.peak() - before
+
+
 def _gpu():
     """The device that computes, None where it is the processor."""
     if keras.backend.backend() == "jax":

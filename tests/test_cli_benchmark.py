@@ -1,0 +1,110 @@
+"""`mrcnn benchmark`: rows in processes of their own, failures in their rows, the table."""
+
+import csv
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from mrcnn import cli
+from mrcnn.cli import benchmark, benchmark_rows
+from mrcnn.cli.own_process import in_own_process
+from mrcnn.reports.benchmark import format_benchmark, write_benchmark
+
+TINY = str(Path(__file__).parent / "tiny.py")
+ROWS = [
+    {
+        **{"name": "detect", "format": "weights", "precision": "float32", "status": "ok"},
+        **{"megabytes": 32.13, "milliseconds": 812.4, "images_per_second": 1.234},
+        "memory_megabytes": 1200.0,
+        "scores": {"bbox": {"AP": 0.498, "AP50": 0.7}, "segm": {"AP": 0.57, "AP50": 0.73}},
+    },
+    {"name": "onnx", "format": "onnx", "precision": "float32", "status": "failed: no tf2onnx"},
+]
+
+
+def double(number):
+    return 2 * number
+
+
+def fail(text):
+    raise ValueError(f"{text}\nand more")
+
+
+def die(number):
+    os.kill(os.getpid(), number)
+
+
+def test_a_process_of_its_own_returns_raises_and_dies():
+    assert in_own_process(double, 21) == 42
+    assert in_own_process(os.getpid) != os.getpid()
+    with pytest.raises(RuntimeError, match=r"^no such format$"):
+        in_own_process(fail, "no such format")
+    with pytest.raises(RuntimeError, match="was killed by SIGKILL, as when memory runs out"):
+        in_own_process(die, signal.SIGKILL)
+    with pytest.raises(RuntimeError, match="ended with exit code 3"):
+        in_own_process(os._exit, 3)
+
+
+def test_the_table_and_the_reasons_below_it():
+    assert format_benchmark(ROWS).splitlines() == [
+        "row     status    MB   ms  images/s  memory MB  bbox AP  segm AP",
+        "detect  ok      32.1  812      1.23       1200     49.8     57.0",
+        "onnx    failed     -    -         -          -        -        -",
+        "",
+        "onnx failed: no tf2onnx",
+    ]
+
+
+def test_files_of_the_table(tmp_path):
+    table, picture = write_benchmark(ROWS, tmp_path)
+    with open(table, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["segm AP"] == "0.57" and rows[0]["milliseconds"] == "812.4"
+    assert rows[1]["status"] == "failed: no tf2onnx" and rows[1]["megabytes"] == ""
+    assert picture.stat().st_size > 1000
+    assert write_benchmark(ROWS[1:], tmp_path) == [table]  # nothing to draw
+
+
+@pytest.fixture
+def tiny_weights(tmp_path):
+    from tiny import TinyConfig
+
+    from mrcnn.model import create
+
+    path = tmp_path / "tiny.h5"
+    create("inference", TinyConfig(), tmp_path).save_weights(path)
+    return str(path)
+
+
+@pytest.mark.slow
+def test_a_row_that_fails_ends_nothing(tiny_weights, tmp_path, capsys, monkeypatch):
+    def in_this_process(function, *arguments):
+        try:
+            return function(*arguments)
+        except ValueError as error:
+            raise RuntimeError(str(error)) from error
+
+    monkeypatch.setattr(benchmark, "in_own_process", in_this_process)
+    monkeypatch.setattr(benchmark_rows.quiet, "install", lambda: None)
+    out = tmp_path / "out"
+    line = ["benchmark", tiny_weights, "--config", TINY, "--out", str(out), "--pictures", "2"]
+    with pytest.warns(UserWarning, match="without DATA nothing is scored, and int8 is left out"):
+        code = cli.main([*line, "--rows", "detect", "onnx", "openvino-int8", "TEST_FLIP=true"])
+    assert code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[:2] == ["detect", "ok"]
+    assert "onnx failed: format onnx: test-time augmentation" in "\n".join(lines)
+    assert "openvino-int8 left out: int8 takes its ranges from DATA" in lines
+    with open(out / "benchmark.csv", newline="") as file:
+        (row, *_) = csv.DictReader(file)
+    assert float(row["milliseconds"]) > 0 and float(row["images_per_second"]) > 0
+    size = os.path.getsize(tiny_weights) / 1e6
+    assert float(row["megabytes"]) == pytest.approx(size)
+
+
+def test_an_exported_file_is_refused(tmp_path, capsys):
+    (tmp_path / "x.onnx").touch()
+    assert cli.main(["benchmark", str(tmp_path / "x.onnx")]) == 2
+    assert "x.onnx is exported already; expected the weights" in capsys.readouterr().err
