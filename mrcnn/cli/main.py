@@ -9,7 +9,19 @@ import sys
 import warnings
 
 from mrcnn import __version__
-from mrcnn.cli import anchors, check, convert, detect, evaluate, export, info, serve, stats, train
+from mrcnn.cli import (
+    anchors,
+    check,
+    convert,
+    detect,
+    evaluate,
+    export,
+    info,
+    page,
+    serve,
+    stats,
+    train,
+)
 from mrcnn.cli import weights as weights_cli
 from mrcnn.cli.config_arguments import positive, split_assignments
 from mrcnn.cli.resuming import expand_resume
@@ -49,7 +61,8 @@ def main(argv=None):
     )
     demo.set_defaults(run=_demo)
 
-    on_data, on_models = (check, stats, anchors, convert), (train, evaluate, detect, export, serve)
+    on_data = check, stats, anchors, convert
+    on_models = train, evaluate, detect, page, export, serve
     for command in (*on_data, *on_models, weights_cli, info):
         command.add_parser(commands)
 
