@@ -53,6 +53,7 @@ setup(
         ],
         "int8": ["nncf>=3.4"],  # int8 of mrcnn export
         "serve": ["fastapi>=0.115", "uvicorn>=0.30"],  # mrcnn serve
+        "page": ["gradio>=6.31,<7", "av>=16"],  # mrcnn page, with NumPy 2
         "notebooks": ["jupyterlab>=4", "ipykernel>=6.29"],
         "test": [
             "pytest>=8",
@@ -74,6 +75,8 @@ setup(
             "nncf>=3.4",
             "fastapi>=0.115",
             "uvicorn>=0.30",
+            "gradio>=6.31,<7",
+            "playwright>=1.60",  # drives the browser of the system, where there is one
             "httpx2>=2",  # of Starlette's TestClient
             "datumaro>=1.10",  # tools whose files are read, and whose own writers the tests call
             "labelme>=5.5",

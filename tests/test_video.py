@@ -47,6 +47,18 @@ def test_round_trip_keeps_frames_sizes_and_rate(tmp_path, size):
         assert np.abs(frame.astype(int) - color).max() <= 4  # JPEG rounds
 
 
+@pytest.mark.parametrize("size, written", [((47, 63), (48, 64)), ((64, 48), (64, 48))])
+def test_mp4_has_even_sides(tmp_path, size, written):
+    path = tmp_path / "a.MP4"
+    assert write_video(path, (plain(color, size) for color in COLORS), 10) == 5
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+    frames = read(path)
+    assert [frame.shape for frame in frames] == [(*written, 3)] * 5
+    for frame, color in zip(frames, COLORS, strict=True):
+        assert np.abs(frame.astype(int) - color).max() <= 8  # the added row and column too
+
+
 def test_quality(tmp_path):
     image = data.astronaut()
     write_video(tmp_path / "a.avi", [image] * 12, 30)

@@ -34,6 +34,13 @@ def positive(text):
     return value
 
 
+def port_number(text):
+    """The type of an argument that is a port, or 0 for any."""
+    if not (text.isdecimal() and int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 65535, got {text!r}")
+    return int(text)
+
+
 def make_config(arguments, weights=None):
     """The config that the arguments name, with its KEY=VALUE.
 

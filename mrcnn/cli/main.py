@@ -18,6 +18,7 @@ from mrcnn.cli import (
     evaluate,
     export,
     info,
+    page,
     serve,
     stats,
     train,
@@ -62,7 +63,7 @@ def main(argv=None):
     demo.set_defaults(run=_demo)
 
     on_data = check, stats, anchors, convert
-    on_models = train, evaluate, detect, export, benchmark, serve
+    on_models = train, evaluate, detect, page, export, benchmark, serve
     for command in (*on_data, *on_models, weights_cli, info):
         command.add_parser(commands)
 

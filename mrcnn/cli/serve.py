@@ -6,7 +6,7 @@ import ipaddress
 import re
 import warnings
 
-from mrcnn.cli.config_arguments import positive
+from mrcnn.cli.config_arguments import port_number, positive
 from mrcnn.cli.model_arguments import add_model_arguments, model_of
 
 PACKAGES = ("fastapi", "uvicorn")
@@ -26,7 +26,7 @@ def add_parser(commands):
     parser.add_argument("--name", type=_name, default="mrcnn", help="of the model; default mrcnn")
     place = parser.add_argument_group("place")
     place.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this machine alone")
-    place.add_argument("--port", type=_port, default=8000, help="default 8000; 0 takes any")
+    place.add_argument("--port", type=port_number, default=8000, help="default 8000; 0 takes any")
     place.add_argument("--keys", metavar="FILE", help="one a line; every request must bring one")
     batches = parser.add_argument_group("batches")
     batches.add_argument(
@@ -148,12 +148,6 @@ def _name(text):
     if not re.fullmatch(r"[\w.-]+", text):
         raise argparse.ArgumentTypeError(f"expected letters, numbers, . _ and -, got {text!r}")
     return text
-
-
-def _port(text):
-    if not (text.isdecimal() and int(text) < 2**16):
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 65535, got {text!r}")
-    return int(text)
 
 
 def _not_negative(text):

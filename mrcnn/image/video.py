@@ -8,8 +8,10 @@ import os
 
 import numpy as np
 
-# Of Motion JPEG's 1 (best) to 31; the bit rate that is the default leaves blocks.
-QUALITY = "2"
+# Container, codec, form of the pixels, options. Of Motion JPEG's 1 (best) to 31 the best is needed:
+# the bit rate that is the default leaves blocks. MP4 begins with its index: it plays as it loads.
+_AVI = ("avi", "mjpeg", "yuvj420p", {"qmin": "2", "qmax": "2"}, {})
+_MP4 = ("mp4", "libx264", "yuv420p", {"crf": "18", "preset": "veryfast"}, {"movflags": "faststart"})
 
 
 def import_av():
@@ -87,13 +89,14 @@ class VideoReader:
 
 
 def write_video(path, frames, fps):
-    """Writes Motion JPEG in an AVI file, each frame as soon as it comes.
+    """Writes Motion JPEG in an AVI file, each frame as soon as it comes; or H.264 in an MP4 file.
 
     Should `frames` raise, the video with the frames so far is complete.
 
     Args:
-        path: the file, replaced if it exists.
-        frames: iterable of frames of one size; any size, odd sides too.
+        path: the file, replaced if it exists; ".mp4" is MP4, which browsers play.
+        frames: iterable of frames of one size; any size, odd sides too. In MP4, whose sides are
+            even, the last row or column is there twice then.
         fps: number or Fraction, frames a second; None: 24.
 
     Returns:
@@ -107,18 +110,22 @@ def write_video(path, frames, fps):
     first = next(frames, None)
     if first is None:
         raise ValueError(f"{path}: expected at least one frame, got none")
-    shape, number = first.shape, 0
-    with av.open(os.fspath(path), "w", format="avi") as container:
-        options = {"qmin": QUALITY, "qmax": QUALITY}
-        stream = container.add_stream("mjpeg", rate=fps, options=options)
-        stream.height, stream.width = shape[:2]
-        stream.pix_fmt = "yuvj420p"
+    shape, number, path = first.shape, 0, os.fspath(path)
+    is_mp4 = path.lower().endswith(".mp4")
+    kind, codec, pixels, options, options_of_file = _MP4 if is_mp4 else _AVI
+    missing = [side % 2 if is_mp4 else 0 for side in shape[:2]]
+    with av.open(path, "w", format=kind, options=options_of_file) as container:
+        stream = container.add_stream(codec, rate=fps, options=options)
+        stream.height, stream.width = np.add(shape[:2], missing).tolist()
+        stream.pix_fmt = pixels
         for number, frame in enumerate(itertools.chain([first], frames), 1):
             if frame.shape != shape:
                 raise ValueError(
                     f"{path}: expected frames of shape {shape}, got {frame.shape} in frame "
                     f"{number - 1}"
                 )
+            if any(missing):
+                frame = np.pad(frame, [*((0, side) for side in missing), (0, 0)], "edge")
             picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
             container.mux(stream.encode(picture))
         container.mux(stream.encode())

@@ -83,7 +83,7 @@ class Inspection:
         return found
 
     def run_graph(self, images, outputs, image_metas=None, proposals=None):
-        """Computes any tensors of the network for images.
+        """Computes any tensors of the network for images, and prints their shapes and ranges.
 
         Args:
             images: list of arrays as `detect` takes them, of one molded shape; with `image_metas`
@@ -104,6 +104,13 @@ class Inspection:
         >>> model.run_graph([image], ["res2c_out", ("proposals", "ROI")])["proposals"].shape
         (1, 1000, 4)
         """
+        found = self.compute(images, outputs, image_metas, proposals)
+        for name, array in found.items():
+            log(name, array)
+        return found
+
+    def compute(self, images, outputs, image_metas=None, proposals=None):
+        """As `run_graph`, without a word."""
         graph = self.graphs["inference"]
         pairs = [(output, output) if isinstance(output, str) else output for output in outputs]
         tensors = {
@@ -112,12 +119,9 @@ class Inspection:
         inputs = self._molded_inputs(images, image_metas, proposals)
         # Not called eagerly: Keras would keep the output of every layer to the end.
         arrays = self._part(tensors).predict_on_batch([inputs[x.name] for x in graph.inputs])
-        found = {
+        return {
             name: self._inspection_output(tensor, arrays[name]) for name, tensor in tensors.items()
         }
-        for name, array in found.items():
-            log(name, array)
-        return found
 
     def _molded_inputs(self, images, image_metas, proposals):
         """Arrays of the inference graph's inputs, by name; arguments as of `run_graph`."""
@@ -169,8 +173,8 @@ class Inspection:
         Args:
             tensor: symbolic tensor, such as `keras_model.get_layer("ROI").output`.
             name: of a layer, with or without ":0"; or "ROI/" and a step of the proposals:
-                "pre_nms_anchors", "refined_anchors", "refined_anchors_clipped" or
-                "rpn_non_max_suppression", see `mrcnn.layers.ProposalSteps`.
+                "pre_nms_anchors", "pre_nms_scores", "refined_anchors", "refined_anchors_clipped"
+                or "rpn_non_max_suppression", see `mrcnn.layers.ProposalSteps`.
             checked: not used; accepted for scripts written for matterport's library.
 
         Returns:

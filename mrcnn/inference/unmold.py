@@ -45,17 +45,11 @@ def unmold_detections(
         resized to it.
     """
     height, width = original_image_shape[:2]
-    low, high = np.asarray(window[:2], float), np.asarray(window[2:], float)
     molded = np.asarray(image_shape[:2], float)
-    # With offset 1 the corner pixels lie at 0 and 1, in the window as in the molded image.
-    low, high = low / (molded - box_offset), (high - box_offset) / (molded - box_offset)
-    shift, scale = np.tile(low, 2), np.tile(high - low, 2)
-
     detections = np.asarray(detections)
     real = detections[:, 4] > 0
-    boxes = (detections[real, :4] - shift) / np.maximum(scale, 1e-12)
-    boxes = boxes * np.tile([height - box_offset, width - box_offset], 2)
-    boxes += [0, 0, box_offset, box_offset]
+    boxes = detections[real, :4]
+    boxes = unmold_boxes(boxes, original_image_shape, image_shape, window, box_offset)
     rois = np.around(boxes).astype(np.int32)
 
     to_rois = mask_paste == "resize"
@@ -83,6 +77,27 @@ def unmold_detections(
         keypoints[..., :2] = low + keypoints[..., :2] * (high - low)
         result["keypoints"] = keypoints
     return result
+
+
+def unmold_boxes(boxes, original_image_shape, image_shape, window, box_offset=1):
+    """Maps boxes of a molded image back to the image that was given.
+
+    Args:
+        boxes: float [N, 4], normalised.
+        original_image_shape, image_shape, window, box_offset: as of `unmold_detections`.
+
+    Returns:
+        float [N, 4] in pixels, not rounded.
+    """
+    height, width = original_image_shape[:2]
+    low, high = np.asarray(window[:2], float), np.asarray(window[2:], float)
+    molded = np.asarray(image_shape[:2], float)
+    # With offset 1 the corner pixels lie at 0 and 1, in the window as in the molded image.
+    low, high = low / (molded - box_offset), (high - box_offset) / (molded - box_offset)
+    shift, scale = np.tile(low, 2), np.tile(high - low, 2)
+    boxes = (np.asarray(boxes) - shift) / np.maximum(scale, 1e-12)
+    boxes = boxes * np.tile([height - box_offset, width - box_offset], 2)
+    return boxes + np.array([0, 0, box_offset, box_offset])
 
 
 def _pasted(masks, boxes, size, mask_paste):

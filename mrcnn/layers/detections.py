@@ -41,6 +41,19 @@ class DetectionLayer(PureLayer):
         window = normalized_window(image_meta, self.settings.box_offset)
         return refine_detections(rois, mrcnn_class, mrcnn_bbox, window, self.settings)
 
+    def candidates(self, rois, mrcnn_class, mrcnn_bbox, image_meta):
+        """What competes in `call`; arguments as there.
+
+        Returns:
+            boxes float32 [B, L, 4], normalised; scores float32 [B, L], -inf of what takes no part;
+            and class_ids int32 [B, L]. L is N, or with `per_class` N * (K - 1), ROI by ROI.
+        """
+        window = normalized_window(image_meta, self.settings.box_offset)
+        given = rois, mrcnn_class, mrcnn_bbox, window, self.settings
+        if self.settings.per_class:
+            return _in_one_row(*_every_class(*given))
+        return _best_class(*given)
+
 
 def refine_detections(rois, probs, deltas, window, settings):
     """Turns classified ROIs into detections: see `DetectionLayer`.
@@ -59,8 +72,15 @@ def refine_detections(rois, probs, deltas, window, settings):
     return refine(rois, probs, deltas, window, settings)
 
 
-def _of_the_best_class(rois, probs, deltas, window, settings):
+def _of_the_best_class(*given):
     """Detections of the most likely class of each ROI, by that class's deltas, as matterport."""
+    boxes, scores, class_ids = _best_class(*given)
+    return _without_duplicates(boxes, boxes, scores, class_ids, given[-1])
+
+
+def _best_class(rois, probs, deltas, window, settings):
+    """Refined boxes [B, N, 4] of the most likely classes, their scores [B, N], -inf of what takes
+    no part, and the classes int32 [B, N]."""
     probs = ops.cast(probs, "float32")
     class_ids = argmax(probs, axis=-1)  # (B, N)
     scores = ops.max(probs, axis=-1)
@@ -70,8 +90,7 @@ def _of_the_best_class(rois, probs, deltas, window, settings):
 
     is_roi = ops.any(rois != 0, axis=-1)
     wanted = is_roi & (class_ids > 0) & (scores >= (settings.min_confidence or 0.0))
-    scores = ops.where(wanted, scores, -float("inf"))
-    return _without_duplicates(boxes, boxes, scores, class_ids, settings)
+    return boxes, ops.where(wanted, scores, -float("inf")), class_ids
 
 
 def _without_duplicates(boxes, shown, scores, class_ids, settings):
@@ -108,22 +127,12 @@ def _without_duplicates(boxes, shown, scores, class_ids, settings):
     return ops.concatenate([kept, scores[..., None]], axis=-1)
 
 
-def _of_every_class(rois, probs, deltas, window, settings):
+def _of_every_class(*given):
     """Detections of any class of an ROI, each by its own deltas, as torchvision and detectron2."""
-    probs = ops.cast(probs[..., 1:], "float32")  # (B, N, K - 1)
-    deltas = ops.cast(deltas[..., 1:, :], "float32")
-    deltas = deltas * ops.convert_to_tensor(settings.std_dev)
-    boxes = apply_box_deltas(ops.expand_dims(rois, 2), deltas)  # (B, N, K - 1, 4)
-    boxes = clip_boxes(boxes, window[:, None, None])
-    seen = ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1)
-    is_roi = ops.any(rois != 0, axis=-1, keepdims=True)
-    wanted = seen & is_roi & (probs >= (settings.min_confidence or 0.0))
-    scores = ops.where(wanted, probs, -float("inf"))
+    settings = given[-1]
+    boxes, scores = _every_class(*given)
     if settings.nms != "hard" or settings.class_agnostic_nms:
-        rows, classes = boxes.shape[1] * boxes.shape[2], boxes.shape[2]
-        boxes, scores = ops.reshape(boxes, (-1, rows, 4)), ops.reshape(scores, (-1, rows))
-        ids = ops.cast(ops.arange(rows) % classes + 1, "int32")
-        class_ids = ops.zeros_like(scores, dtype="int32") + ops.expand_dims(ids, 0)
+        boxes, scores, class_ids = _in_one_row(boxes, scores)
         return _without_duplicates(boxes, boxes, scores, class_ids, settings)
     boxes, scores, class_ids = class_nms(
         boxes,
@@ -134,6 +143,28 @@ def _of_every_class(rois, probs, deltas, window, settings):
     )
     class_ids = ops.cast(class_ids + 1, "float32")  # background is 0, and so is padding
     return ops.concatenate([boxes, class_ids[..., None], scores[..., None]], axis=-1)
+
+
+def _every_class(rois, probs, deltas, window, settings):
+    """Refined boxes [B, N, K - 1, 4] of every class but the background, and their scores
+    [B, N, K - 1], -inf of what takes no part."""
+    probs = ops.cast(probs[..., 1:], "float32")  # (B, N, K - 1)
+    deltas = ops.cast(deltas[..., 1:, :], "float32")
+    deltas = deltas * ops.convert_to_tensor(settings.std_dev)
+    boxes = apply_box_deltas(ops.expand_dims(rois, 2), deltas)  # (B, N, K - 1, 4)
+    boxes = clip_boxes(boxes, window[:, None, None])
+    seen = ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1)
+    is_roi = ops.any(rois != 0, axis=-1, keepdims=True)
+    wanted = seen & is_roi & (probs >= (settings.min_confidence or 0.0))
+    return boxes, ops.where(wanted, probs, -float("inf"))
+
+
+def _in_one_row(boxes, scores):
+    """Boxes [B, N, K - 1, 4] and scores [B, N, K - 1] -> [B, N * (K - 1), ...], and class ids."""
+    rows, classes = boxes.shape[1] * boxes.shape[2], boxes.shape[2]
+    boxes, scores = ops.reshape(boxes, (-1, rows, 4)), ops.reshape(scores, (-1, rows))
+    ids = ops.cast(ops.arange(rows) % classes + 1, "int32")
+    return boxes, scores, ops.zeros_like(scores, dtype="int32") + ops.expand_dims(ids, 0)
 
 
 @keras.saving.register_keras_serializable("mrcnn")
@@ -158,6 +189,14 @@ class DenseDetectionLayer(PureLayer):
         Returns:
             float32 [B, D, 6] = y1 x1 y2 x2 (normalised), class id, score; best first, zero padded.
         """
+        boxes, scores, class_ids = self.candidates(class_logits, deltas, anchors, image_meta)
+        settings = self.settings
+        window = ops.expand_dims(normalized_window(image_meta, settings.box_offset), 1)
+        shown = boxes if settings.clip_first else clip_boxes(boxes, window)
+        return _without_duplicates(boxes, shown, scores, class_ids, settings)
+
+    def candidates(self, class_logits, deltas, anchors, image_meta):
+        """What competes in `call`: as `DetectionLayer.candidates`, level by level."""
         settings = self.settings
         levels = [
             dense_candidates(*level, settings)
@@ -166,10 +205,10 @@ class DenseDetectionLayer(PureLayer):
         boxes, scores, class_ids = (
             ops.concatenate(parts, axis=1) for parts in zip(*levels, strict=True)
         )
-        window = ops.expand_dims(normalized_window(image_meta, settings.box_offset), 1)
-        clipped = clip_boxes(boxes, window)
-        rivals = clipped if settings.clip_first else boxes
-        return _without_duplicates(rivals, clipped, scores, class_ids, settings)
+        if settings.clip_first:
+            window = normalized_window(image_meta, settings.box_offset)
+            boxes = clip_boxes(boxes, ops.expand_dims(window, 1))
+        return boxes, scores, class_ids
 
     def compute_output_spec(self, class_logits, *args, **kwargs):
         # Given: Keras would otherwise run `call` on sizes that it makes up, too small for levels.

@@ -100,7 +100,8 @@ class ProposalSteps(ProposalLayer):
     """What a `ProposalLayer` of the same configuration computes on its way, to look at.
 
     Returns a dict: `pre_nms_anchors`, `refined_anchors` and `refined_anchors_clipped`, float32
-    [B, L, 4], best score first in each level, zeros where a level has fewer anchors, and
+    [B, L, 4], best score first in each level, zeros where a level has fewer anchors;
+    `pre_nms_scores`, float32 [B, L], -inf there and of what lies outside the picture; and
     `rpn_non_max_suppression`, int32 [B, N], which of those NMS kept, padded with -1.
     """
 
@@ -119,13 +120,16 @@ class ProposalSteps(ProposalLayer):
             for name, key in steps.items()
         }
         found = {name: ops.where(is_anchor, boxes, 0.0) for name, boxes in found.items()}
+        found["pre_nms_scores"] = scores
         return found | {"rpn_non_max_suppression": ops.concatenate(keep, axis=1)}
 
     def compute_output_spec(self, rpn_class, rpn_bbox, anchors, image_meta):
         batch, count = rpn_class.shape[0], len(anchors)
-        boxes = (batch, count * self.settings.pre_nms_limit, 4)
+        rows = count * self.settings.pre_nms_limit
+        boxes = (batch, rows, 4)
         keep = (batch, count * self.settings.proposal_count)
         names = ("pre_nms_anchors", "refined_anchors", "refined_anchors_clipped")
         # Keras tells tensors apart by identity: one for each name.
         spec = {name: keras.KerasTensor(boxes, "float32") for name in names}
+        spec["pre_nms_scores"] = keras.KerasTensor((batch, rows), "float32")
         return spec | {"rpn_non_max_suppression": keras.KerasTensor(keep, "int32")}

@@ -6,6 +6,7 @@
 - `plots`: precision and recall, overlaps, tables, statistics of weights.
 - `skeletons`: keypoints and the lines between them, in either.
 - `draw`: the same instances drawn into arrays of pixels, without a figure.
+- `arrays`: boxes and maps of numbers as arrays of pixels.
 - `panoptic`: the segments of a panoptic map.
 - `augmentations`: what an augmentation does to an image, `mrcnn.augment.preview`.
 - `captions` and `figures`: what these share: colors, captions and where they have room; axes with
@@ -15,6 +16,7 @@ Functions of figures return the axes. A figure is shown only if the function mad
 is given and the backend can show it. Importing this package loads Matplotlib, but not Keras.
 """
 
+from mrcnn.visualize.arrays import boxes_picture, map_picture
 from mrcnn.visualize.boxes import draw_boxes, draw_rois
 from mrcnn.visualize.captions import class_colors, instance_colors, random_colors
 from mrcnn.visualize.curves import (
@@ -51,6 +53,7 @@ __all__ = [
     "GREEN",
     "RED",
     "apply_mask",
+    "boxes_picture",
     "class_colors",
     "display_differences",
     "display_images",
@@ -66,6 +69,7 @@ __all__ = [
     "draw_rois",
     "draw_skeleton",
     "instance_colors",
+    "map_picture",
     "plot_class_precision_recall",
     "plot_confusion",
     "plot_over_score",
