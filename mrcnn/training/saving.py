@@ -25,7 +25,7 @@ class StateSaver(keras.callbacks.Callback):
     does whoever has the model in the end.
 
     Args:
-        folder: of the file of the state.
+        folder: of the file of the state; None: another host writes it.
         position: `mrcnn.training.state.Position` where the training begins; kept up to date.
         resumed: bool, whether the model's variables came from that file.
         interrupts: `mrcnn.training.interrupts.Interrupts`.
@@ -38,15 +38,17 @@ class StateSaver(keras.callbacks.Callback):
 
     def __init__(self, folder, position, resumed, interrupts, settings, check):
         super().__init__()
-        self.path, self.position, self.callbacks = os.path.join(folder, FILE), position, []
+        self.path = None if folder is None else os.path.join(folder, FILE)
+        self.position, self.callbacks = position, []
         self.interval = float("inf") if settings.minutes is None else 60 * settings.minutes
         self.interrupts, self._resumed, self._check = interrupts, resumed, check
         self._averaged = self._left = False
         self._saved_at = time.monotonic()
 
     def on_train_begin(self, logs=None):
-        for left in Path(self.path).parent.glob("*.unfinished"):  # by a process that was killed
-            left.unlink()
+        if self.path is not None:
+            for left in Path(self.path).parent.glob("*.unfinished"):  # by a process that was killed
+                left.unlink()
         self.model.reset_metrics()  # of another training, whose loss may not have been finite
         if not self._resumed:
             self._save()
@@ -103,6 +105,8 @@ class StateSaver(keras.callbacks.Callback):
             self._averaged = wanted
 
     def _save(self):
+        if self.path is None:
+            return
         self._check()
         save_state(self.path, self.model, self.position)
         self._saved_at = time.monotonic()
