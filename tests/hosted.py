@@ -23,8 +23,8 @@ def free_port():
         return listening.getsockname()[1]
 
 
-def start(folder, count, devices=1, **options):
-    """Starts the processes: a list of `subprocess.Popen`."""
+def start(folder, count, devices=1, command=None, **options):
+    """Starts the processes, of this script or another command: a list of `subprocess.Popen`."""
     addresses = ",".join(f"127.0.0.1:{free_port()}" for _ in range(count))
     flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
     os.makedirs(folder, exist_ok=True)
@@ -42,9 +42,9 @@ def start(folder, count, devices=1, **options):
                 "KERAS_DISTRIBUTION_NUM_PROCESSES": str(count),
                 "KERAS_DISTRIBUTION_PROCESS_ID": str(index),
             }
-        command = [sys.executable, __file__, str(folder), json.dumps(options)]
-        log = open(os.path.join(folder, f"{index}.log"), "ab")  # noqa: SIM115  (the process's)
-        started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+        words = command or [sys.executable, __file__, str(folder), json.dumps(options)]
+        with open(os.path.join(folder, f"{index}.log"), "ab") as log:
+            started.append(subprocess.Popen(words, env=environment, stdout=log, stderr=log))
     return started
 
 
@@ -92,11 +92,11 @@ def main():
         def on_train_batch_end(self, batch, logs=None):
             losses.append([float(logs[name]) for name in sorted(logs)])
 
-    train, val = shapes(IMAGES), shapes(3, seed=5)
+    train, val = shapes(IMAGES), shapes(3, seed=5) if options.get("validates") else None
     for image_id in (2, 7):
         train.image_info[image_id]["shapes"] = []
     model.train(
-        *(train, val, 0.01, options.get("epochs", EPOCHS), "all"),
+        *(train, val, 0.001, options.get("epochs", EPOCHS), "all"),
         custom_callbacks=[Watch()],
         resume=True,
     )

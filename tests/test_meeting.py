@@ -1,4 +1,4 @@
-"""Processes meet over sockets: what all gave, and who is gone. Here each is a thread or a socket."""
+"""Processes meet over sockets: what all gave, and who is gone. Here they are threads."""
 
 import json
 import queue

@@ -24,7 +24,7 @@ def test_shares_are_disjoint_and_complete():
     for _ in range(500):
         hosts, devices, count = draw.randint(1, 9), draw.randint(1, 8), draw.randint(1, 600)
         rows = [list(share(count, devices, host, hosts)) for host in range(hosts)]
-        assert sum(rows, []) == list(range(count)), (hosts, devices, count)
+        assert [i for each in rows for i in each] == list(range(count)), (hosts, devices, count)
         most = -(-count // (hosts * devices)) * devices  # what no host has more of
         assert max(map(len, rows)) <= most, (hosts, devices, count)
 
@@ -45,8 +45,7 @@ def test_an_epoch_has_every_image_once_and_each_batch_its_order(hosts):
     config.IMAGES_PER_GPU = 4
     whole = DataGenerator(dataset, config)
     parts = [
-        DataGenerator(dataset, config, share=Share(Host(i, hosts), devices=1))
-        for i in range(hosts)
+        DataGenerator(dataset, config, share=Share(Host(i, hosts), devices=1)) for i in range(hosts)
     ]
     for epoch in (0, 1):
         read = []
@@ -55,7 +54,7 @@ def test_an_epoch_has_every_image_once_and_each_batch_its_order(hosts):
         for index in range(len(whole)):
             (expected,) = whole[index]
             found = [part[index][0] for part in parts]
-            read += sum((part.made_of[index] for part in parts), [])
+            read += [i for part in parts for i in part.made_of[index]]
             assert whole.images_of(index) == len(expected["input_image"])
             for name, array in expected.items():
                 together = np.concatenate([each[name] for each in found])
