@@ -22,7 +22,6 @@ from mrcnn.training.loop import fit, restart, to_tf_dataset
 from mrcnn.training.memory import advice, is_out_of_memory
 from mrcnn.training.optimizers import make_optimizer
 from mrcnn.training.resuming import check_same, find_state, read_state, training_facts
-from mrcnn.training.runs import checkpoints
 from mrcnn.training.saving import EpochEnd, StateSaver
 from mrcnn.training.schedules import make_rate
 from mrcnn.training.standard_callbacks import callbacks_around
@@ -294,30 +293,6 @@ class ModelTraining:
         except (TypeError, ValueError, RuntimeError) as error:
             raise type(error)(f"validation: {error}") from error
         return generator
-
-    def _open_run(self, hosts):
-        """Makes the folder of a run, which is the first host's."""
-        if hosts.is_first:
-            self._make_log_dir()
-        folder = hosts.first("log_dir", self.log_dir)
-        if not hosts.is_first:
-            self._go_on_in(folder, self.epoch)
-
-    def _make_log_dir(self):
-        """Makes `log_dir`. Two runs that start at once, a second from epoch 0, and one that leaves
-        an earlier run before its last checkpoint have folders of their own."""
-        earlier = checkpoints(self.log_dir) if os.path.isdir(self.log_dir) else {}
-        if self._new_run is None and max(earlier, default=0) > self.epoch:
-            epoch = self.epoch
-            self.set_log_dir()
-            os.makedirs(self.log_dir)
-            self.epoch = epoch
-        while self.epoch == 0 and self.log_dir == self._new_run:
-            try:
-                return os.makedirs(self.log_dir)
-            except FileExistsError:
-                self.set_log_dir()
-        return os.makedirs(self.log_dir, exist_ok=True)  # it goes on, or the user chose the folder
 
     def _count_epoch(self, epoch, logs):
         self.epoch = epoch + 1

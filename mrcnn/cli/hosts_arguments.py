@@ -46,8 +46,9 @@ def join_hosts(arguments):
 
 
 def fit_to_devices(config, arguments, hosts):
-    """Sets `GPU_COUNT` to the devices that there are: of several hosts all of them, of a training
-    that goes on as many as it had, or all. Its batch stays what it was.
+    """Sets `GPU_COUNT` to the devices that there are: of several hosts all of them; of one, where a
+    training goes on or begins with the config of its weights, not more. The batch of a training
+    that goes on stays what it was.
 
     Args:
         config: `Config`.
@@ -57,23 +58,19 @@ def fit_to_devices(config, arguments, hosts):
     Raises:
         ValueError: `GPU_COUNT` was given as another number, or does not divide --batch-size.
     """
-    import keras
-
-    if keras.backend.backend() != "jax" or (hosts.count == 1 and config.GPU_COUNT == 1):
-        return
-    import jax
-
     from mrcnn.cli.training_config import images_of_each_device
+    from mrcnn.parallel import available
 
-    batch, there = config.BATCH_SIZE, jax.device_count()
-    if arguments.resume:
-        config.GPU_COUNT = there if hosts.count > 1 else min(config.GPU_COUNT, there)
-        if config.IMAGES_PER_GPU != -1:
-            config.BATCH_SIZE = batch
-    elif hosts.count > 1 and not any(x.startswith("GPU_COUNT=") for x in arguments.assignments):
-        config.GPU_COUNT = there
-        if arguments.batch_size is not None:
-            config.IMAGES_PER_GPU = images_of_each_device(arguments.batch_size, there)
+    batch, before = config.BATCH_SIZE, config.GPU_COUNT
+    given = any(text.startswith("GPU_COUNT=") for text in arguments.assignments)
+    if hosts.count > 1 and (arguments.resume or not given):
+        config.GPU_COUNT = hosts.devices
+    elif arguments.resume or not (given or arguments.config):
+        config.GPU_COUNT = available(config.GPU_COUNT)
+    if arguments.resume and config.IMAGES_PER_GPU != -1:
+        config.BATCH_SIZE = batch
+    elif arguments.batch_size is not None and before != config.GPU_COUNT:
+        config.IMAGES_PER_GPU = images_of_each_device(arguments.batch_size, config.GPU_COUNT)
 
 
 def without_hosts(words):

@@ -4,8 +4,18 @@
 hosts `join` before: see docs/scale.md.
 """
 
-from mrcnn.parallel.devices import Devices, OneDevice, devices_for
+from mrcnn.parallel.devices import Devices, OneDevice, available, devices_for
 from mrcnn.parallel.hosts import Hosts, OneHost, join, joined
 from mrcnn.parallel.shares import share
 
-__all__ = ["Devices", "Hosts", "OneDevice", "OneHost", "devices_for", "join", "joined", "share"]
+__all__ = [
+    "Devices",
+    "Hosts",
+    "OneDevice",
+    "OneHost",
+    "available",
+    "devices_for",
+    "join",
+    "joined",
+    "share",
+]

@@ -68,6 +68,15 @@ def _of_all_hosts(count, hosts):
     return found
 
 
+def available(count):
+    """As many of so many devices as this process has: of another backend than JAX one."""
+    if count == 1 or keras.backend.backend() != "jax":
+        return 1
+    import jax
+
+    return min(count, jax.device_count())
+
+
 class OneDevice:
     """The device that Keras chooses: nothing is split.
 

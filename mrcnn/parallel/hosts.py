@@ -141,6 +141,13 @@ class Hosts(OneHost):
         host = address or socket.gethostbyname(socket.gethostname())
         return [host, self._meeting.port, password]
 
+    @property
+    def devices(self):
+        """int, devices of all hosts."""
+        import jax
+
+        return jax.device_count()
+
     def gather(self, name, value):
         """What all processes gave, a list in their order, of what JSON can say.
 
