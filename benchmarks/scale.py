@@ -9,15 +9,21 @@ of all devices in a ring; or reading the images of a host. Nothing is taken to o
 
 Measured is the demonstration's network in one global batch on more and more virtual devices, which
 share the processor's cores: computing takes as long for all of them, and what is added is the sum
-of the gradients and the devices' own overhead. Its time is that of the same sum alone. The cases
-take turns; each is the median of its epochs.
+of the gradients. Its time is that of the same sum alone; the bytes that devices exchange are read
+from the compiled step. The cases take turns, and each time is a median.
 """
 
 import argparse
+import math
+import re
 import statistics
 import time
 
 DEVICES = 8, 64, 512
+_COLLECTIVE = re.compile(
+    r"= (.*?) (all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)(-start)?\("
+)
+_ARRAY = re.compile(r"(pred|[suf]8|b?[suf]16|[suf]32|[suf]64)\[([\d,]*)\]")
 
 
 def ring_seconds(devices, bytes_, link, latency):
@@ -96,6 +102,21 @@ class Case:
         self.sum()
         self.sum_seconds.append(time.perf_counter() - began)
 
+    def exchanged(self):
+        """(Bytes that a step has the devices exchange, those of the gradients)."""
+        import jax
+
+        model = self.model.keras_model
+        kinds = ("trainable", "non_trainable", "optimizer", "metrics")
+        state = model._get_jax_state(**{f"{kind}_variables": True for kind in kinds})
+        with self.model.devices.scope():
+            step = jax.jit(model.train_step, out_shardings=(None, model._get_state_sharding_spec()))
+        data = (*self.batch, None, None)[:3]
+        with self.model.devices.tracing():
+            text = step.lower(state, data).compile().as_text()
+        gradients = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+        return exchanged_bytes(text), 4 * gradients
+
     def _sum(self):
         """A function that adds arrays like the gradients over the devices."""
         if self.devices == 1:
@@ -114,20 +135,38 @@ class Case:
         return lambda: jax.block_until_ready(add(arrays))
 
 
+def exchanged_bytes(text):
+    """Bytes of the results of all collectives of a program, its text as XLA prints it."""
+    found = filter(None, map(_COLLECTIVE.search, text.splitlines()))
+    arrays = [array for match in found for array in _ARRAY.findall(match[1])]
+    return sum(_item_bytes(kind) * _items(shape) for kind, shape in arrays)
+
+
+def _items(shape):
+    return math.prod(int(side) for side in shape.split(",") if side)
+
+
+def _item_bytes(kind):
+    return int(kind.lstrip("bsuf")) // 8 if kind != "pred" else 1
+
+
 def measure(arguments):
     cases = [Case(devices, arguments.batch) for devices in arguments.measure]
     for _ in range(arguments.steps):
         for case in cases:
             case.run(), case.add()
     one = statistics.median(cases[0].model_seconds)
-    print("| devices | step, s | predicted, s | measured / predicted | adding, s |")
-    print("| --- | --- | --- | --- | --- |")
+    print(
+        "| devices | step, s | predicted, s | measured / predicted | adding, s | MB, of gradients |"
+    )
+    print("| --- | --- | --- | --- | --- | --- |")
     for case in cases:
         step, adding = map(statistics.median, (case.model_seconds, case.sum_seconds))
         predicted = one + adding
+        sent, gradients = case.exchanged() if case.devices > 1 else (0, 0)
         print(
             f"| {case.devices} | {step:.3f} | {predicted:.3f} | {step / predicted:.2f} "
-            f"| {adding:.4f} |"
+            f"| {adding:.4f} | {sent / 1e6:.3f}, {gradients / 1e6:.3f} |"
         )
 
 
