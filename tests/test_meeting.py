@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mrcnn.parallel import meeting
-from mrcnn.parallel.meeting import Member, Server
+from mrcnn.parallel.meeting import SILENCE, Channel, Member, Server
 
 WAIT = 30  # seconds; what arrives, arrives at once
 
@@ -50,10 +49,18 @@ def test_one_that_is_killed_is_gone_for_all_others(server):
     assert first.get(timeout=WAIT) == second.get(timeout=WAIT) == ("gone", 2, None)
 
 
-def test_one_that_is_silent_is_gone(server, monkeypatch):
-    monkeypatch.setattr(meeting, "SILENCE", 0.2)
-    _, told = member(server, 0)  # it shows life every two seconds: it is silent itself
-    assert told.get(timeout=WAIT) == ("gone", 0, None)
+def test_a_host_that_is_cut_off_is_known_within_half_a_minute():
+    ends = socket.create_server(("", 0))
+    with ends, socket.create_connection(ends.getsockname()) as connection:
+        Channel(connection)
+
+        def option(name):
+            return connection.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        # The first question after 8 seconds, three more, and as long for the last answer.
+        seconds = option("TCP_KEEPIDLE") + option("TCP_KEEPCNT") * option("TCP_KEEPINTVL")
+        assert seconds == SILENCE == 20 and option("TCP_USER_TIMEOUT") == 20_000
 
 
 def test_why_one_ends_is_told(server):

@@ -1,17 +1,18 @@
 """Where the processes of a training meet: a line of JSON to all, and word of one that is gone.
 
 The first process listens; each, the first among them, has one connection to it. A process that is
-killed is known at once, as its connection breaks, one that hangs or a host that is cut off after
-`SILENCE` seconds. JAX has neither soon enough: its collectives wait for ever, or end the program
-without a word of why.
+killed is known at once, as its connection breaks, a host that is cut off after `SILENCE` seconds.
+JAX has neither soon enough: its collectives wait for ever, or end the program without a word of
+why. The systems of both ends ask each other: a process that writes a large file for a minute shows
+no sign of life of its own.
 """
 
 import json
 import socket
 import threading
-import time
 
-BEAT, SILENCE = 2, 20  # seconds from one sign of life to the next; and without any
+IDLE, PROBES, INTERVAL = 8, 4, 3  # seconds until a quiet end is asked, how often, how long apart
+SILENCE = IDLE + PROBES * INTERVAL  # seconds after which a host is gone
 
 
 class Channel:
@@ -22,7 +23,8 @@ class Channel:
     """
 
     def __init__(self, connection):
-        connection.settimeout(SILENCE)
+        connection.settimeout(None)
+        _keep_asking(connection)
         self._socket, self._lock = connection, threading.Lock()
         self._lines = connection.makefile("r", encoding="utf-8")
 
@@ -36,24 +38,16 @@ class Channel:
             return
 
     def __iter__(self):
-        """The messages, until the other end is gone or silent. Signs of life are left out."""
+        """The messages, until the other end is gone."""
         try:
             for line in self._lines:
-                message = json.loads(line)
-                if message:
-                    yield message
-        except (OSError, ValueError):  # silent; or cut off within a line
+                yield json.loads(line)
+        except (OSError, ValueError):  # cut off; or within a line
             return
 
     def close(self):
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-
-    def beat(self):
-        """Shows for ever that this end is alive."""
-        while True:
-            self.send()
-            time.sleep(BEAT)
 
 
 class Server:
@@ -87,7 +81,6 @@ class Server:
         index = greeting["index"]
         with self._lock:
             self._channels[index] = channel
-        _thread(channel.beat)
         for message in messages:
             if "left" in message:
                 return
@@ -133,7 +126,6 @@ class Member:
         self._on_gone, self._on_signal, self._left = on_gone, on_signal, False
         self._answers, self._arrived = {}, threading.Condition()
         self._channel.send(index=index, password=password)
-        _thread(self._channel.beat)
         _thread(self._listen)
 
     def gather(self, name, value):
@@ -171,6 +163,20 @@ class Member:
                     self._arrived.notify_all()
         if not self._left:
             self._on_gone(0, None)
+
+
+def _keep_asking(connection):
+    """Has the system break a connection whose other end is cut off for `SILENCE` seconds."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = {
+        "TCP_KEEPIDLE": IDLE,
+        "TCP_KEEPINTVL": INTERVAL,
+        "TCP_KEEPCNT": PROBES,
+        "TCP_USER_TIMEOUT": 1000 * SILENCE,  # of what was sent and not received
+    }
+    for name, value in options.items():
+        if hasattr(socket, name):  # not on every system
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _thread(function, *args):
