@@ -20,8 +20,10 @@ def test_hosts_need_jax_and_addresses(monkeypatch):
     with pytest.raises(ValueError, match="several hosts train on JAX; the backend is tensorflow"):
         join(["a:1", "b:1"], 0)
     monkeypatch.setattr("keras.backend.backend", lambda: "jax")
-    with pytest.raises(ValueError, match="index is 2; expected one of 0 to 1, this process's pl"):
+    with pytest.raises(ValueError, match="process 2; expected one of 0 to 1, its place among a:1"):
         join(["a:1", "b:1"], 2)
+    with pytest.raises(ValueError, match="address 'b' of a host; expected HOST:PORT, as 10"):
+        join(["a:1", "b"], 0)
     with pytest.raises(ValueError, match="expected addresses and index, or KERAS_DISTRIBUTION_J"):
         join()
 

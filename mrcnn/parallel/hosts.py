@@ -70,11 +70,8 @@ def join(addresses=None, index=None):
 def _connect(addresses, index):
     if addresses is None and not (ADDRESSES in os.environ and INDEX in os.environ and are_named()):
         raise ValueError(f"expected addresses and index, or {ADDRESSES}, {COUNT} and {INDEX}")
-    if addresses is not None and not (isinstance(index, int) and 0 <= index < len(addresses)):
-        raise ValueError(
-            f"index is {index}; expected one of 0 to {len(addresses) - 1}, this process's place "
-            f"among {', '.join(addresses)}"
-        )
+    if addresses is not None:
+        _check(addresses, index)
     try:
         if addresses is None:
             keras.distribution.initialize()
@@ -88,6 +85,19 @@ def _connect(addresses, index):
             f"not all processes met at {where}: is the first one running, is its port free, and "
             f"can the others reach it? ({error})"
         ) from error
+
+
+def _check(addresses, index):
+    """Raises ValueError where addresses are none, or a process is not among them."""
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal():
+            raise ValueError(f"address {address!r} of a host; expected HOST:PORT, as 10.0.0.1:4000")
+    if not isinstance(index, int) or not 0 <= index < len(addresses):
+        raise ValueError(
+            f"this is process {index}; expected one of 0 to {len(addresses) - 1}, its place among "
+            f"{', '.join(addresses)}"
+        )
 
 
 class OneHost:
