@@ -4,10 +4,9 @@ import random
 import sys
 import time
 
-import hosted
 import numpy as np
 import pytest
-from hosted import read_log, start
+from hosted import STEPS, read_log, start
 
 from mrcnn.parallel import OneHost, join
 from mrcnn.training.agreement import agree_on_start
@@ -137,10 +136,10 @@ def test_several_processes_train_as_one(count, devices, alone, tmp_path):
 def test_ten_kills_of_three_processes_cost_nothing(tmp_path):
     undisturbed = trained(tmp_path / "undisturbed", 3)
     draw = random.Random(1)
-    steps = hosted.EPOCHS * -(-hosted.IMAGES // hosted.BATCH)
     for number in range(10):
         folder = tmp_path / f"{number}"
-        kill = [draw.randrange(3), draw.randrange(steps)]
+        # Who, in which step, and how many seconds after it began.
+        kill = [draw.randrange(3), draw.randrange(STEPS), draw.random() / 2]
         processes = start(folder, 3, kill=kill)
         killed = processes[kill[0]]
         assert killed.wait() == -9

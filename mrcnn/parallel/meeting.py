@@ -76,7 +76,7 @@ class Server:
     def _serve(self, channel):
         messages = iter(channel)
         greeting = next(messages, {})
-        if greeting.get("password") != self._password:
+        if not isinstance(greeting, dict) or greeting.get("password") != self._password:
             return channel.close()
         index = greeting["index"]
         with self._lock:
