@@ -129,8 +129,8 @@ class ModelTraining:
         with Interrupts(hosts) as interrupts:
             finite = FiniteLoss(generator)
             saver = StateSaver(
-                self.log_dir if hosts.is_first else None,
-                *(position, resumed, interrupts, settings.checkpoints, finite.check),
+                *(self.log_dir, position, resumed, interrupts, settings.checkpoints, finite.check),
+                writes=hosts.is_first,
             )
             saver.callbacks = [
                 saver,

@@ -25,28 +25,29 @@ class StateSaver(keras.callbacks.Callback):
     does whoever has the model in the end.
 
     Args:
-        folder: of the file of the state; None: another host writes it.
+        folder: of the file of the state.
         position: `mrcnn.training.state.Position` where the training begins; kept up to date.
         resumed: bool, whether the model's variables came from that file.
         interrupts: `mrcnn.training.interrupts.Interrupts`.
         settings: `mrcnn.settings.Checkpoints`.
         check: function without arguments that raises where nothing must be saved.
+        writes: bool, False on all hosts but the first.
 
     Attributes:
         callbacks: list of all callbacks, whose memory is saved too.
     """
 
-    def __init__(self, folder, position, resumed, interrupts, settings, check):
+    def __init__(self, folder, position, resumed, interrupts, settings, check, writes=True):
         super().__init__()
-        self.path = None if folder is None else os.path.join(folder, FILE)
-        self.position, self.callbacks = position, []
+        self.path, self.position, self.callbacks = os.path.join(folder, FILE), position, []
+        self._writes = writes
         self.interval = float("inf") if settings.minutes is None else 60 * settings.minutes
         self.interrupts, self._resumed, self._check = interrupts, resumed, check
         self._averaged = self._left = False
         self._saved_at = time.monotonic()
 
     def on_train_begin(self, logs=None):
-        if self.path is not None:
+        if self._writes:
             for left in Path(self.path).parent.glob("*.unfinished"):  # by a process that was killed
                 left.unlink()
         self.model.reset_metrics()  # of another training, whose loss may not have been finite
@@ -105,7 +106,7 @@ class StateSaver(keras.callbacks.Callback):
             self._averaged = wanted
 
     def _save(self):
-        if self.path is None:
+        if not self._writes:
             return
         self._check()
         save_state(self.path, self.model, self.position)
