@@ -74,6 +74,8 @@ class Case:
     """
 
     def __init__(self, devices, batch):
+        import machine  # noqa: F401  finds mrcnn in this clone
+
         from mrcnn.demo import DemoConfig, shapes
         from mrcnn.model import MaskRCNN
 
@@ -192,6 +194,4 @@ def main():
 
 
 if __name__ == "__main__":
-    import machine  # noqa: F401  finds mrcnn in this clone
-
     main()
