@@ -149,6 +149,6 @@ def test_ten_kills_of_three_processes_cost_nothing(tmp_path):
         assert time.monotonic() - dead < SOON
         for i in {0, 1, 2} - {kill[0]}:
             assert f"mrcnn: process {kill[0]} of 3 is gone" in read_log(folder, i)
-        # With as many processes the same bits, else those of another order of sums.
+        # With as many processes the same bits, else another order of sums.
         count = 3 if number % 2 else 2
         assert_same(trained(folder, count), undisturbed, exactly=count == 3)
