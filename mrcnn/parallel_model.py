@@ -1,7 +1,6 @@
 """matterport's `ParallelModel`, kept so that its scripts run: one model on one device.
 
-Several devices are Keras's matter: `keras.distribution.DataParallel` on JAX, set before a model is
-built.
+The models take several devices by themselves, on JAX, by `GPU_COUNT`.
 """
 
 import warnings
@@ -27,7 +26,7 @@ class ParallelModel(keras.Model):
     def __init__(self, keras_model, gpu_count):
         warnings.warn(
             f"ParallelModel runs on one device, whatever gpu_count={gpu_count}: use the model "
-            "itself, and keras.distribution.DataParallel for several devices",
+            "itself, and GPU_COUNT in its config for several devices",
             FutureWarning,
             stacklevel=2,
         )

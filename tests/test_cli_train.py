@@ -353,7 +353,10 @@ def test_a_run_that_is_stopped_is_resumed(run, balloons, tmp_path, capsys, monke
     [
         (["--resume"], "there is no training to resume in runs: --resume RUN names its run"),
         (["--resume", "a", "LEARNING_RATE=1"], "received LEARNING_RATE=1: a training goes on with"),
-        (["--resume=a", "--layers", "all"], "expected --resume with --epochs or --out alone, rec"),
+        (
+            ["--resume=a", "--layers", "all"],
+            "expected --resume with --epochs, --out, --hosts, ",
+        ),
         (["cells", "--resume", "a"], "received cells: a training goes on with what it was begun"),
         (["--resume", "nowhere"], "nowhere: expected the folder of a run of `mrcnn train`, found"),
     ],

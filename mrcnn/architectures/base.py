@@ -14,6 +14,7 @@ from mrcnn.inference.inspection import Inspection
 from mrcnn.inference.proposals import check_count, check_wanted
 from mrcnn.inference.tiling import TiledDetector
 from mrcnn.inference.tta import AugmentedDetector, TiledAugmentedDetector
+from mrcnn.parallel import devices_for
 from mrcnn.settings import Settings, check_config
 from mrcnn.training.loop import make_deterministic
 
@@ -38,6 +39,7 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
         keras_model: the `keras.Model` of the mode.
         graphs: dict of `keras.Model` that share their weights: "inference", "detection" and, in
             training mode, "training"; see `mrcnn.network.mask_rcnn.build_graphs`.
+        devices: `mrcnn.parallel.Devices` or `OneDevice`, that the graphs compute on.
         detector: `mrcnn.inference.detector.Detector`, around graphs["detection"].
         settings: `mrcnn.settings.Settings`, read from the config when the model was built.
         class_names: list of names by class id, "BG" first, or None: those of the data that it was
@@ -86,11 +88,15 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
         self.settings = Settings.from_config(config)
         if self.settings.runtime.seed is not None:
             make_deterministic(self.settings.runtime.seed)
-        self.graphs = self.build_graphs(self.settings, training=mode == "training")
+        self.devices = devices_for(self.settings.runtime.devices)
+        with self.devices.scope():
+            self.graphs = self.build_graphs(self.settings, training=mode == "training")
         self.graphs["detection"].jit_compile = self._jit_compile
         tiled, augmented = self.settings.tiles.size is not None, self.settings.test_time.enabled
         detector_type = _DETECTORS[tiled, augmented]
-        self.detector = detector_type(self.graphs["detection"], self.settings, self.unmold)
+        self.detector = detector_type(
+            self.graphs["detection"], self.settings, self.unmold, self.devices.predict
+        )
         return self.graphs[mode]
 
     @property

@@ -7,7 +7,7 @@ from mrcnn.files.hdf5 import read_attribute
 from mrcnn.files.reading import is_saved_model, read_arrays
 from mrcnn.inference.log import log
 from mrcnn.network.named_weights import read_saved_model, save_weights
-from mrcnn.training.runs import last_checkpoint, new_run, run_of
+from mrcnn.training.runs import checkpoints, last_checkpoint, new_run, run_of
 from mrcnn.weights.fetching import fetch
 from mrcnn.weights.file_config import attributes_of, class_names_of, keypoint_scheme_of
 from mrcnn.weights.loading import load_state_dict, summarize
@@ -109,3 +109,27 @@ class ModelFiles:
         """Has the model write to the folder of a run that it goes on with."""
         self._new_run, self.log_dir, self.epoch = None, folder, epoch
         self.checkpoint_path = os.path.join(folder, os.path.basename(self.checkpoint_path))
+
+    def _open_run(self, hosts):
+        """Makes the folder of a run, which is the first host's."""
+        if hosts.is_first:
+            self._make_log_dir()
+        folder = hosts.first("log_dir", self.log_dir)
+        if not hosts.is_first:
+            self._go_on_in(folder, self.epoch)
+
+    def _make_log_dir(self):
+        """Makes `log_dir`. Two runs that start at once, a second from epoch 0, and one that leaves
+        an earlier run before its last checkpoint have folders of their own."""
+        earlier = checkpoints(self.log_dir) if os.path.isdir(self.log_dir) else {}
+        if self._new_run is None and max(earlier, default=0) > self.epoch:
+            epoch = self.epoch
+            self.set_log_dir()
+            os.makedirs(self.log_dir)
+            self.epoch = epoch
+        while self.epoch == 0 and self.log_dir == self._new_run:
+            try:
+                return os.makedirs(self.log_dir)
+            except FileExistsError:
+                self.set_log_dir()
+        return os.makedirs(self.log_dir, exist_ok=True)  # it goes on, or the user chose the folder

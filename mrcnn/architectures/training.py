@@ -11,7 +11,9 @@ import keras
 from mrcnn.data.fitting import check_same_keypoints
 from mrcnn.data.generator import DataGenerator
 from mrcnn.inference.log import log
+from mrcnn.parallel import joined
 from mrcnn.settings import Settings
+from mrcnn.training.agreement import agree_on_start, agree_on_training
 from mrcnn.training.batch_size import measured_batch
 from mrcnn.training.finite import FiniteLoss
 from mrcnn.training.freezing import layer_regex_of, set_trainable, warn_of_heads_alone
@@ -20,7 +22,6 @@ from mrcnn.training.loop import fit, restart, to_tf_dataset
 from mrcnn.training.memory import advice, is_out_of_memory
 from mrcnn.training.optimizers import make_optimizer
 from mrcnn.training.resuming import check_same, find_state, read_state, training_facts
-from mrcnn.training.runs import checkpoints
 from mrcnn.training.saving import EpochEnd, StateSaver
 from mrcnn.training.schedules import make_rate
 from mrcnn.training.standard_callbacks import callbacks_around
@@ -92,7 +93,8 @@ class ModelTraining:
         settings = self._read_training_keys()
         if settings.checkpoints.patience is not None and val_dataset is None:
             raise ValueError("EARLY_STOPPING is set; expected a val_dataset to evaluate on")
-        saved = self._saved_training() if resume else None
+        hosts, saved = joined(), self._saved_training() if resume else None
+        agree_on_start(hosts, saved)
         generator = self._generator(
             saved, layer_regex, train_dataset, augmentation, no_augmentation_sources
         )
@@ -115,26 +117,33 @@ class ModelTraining:
             self.keypoint_scheme = train_dataset.keypoint_scheme
         if resumed:
             restore_state(os.path.join(self.log_dir, STATE), self.keras_model)
-            generator.reseed(position.seed)
         else:
-            self._open_run()
-            position = Position(facts, self.epoch, self.epoch, seed=generator.seed)
+            self._open_run(hosts)
+            seed = hosts.first("seed", generator.seed)
+            position = Position(facts, self.epoch, self.epoch, seed=seed)
+        generator.reseed(position.seed)
+        agree_on_training(hosts, position, self.keras_model)
         self._log_start(layers, epochs, position)
         if self._step is not known:
             self._tell_memory()
-        with Interrupts() as interrupts:
+        with Interrupts(hosts) as interrupts:
             finite = FiniteLoss(generator)
             saver = StateSaver(
-                self.log_dir, position, resumed, interrupts, settings.checkpoints, finite.check
+                *(self.log_dir, position, resumed, interrupts, settings.checkpoints, finite.check),
+                writes=hosts.is_first,
             )
             saver.callbacks = [
                 saver,
                 finite,
                 keras.callbacks.LambdaCallback(on_epoch_end=self._count_epoch),
-                *callbacks_around(self, generator, val_dataset, custom_callbacks or []),
+                *callbacks_around(self, generator, val_dataset, custom_callbacks or [], hosts),
                 EpochEnd(saver),
             ]
-            return self._fit(generator, validation, saver.callbacks, epochs, position)
+            try:
+                return self._fit(generator, validation, saver.callbacks, epochs, position)
+            except BaseException as error:
+                hosts.fail(error)
+                raise
 
     def _generator(self, saved, layer_regex, dataset, augmentation, no_augmentation_sources):
         """The batches of a training, of as many images as fit where the config says so."""
@@ -143,6 +152,7 @@ class ModelTraining:
             "augmentation": augmentation,
             "steps": None if steps is None else int(steps),
             "no_augmentation_sources": no_augmentation_sources,
+            "share": self.devices.share,
         }
         if self.settings.runtime.measured:
             self._fit_batch(saved, layer_regex, dataset, options)
@@ -150,15 +160,16 @@ class ModelTraining:
 
     def _fit(self, generator, validation, callbacks, epochs, position):
         try:
-            return fit(
-                self.keras_model,
-                generator,
-                self._batches,
-                callbacks,
-                epochs,
-                position,
-                validation,
-            )
+            with self.devices.tracing():
+                return fit(
+                    self.keras_model,
+                    generator,
+                    self._batches,
+                    callbacks,
+                    epochs,
+                    position,
+                    validation,
+                )
         except FloatingPointError as error:
             if not os.path.isfile(os.path.join(self.log_dir, STATE)):
                 raise  # the weights that it began with are at fault: none was saved
@@ -171,6 +182,7 @@ class ModelTraining:
                 "`mrcnn check` tells whether the data are at fault"
             ) from error
         except Exception as error:
+            joined().settle(error)
             if is_out_of_memory(error):
                 raise MemoryError(
                     f"a training step needs more memory than there is. What helps: "
@@ -211,14 +223,21 @@ class ModelTraining:
     def _fit_batch(self, saved, layer_regex, dataset, options):
         """Sets `IMAGES_PER_GPU` to as many as fit, or did when the training was begun that is
         resumed."""
+        if self.devices.share is not None:
+            raise ValueError(
+                "IMAGES_PER_GPU is -1, as many as fit, which each host would find out by itself; "
+                "expected a number where there are several hosts"
+            )
         if saved is not None and not saved[1].finished:
-            size = saved[1].facts["images of a batch"]
+            size = max(1, saved[1].facts["images of a batch"] // self.devices.count)
         else:
             make = functools.partial(self.generator_type, dataset, self.settings, **options)
             self.set_trainable(layer_regex, verbose=0)
             self.compile(0.0, self.settings.optimization.momentum)
-            size = measured_batch(self.keras_model, make, self.settings, dataset.num_images)
-        self.config.IMAGES_PER_GPU = max(1, size // self.config.GPU_COUNT)
+            size = measured_batch(
+                self.keras_model, make, self.settings, dataset.num_images, self.devices
+            )
+        self.config.IMAGES_PER_GPU = size
         log(f"IMAGES_PER_GPU = {self.config.IMAGES_PER_GPU}: as many as fit")
         runtime = dataclasses.replace(
             self.settings.runtime, batch_size=self.config.BATCH_SIZE, measured=False
@@ -266,29 +285,14 @@ class ModelTraining:
     def _validation(self, dataset):
         """Batches of the validation, of which the first was made: what it raises says so."""
         try:
-            generator = self.generator_type(dataset, self.settings, shuffle=False)
+            share = self.devices.share
+            generator = self.generator_type(dataset, self.settings, shuffle=False, share=share)
             count = len(generator)
             generator.steps = min(int(self.config.VALIDATION_STEPS or count), count)
             generator[0]
         except (TypeError, ValueError, RuntimeError) as error:
             raise type(error)(f"validation: {error}") from error
         return generator
-
-    def _open_run(self):
-        """Makes `log_dir`. Two runs that start at once, a second from epoch 0, and one that leaves
-        an earlier run before its last checkpoint have folders of their own."""
-        earlier = checkpoints(self.log_dir) if os.path.isdir(self.log_dir) else {}
-        if self._new_run is None and max(earlier, default=0) > self.epoch:
-            epoch = self.epoch
-            self.set_log_dir()
-            os.makedirs(self.log_dir)
-            self.epoch = epoch
-        while self.epoch == 0 and self.log_dir == self._new_run:
-            try:
-                return os.makedirs(self.log_dir)
-            except FileExistsError:
-                self.set_log_dir()
-        return os.makedirs(self.log_dir, exist_ok=True)  # it goes on, or the user chose the folder
 
     def _count_epoch(self, epoch, logs):
         self.epoch = epoch + 1
@@ -300,7 +304,7 @@ class ModelTraining:
             model = self.keras_model
             inputs = [x for x in model.inputs if not model.get_layer(x.name).optional]
             return to_tf_dataset(generator, inputs)
-        return generator
+        return self.devices.batches(generator)
 
     def compile(self, learning_rate, momentum):
         """Prepares training, by SGD unless `OPTIMIZER` says otherwise.
@@ -315,8 +319,10 @@ class ModelTraining:
         if constant_rate and self._same_step(step):
             restart(model.optimizer, learning_rate)
             return
-        optimizer = make_optimizer(settings, learning_rate, model)
-        model.compile(optimizer, jit_compile=self._jit_compile)
+        with self.devices.scope():
+            optimizer = make_optimizer(settings, learning_rate, model)
+            model.compile(optimizer, jit_compile=self._jit_compile)
+            self.devices.prepare(model)
         self._step = step, optimizer
 
     def _same_step(self, step):

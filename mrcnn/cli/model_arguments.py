@@ -41,6 +41,7 @@ class TrainedModel:
     """
 
     def __init__(self, arguments, **keys):
+        from mrcnn.parallel import available
         from mrcnn.weights.file_config import class_names_of, num_stuff_classes_of
         from mrcnn.weights.registry import resolve
 
@@ -51,6 +52,8 @@ class TrainedModel:
         for key, value in keys.items():
             if key not in given:
                 setattr(self.config, key, value)
+        if "GPU_COUNT" not in given:  # of the machine that it was trained on
+            self.config.GPU_COUNT = available(self.config.GPU_COUNT)
         if path:
             self.class_names = class_names_of(path)
             stuff = num_stuff_classes_of(path)

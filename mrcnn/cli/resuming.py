@@ -5,7 +5,8 @@ import shlex
 from pathlib import Path
 
 OPTION = "--resume"
-_ALLOWED = "--epochs", "--out"  # beside it: the rest is what the run was begun with
+# Beside it: the rest is what the run was begun with.
+_ALLOWED = "--epochs", "--out", "--hosts", "--process-id"
 
 
 def expand_resume(argv):
@@ -49,7 +50,7 @@ def _refuse_changes(words):
     others = [word for i, word in enumerate(words) if i not in allowed]
     if others:
         raise ValueError(
-            f"expected --resume with {' or '.join(_ALLOWED)} alone, received {others[0]}: a "
+            f"expected --resume with {', '.join(_ALLOWED)} alone, received {others[0]}: a "
             "training goes on with what it was begun with"
         )
 

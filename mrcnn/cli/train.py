@@ -9,6 +9,12 @@ from pathlib import Path
 from mrcnn.cli.config_arguments import add_config_arguments, positive
 from mrcnn.cli.data_arguments import add_data_arguments, add_proposals_argument
 from mrcnn.cli.evaluate import LEAST_SCORE
+from mrcnn.cli.hosts_arguments import (
+    add_hosts_arguments,
+    fit_to_devices,
+    join_hosts,
+    without_hosts,
+)
 from mrcnn.cli.training_config import (
     check_config,
     config_of_run,
@@ -48,7 +54,9 @@ def add_parser(commands):
     group.add_argument("--epochs", type=positive, help="total; default 30")
     group.add_argument("--layers", help="heads, 3+, 4+, 5+, all; default heads after coco or a run")
     group.add_argument("--learning-rate", type=float, help="LEARNING_RATE")
-    group.add_argument("--batch-size", type=positive, help="IMAGES_PER_GPU")
+    group.add_argument(
+        "--batch-size", type=positive, help="IMAGES_PER_GPU; of several devices, of all together"
+    )
     group.add_argument("--steps", type=positive, help="of an epoch; default: each picture once")
     group.add_argument(
         "--augment",
@@ -84,10 +92,20 @@ def add_parser(commands):
         metavar="RUN",
         help="go on with a run that was interrupted, by default the newest in DIR; needs no DATA",
     )
+    add_hosts_arguments(parser)
     parser.set_defaults(run=_train)
 
 
 def _train(arguments):
+    hosts = join_hosts(arguments)
+    try:
+        _train_on(hosts, arguments)
+    except BaseException as error:
+        hosts.fail(error)
+        raise
+
+
+def _train_on(hosts, arguments):
     from mrcnn.augment import named
 
     recipe = recipe_of(arguments)
@@ -96,10 +114,12 @@ def _train(arguments):
     start = None
     if not resumed and arguments.weights is not None:
         start = file_of(arguments.weights, arguments.out)
-    _check_folder(arguments)
+    if hosts.is_first:
+        _check_folder(arguments)
     if resumed and not _is_python(arguments):
         recipe = None  # its keys are in the config of the run
     config = config_of_run(arguments, start, recipe)
+    fit_to_devices(config, arguments, hosts)
     train, val = load_training_data(arguments, config)
     fit_to_data(config, arguments, train)
     weights = resumed["weights"] if resumed else start or arguments.weights or best_start(config)
@@ -121,14 +141,17 @@ def _train(arguments):
     if resumed:
         folder = Path(arguments.resume)
         print(f"{folder}: it goes on", flush=True)
-    else:
+    elif hosts.is_first:
         folder = numbered_folder(arguments.out, arguments.name, arguments.exist_ok)
         _write_facts(arguments, folder, config, train, weights=weights, layers=layers)
         print(f"{folder}: {train.num_classes - 1} classes, {layers} from {weights}", flush=True)
         draw_labels(train, folder)
         draw_batches(train, config, augmentation, folder, model.generator_type)
+    folder = Path(hosts.first("folder", str(folder) if hosts.is_first else None))
     _place(model, folder)
-    evaluation = _fit(arguments, model, folder, (train, val), layers, augmentation)
+    evaluation = _fit(arguments, model, folder, (train, val), layers, augmentation, hosts)
+    if not hosts.is_first:
+        return
     if evaluation is not None:
         evaluation.save(folder)
         print(format_table(evaluation.scores))
@@ -196,11 +219,11 @@ def _write_facts(arguments, folder, config, train, **chosen):
 
 
 def _repeatable(arguments, weights):
-    """The command line; "last" or the folder of a run, which may be another soon, as its file."""
-    given = arguments.weights
+    """The command line of one host; "last" or the folder of a run, which may be another soon, as
+    its file."""
+    given, words = arguments.weights, without_hosts(shlex.split(arguments.command_line))
     if given is None or given == weights:
-        return arguments.command_line
-    words = shlex.split(arguments.command_line)
+        return shlex.join(words)
     for i, word in enumerate(words):
         if word == f"--weights={given}" or (word == given and words[i - 1] == "--weights"):
             words[i] = word.removesuffix(given) + str(weights)
@@ -225,14 +248,17 @@ def _place(model, folder):
     model.checkpoint_path = str(folder / f"mask_rcnn_{name}_{{epoch:04d}}.h5")
 
 
-def _fit(arguments, model, folder, data, layers, augmentation):
+def _fit(arguments, model, folder, data, layers, augmentation, hosts):
     """Trains; returns the last `Evaluation`, None where all epochs were there."""
     from mrcnn.training.evaluation import EvaluateCallback
     from mrcnn.training.progress import Progress
     from mrcnn.training.trackers import TRACKERS
 
     evaluate = EvaluateCallback(model, data[1], arguments.evaluate)
-    trackers = [TRACKERS[name](model, evaluate) for name in dict.fromkeys(arguments.log)]
+    written = []  # by the first host alone
+    if hosts.is_first:
+        written = [TRACKERS[name](model, evaluate) for name in dict.fromkeys(arguments.log)]
+        written.append(Progress(folder / "train.log"))
     print("The first step takes longest: it is compiled", flush=True)
     try:
         model.train(
@@ -241,7 +267,7 @@ def _fit(arguments, model, folder, data, layers, augmentation):
             arguments.epochs,
             layers,
             augmentation=augmentation,
-            custom_callbacks=[evaluate, *trackers, Progress(folder / "train.log")],
+            custom_callbacks=[evaluate, *written],
             resume=bool(arguments.resume),
         )
     except (KeyboardInterrupt, SystemExit):

@@ -38,10 +38,21 @@ def config_of_run(arguments, start, recipe=None):
     if arguments.learning_rate is not None:
         config.LEARNING_RATE = arguments.learning_rate
     if arguments.batch_size is not None:
-        config.IMAGES_PER_GPU, config.GPU_COUNT = arguments.batch_size, 1
+        config.IMAGES_PER_GPU = images_of_each_device(arguments.batch_size, config.GPU_COUNT)
     if arguments.steps is not None:
         config.STEPS_PER_EPOCH = arguments.steps
     return config
+
+
+def images_of_each_device(batch, devices):
+    """`IMAGES_PER_GPU` of a --batch-size.
+
+    Raises:
+        ValueError: the devices do not divide it.
+    """
+    if batch % devices:
+        raise ValueError(f"--batch-size is {batch}; expected a multiple of GPU_COUNT={devices}")
+    return batch // devices
 
 
 def fit_to_data(config, arguments, train):

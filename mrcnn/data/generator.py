@@ -30,7 +30,7 @@ from mrcnn.data.sample import takes_rng
 from mrcnn.data.sampling import Passes, repeat_factors
 from mrcnn.data.seen import Seen
 from mrcnn.data.tiles import in_tiles
-from mrcnn.image.meta import parse_image_meta, with_image_shape
+from mrcnn.image.meta import META, parse_image_meta, with_image_shape
 from mrcnn.image.molding import mold
 from mrcnn.image.proposals import pad_proposals
 from mrcnn.image.resizing import pad_to
@@ -66,6 +66,8 @@ class DataGenerator(keras.utils.PyDataset):
             be smaller.
         no_augmentation_sources: source names whose images are not augmented.
         batch_size: int, images of a batch; by default the config's.
+        share: `mrcnn.parallel.shares.Share`, of one of several hosts: which images of each batch
+            are made here. None: all.
         **kwargs: `workers` (by default the config's), `max_queue_size`, ... of `PyDataset`.
 
     Attributes:
@@ -93,6 +95,7 @@ class DataGenerator(keras.utils.PyDataset):
         steps=None,
         no_augmentation_sources=None,
         batch_size=None,
+        share=None,
         **kwargs,
     ):
         check_dataset(dataset, "dataset")
@@ -107,7 +110,7 @@ class DataGenerator(keras.utils.PyDataset):
         self.dataset, self.settings = dataset, settings
         self.shuffle, self.augmentation, self.steps = shuffle, augmentation, steps
         self.no_augmentation_sources = set(no_augmentation_sources or ())
-        self.batch_size = batch_size or runtime.batch_size
+        self.batch_size, self.share = batch_size or runtime.batch_size, share
         self.image_ids = image_ids = np.array(dataset.image_ids)
         if not image_ids.size:
             raise ValueError("Expected at least one image, received an empty data set.")
@@ -178,22 +181,29 @@ class DataGenerator(keras.utils.PyDataset):
         """
         if not 0 <= index < len(self):
             raise IndexError(f"Expected a batch index below {len(self)}, received {index}.")
-        count, batch_size = len(self.passes), self.batch_size
-        position, index = index, index + self.first_step
-        if self.steps is None:
-            first = self.epoch * count + index * batch_size
-            batch_size = min(batch_size, count - index * batch_size)
-        else:
-            first = (self.epoch * self.steps + index) * batch_size
+        first, images = self._place(index), self.images_of(index)
+        rows = range(images) if self.share is None else self.share.rows(images)
         try:
-            samples = [self._load(*divmod(first + i, count)) for i in range(batch_size)]
-            batch = (self._collate(samples),)
+            samples = [self._load(*divmod(first + i, len(self.passes))) for i in rows]
+            batch = (self._collate(samples, first),)
         except Exception as e:
             self.error = e
             raise
-        self.ready[position] = time.perf_counter()
-        self.made_of[position] = [int(image_id) for image_id in batch[0]["input_image_meta"][:, 0]]
+        self.ready[index] = time.perf_counter()
+        self.made_of[index] = [int(image_id) for image_id in batch[0]["input_image_meta"][:, 0]]
         return batch
+
+    def images_of(self, index):
+        """How many images the batch `index` of what is left of an epoch has, on all hosts."""
+        if self.steps is not None:
+            return self.batch_size
+        done = (index + self.first_step) * self.batch_size
+        return min(self.batch_size, len(self.passes) - done)
+
+    def _place(self, index):
+        """How many images come before the batch `index`, in this epoch and all earlier ones."""
+        of_epoch = self.steps * self.batch_size if self.steps else len(self.passes)
+        return self.epoch * of_epoch + (index + self.first_step) * self.batch_size
 
     def _load(self, number, position):
         """Returns the sample at `position` of pass `number`, or the next that has objects."""
@@ -265,26 +275,35 @@ class DataGenerator(keras.utils.PyDataset):
         """The class of each pixel, int [H, W], for networks that learn it; None."""
         return None
 
-    def _collate(self, samples):
-        images, metas = ([each[name] for each in samples] for name in ("image", "image_meta"))
-        gt, mode = self.settings.ground_truth, self.settings.image.resize_mode
+    def _sides(self, images, first):
+        """Height and width that hold the largest image of a batch, whose first image is the
+        `first` of all: smaller ones are padded at the bottom and right."""
+        mode = self.settings.image.resize_mode
         buckets = None if mode == "crop" else self.settings.image.buckets
         together = mode == "shortest_edge" or buckets is not None
-        if len({image.shape for image in images}) > 1 and not together:
+        shapes = {image.shape[:2] for image in images}
+        sides = tuple(max((shape[axis] for shape in shapes), default=0) for axis in (0, 1))
+        if self.share is not None:
+            order = "shuffled" if self.shuffle else "in order"
+            sides = self.share.largest(f"sides {order} {first}", sides)
+        if shapes - {sides} and not together:
             raise ValueError(
                 "Expected images of one shape in a batch, received "
                 f"{[list(image.shape) for image in images]} in mode "
                 f"{mode!r}. Set IMAGES_PER_GPU = 1, "
                 "IMAGE_BUCKETS, or IMAGE_RESIZE_MODE to 'square', 'crop' or 'shortest_edge'."
             )
-        # What holds the largest: smaller images are padded at the bottom and right.
-        sides = tuple(max(image.shape[axis] for image in images) for axis in (0, 1))
-        sides = bucket_sides(sides, buckets)
+        return bucket_sides(sides, buckets)
+
+    def _collate(self, samples, first=0):
+        images, metas = ([each[name] for each in samples] for name in ("image", "image_meta"))
+        gt, settings = self.settings.ground_truth, self.settings.image
+        sides = self._sides(images, first)
         size, limit = len(samples), gt.max_instances
         mask_sides = gt.mini_mask_shape if gt.mini_masks else sides
         inputs = {
-            "input_image": np.empty((size, *sides, images[0].shape[2]), np.float32),
-            "input_image_meta": np.stack([with_image_shape(meta, sides) for meta in metas]),
+            "input_image": np.empty((size, *sides, settings.channels), np.float32),
+            "input_image_meta": np.zeros((size, META + settings.num_classes), np.float32),
             "input_gt_class_ids": np.zeros((size, limit), np.int32),
             "input_gt_boxes": np.zeros((size, limit, 4), np.float32),
             "input_gt_masks": np.zeros((size, *mask_sides, limit), bool),
@@ -294,6 +313,7 @@ class DataGenerator(keras.utils.PyDataset):
             shape = (size, limit, head.num_keypoints, 3)
             inputs["input_gt_keypoints"] = np.zeros(shape, np.float32)
         for i, sample in enumerate(samples):
+            inputs["input_image_meta"][i] = with_image_shape(metas[i], sides)
             window = parse_image_meta(metas[i])["window"].astype(int)
             image, count = pad_to(sample["image"], sides), len(sample["class_ids"])
             inputs["input_image"][i] = mold(image, window, self.settings.image)
@@ -304,8 +324,9 @@ class DataGenerator(keras.utils.PyDataset):
             if head.enabled:
                 inputs["input_gt_keypoints"][i, :count] = sample["keypoints"]
         if not gt.use_rpn_rois:
-            boxes = [sample["proposals"] for sample in samples]
-            inputs["input_roi"] = np.stack(
-                [pad_proposals(each, gt.proposal_count, np.int32) for each in boxes]
-            )
+            inputs["input_roi"] = np.zeros((size, gt.proposal_count, 4), np.int32)
+            for i, sample in enumerate(samples):
+                inputs["input_roi"][i] = pad_proposals(
+                    sample["proposals"], gt.proposal_count, np.int32
+                )
         return inputs

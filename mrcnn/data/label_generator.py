@@ -52,11 +52,13 @@ class PanopticGenerator(DataGenerator):
             )
         return class_labels(*found)
 
-    def _collate(self, samples):
-        inputs = super()._collate(samples)
+    def _collate(self, samples, first=0):
+        inputs = super()._collate(samples, first)
         sides = inputs["input_image"].shape[1:3]
-        labels = [pad_labels(sample["labels"], sides) for sample in samples]
-        return {**inputs, "input_gt_labels": np.stack(labels)}
+        labels = np.zeros((len(samples), *sides), np.int32)
+        for i, sample in enumerate(samples):
+            labels[i] = pad_labels(sample["labels"], sides)
+        return {**inputs, "input_gt_labels": labels}
 
 
 class LabelGenerator(PanopticGenerator):
@@ -69,9 +71,9 @@ class LabelGenerator(PanopticGenerator):
     def _load_labels(self, image_id, annotated):
         return load_labels(self.dataset, image_id, annotated[0].shape)
 
-    def _collate(self, samples):
+    def _collate(self, samples, first=0):
         names = ("input_image", "input_image_meta", "input_gt_labels")
-        inputs = super()._collate(samples)
+        inputs = super()._collate(samples, first)
         return {name: inputs[name] for name in names}
 
 
@@ -83,19 +85,19 @@ class SegmentGenerator(LabelGenerator):
     none: see `mrcnn.data.panoptic.segment_map`. Pixels of no segment have no class either.
     """
 
-    def _collate(self, samples):
-        inputs = super()._collate(samples)
+    def _collate(self, samples, first=0):
+        inputs = super()._collate(samples, first)
         settings, labels = self.settings.mask_transformer, inputs["input_gt_labels"]
-        segments, classes = np.full_like(labels, VOID), []
+        segments = np.full_like(labels, VOID)
+        classes = np.zeros((len(samples), settings.slots), np.int32)
         for i, sample in enumerate(samples):
             height, width = sample["labels"].shape
             here = settings.thing_classes, settings.slots
             annotated = sample["masks"], sample["class_ids"], sample["labels"]
-            segments[i, :height, :width], found = segment_map(*annotated, *here)
-            classes.append(found)
+            segments[i, :height, :width], classes[i] = segment_map(*annotated, *here)
         return {
             **inputs,
             "input_gt_labels": np.where(segments == VOID, VOID, labels),
             "input_gt_segments": segments,
-            "input_gt_segment_classes": np.stack(classes),
+            "input_gt_segment_classes": classes,
         }

@@ -5,6 +5,7 @@ Shape legend: H, W size in pixels; C channels; K classes, background included.
 
 import numpy as np
 
+META = 12  # entries before the active classes
 # The layout of an image's meta vector `[12 + K]`; nothing else knows it.
 _META_PARTS = {
     "image_id": 0,
@@ -12,7 +13,7 @@ _META_PARTS = {
     "image_shape": slice(4, 7),
     "window": slice(7, 11),
     "scale": 11,
-    "active_class_ids": slice(12, None),
+    "active_class_ids": slice(META, None),
 }
 
 

@@ -12,6 +12,7 @@ from mrcnn.image.molding import MoldedImages
 from mrcnn.image.proposals import checked_proposals, pad_proposals
 from mrcnn.inference.log import log
 from mrcnn.inference.proposals import check_count, check_wanted, in_step, warn_of_limit
+from mrcnn.parallel import OneDevice
 
 
 class Detector:
@@ -23,6 +24,8 @@ class Detector:
         settings: `mrcnn.settings.Settings`.
         unmold: function (dict of an image's outputs, shape of the image, shape of the molded image,
             window, settings) to the result of an image.
+        predict: function (graph, dict of arrays [B, ...]) to the graph's outputs, dict of arrays;
+            by default on one device.
 
     Attributes:
         keypoint_scheme: `mrcnn.data.KeypointScheme` of the model, or None.
@@ -30,8 +33,9 @@ class Detector:
 
     keypoint_scheme = None
 
-    def __init__(self, graph, settings, unmold):
+    def __init__(self, graph, settings, unmold, predict=None):
         self.graph, self.settings, self.unmold = graph, settings, unmold
+        self.predict = predict or OneDevice().predict
         self._compiled = {} if graph.jit_compile else None  # see `same_shapes`
         self._lock = threading.Lock()  # JAX's state of a model is one call's at a time
 
@@ -108,7 +112,7 @@ class Detector:
         if "proposals" in batch[0]:
             inputs["input_roi"] = self._proposals(batch, indices)
         with self._lock:
-            return self.graph.predict_on_batch(inputs)
+            return self.predict(self.graph, inputs)
 
     def _proposals(self, batch, indices):
         """The proposals of a batch, float32 [B, POST_NMS_ROIS_INFERENCE, 4], zero padded."""

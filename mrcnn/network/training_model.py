@@ -91,6 +91,14 @@ class TrainingModel(NamedWeightsModel):
     def metrics(self):
         return self.trackers
 
+    def compute_loss_and_updates(self, *args, **kwargs):
+        """Keras's, on JAX. Of a batch on several devices the length of `y`, [B, 0], is the
+        number of images; the rows behind them fill up."""
+        *variables, x, y, sample_weight = args
+        if y is not None:
+            x = keras.tree.map_structure(lambda rows: rows[: y.shape[0]], x)
+        return super().compute_loss_and_updates(*variables, x, y, sample_weight, **kwargs)
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         settings = self.settings
         outputs = keras.tree.flatten(y_pred)  # one alone comes without its list

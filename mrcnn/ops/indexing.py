@@ -6,9 +6,11 @@ Shapes: B images, N rows, S selected rows, M ground truths, K classes.
 import keras
 from keras import ops
 
+from mrcnn.ops.by_image import by_image
 from mrcnn.ops.native import replaceable
 
 
+@by_image
 def gather(values, indices):
     """Takes `values[b, indices[b]]` for each image: [B, N, ...], [B, S] -> [B, S, ...]."""
     # Not take_along_axis: it spreads the indices over the values, 8 bytes for each pixel of a mask.
@@ -56,6 +58,7 @@ def trim_padding(class_ids, *values):
     return [value[:, :count] for value in (class_ids, *values)]
 
 
+@by_image
 def top_k(scores, k):
     """The k best of each row, whatever its length: [B, N] -> scores [B, k], index int32 [B, k].
 

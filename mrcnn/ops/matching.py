@@ -5,9 +5,12 @@ Shapes: B images, S rows, N columns, N not below S.
 
 from keras import ops
 
+from mrcnn.ops.by_image import by_image
+
 FAR = 1e9  # above any cost
 
 
+@by_image
 def match(costs, wanted):
     """The column of each row, so that the sum of costs is least and no column has two rows.
 

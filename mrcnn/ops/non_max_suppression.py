@@ -6,10 +6,12 @@ Shapes: B images, N boxes, S selected boxes, K classes.
 from keras import ops
 
 from mrcnn.ops.boxes import iou
+from mrcnn.ops.by_image import by_image
 from mrcnn.ops.indexing import argmax, gather
 from mrcnn.ops.native import is_native, replaceable
 
 
+@by_image
 @replaceable
 def nms(boxes, scores, max_output, iou_threshold, class_ids=None, native=True):
     """Greedy non-maximum suppression of each image, best score first, ties by lower index.
@@ -77,6 +79,7 @@ def _nms_tensorflow(boxes, scores, max_output, iou_threshold, class_ids):
     return tf.map_fn(select, images, fn_output_signature=output)
 
 
+@by_image
 @replaceable
 def class_nms(boxes, scores, max_output, iou_threshold, native=True):
     """Non-maximum suppression within each class, then the best of all classes.

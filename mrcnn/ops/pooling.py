@@ -13,6 +13,7 @@ import itertools
 
 from keras import ops
 
+from mrcnn.ops.by_image import by_image
 from mrcnn.ops.native import is_native, replaceable
 from mrcnn.ops.pixel_sums import add_at, read_pixels, sparse_product, sum_of_reads, traced_apart
 
@@ -23,6 +24,7 @@ _BLOCK = 2**15
 _NEAR = 5
 
 
+@by_image
 @replaceable
 def pool_grid(features, levels, first, step, pool_size, samples, native):
     """Averages `samples` x `samples` bilinear samples for each of P x P bins.
@@ -62,6 +64,7 @@ def pool_grid(features, levels, first, step, pool_size, samples, native):
     return _finish(pooled, features, levels, pool_size)
 
 
+@by_image
 @replaceable
 def pool_adaptive(features, levels, low, size, pool_size, native):
     """The same with ceil(size / P) samples along each axis, equally spaced, for each box.

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from mrcnn.ops.boxes import denorm_boxes
+from mrcnn.ops.by_image import by_image
 from mrcnn.ops.pooling import adaptive_weights, level_sizes, pool_adaptive, pool_grid
 
 
@@ -128,6 +129,7 @@ def crop_and_resize_masks(masks, boxes, shape):
     return ops.einsum("bnph,bnhw,bnqw->bnpq", weights[0], masks, weights[1])
 
 
+@by_image
 def roi_align_masks(masks, matches, boxes, shape, aligned):
     """RoIAlign of one mask for each box, with as many samples as each box needs.
 

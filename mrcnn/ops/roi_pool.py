@@ -12,6 +12,7 @@ channels.
 from keras import ops
 
 from mrcnn.ops.boxes import denorm_boxes
+from mrcnn.ops.by_image import by_image
 from mrcnn.ops.pixel_sums import add_at, traced_apart
 from mrcnn.ops.pooling import flatten_pyramid, level_sizes
 
@@ -21,6 +22,7 @@ _PARTS = 32.0
 _FARTHEST = 2.0**20  # feature pixels; farther corners count as there
 
 
+@by_image
 def roi_pool(features, boxes, levels, pool_size, empty=0.0):
     """The maxima of P x P bins of each box.
 

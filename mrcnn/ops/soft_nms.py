@@ -6,6 +6,7 @@ Shapes: B images, N boxes, C candidates of them, S selected boxes.
 from keras import ops
 
 from mrcnn.ops.boxes import iou
+from mrcnn.ops.by_image import by_image
 from mrcnn.ops.indexing import argmax, gather, top_k
 
 # Below it a box is dropped, as in the paper's code.
@@ -14,6 +15,7 @@ MIN_SCORE = 0.001
 CANDIDATES, CANDIDATES_PER_BOX = 1000, 10
 
 
+@by_image
 def soft_nms(
     boxes, scores, max_output, method, iou_threshold, sigma, min_score=0.0, class_ids=None
 ):

@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from mrcnn.ops.boxes import box_deltas, iou
+from mrcnn.ops.by_image import by_image
 from mrcnn.ops.indexing import gather, top_k
 from mrcnn.ops.roi_align import crop_and_resize_masks, roi_align_masks
 
@@ -74,6 +75,12 @@ def sample(labels, num, num_positive, seed, negatives_per_positive=None):
         labels: int32 [B, S], padded with `IGNORED`.
     """
     order = keras.random.uniform(ops.shape(labels), seed=seed)
+    return _sample(labels, order, num, num_positive, negatives_per_positive)
+
+
+@by_image
+def _sample(labels, order, num, num_positive, negatives_per_positive):
+    """The subset that `sample` draws by a random order, float [B, N] of 0 to 1."""
 
     def draw(wanted, k):
         best, index = top_k(ops.where(labels == wanted, order, -1.0), k)

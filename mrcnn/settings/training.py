@@ -171,6 +171,8 @@ class Losses(Stage):
 class Runtime(Stage):
     """How batches are made and run; `measured`: `train` finds the batch that fits."""
 
+    devices: int = key("GPU_COUNT", int)
+
     batch_size: int = dataclasses.field(
         default=Config.IMAGES_PER_GPU * Config.GPU_COUNT,
         metadata={"key": "BATCH_SIZE", "convert": lambda size: max(1, int(size)), "numeric": False},

@@ -41,14 +41,15 @@ def largest_batch(measure, limit, most=MOST):
     return max(1, min(fitting, most))
 
 
-def measured_batch(model, generator, settings, most):
-    """How many images a batch can have whose training step fits into the memory.
+def measured_batch(model, generator, settings, most, devices):
+    """How many images each device can have whose training step fits into its memory.
 
     Args:
         model: compiled keras.Model.
         generator: function with an argument `batch_size` that returns a `DataGenerator`.
         settings: `mrcnn.settings.Settings` of the model.
         most: int, images that there are.
+        devices: `mrcnn.parallel.Devices` or `OneDevice`, that the model is on.
 
     Returns:
         int.
@@ -56,9 +57,14 @@ def measured_batch(model, generator, settings, most):
     Raises:
         MemoryError: one image alone does not fit; the message says what helps.
     """
-    with StepMemory(model, lambda images: generator(batch_size=images)[0][0]) as memory:
+
+    def batch_of(images):
+        images *= devices.count
+        return devices.place(*generator(batch_size=images)[0], images)
+
+    with devices.tracing(), StepMemory(model, batch_of) as memory:
         try:
-            return largest_batch(memory.measure, memory.limit, min(MOST, most))
+            return largest_batch(memory.measure, memory.limit, min(MOST, most // devices.count))
         except MemoryError as error:
             raise MemoryError(f"{error}. What helps: {advice(settings)}") from None
 
@@ -68,7 +74,7 @@ class StepMemory:
 
     Args:
         model: compiled keras.Model.
-        batch_of: function of a number of images; returns the inputs of a step.
+        batch_of: function of a number of images; returns a tuple, the arguments of a step.
 
     Example:
 
@@ -96,7 +102,7 @@ class StepMemory:
         batch = self.batch_of(images)
         self._device.reset()
         try:
-            self.model.train_on_batch(batch)
+            self.model.train_on_batch(*batch)
         except Exception as error:
             if is_out_of_memory(error):
                 return float("inf")

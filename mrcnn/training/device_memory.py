@@ -32,7 +32,7 @@ def _gpu():
     if keras.backend.backend() == "jax":
         import jax
 
-        device = jax.devices()[0]
+        device = jax.local_devices()[0]
         return _JaxDevice(device) if device.memory_stats() else None
     import tensorflow as tf
 

@@ -10,6 +10,7 @@ from mrcnn.data.keypoints import skeleton_of
 from mrcnn.data.panoptic import load_map
 from mrcnn.evaluate.detecting import detect_some
 from mrcnn.evaluate.evaluation import Evaluation
+from mrcnn.parallel import joined
 
 
 class EvaluateCallback(keras.callbacks.Callback):
@@ -20,7 +21,8 @@ class EvaluateCallback(keras.callbacks.Callback):
     later in the list to monitor; an epoch without evaluation has none of them, so with `every`
     above 1 their patience counts evaluations. TensorBoard gets COCO's 12 numbers of each kind and
     pictures of the truth beside the detections, where TensorFlow is installed, in the folder
-    `evaluation` of the run. An image that cannot be loaded is left out with a warning.
+    `evaluation` of the run. An image that cannot be loaded is left out with a warning. Of several
+    hosts the first one evaluates, while the others wait for its scores.
 
     Args:
         model: `DetectionModel` in training mode.
@@ -68,13 +70,21 @@ class EvaluateCallback(keras.callbacks.Callback):
         last = epoch + 1 == self.params.get("epochs")
         if (epoch + 1) % self.every and not last:
             return
+        hosts = joined()
+        logs.update(hosts.first("scores", self._evaluate() if hosts.is_first else None))
+        if hosts.is_first:
+            self._write(epoch)
+
+    def _evaluate(self):
+        """Evaluates, and returns what the log gets of it."""
         self.evaluation = Evaluation.of(
             self.detector, self.dataset, self.image_ids, self.max_detections, skip_broken=True
         )
-        for kind, scores in self.evaluation.scores.items():
-            for name in [x for x in ("AP", "AP50") if x in scores] or scores:
-                logs[f"val_{kind}_{name}"] = scores[name]
-        self._write(epoch)
+        return {
+            f"val_{kind}_{name}": float(scores[name])
+            for kind, scores in self.evaluation.scores.items()
+            for name in [x for x in ("AP", "AP50") if x in scores] or scores
+        }
 
     def on_train_end(self, logs=None):
         if self._writer is not None:

@@ -31,22 +31,25 @@ class StateSaver(keras.callbacks.Callback):
         interrupts: `mrcnn.training.interrupts.Interrupts`.
         settings: `mrcnn.settings.Checkpoints`.
         check: function without arguments that raises where nothing must be saved.
+        writes: bool, False on all hosts but the first.
 
     Attributes:
         callbacks: list of all callbacks, whose memory is saved too.
     """
 
-    def __init__(self, folder, position, resumed, interrupts, settings, check):
+    def __init__(self, folder, position, resumed, interrupts, settings, check, writes=True):
         super().__init__()
         self.path, self.position, self.callbacks = os.path.join(folder, FILE), position, []
+        self._writes = writes
         self.interval = float("inf") if settings.minutes is None else 60 * settings.minutes
         self.interrupts, self._resumed, self._check = interrupts, resumed, check
         self._averaged = self._left = False
         self._saved_at = time.monotonic()
 
     def on_train_begin(self, logs=None):
-        for left in Path(self.path).parent.glob("*.unfinished"):  # by a process that was killed
-            left.unlink()
+        if self._writes:
+            for left in Path(self.path).parent.glob("*.unfinished"):  # by a process that was killed
+                left.unlink()
         self.model.reset_metrics()  # of another training, whose loss may not have been finite
         if not self._resumed:
             self._save()
@@ -103,6 +106,8 @@ class StateSaver(keras.callbacks.Callback):
             self._averaged = wanted
 
     def _save(self):
+        if not self._writes:
+            return
         self._check()
         save_state(self.path, self.model, self.position)
         self._saved_at = time.monotonic()

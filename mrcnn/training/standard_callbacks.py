@@ -11,7 +11,7 @@ from mrcnn.training.notices import Notices
 from mrcnn.training.results import Results
 
 
-def callbacks_around(model, generator, val_dataset, custom):
+def callbacks_around(model, generator, val_dataset, custom, hosts):
     """What logs, writes weights and stops early, around the callbacks of the user.
 
     Args:
@@ -19,6 +19,7 @@ def callbacks_around(model, generator, val_dataset, custom):
         generator: its `DataGenerator`.
         val_dataset: prepared `Dataset`, or None.
         custom: list of Keras callbacks.
+        hosts: `mrcnn.parallel.Hosts` or `OneHost`; the first one writes.
 
     Returns:
         list of Keras callbacks.
@@ -32,17 +33,21 @@ def callbacks_around(model, generator, val_dataset, custom):
         DataWait(generator),  # before those that read the epoch's log
         EpochFacts(),
         Notices(generator, model.uses_anchors),
-        Checkpoint(model.save_weights, model.checkpoint_path, keys.kept),
     ]
-    if all(map(importlib.util.find_spec, ("tensorflow", "tensorboard"))):
+    if hosts.is_first:
+        callbacks.append(Checkpoint(model.save_weights, model.checkpoint_path, keys.kept))
+    if hosts.is_first and all(map(importlib.util.find_spec, ("tensorflow", "tensorboard"))):
         board = keras.callbacks.TensorBoard(model.log_dir, write_graph=False)
         board.async_safe = True  # else Keras has the host wait for the log of every step
         callbacks.append(board)
     evaluates = any(isinstance(each, EvaluateCallback) for each in custom)
     if keys.patience is not None and not evaluates:
         callbacks.append(EvaluateCallback(model, val_dataset))
-    callbacks += [*custom, BestCheckpoint(model.save_weights, model.checkpoint_path, monitor)]
+    callbacks += custom
+    if hosts.is_first:
+        callbacks.append(BestCheckpoint(model.save_weights, model.checkpoint_path, monitor))
     if keys.patience is not None:
         callbacks.append(EarlyStopping(monitor, keys.patience))
     # With what the callbacks above have logged.
-    return [*callbacks, Results(model.log_dir), History()]
+    written = [Results(model.log_dir)] if hosts.is_first else []
+    return [*callbacks, *written, History()]

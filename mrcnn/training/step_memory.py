@@ -22,12 +22,15 @@ def describe_step(model, settings):
     Returns:
         (str, str or None).
     """
-    image, batch_size = settings.image, settings.runtime.batch_size
+    image, runtime = settings.image, settings.runtime
+    batch_size = math.ceil(runtime.batch_size / runtime.devices)
     open_sides = image.resize_mode == "shortest_edge"
     height, width = (image.min_dim, image.max_dim) if open_sides else image.shape
     needed = sum(step_bytes(model, batch_size, (height, width)).values())
     images = f"{batch_size} image{'s' * (batch_size > 1)} of {height} x {width}"
     text = f"A step of {images} will need about {needed / _GIB:.1f} GiB"
+    if runtime.devices > 1:
+        text += f" of each of {runtime.devices} devices"
     limit = device_memory().limit()
     if needed <= limit:
         return text, None

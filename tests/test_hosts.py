@@ -1,0 +1,154 @@
+"""Several hosts: processes of this machine that train together over sockets."""
+
+import random
+import sys
+import time
+
+import numpy as np
+import pytest
+from hosted import STEPS, read_log, start
+
+from mrcnn.parallel import OneHost, join
+from mrcnn.training.agreement import agree_on_start
+
+SOON = 30  # seconds that the others may live on
+
+
+def test_hosts_need_jax_and_addresses(monkeypatch):
+    monkeypatch.setattr("keras.backend.backend", lambda: "tensorflow")
+    with pytest.raises(ValueError, match="several hosts train on JAX; the backend is tensorflow"):
+        join(["a:1", "b:1"], 0)
+    monkeypatch.setattr("keras.backend.backend", lambda: "jax")
+    with pytest.raises(ValueError, match="process 2; expected one of 0 to 1, its place among a:1"):
+        join(["a:1", "b:1"], 2)
+    with pytest.raises(ValueError, match="address 'b' of a host; expected HOST:PORT, as 10"):
+        join(["a:1", "b"], 0)
+    with pytest.raises(ValueError, match="expected addresses and index, or KERAS_DISTRIBUTION_J"):
+        join()
+
+
+def test_a_state_that_one_host_does_not_see_is_told():
+    class Two(OneHost):
+        def check_same(self, name, value):
+            raise ValueError(f"{name}: {value}")
+
+    with pytest.raises(ValueError, match=r"a folder that all see \(epochs and steps done\): None"):
+        agree_on_start(Two(), None)
+
+
+# Sums over all processes for ever; one of them ends in the third.
+SUMS = """
+import os, signal, sys
+from mrcnn.parallel import join
+hosts = join()
+import jax, numpy as np
+from jax.experimental import multihost_utils
+assert hosts.first("seed", hosts.index + 7) == 7
+assert hosts.gather("index", hosts.index) == list(range(hosts.count))
+try:
+    hosts.check_same("SEED", hosts.index)
+except ValueError as error:
+    print(error)
+step, (kind, who) = 0, sys.argv[1:]
+while True:
+    total = multihost_utils.process_allgather(np.array([hosts.index])).sum()
+    step += 1
+    if step == 3 and hosts.index == int(who):
+        if kind == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif kind == "fails":
+            raise KeyError("no such picture")
+    if step == 3 and kind == "works":
+        break
+print("done")
+"""
+
+
+def run_sums(folder, kind, who=0):
+    """Exit codes of three processes, and their logs."""
+    script = folder / "sums.py"
+    script.write_text(SUMS, encoding="utf-8")
+    started = start(folder, 3, command=[sys.executable, str(script), kind, str(who)])
+    try:
+        codes = [process.wait(timeout=120) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    return codes, [read_log(folder, i) for i in range(3)]
+
+
+@pytest.mark.slow
+def test_processes_agree_and_end_together(tmp_path):
+    codes, logs = run_sums(tmp_path, "works")
+    assert codes == [0, 0, 0], logs
+    for log in logs:
+        assert "expected the same SEED in all 3 processes; process 0 has 0, process 1 1" in log
+        assert "done" in log
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", [0, 2])
+def test_a_killed_process_ends_the_others_with_a_word(who, tmp_path):
+    codes, logs = run_sums(tmp_path, "killed", who)
+    assert codes[who] == -9
+    for i in {0, 1, 2} - {who}:
+        assert codes[i] == 1, logs[i]
+        assert f"mrcnn: process {who} of 3 is gone. This one, process {i}, ends too" in logs[i]
+
+
+@pytest.mark.slow
+def test_an_error_of_one_is_told_by_the_others(tmp_path):
+    codes, logs = run_sums(tmp_path, "fails", 1)
+    assert codes == [1, 1, 1] and "KeyError: 'no such picture'" in logs[1]
+    assert "mrcnn: process 1 of 3 ended: KeyError: 'no such picture'. This one, proc" in logs[0]
+
+
+def trained(folder, count, **options):
+    """The losses of the steps and the last weights of a training on so many processes."""
+    codes = [process.wait() for process in start(folder, count, **options)]
+    assert codes == [0] * count, read_log(folder, 0)
+    with np.load(folder / "0.npz") as arrays:
+        found = dict(arrays)
+    return found.pop("losses"), found
+
+
+def assert_same(found, expected, exactly=False):
+    tolerance = {"rtol": 0, "atol": 0} if exactly else {"rtol": 1e-4, "atol": 1e-5}
+    np.testing.assert_allclose(found[0], expected[0][-len(found[0]) :], **tolerance)
+    for name, weight in expected[1].items():
+        np.testing.assert_allclose(found[1][name], weight, err_msg=name, **tolerance)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("alone"), 1, validates=True)
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+@pytest.mark.parametrize(("count", "devices"), [(2, 1), (4, 1), (2, 4)])
+def test_several_processes_train_as_one(count, devices, alone, tmp_path):
+    assert_same(trained(tmp_path, count, devices=devices, validates=True), alone)
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+def test_ten_kills_of_three_processes_cost_nothing(tmp_path):
+    undisturbed = trained(tmp_path / "undisturbed", 3)
+    draw = random.Random(1)
+    for number in range(10):
+        folder = tmp_path / f"{number}"
+        # Who, in which step, and how many seconds after it began.
+        kill = [draw.randrange(3), draw.randrange(STEPS), draw.random() / 2]
+        processes = start(folder, 3, kill=kill)
+        killed = processes[kill[0]]
+        assert killed.wait() == -9
+        dead = time.monotonic()
+        others = [process for process in processes if process is not killed]
+        assert [process.wait() for process in others] == [1, 1]
+        assert time.monotonic() - dead < SOON
+        for i in {0, 1, 2} - {kill[0]}:
+            assert f"mrcnn: process {kill[0]} of 3 is gone" in read_log(folder, i)
+        # With as many processes the same bits, else another order of sums.
+        count = 3 if number % 2 else 2
+        assert_same(trained(folder, count), undisturbed, exactly=count == 3)
