@@ -51,7 +51,7 @@ setup(
             "openvino>=2026.4",
             "ai-edge-litert>=2.3",
         ],
-        "serve": ["fastapi>=0.115", "uvicorn>=0.30"],  # mrcnn serve
+        "serve": ["fastapi>=0.115", "fastapi-offline>=1.7", "uvicorn>=0.30"],  # mrcnn serve
         "notebooks": ["jupyterlab>=4", "ipykernel>=6.29"],
         "test": [
             "pytest>=8",
@@ -71,10 +71,12 @@ setup(
             "openvino>=2026.4",
             "ai-edge-litert>=2.3",
             "fastapi>=0.115",
+            "fastapi-offline>=1.7",
             "uvicorn>=0.30",
             "httpx2>=2",  # of Starlette's TestClient
             "datumaro>=1.10",  # tools whose files are read, and whose own writers the tests call
             "labelme>=5.5",
+            "cvat-sdk>=2.40",
             "ipykernel>=6.29",
             "nbclient>=0.10",
             "nbformat>=5.10",

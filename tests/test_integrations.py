@@ -1,9 +1,13 @@
 """A model inside other tools: each runs it by its own code, and reads back what was found."""
 
+import contextlib
+import pathlib
+import re
 import types
 
 import numpy as np
 import pytest
+from PIL import Image
 from serving import NAMES
 
 from mrcnn.data import KeypointScheme
@@ -24,6 +28,7 @@ class Painted:
 
     def detect(self, images):
         self.batches.append(len(images))
+        images = [Image.open(x) if isinstance(x, str) else x for x in images]
         return [self._found(np.asarray(image)) for image in images]
 
     def _found(self, image):
@@ -59,6 +64,53 @@ def blobs(height, width, *boxes):
 def test_a_missing_tool_is_named():
     with pytest.raises(ImportError, match="none-such, which is not installed: pip"):
         needed("none_such.models", "none-such")
+
+
+# The page.
+
+PAGE = pathlib.Path(__file__).parents[1] / "docs" / "integrations.md"
+
+
+def blocks(heading):
+    """The Python of a part of the page."""
+    text = PAGE.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2]
+    part = text.partition("\n## ")[0]
+    return re.findall(r"^```python\n(.*?)^```", part, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "package, heading, name",
+    [("supervision", "supervision", "objects"), ("sahi", "SAHI", "result")],
+)
+def test_what_the_page_says_runs(package, heading, name, tmp_path, monkeypatch):
+    pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    boxes = [(10, 20, 40, 60, 0), (100, 480, 160, 540, 1), (490, 700, 530, 790, 0)]
+    Image.fromarray(blobs(900, 1200, *boxes)).save("large.png")
+    names = {"model": Painted()}
+    (code,) = blocks(heading)
+    exec(code, names)
+    found = names[name]
+    objects = getattr(found, "object_prediction_list", found)
+    assert len(objects) == 3
+
+
+def test_what_the_page_says_of_fiftyone_runs(tmp_path, monkeypatch):
+    fo = pytest.importorskip("fiftyone")
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(blobs(90, 120, (10, 20, 40, 60, 0))).save("large.png")
+    names = {"model": Painted()}
+    first, second = blocks("FiftyOne")
+    exec(first, names)
+    (label,) = names["sample"]["mrcnn"].detections
+    assert label.label == "cat" and label.mask.shape == (30, 40)
+    with contextlib.suppress(fo.core.config.FiftyOneConfigError):  # there is no MongoDB
+        dataset = names["dataset"] = fo.Dataset()
+        names["sample"]["ground_truth"] = names["sample"]["mrcnn"].copy()
+        dataset.add_sample(names["sample"])
+        exec(second, names)
+        assert dataset.sum("eval_tp", safe=True) is not None
+        dataset.delete()
 
 
 # SAHI.
@@ -171,7 +223,6 @@ def annotated(function, images, monkeypatch, labels=None, **options):
 
 def test_cvat_takes_masks(cvat, monkeypatch):
     from cvat_sdk.masks import decode_mask
-    from PIL import Image
 
     image = blobs(20, 30, (2, 3, 6, 9, 0), (8, 4, 12, 8, 1))
     image[3:5, 5:7] = 0  # a hole
@@ -188,8 +239,6 @@ def test_cvat_takes_masks(cvat, monkeypatch):
 
 
 def test_cvat_takes_polygons_above_a_score(cvat, monkeypatch):
-    from PIL import Image
-
     image = blobs(20, 30, (2, 3, 6, 9, 0), (8, 4, 12, 8, 1))
     function = cvat.DetectionFunction(Painted())
     options = {"conv_mask_to_poly": True, "conf_threshold": 0.6}
@@ -200,8 +249,6 @@ def test_cvat_takes_polygons_above_a_score(cvat, monkeypatch):
 
 
 def test_cvat_takes_boxes_and_skeletons(cvat, monkeypatch):
-    from PIL import Image
-
     class BoxesOnly(Painted):
         config = types.SimpleNamespace(USE_MASK=False)
 
@@ -237,6 +284,17 @@ def test_cvat_takes_boxes_and_skeletons(cvat, monkeypatch):
     (shape,) = annotated(cvat.DetectionFunction(WithPoints()), pictures, monkeypatch, labels)
     assert shape.label_id == 70 and shape.type.value == "skeleton"
     assert [(x.label_id, x.points) for x in shape.elements] == [(9, [4, 3]), (8, [8, 5])]
+
+
+def test_cvats_command_line_makes_the_function(cvat, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        cvat, "load_model", lambda *args, **keys: given.append((args, keys)) or Painted()
+    )
+    # As cvat-cli does it with -p weights=str:runs/train -p score=float:0.5.
+    function = cvat.create(weights="runs/train", score=0.5)
+    assert [label.name for label in function.spec.labels] == ["cat", "dog"]
+    assert given == [(("runs/train", None, None), {"DETECTION_MIN_CONFIDENCE": 0.5})]
 
 
 def test_cvat_needs_names(cvat):
@@ -287,7 +345,7 @@ def test_fiftyone_takes_boxes_and_points(fiftyone):
     (cat,) = fiftyone.to_fiftyone(found, (20, 40)).detections
     assert cat.bounding_box == pytest.approx([0.1, 0.125, 0.2, 0.175]) and cat.mask is None
     (point,) = fiftyone.keypoints_to_fiftyone(found, (20, 40)).keypoints
-    assert point.points == [(0.25, 0.25)] and point.confidence == [0.5]
+    assert np.array(point.points).tolist() == [[0.25, 0.25]] and point.confidence == [0.5]
     # A mask that reaches beyond its box is held by a larger one.
     found["masks"], found["rois"] = masks, np.array([[3, 4, 6, 10]], np.int32)
     (cat,) = fiftyone.to_fiftyone(found, (20, 40)).detections

@@ -186,6 +186,17 @@ def test_brush_codes_are_label_studios():
     np.testing.assert_array_equal(brush.decode_rle(code).reshape(3, 4, 4)[:, :, 3] > 0, mask)
 
 
+def test_label_studios_own_checks(make_client):
+    interface = pytest.importorskip("label_studio_sdk.label_interface")
+    client = make_client()
+    for control in ("RectangleLabels", "PolygonLabels", "BrushLabels"):
+        (answer,) = predicted(client, "/data/upload/1/a.png", controls=(control,))
+        errors = interface.LabelInterface(config(control)).validate_prediction(
+            answer, return_errors=True
+        )
+        assert errors == []
+
+
 def test_where_pictures_come_from(make_client, studio):
     server, storage = studio
     client = make_client(TOKEN, hosts=[urllib.parse.urlsplit(storage.url).netloc])

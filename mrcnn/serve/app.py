@@ -52,6 +52,9 @@ def create_app(service, keys=None, task_pictures=None):
 
 
 def _refuse(request, error):
+    request.scope["mrcnn"]["error"] = (
+        error.message
+    )  # some clients show their users the status alone
     return error_response(error.status, error.message, request.scope["mrcnn"], error.retry_after)
 
 
