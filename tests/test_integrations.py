@@ -13,6 +13,7 @@ from serving import NAMES
 from mrcnn.data import KeypointScheme
 from mrcnn.image.cropped_masks import CroppedMasks
 from mrcnn.inference.detections import Detections
+from mrcnn.integrations.models import load_model
 from mrcnn.integrations.packages import needed
 
 
@@ -64,6 +65,23 @@ def blobs(height, width, *boxes):
 def test_a_missing_tool_is_named():
     with pytest.raises(ImportError, match="none-such, which is not installed: pip"):
         needed("none_such.models", "none-such")
+
+
+@pytest.mark.slow
+def test_models_are_those_of_the_commands(tmp_path):
+    from tiny import TinyConfig
+
+    from mrcnn.model import MaskRCNN
+
+    model = MaskRCNN("inference", TinyConfig(), tmp_path)
+    model.class_names = ["BG", "square", "circle", "triangle"]
+    model.save_weights(tmp_path / "tiny.h5")
+    config = str(pathlib.Path(__file__).with_name("tiny.py"))
+    loaded = load_model(tmp_path / "tiny.h5", config, DETECTION_MIN_CONFIDENCE=0.25)
+    assert loaded.class_names == model.class_names
+    assert loaded.config.DETECTION_MIN_CONFIDENCE == 0.25
+    with pytest.raises(ValueError, match=r"no weights 'none\.h5'"):
+        load_model("none.h5")
 
 
 # The page.
