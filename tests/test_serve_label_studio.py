@@ -201,12 +201,14 @@ def test_where_pictures_come_from(make_client, studio):
     server, storage = studio
     client = make_client(TOKEN, hosts=[urllib.parse.urlsplit(storage.url).netloc])
     data = "data:image/png;base64," + base64.b64encode(encoded(51)).decode()
-    pictures = ["upload/1/a.png", "s3://bucket/b.png", storage.url + "/c.png", data]
+    local = "/data/local-files/?d=ä b.png"
+    pictures = ["upload/1/a.png", "s3://bucket/b.png", storage.url + "/c.png", local, data]
     answers = predicted(client, *pictures)
     scores = [answer["result"][0]["score"] for answer in answers]
-    assert scores == pytest.approx([0.8, 0.8, 0.8, 0.2])
+    assert scores == pytest.approx([0.8, 0.8, 0.8, 0.8, 0.2])
     uri = base64.urlsafe_b64encode(b"s3://bucket/b.png").decode()
     expected = {"/data/upload/1/a.png", f"/tasks/1/presign/?fileuri={uri}"}
+    expected.add("/data/local-files/?d=%C3%A4%20b.png")
     assert set(server.asked) == {(path, "Bearer short") for path in expected}
     # Neither a storage nor another host gets the token.
     assert set(storage.asked) == {("/bucket/b.png", None), ("/c.png", None)}

@@ -5,8 +5,9 @@ and hosts that the operator names.
 """
 
 import base64
+import http.client
 import json
-import urllib.error
+import string
 import urllib.parse
 import urllib.request
 
@@ -61,7 +62,7 @@ class TaskPictures:
             return self._read(self._address(reference, task_id))
         except RequestError as error:
             return RequestError(error.status, f"{name}: {error.message}")
-        except (OSError, ValueError) as error:  # what urllib raises
+        except (OSError, ValueError, http.client.HTTPException) as error:  # what urllib raises
             return RequestError(
                 502, f"{name}: expected a picture at {shown(reference, 100)}, received {error}"
             )
@@ -94,7 +95,8 @@ class TaskPictures:
         return reference
 
     def _read(self, address):
-        request = urllib.request.Request(address)
+        # Of blanks and letters beyond ASCII urllib makes nothing.
+        request = urllib.request.Request(urllib.parse.quote(address, safe=string.punctuation))
         if self.key and self.is_own(address):
             # Where a redirect leads, it is not sent.
             request.add_unredirected_header("Authorization", self._authorization())
