@@ -113,6 +113,24 @@ def is_own(answer, expected):
     )
 
 
+def likeness(answer, expected):
+    """The share of objects that an answer has as `detect` found them, whatever their order.
+
+    Args:
+        answer, expected: as of `is_own`.
+    """
+    found = json.loads(answer)["annotations"]
+    partners = sum(
+        any(
+            one["category_id"] == other["category_id"]
+            and np.allclose(one["bbox"], other["bbox"], atol=0.5)
+            for one in found
+        )
+        for other in expected
+    )
+    return partners / max(len(found), len(expected), 1)
+
+
 def pictures_of(folder, count, size):
     """Different pictures: of a folder, or painted shapes where there is none.
 

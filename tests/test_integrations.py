@@ -1,6 +1,7 @@
 """A model inside other tools: each runs it by its own code, and reads back what was found."""
 
 import contextlib
+import json
 import pathlib
 import re
 import types
@@ -13,6 +14,7 @@ from serving import NAMES
 from mrcnn.data import KeypointScheme
 from mrcnn.image.cropped_masks import CroppedMasks
 from mrcnn.inference.detections import Detections
+from mrcnn.inference.records import categories_of, coco_annotations
 from mrcnn.integrations.models import load_model
 from mrcnn.integrations.packages import needed
 
@@ -118,7 +120,7 @@ def test_what_the_page_says_of_fiftyone_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(blobs(90, 120, (10, 20, 40, 60, 0))).save("large.png")
     names = {"model": Painted()}
-    first, second = blocks("FiftyOne")
+    first, second, _ = blocks("FiftyOne")
     exec(first, names)
     (label,) = names["sample"]["mrcnn"].detections
     assert label.label == "cat" and label.mask.shape == (30, 40)
@@ -370,3 +372,29 @@ def test_fiftyone_takes_boxes_and_points(fiftyone):
     assert cat.bounding_box == pytest.approx([0.1, 0.1, 0.2, 0.2]) and cat.mask.all()
     found["masks"] = CroppedMasks(20, 40, np.array([[2, 4, 6, 12]]), [np.ones((4, 8), bool)])
     assert fiftyone.to_fiftyone(found, (20, 40)).detections[0].mask.shape == (4, 8)
+
+
+def test_fiftyone_reads_what_detect_wrote(tmp_path):
+    pytest.importorskip("fiftyone")
+    from fiftyone.utils.coco import COCODetectionDatasetImporter
+
+    image = blobs(20, 40, (2, 4, 6, 12, 0), (10, 20, 15, 30, 1))
+    image[3, 6:8] = 0
+    Image.fromarray(image).save(tmp_path / "a.png")
+    (found,) = Painted().detect([image])
+    annotations = [
+        {"id": i, "image_id": 1, **each} for i, each in enumerate(coco_annotations(found))
+    ]
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 40, "height": 20}],
+        "annotations": annotations,
+        "categories": categories_of(3, NAMES),
+    }
+    (tmp_path / "found.json").write_text(json.dumps(content))
+    paths = {"data_path": str(tmp_path), "labels_path": str(tmp_path / "found.json")}
+    with COCODetectionDatasetImporter(**paths, label_types="segmentations") as importer:
+        ((_, _, labels),) = importer
+    for label, channel, score in zip(labels.detections, (0, 1), (0.9, 0.5), strict=True):
+        mask = label.to_segmentation(frame_size=(40, 20), target=255).mask > 0
+        np.testing.assert_array_equal(mask, image[:, :, channel] > 0)
+        assert (label.label, label.confidence) == (NAMES[channel + 1], pytest.approx(score))
