@@ -52,7 +52,7 @@ setup(
             "ai-edge-litert>=2.3",
         ],
         "int8": ["nncf>=3.4"],  # int8 of mrcnn export
-        "serve": ["fastapi>=0.115", "uvicorn>=0.30"],  # mrcnn serve
+        "serve": ["fastapi>=0.115", "fastapi-offline>=1.7", "uvicorn>=0.30"],  # mrcnn serve
         "page": ["gradio>=6.31,<7", "av>=16"],  # mrcnn page, with NumPy 2
         "notebooks": ["jupyterlab>=4", "ipykernel>=6.29"],
         "test": [
@@ -74,12 +74,14 @@ setup(
             "ai-edge-litert>=2.3",
             "nncf>=3.4",
             "fastapi>=0.115",
+            "fastapi-offline>=1.7",
             "uvicorn>=0.30",
             "gradio>=6.31,<7",
             "playwright>=1.60",  # drives the browser of the system, where there is one
             "httpx2>=2",  # of Starlette's TestClient
             "datumaro>=1.10",  # tools whose files are read, and whose own writers the tests call
             "labelme>=5.5",
+            "cvat-sdk>=2.40",
             "ipykernel>=6.29",
             "nbclient>=0.10",
             "nbformat>=5.10",

@@ -60,6 +60,7 @@ def test_keys_and_weights_are_told(capsys, tmp_path):
         ("--port", "65536", "expected a number from 0 to 65535, got '65536'"),
         ("--name", "a/b", "expected letters, numbers, . _ and -, got 'a/b'"),
         ("--max-delay", "-1", "expected a number from 0 on, got '-1'"),
+        ("--label-studio", "host:8080", "expected http://HOST:PORT, got 'host:8080'"),
         ("--queue", "0", "expected a whole number from 1 on, got 0"),
     ],
 )

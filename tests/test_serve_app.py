@@ -91,6 +91,23 @@ def test_status_of_a_model(client):
         assert status["state"] == "AVAILABLE" and status["version"] == "1"
 
 
+def test_signatures_of_a_model(client):
+    for path in ("/v1/models/m/metadata", "/v1/models/m/versions/1/metadata"):
+        answer = client.get(path).json()
+        assert answer["model_spec"] == {"name": "m", "signature_name": "", "version": "1"}
+    signatures = answer["metadata"]["signature_def"]["signature_def"]
+    assert list(signatures) == ["serving_default", "full_masks", "boxes"]
+    inputs, outputs = (signatures["serving_default"][key] for key in ("inputs", "outputs"))
+    assert inputs["image_bytes"]["dtype"] == "DT_STRING"
+    assert outputs["detection_masks"]["dtype"] == "DT_STRING"
+    boxes, known = outputs["detection_boxes"]["tensor_shape"], {"unknown_rank": False}
+    assert boxes == {"dim": [{"size": n, "name": ""} for n in ("-1", "-1", "4")], **known}
+    assert "detection_keypoints" not in outputs
+    assert signatures["full_masks"]["outputs"]["detection_masks"]["dtype"] == "DT_UINT8"
+    assert "detection_masks" not in signatures["boxes"]["outputs"]
+    assert client.get("/v1/models/n/metadata").status_code == 404
+
+
 def test_one_broken_picture_harms_no_other(client):
     broken = [{"b64": base64.b64encode(b"none").decode()}, instance(13)]
     response = client.post(PREDICT, json={"instances": [*broken, instance(204)]})
@@ -436,7 +453,16 @@ def test_the_api_is_described(client):
     assert "multipart/form-data" in paths["/detect"]["post"]["requestBody"]["content"]
     names = [each["name"] for each in paths["/detect"]["post"]["parameters"]]
     assert names == ["score", "classes", "masks", "format"]
-    assert client.get("/docs").status_code == 200
+
+
+def test_the_page_of_the_api_needs_no_internet(service):
+    with TestClient(create_app(service, Keys(["secret"]))) as client:
+        page = client.get("/docs").text
+        scripts = re.findall(r'(?:src|href)="([^"]+)"', page)
+        assert len(scripts) == 3 and "https:" not in page
+        for path in scripts:
+            assert client.get(path).status_code == 200
+        assert client.get("/docs-assets/../v1/models/m").status_code == 401
 
 
 def test_a_queue_that_no_request_fits_in(detector):

@@ -11,7 +11,7 @@ from serving import FakeDetector, encoded, picture
 from mrcnn.serve.errors import RequestError
 from mrcnn.serve.limits import Limits
 from mrcnn.serve.protocols import detect, kserve, multipart, tensorflow_serving
-from mrcnn.serve.protocols.outputs import model_outputs
+from mrcnn.serve.protocols.outputs import declared_outputs, model_outputs
 
 B64 = base64.b64encode(b"abc").decode()  # "YWJj"
 # Column after column: 3 pixels out, 1 in (row 0, column 1), 2 out, 1 in, 5 out; and 1 out, 1 in
@@ -71,6 +71,21 @@ def test_outputs_are_padded_and_errors_are_told():
     assert planes.sum(axis=(2, 3)).tolist() == [[2, 0], [0, 0], [2, 1]]
     assert planes[2, 0, 0].tolist() == [0, 1, 1, 0]
     assert "detection_masks" not in model_outputs([two], "none", Limits())
+
+
+def test_outputs_of_keypoints():
+    one, two = results_of(51, 204)
+    one[0]["keypoints"] = np.array([[[3, 4, 0.5], [5, 6, 0.25]], [[7, 8, 1], [9, 10, 0]]], float)
+    two[0]["keypoints"] = -one[0]["keypoints"]
+    tensors = model_outputs([one, (two[0].filter([1]), two[1])], "none", Limits())
+    points, scores = tensors["detection_keypoints"], tensors["detection_keypoint_scores"]
+    assert points.dtype == np.float32 and points[0].tolist() == [
+        [[3, 4], [5, 6]],
+        [[7, 8], [9, 10]],
+    ]
+    assert points[1].tolist() == [[[-7, -8], [-9, -10]], [[0, 0], [0, 0]]]
+    assert scores.tolist() == [[[0.5, 0.25], [1, 0]], [[-1, 0], [0, 0]]]
+    assert {*tensors} == {*declared_outputs(has_masks=False, has_keypoints=True)}
 
 
 def test_outputs_that_cannot_be():

@@ -3,13 +3,14 @@
 import argparse
 import importlib.util
 import ipaddress
+import os
 import re
 import warnings
 
 from mrcnn.cli.config_arguments import port_number, positive
 from mrcnn.cli.model_arguments import add_model_arguments, model_of
 
-PACKAGES = ("fastapi", "uvicorn")
+PACKAGES = ("fastapi", "fastapi_offline", "uvicorn")
 
 
 def add_parser(commands):
@@ -17,9 +18,9 @@ def add_parser(commands):
     parser = commands.add_parser(
         "serve",
         help="answer requests over HTTP",
-        description="Speaks the protocols of TensorFlow Serving (/v1) and KServe (/v2), and takes "
-        "files (/detect). /docs shows all paths, /metrics counts. SIGTERM and Ctrl-C end it when "
-        "all that was accepted is answered.",
+        description="Speaks the protocols of TensorFlow Serving (/v1) and KServe (/v2), takes "
+        "files (/detect), and is a backend of Label Studio. /docs shows all paths, /metrics "
+        "counts. SIGTERM and Ctrl-C end it when all that was accepted is answered.",
     )
     add_model_arguments(parser)
     parser.add_argument("--score", type=float, help="the least; default DETECTION_MIN_CONFIDENCE")
@@ -28,6 +29,17 @@ def add_parser(commands):
     place.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this machine alone")
     place.add_argument("--port", type=port_number, default=8000, help="default 8000; 0 takes any")
     place.add_argument("--keys", metavar="FILE", help="one a line; every request must bring one")
+    studio = parser.add_argument_group("Label Studio", "Its key is in LABEL_STUDIO_API_KEY.")
+    studio.add_argument(
+        "--label-studio", type=_url, metavar="URL", help="be the backend of the one at this address"
+    )
+    studio.add_argument(
+        "--picture-hosts",
+        nargs="+",
+        default=(),
+        metavar="HOST",
+        help="from which else its tasks may name pictures",
+    )
     batches = parser.add_argument_group("batches")
     batches.add_argument(
         "--max-batch", type=positive, default=4, metavar="N", help="pictures of one; default 4"
@@ -85,8 +97,18 @@ def _serve(arguments):
             warnings.warn(f"{host} is open to other machines: --keys FILE", stacklevel=2)
         host = f"[{host}]" if ":" in host else host
         told = f"{service.name} at http://{host}:{port}, its paths at /docs"
-        app = create_app(service, keys)
+        app = create_app(service, keys, _task_pictures(arguments, service.limits))
         server.run(app, opened, arguments.grace, lambda: print(told, flush=True))
+
+
+def _task_pictures(arguments, limits):
+    """The `TaskPictures` of a Label Studio; None without one."""
+    if arguments.label_studio is None:
+        return None
+    from mrcnn.serve.task_pictures import TaskPictures
+
+    key = os.environ.get("LABEL_STUDIO_API_KEY")
+    return TaskPictures(arguments.label_studio, key, arguments.picture_hosts, limits)
 
 
 def check_installed():
@@ -130,8 +152,9 @@ def _service(arguments):
     )
     model = trained.build()
     _warm_up(model, arguments.max_batch)
-    masks = bool(config.USE_MASK)
-    return Service(model, arguments.name, config.NUM_CLASSES, masks, limits, batching)
+    masks, points = bool(config.USE_MASK), bool(config.USE_KEYPOINTS)
+    options = (config.NUM_CLASSES, masks, limits, batching, points)
+    return Service(model, arguments.name, *options)
 
 
 def _warm_up(model, max_batch):
@@ -147,6 +170,12 @@ def _warm_up(model, max_batch):
 def _name(text):
     if not re.fullmatch(r"[\w.-]+", text):
         raise argparse.ArgumentTypeError(f"expected letters, numbers, . _ and -, got {text!r}")
+    return text
+
+
+def _url(text):
+    if not re.fullmatch(r"https?://[^/?#]+[^?#]*", text):
+        raise argparse.ArgumentTypeError(f"expected http://HOST:PORT, got {text!r}")
     return text
 
 

@@ -1,11 +1,14 @@
 """Who may ask: keys that a request brings."""
 
+import base64
+import binascii
 import hmac
 from pathlib import Path
 
 
 class Keys:
-    """The keys of which a request must bring one, as a bearer token or as `X-API-Key`.
+    """The keys of which a request must bring one: as a bearer token, as `X-API-Key`, or as the
+    password of any user.
 
     Args:
         keys: list of str; an empty one lets everybody in.
@@ -41,5 +44,15 @@ class Keys:
                 given = value.strip()
             elif name == b"authorization" and value[:7].lower() == b"bearer ":
                 given = value[7:].strip()
+            elif name == b"authorization" and value[:6].lower() == b"basic ":
+                given = _password(value[6:])
         # All of them, each in constant time: how long it takes says nothing of a key.
         return any([hmac.compare_digest(given, key) for key in self._keys])
+
+
+def _password(credentials):
+    """The password in the base64 of user:password; of anything else nothing."""
+    try:
+        return base64.b64decode(credentials, validate=True).partition(b":")[2]
+    except binascii.Error:
+        return b""

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from mrcnn.serve.logs import LOGGER
 
 OPEN = ("/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json")  # need no key
+ASSETS = "/docs-assets"  # nor do the scripts of /docs
 _ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
@@ -48,7 +49,8 @@ class Surroundings:
             await send(message)
 
         try:
-            if scope["path"] in OPEN or self.keys.admit(scope["headers"]):
+            path = scope["path"]
+            if path in OPEN or path.startswith(f"{ASSETS}/") or self.keys.admit(scope["headers"]):
                 await self.app(scope, receive, send_with_id)
             else:
                 await _unauthorized(facts)(scope, receive, send_with_id)

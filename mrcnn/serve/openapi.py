@@ -66,3 +66,14 @@ DETECT = {
         _query("format", "COCO's JSON, or a picture", {"enum": list(detect.FORMATS)}),
     ],
 }
+_TASK = {"type": "object", "example": {"id": 1, "data": {"image": "/data/upload/1/a.jpg"}}}
+TASKS = _body(
+    application_json={
+        "type": "object",
+        "required": ["tasks", "label_config"],
+        "properties": {
+            "tasks": {"type": "array", "items": _TASK},
+            "label_config": {"type": "string", "description": "XML of the project"},
+        },
+    }
+)

@@ -1,13 +1,22 @@
 """The paths of each protocol: what is read by `protocols/`, detected in, and written by them."""
 
+import asyncio
+
 from fastapi import APIRouter, Request, Response
 
 from mrcnn import __version__
 from mrcnn.serve.bodies import read_body
 from mrcnn.serve.errors import RequestError, shown
 from mrcnn.serve.metrics import CONTENT_TYPE
-from mrcnn.serve.openapi import DETECT, INFER, PREDICT
-from mrcnn.serve.protocols import detect, kserve, multipart, outputs, tensorflow_serving
+from mrcnn.serve.openapi import DETECT, INFER, PREDICT, TASKS
+from mrcnn.serve.protocols import (
+    detect,
+    kserve,
+    label_studio,
+    multipart,
+    outputs,
+    tensorflow_serving,
+)
 from mrcnn.serve.service import VERSION
 
 
@@ -21,6 +30,13 @@ def tensorflow_serving_routes(service):
         """The state of the model."""
         _check_model(service, name, version)
         return tensorflow_serving.model_status(VERSION)
+
+    @router.get("/v1/models/{name}/metadata")
+    @router.get("/v1/models/{name}/versions/{version}/metadata")
+    async def metadata(name: str, version: str = VERSION):
+        """Signatures of the model: inputs and outputs."""
+        _check_model(service, name, version)
+        return tensorflow_serving.model_metadata(name, VERSION, service.declared_outputs)
 
     @router.post("/v1/models/{name}:predict", openapi_extra=PREDICT)
     @router.post("/v1/models/{name}/versions/{version}:predict", openapi_extra=PREDICT)
@@ -62,7 +78,7 @@ def kserve_routes(service):
     async def metadata(name: str, version: str = VERSION):
         """Inputs and outputs of the model."""
         _check_model(service, name, version)
-        return kserve.model_metadata(name, VERSION, service.has_masks)
+        return kserve.model_metadata(name, VERSION, service.declared_outputs())
 
     @router.get("/v2/models/{name}/ready")
     @router.get("/v2/models/{name}/versions/{version}/ready")
@@ -109,15 +125,76 @@ def detect_routes(service):
             (result,) = await _detected(service, request, [data])
             if isinstance(result, RequestError):
                 raise result
-            found = await service.compute(detect.selected, result[0], options)
-            if options.format == "png":
-                picture = await service.compute(detect.write_png, found, options)
-                return Response(picture, media_type="image/png")
-            arguments = found, result[1], file, options, count
-            answer = await service.compute(detect.write_coco, *arguments)
-        return Response(answer, media_type="application/json")
+            answer, kind = await service.compute(detect.write_answer, *result, file, options, count)
+        return Response(answer, media_type=kind)
 
     return router
+
+
+def label_studio_routes(service, pictures):
+    """`/predict` and what else Label Studio asks of a backend.
+
+    Args:
+        service: `Service`.
+        pictures: `mrcnn.serve.task_pictures.TaskPictures`.
+    """
+    router = APIRouter(tags=["Label Studio"])
+
+    @router.get("/health")
+    async def health():
+        """Whether pictures are accepted."""
+        _check_ready(service)
+        return {"status": "UP", "model_class": service.name}
+
+    @router.post("/setup")
+    async def setup(request: Request):
+        """Connects a project: refuses one whose labels the model cannot draw."""
+        with service.admitted():
+            body = await read_body(request, service.limits)
+            await service.compute(label_studio.read_setup, body, service.has_masks)
+        return {"model_version": service.name}
+
+    @router.post("/predict", openapi_extra=TASKS)
+    async def predict_tasks(request: Request):
+        """Finds the objects in the pictures of tasks."""
+        with service.admitted():
+            body = await read_body(request, service.limits)
+            arguments = body, service.has_masks
+            tasks, control = await service.compute(label_studio.read_predict, *arguments)
+            # As many pictures in memory as one batch has.
+            predictions, size = [], min(service.batching.max_batch, service.limits.images)
+            for start in range(0, len(tasks), size):
+                part = tasks[start : start + size]
+                predictions += await _predictions(service, request, pictures, part, start, control)
+            answer = await service.compute(label_studio.write_predict, predictions)
+        return Response(answer, media_type="application/json")
+
+    @router.post("/webhook")
+    async def webhook(request: Request):
+        """Takes note of nothing; a training is refused."""
+        with service.admitted():
+            label_studio.read_event(await read_body(request, service.limits))
+        return {"status": "ignored"}
+
+    return router
+
+
+async def _predictions(service, request, pictures, tasks, start, control):
+    """The predictions of some tasks, the first of which is number `start` of its request."""
+    fetched = [
+        asyncio.to_thread(pictures.fetch, reference, task_id, f"tasks[{start + i}]")
+        for i, (task_id, reference) in enumerate(tasks)
+    ]
+    predictions = await _detected(service, request, await asyncio.gather(*fetched))
+    for i, result in enumerate(predictions):
+        if isinstance(result, RequestError):
+            reason = result.message.removeprefix(f"images[{i}]: ")
+            named = reason if reason.startswith("tasks[") else f"tasks[{start + i}]: {reason}"
+            predictions[i] = RequestError(result.status, named)
+        else:
+            arguments = *result, control, service.name
+            predictions[i] = await service.compute(label_studio.prediction, *arguments)
+    return predictions
 
 
 def operation_routes(service):
@@ -134,7 +211,8 @@ def operation_routes(service):
 
 
 async def _detected(service, request, items):
-    request.scope["mrcnn"]["images"] = len(items)
+    facts = request.scope["mrcnn"]
+    facts["images"] = facts.get("images", 0) + len(items)
     return await service.detect(items)
 
 

@@ -11,6 +11,7 @@ from mrcnn.serve.limits import Limits
 from mrcnn.serve.logs import LOGGER
 from mrcnn.serve.metrics import Metrics
 from mrcnn.serve.pictures import load_images
+from mrcnn.serve.protocols.outputs import declared_outputs
 
 VERSION = "1"  # of the model: a server has one
 _WORKERS = 4  # threads that decode pictures and write answers
@@ -27,6 +28,7 @@ class Service:
         has_masks: bool, whether results have masks.
         limits: `Limits` of a request.
         batching: `BatchingOptions`; as many requests as pictures may wait are in flight.
+        has_keypoints: bool, whether results have keypoints.
 
     Attributes:
         metrics: `Metrics`.
@@ -34,7 +36,14 @@ class Service:
     """
 
     def __init__(
-        self, detector, name="mrcnn", num_classes=None, has_masks=True, limits=None, batching=None
+        self,
+        detector,
+        name="mrcnn",
+        num_classes=None,
+        has_masks=True,
+        limits=None,
+        batching=None,
+        has_keypoints=False,
     ):
         self.batching = batching or BatchingOptions()
         limits = limits or Limits()
@@ -46,12 +55,16 @@ class Service:
                 f"max_waiting_pixels is {self.batching.max_waiting_pixels}; expected at least the "
                 f"{self.limits.request_pixels} of one request"
             )
-        self.name, self.has_masks = name, has_masks
+        self.name, self.has_masks, self.has_keypoints = name, has_masks, has_keypoints
         self.class_names = detector.class_names
         self.num_classes = num_classes or len(self.class_names)
         self.metrics, self.in_flight = Metrics(), 0
         self.batcher = Batcher(detector.detect, self.batching, self.metrics.add_batch)
         self._workers = concurrent.futures.ThreadPoolExecutor(_WORKERS, "worker")
+
+    def declared_outputs(self, masks="rle"):
+        """The tensors that `/v1` and `/v2` answer with, see `mrcnn.serve.protocols.outputs`."""
+        return declared_outputs(self.has_masks, self.has_keypoints, masks)
 
     @contextlib.contextmanager
     def admitted(self):

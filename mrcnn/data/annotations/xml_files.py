@@ -19,6 +19,21 @@ def read_xml(path):
         ) from error
 
 
+def parse_xml(text):
+    """The root `Element` of XML, as `read_xml` reads it.
+
+    Args:
+        text: str.
+
+    Raises:
+        ValueError: it is none, or declares a document type.
+    """
+    try:
+        return ElementTree.fromstring(text, ElementTree.XMLParser(target=_Tree()))
+    except (ElementTree.ParseError, LookupError) as error:
+        raise ValueError(f"expected XML, received {text[:40]!r} ({error})") from error
+
+
 def root_tag(path):
     """The name of the root of an XML file, also of one that breaks off behind; None of another."""
     head = _Head()

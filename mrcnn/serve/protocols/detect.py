@@ -109,6 +109,14 @@ def selected(found, options):
     return found.filter(keep)
 
 
+def write_answer(found, size, file_name, options, num_classes):
+    """The body of an answer and its media type; the arguments are those of `write_coco`."""
+    found = selected(found, options)
+    if options.format == "png":
+        return write_png(found, options), "image/png"
+    return write_coco(found, size, file_name, options, num_classes), "application/json"
+
+
 def write_coco(found, size, file_name, options, num_classes):
     """The body of an answer in COCO's format: images, annotations and categories.
 

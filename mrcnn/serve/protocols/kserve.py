@@ -14,19 +14,11 @@ import numpy as np
 
 from mrcnn.serve.errors import RequestError, shown
 from mrcnn.serve.protocols.json_bodies import from_base64, read_json, write_json
-from mrcnn.serve.protocols.outputs import MASKS
+from mrcnn.serve.protocols.outputs import MASKS, OUTPUTS
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
 _DTYPES = {"UINT8": "u1", "UINT16": "<u2", "FP32": "<f4"}
 _DATATYPES = {"uint8": "UINT8", "int32": "INT32", "float32": "FP32", "object": "BYTES"}
-OUTPUTS = {
-    "detection_boxes": ("FP32", [-1, -1, 4]),
-    "detection_scores": ("FP32", [-1, -1]),
-    "detection_classes": ("INT32", [-1, -1]),
-    "detection_masks": ("BYTES", [-1, -1]),
-    "num_detections": ("INT32", [-1]),
-    "image_info": ("FP32", [-1, 4, 2]),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,20 +245,20 @@ def _bytes(array):
     return b"".join(struct.pack("<I", len(text)) + text for text in texts)
 
 
-def model_metadata(name, version, has_masks):
-    """What `GET` of a model says."""
-    tensors = [("image_bytes", "BYTES", [-1]), ("image_tensor", "UINT8", [-1, -1, -1, -1])]
-    outputs = [
-        {"name": key, "datatype": datatype, "shape": shape}
-        for key, (datatype, shape) in OUTPUTS.items()
-        if has_masks or key != "detection_masks"
-    ]
+def model_metadata(name, version, outputs):
+    """What `GET` of a model says.
+
+    Args:
+        name, version: str, of the model.
+        outputs: dict of `outputs.declared_outputs`.
+    """
+    inputs = [("image_bytes", "BYTES", [-1]), ("image_tensor", "UINT8", [-1, -1, -1, -1])]
+    outputs = [(key, _DATATYPES[kind], shape) for key, (kind, shape) in outputs.items()]
+    names = ("name", "datatype", "shape")
     return {
         "name": name,
         "versions": [version],
         "platform": "mrcnn_keras",
-        "inputs": [
-            {"name": key, "datatype": datatype, "shape": shape} for key, datatype, shape in tensors
-        ],
-        "outputs": outputs,
+        "inputs": [dict(zip(names, tensor, strict=True)) for tensor in inputs],
+        "outputs": [dict(zip(names, tensor, strict=True)) for tensor in outputs],
     }

@@ -7,11 +7,14 @@
 | `detection_classes` | int32 [B, D] | class ids, 0 is the background |
 | `detection_masks` | str [B, D] | COCO's compressed run-length codes (`counts`; `size` is H, W) |
 | | or uint8 [B, D, H, W] | 1 inside, of pictures of one size |
+| `detection_keypoints` | float32 [B, D, J, 2] | y x in pixels of the picture as sent |
+| `detection_keypoint_scores` | float32 [B, D, J] | |
 | `num_detections` | int32 [B] | those of D that are; the rest is padded with 0 and "" |
 | `image_info` | float32 [B, 4, 2] | H W as sent, H W of the boxes (equal), scale 1 1, offset 0 0 |
 | `errors` | str [B], if there are any | "", or why a picture has no result: its number is -1 |
 
-Shapes: B pictures of the request, D the most detections of one, H W of the picture.
+Shapes: B pictures of the request, D the most detections of one, J keypoints of
+each, H W of the picture.
 """
 
 import numpy as np
@@ -19,6 +22,28 @@ import numpy as np
 from mrcnn.serve.errors import RequestError
 
 MASKS = ("rle", "full", "none")
+# Type and shape of each, -1 where it is not known.
+OUTPUTS = {
+    "detection_boxes": ("float32", [-1, -1, 4]),
+    "detection_scores": ("float32", [-1, -1]),
+    "detection_classes": ("int32", [-1, -1]),
+    "detection_masks": ("object", [-1, -1]),
+    "detection_keypoints": ("float32", [-1, -1, -1, 2]),
+    "detection_keypoint_scores": ("float32", [-1, -1, -1]),
+    "num_detections": ("int32", [-1]),
+    "image_info": ("float32", [-1, 4, 2]),
+}
+_FULL_MASKS = ("uint8", [-1, -1, -1, -1])
+
+
+def declared_outputs(has_masks, has_keypoints, masks="rle"):
+    """The `OUTPUTS` of a model, with its masks in the form asked for."""
+    outputs = dict(OUTPUTS)
+    if masks == "full":
+        outputs["detection_masks"] = _FULL_MASKS
+    without = [] if has_masks and masks != "none" else ["detection_masks"]
+    without += [] if has_keypoints else ["detection_keypoints", "detection_keypoint_scores"]
+    return {name: each for name, each in outputs.items() if name not in without}
 
 
 def model_outputs(results, masks, limits):
@@ -49,6 +74,8 @@ def model_outputs(results, masks, limits):
     }
     if masks != "none" and all("masks" in found for _, found, _ in good):
         tensors["detection_masks"] = _masks(good, masks, (batch, most), limits)
+    if all("keypoints" in found for _, found, _ in good):
+        tensors |= _keypoints(good, (batch, most))
     tensors["num_detections"] = np.full(batch, -1, np.int32)
     tensors["image_info"] = np.zeros((batch, 4, 2), np.float32)
     for i, found, size in good:
@@ -67,6 +94,17 @@ def model_outputs(results, masks, limits):
 def _joined(errors):
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return errors[0].message + more
+
+
+def _keypoints(good, shape):
+    """The tensors of keypoints of results (place, found, size)."""
+    points = np.zeros((*shape, good[0][1]["keypoints"].shape[1], 3), np.float32)
+    for i, found, _ in good:
+        points[i, : len(found["keypoints"])] = found["keypoints"]
+    return {
+        "detection_keypoints": points[..., :2],
+        "detection_keypoint_scores": points[..., 2],
+    }
 
 
 def _masks(good, masks, shape, limits):

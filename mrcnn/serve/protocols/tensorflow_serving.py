@@ -1,4 +1,5 @@
-"""The REST interface of TensorFlow Serving, version 1: `predict`, the state of a model.
+"""The REST interface of TensorFlow Serving, version 1: `predict`, state and metadata of a
+model.
 
 Pictures are `{"b64": ...}` of a file, or lists of pixels; each may be under the name of the Model
 Garden's input, `image_bytes` or `image_tensor`. `signature_name` chooses the masks of the answer.
@@ -114,3 +115,43 @@ def model_status(version):
     """What `GET` of a model says."""
     status = {"error_code": "OK", "error_message": ""}
     return {"model_version_status": [{"version": version, "state": "AVAILABLE", "status": status}]}
+
+
+_TYPES = {"float32": "DT_FLOAT", "int32": "DT_INT32", "uint8": "DT_UINT8", "object": "DT_STRING"}
+
+
+def model_metadata(name, version, outputs):
+    """What `GET` of a model's metadata says: its signatures.
+
+    Args:
+        name, version: str, of the model.
+        outputs: function of one of `outputs.MASKS` to the dict of `outputs.declared_outputs`.
+    """
+    inputs = {"image_bytes": ("object", [-1])}
+    signatures = {
+        signature: {
+            "inputs": _tensors(inputs),
+            "outputs": _tensors(outputs(masks)),
+            "method_name": "tensorflow/serving/predict",
+        }
+        for signature, masks in SIGNATURES.items()
+    }
+    return {
+        "model_spec": {"name": name, "signature_name": "", "version": version},
+        "metadata": {"signature_def": {"signature_def": signatures}},
+    }
+
+
+def _tensors(described):
+    """Tensors as TensorFlow describes them; numbers of 64 bits are texts in its JSON."""
+    return {
+        name: {
+            "dtype": _TYPES[kind],
+            "tensor_shape": {
+                "dim": [{"size": str(size), "name": ""} for size in shape],
+                "unknown_rank": False,
+            },
+            "name": f"{name}:0",
+        }
+        for name, (kind, shape) in described.items()
+    }

@@ -5,6 +5,38 @@ Shape legend: H, W size of the picture in pixels.
 
 import numpy as np
 
+_SIZES = (3, 4, 8, 16)  # in bits, of the lengths of blocks that are written
+
+
+def encode_brush(mask):
+    """The code of a mask, see `decode_brush`: white inside, transparent black elsewhere.
+
+    Args:
+        mask: bool [H, W].
+
+    Returns:
+        list of int, bytes.
+
+    Example:
+
+    >>> decode_brush(encode_brush(np.eye(2, dtype=bool)), 2, 2).tolist()
+    [[True, False], [False, True]]
+    """
+    flat = np.asarray(mask, bool).ravel()
+    starts = np.flatnonzero(np.diff(flat, prepend=~flat[:1]))
+    lengths = 4 * np.diff(starts, append=flat.size)  # four values a pixel
+    bits = [f"{4 * flat.size:032b}", f"{8 - 1:05b}", *(f"{size - 1:04b}" for size in _SIZES)]
+    for value, length in zip(flat[starts].tolist(), lengths.tolist(), strict=True):
+        while length:
+            part = min(length, 2 ** _SIZES[-1])
+            index = next(i for i, size in enumerate(_SIZES) if part <= 2**size)
+            number = f"{part - 1:0{_SIZES[index]}b}"
+            bits += ["1", f"{index:02b}", number, "1" * 8 if value else "0" * 8]
+            length -= part
+    text = "".join(bits)
+    size = -(-len(text) // 8)
+    return list(int(text.ljust(8 * size, "0"), 2).to_bytes(size, "big"))
+
 
 def decode_brush(values, height, width):
     """Decodes the mask of a brush: the alpha of an RGBA picture, row by row.
