@@ -77,7 +77,7 @@ class Records:
 
     def _check_settings(self, line, settings):
         earlier = _read_settings(line, self._file.name)
-        differing = list(_differences(earlier, settings))
+        differing = list(differences(earlier, settings))
         if differing:
             raise ValueError(
                 f"{os.path.dirname(self._file.name)} holds results of other settings "
@@ -128,11 +128,11 @@ def _read_settings(line, path):
         ) from None
 
 
-def _differences(earlier, now, name=""):
+def differences(earlier, now, name=""):
     """Yields what differs between two values of JSON, of dicts by their keys."""
     if isinstance(earlier, dict) and isinstance(now, dict):
         for key in {**earlier, **now}:
-            yield from _differences(earlier.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+            yield from differences(earlier.get(key), now.get(key), f"{name}.{key}".lstrip("."))
     elif earlier != now:
         yield f"{name} {earlier!r}, now {now!r}"
 

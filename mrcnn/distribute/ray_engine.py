@@ -1,0 +1,147 @@
+"""Workers that are actors of Ray, on one machine or a cluster; tasks decode ahead of them.
+
+Ray schedules, and replaces what dies; what is done is decided by the files of `parts` and `plan`,
+as with the local engine. So Ray may do a block twice: it writes the same file twice.
+"""
+
+import logging
+import os
+import pickle
+import warnings
+
+from mrcnn.distribute.blocks import BlockDetector, Done, decode
+from mrcnn.distribute.packages import import_pyarrow, import_ray
+from mrcnn.startup import quiet
+
+BLOCKS = 64  # that one task decodes, one after another
+_ENVIRONMENT = ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL")  # of the driver, for all workers
+
+
+def run_ray(job, blocks, workers=None):
+    """Yields the `Done` of each block.
+
+    Args:
+        job: `mrcnn.distribute.blocks.Job`.
+        blocks: list of int.
+        workers: int, actors with a model each; None: one for each GPU, else one for each machine.
+
+    Raises:
+        RuntimeError: what a worker raised, by Ray.
+    """
+    if not blocks:
+        return
+    ray = import_ray()
+    _start(ray)
+    needs = _needs(ray.cluster_resources(), workers or _default_workers(ray))
+    context = ray.data.DataContext.get_current()
+    before = context.target_max_block_size, context.enable_progress_bars
+    context.target_max_block_size = 1  # a row is handed on when it is there
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        yield from _results(ray, job, blocks, needs)
+    except ray.exceptions.RayError as error:
+        raise _cause(error) from error
+    finally:
+        context.target_max_block_size, context.enable_progress_bars = before
+
+
+def _start(ray):
+    """Joins the cluster that RAY_ADDRESS names, or starts Ray on this machine."""
+    if ray.is_initialized():
+        return
+    given = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own
+        ray.init(
+            runtime_env={"env_vars": given},
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+
+
+def _default_workers(ray):
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    return gpus or sum(node["Alive"] for node in ray.nodes())
+
+
+def _needs(resources, workers):
+    """What actors and tasks are given of a cluster: dict of `workers`, `actor` and `task`.
+
+    Decoding is left a quarter of the processors where all would be the actors', for tasks that wait
+    for actors, which wait for them, would wait for ever.
+
+    >>> _needs({"CPU": 2.0}, 2)
+    {'workers': 2, 'actor': {'num_cpus': 0.75, 'num_gpus': 0}, 'task': {'num_cpus': 0.5}}
+    """
+    cpus, gpus = resources.get("CPU", 0), resources.get("GPU", 0)
+    each = 1 if cpus > workers else 0.75 * cpus / workers
+    left = cpus - each * workers
+    share = min(1, gpus / workers)
+    share = share if share in (0, 1) else 1 / -(-workers // gpus)  # no actor on two GPUs
+    actor = {"num_cpus": each, "num_gpus": share}
+    return {"workers": workers, "actor": actor, "task": {"num_cpus": min(1, left)}}
+
+
+def _results(ray, job, blocks, needs):
+    pyarrow = import_pyarrow()
+    starts = range(0, len(blocks), BLOCKS)
+    tables = [pyarrow.table({"block": blocks[i : i + BLOCKS]}) for i in starts]
+    actors = ray.data.ActorPoolStrategy(size=min(needs["workers"], len(blocks)))
+    found = (
+        ray.data.from_arrow(tables)
+        .map_batches(_Decoder(job.plan), batch_size=1, batch_format="pyarrow", **needs["task"])
+        .map_batches(
+            _Actor,
+            fn_constructor_args=(job,),
+            compute=actors,
+            batch_size=1,
+            batch_format="pyarrow",
+            max_restarts=-1,
+            max_task_retries=-1,
+            **needs["actor"],
+        )
+    )
+    for table in found.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        for row in table.to_pylist():
+            yield Done(**row)
+
+
+class _Decoder:
+    """A task: what it is given is the number of a block, what it returns its decoded pictures."""
+
+    def __init__(self, plan):
+        self.plan = plan
+
+    def __call__(self, batch):
+        pyarrow = import_pyarrow()
+        (block,) = batch.column("block").to_pylist()
+        # One value, which Ray never parts.
+        pixels = pickle.dumps(decode(self.plan, block), protocol=5)
+        pixels = pyarrow.array([pixels], pyarrow.large_binary())
+        return pyarrow.table({"block": [block], "pixels": pixels})
+
+
+class _Actor:
+    def __init__(self, job):
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # several may share a device
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        quiet.install()
+        self._detector = BlockDetector(job)
+
+    def __call__(self, batch):
+        (block,) = batch.column("block").to_pylist()
+        decoded = pickle.loads(batch.column("pixels")[0].as_buffer())
+        done = self._detector.detect(block, decoded)
+        return import_pyarrow().table({name: [value] for name, value in vars(done).items()})
+
+
+def _cause(error):
+    """What a worker raised, as this process would have raised it."""
+    cause = error
+    while getattr(cause, "cause", None) is not None:
+        cause = cause.cause
+    kinds = ValueError, OSError, ImportError
+    kind = next((kind for kind in kinds if isinstance(cause, kind)), RuntimeError)
+    return kind(str(cause))
