@@ -10,87 +10,18 @@ import dataclasses
 import functools
 import hashlib
 import io
-from collections.abc import Callable
 
 import numpy as np
 
+from mrcnn.distribute.jobs import MARKS, Done, block_name
 from mrcnn.distribute.packages import import_pyarrow
-from mrcnn.distribute.plan import Plan
 from mrcnn.distribute.rows import error_row, found_row, schema, table_bytes
 from mrcnn.files.remote import fetched, is_remote
 from mrcnn.image.channels import Channels
-from mrcnn.image.pages import PageReader
 from mrcnn.inference.inputs import Picture, Source, iterate_sources
 from mrcnn.inference.picture_detector import PictureDetector
 
-FOLDER, MARKS = "_blocks", "_attempts"
 DEATHS = 2  # of one run's workers, of which a block or a picture is blamed
-SENT = 2**28  # bytes of a block's decoded pictures that are handed on, at most
-
-
-@dataclasses.dataclass(frozen=True)
-class Done:
-    """What a worker tells of a block.
-
-    Attributes:
-        block: int.
-        pictures, failed, instances: int, rows, those of them with an error, and detections.
-    """
-
-    block: int
-    pictures: int
-    failed: int
-    instances: int
-
-
-def block_name(plan, block):
-    """The file of a block's rows."""
-    return f"{FOLDER}/{plan.name}-{block:08d}.parquet"
-
-
-def decode(plan, block):
-    """Decodes the pictures of a block ahead of the worker that detects in them.
-
-    Args:
-        plan: `mrcnn.distribute.plan.Plan`.
-        block: int.
-
-    Returns:
-        list by file: its pixels; or None where it is for the worker to read: a file of several
-        pages, one that cannot be read, and what is beyond `SENT` bytes.
-    """
-    decoded, size = [], 0
-    for path in plan.paths(block):
-        pixels = None
-        with contextlib.suppress(ValueError, OSError):  # the worker says it again
-            if size < SENT:
-                pixels = _only_page(path)
-        if pixels is not None:
-            size += pixels.nbytes
-        decoded.append(pixels if size <= SENT else None)
-    return decoded
-
-
-def _only_page(path):
-    with fetched(path) as file, PageReader(file) as pages:
-        return pages.read(0) if len(pages) == 1 else None
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What all workers of a run are given.
-
-    Attributes:
-        build: function without arguments that returns a `DetectionModel`.
-        plan: `mrcnn.distribute.plan.Plan`.
-        run: str, another for each run.
-        score: float, the least score of what is kept, or None.
-    """
-
-    build: Callable
-    plan: Plan
-    run: str
-    score: float | None = None
 
 
 class BlockDetector:
@@ -119,13 +50,15 @@ class BlockDetector:
         Returns:
             `Done`.
         """
-        marks = _Marks(self.plan, self.run, block)
-        pictures = self._pictures(self.plan.paths(block), decoded)
+        marks, paths = _Marks(self.plan, self.run, block), self.plan.paths(block)
+        pictures = self._pictures(paths, decoded)
         if marks.begin() >= DEATHS:
             found = (each for picture in pictures for each in self._alone(picture, marks))
         else:
             found = self._detector.over(pictures)
         rows = [self._row(picture, result) for picture, result in found]
+        places = {path: i for i, path in enumerate(paths)}
+        rows.sort(key=lambda row: (places[row["path"]], row["page"] or 0))
         table = import_pyarrow().Table.from_pylist(rows, self._schema)
         self.plan.folder.write(block_name(self.plan, block), table_bytes([table]))
         marks.end()

@@ -5,7 +5,7 @@ import os
 import uuid
 from time import monotonic
 
-from mrcnn.distribute.blocks import Job
+from mrcnn.distribute.jobs import Job
 from mrcnn.distribute.listing import COLUMN, list_pictures
 from mrcnn.distribute.local import run_local
 from mrcnn.distribute.packages import import_pyarrow, import_ray
@@ -109,7 +109,8 @@ def detect_dataset(
         progress.advance(summary.earlier, passed_over=True)
         job = Job(build, plan, uuid.uuid4().hex[:8], score)
         begun = monotonic()
-        for done in _ENGINES[engine](job, parts.missing, workers):
+        run = _ENGINES[engine](job, parts.missing, workers) if parts.missing else ()
+        for done in run:
             parts.add(done.block)
             summary.done += done.pictures
             summary.failed += done.failed

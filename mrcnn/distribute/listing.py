@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from mrcnn.files.remote import errors_of, file_system, is_remote, without_file_scheme
 from mrcnn.image.reading import SUFFIXES
-from mrcnn.inference.inputs import files_of
 
 COLUMN = "path"
 TABLES = (".parquet", ".csv")
@@ -58,6 +57,8 @@ def _below(item, name, avoid, column):
     elif os.path.isdir(item) and os.path.abspath(item) != avoid:
         yield from _walk(os.path.abspath(item), avoid)
     else:  # says what is wrong, too
+        from mrcnn.inference.inputs import files_of  # with all that detects
+
         for _, path in files_of(item, name, avoid):
             yield os.path.abspath(path)
 

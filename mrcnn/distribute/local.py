@@ -8,7 +8,6 @@ import signal
 import traceback
 from multiprocessing.connection import wait
 
-from mrcnn.distribute.blocks import BlockDetector
 from mrcnn.startup.quiet import call_quietly
 
 _DEATHS = 3  # of workers that had not yet built their model, one after another
@@ -18,7 +17,7 @@ def run_local(job, blocks, workers=None):
     """Yields the `Done` of each block. A worker that dies is replaced, and its block done again.
 
     Args:
-        job: `mrcnn.distribute.blocks.Job`.
+        job: `mrcnn.distribute.jobs.Job`.
         blocks: list of int.
         workers: int, processes; None: one.
 
@@ -112,6 +111,8 @@ def _work(job, pipe):
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     try:
+        from mrcnn.distribute.blocks import BlockDetector
+
         detector = BlockDetector(job)
         pipe.send(True)
         while True:

@@ -9,8 +9,7 @@ import io
 import re
 from concurrent.futures import ThreadPoolExecutor
 
-from mrcnn.distribute import blocks as block_files
-from mrcnn.distribute.blocks import block_name
+from mrcnn.distribute.jobs import FOLDER, MARKS, block_name
 from mrcnn.distribute.packages import import_pyarrow
 from mrcnn.distribute.plan import Plan, remove_plan
 from mrcnn.distribute.rows import table_bytes
@@ -35,7 +34,7 @@ class Parts:
         size = max(1, PICTURES // plan.block_size)
         found = (PART.fullmatch(name) for name in self._folder.names())
         ranges = sorted((int(x[2]), int(x[3])) for x in found if x and x[1] == plan.name)
-        done = self._folder.names(block_files.FOLDER)
+        done = self._folder.names(FOLDER)
         gaps = list(_gaps(ranges, plan.num_blocks))
         self._tidy(done - {self._file(i) for first, last in gaps for i in range(first, last + 1)})
         self.missing, self._groups, self._left = [], [], []
@@ -54,10 +53,10 @@ class Parts:
     def _tidy(self, merged):
         """Removes what runs that were stopped left behind: blocks that are in a part, marks."""
         for name in merged:
-            self._folder.remove(f"{block_files.FOLDER}/{name}")
-        for name in self._folder.names(block_files.MARKS):
-            self._folder.remove(f"{block_files.MARKS}/{name}")
-        for below in ("", block_files.FOLDER, block_files.MARKS):
+            self._folder.remove(f"{FOLDER}/{name}")
+        for name in self._folder.names(MARKS):
+            self._folder.remove(f"{MARKS}/{name}")
+        for below in ("", FOLDER, MARKS):
             self._folder.remove_unfinished(below)
 
     def _file(self, block):
@@ -94,7 +93,7 @@ def remove_results(folder):
         match = PART.fullmatch(name)
         if match and match[1] == plan.name:
             folder.remove(name)
-    for below in (block_files.FOLDER, block_files.MARKS):
+    for below in (FOLDER, MARKS):
         for name in folder.names(below):
             folder.remove(f"{below}/{name}")
     remove_plan(folder)

@@ -18,8 +18,8 @@ import re
 import uuid
 
 from mrcnn.distribute.packages import import_pyarrow
+from mrcnn.files.differences import differences
 from mrcnn.files.folders import open_folder
-from mrcnn.inference.records import differences
 
 FOLDER = "_plan"
 SETTINGS = f"{FOLDER}/settings.json"

@@ -9,7 +9,8 @@ import os
 import pickle
 import warnings
 
-from mrcnn.distribute.blocks import BlockDetector, Done, decode
+from mrcnn.distribute.decoding import decode
+from mrcnn.distribute.jobs import Done
 from mrcnn.distribute.packages import import_pyarrow, import_ray
 from mrcnn.startup import quiet
 
@@ -21,15 +22,14 @@ def run_ray(job, blocks, workers=None):
     """Yields the `Done` of each block.
 
     Args:
-        job: `mrcnn.distribute.blocks.Job`.
+        job: `mrcnn.distribute.jobs.Job`.
         blocks: list of int.
         workers: int, actors with a model each; None: one for each GPU, else one for each machine.
 
     Raises:
         RuntimeError: what a worker raised, by Ray.
     """
-    if not blocks:
-        return
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters is raised, too
     ray = import_ray()
     _start(ray)
     needs = _needs(ray.cluster_resources(), workers or _default_workers(ray))
@@ -70,7 +70,8 @@ def _needs(resources, workers):
     """What actors and tasks are given of a cluster: dict of `workers`, `actor` and `task`.
 
     Decoding is left a quarter of the processors where all would be the actors', for tasks that wait
-    for actors, which wait for them, would wait for ever.
+    for actors, which wait for them, would wait for ever. A task takes half a processor: it waits
+    for the disk, too. Where both took the same, Ray would make them one.
 
     >>> _needs({"CPU": 2.0}, 2)
     {'workers': 2, 'actor': {'num_cpus': 0.75, 'num_gpus': 0}, 'task': {'num_cpus': 0.5}}
@@ -81,7 +82,7 @@ def _needs(resources, workers):
     share = min(1, gpus / workers)
     share = share if share in (0, 1) else 1 / -(-workers // gpus)  # no actor on two GPUs
     actor = {"num_cpus": each, "num_gpus": share}
-    return {"workers": workers, "actor": actor, "task": {"num_cpus": min(1, left)}}
+    return {"workers": workers, "actor": actor, "task": {"num_cpus": min(0.5, left)}}
 
 
 def _results(ray, job, blocks, needs):
@@ -98,8 +99,6 @@ def _results(ray, job, blocks, needs):
             compute=actors,
             batch_size=1,
             batch_format="pyarrow",
-            max_restarts=-1,
-            max_task_retries=-1,
             **needs["actor"],
         )
     )
@@ -128,6 +127,8 @@ class _Actor:
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # several may share a device
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         quiet.install()
+        from mrcnn.distribute.blocks import BlockDetector
+
         self._detector = BlockDetector(job)
 
     def __call__(self, batch):
