@@ -52,6 +52,9 @@ setup(
             "ai-edge-litert>=2.3",
         ],
         "serve": ["fastapi>=0.115", "uvicorn>=0.30"],  # mrcnn serve
+        "parquet": ["pyarrow>=15"],  # mrcnn detect --engine local
+        "ray": ["ray[data]>=2.50", "pyarrow>=15"],  # mrcnn detect --engine ray
+        "remote": ["fsspec>=2024.2", "s3fs>=2024.2", "gcsfs>=2024.2"],  # s3:// and gs://
         "notebooks": ["jupyterlab>=4", "ipykernel>=6.29"],
         "test": [
             "pytest>=8",
@@ -73,6 +76,10 @@ setup(
             "fastapi>=0.115",
             "uvicorn>=0.30",
             "httpx2>=2",  # of Starlette's TestClient
+            "ray[data]>=2.50",
+            "pyarrow>=15",
+            "s3fs>=2024.2",
+            "moto[s3,server]>=5",  # a bucket on this machine
             "datumaro>=1.10",  # tools whose files are read, and whose own writers the tests call
             "labelme>=5.5",
             "ipykernel>=6.29",

@@ -5,14 +5,13 @@ import json
 import os
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from pycocotools import mask as mask_utils
 from rich.console import Console
 from white_model import WhiteModel
-
-pytest.importorskip("pyarrow")
-import pyarrow.parquet as pq
-from pycocotools import mask as mask_utils
 
 from mrcnn.distribute import dataset, detect_dataset, list_pictures
 from mrcnn.distribute.blocks import BlockDetector
@@ -207,8 +206,6 @@ def test_a_picture_that_kills_is_a_row(pictures, tmp_path, monkeypatch):
 
 
 def test_lists_of_paths(pictures, tmp_path):
-    import pyarrow as pa
-
     wanted = [str(pictures / "a" / "0.png"), "s3://bucket/b.png"]
     (pictures / "list.csv").write_text("id,path\n7,a/0.png\n8,s3://bucket/b.png\n")
     assert list(list_pictures(pictures / "list.csv")) == wanted
