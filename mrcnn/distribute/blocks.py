@@ -61,7 +61,7 @@ class BlockDetector:
         rows.sort(key=lambda row: (places[row["path"]], row["page"] or 0))
         table = import_pyarrow().Table.from_pylist(rows, self._schema)
         self.plan.folder.write(block_name(self.plan, block), table_bytes([table]))
-        marks.end()
+        marks.end_all()
         failed = sum("error" in row for row in rows)
         return Done(block, len(rows), failed, sum(len(row.get("scores", ())) for row in rows))
 
@@ -118,24 +118,27 @@ class _Marks:
 
     def __init__(self, plan, run, block):
         self._folder, self._stem = plan.folder, f"{MARKS}/{run}-{block:08d}"
+        self._begun = {}  # by name: its files
 
     def begin(self, name=""):
         """Adds a mark; returns how many there were."""
-        stem, count = self._of(name), 0
+        digest = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[:12]
+        stem, count = f"{self._stem}-{digest}", 0
         while self._folder.has(f"{stem}-{count}"):
             count += 1
         self._folder.write(f"{stem}-{count}", b"")
+        self._begun[name] = [f"{stem}-{i}" for i in range(count + 1)]
         return count
 
-    def end(self, name=""):
-        """Takes the marks away."""
-        stem, count = self._of(name), 0
-        while self._folder.has(f"{stem}-{count}"):
-            self._folder.remove(f"{stem}-{count}")
-            count += 1
+    def end(self, name):
+        """Takes the marks of a picture away."""
+        for file in self._begun.pop(name):
+            self._folder.remove(file)
 
-    def _of(self, name):
-        return f"{self._stem}-{hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[:12]}"
+    def end_all(self):
+        """Takes all marks away: the block is done."""
+        for name in list(self._begun):
+            self.end(name)
 
 
 def _load(picture, file, path):

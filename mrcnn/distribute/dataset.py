@@ -115,8 +115,8 @@ def detect_dataset(
             summary.done += done.pictures
             summary.failed += done.failed
             summary.instances += done.instances
+            progress.title = f"detect ({summary.done / (monotonic() - begun):.1f} a second)"
             progress.advance(plan.count(done.block))
-            progress.within(f"{summary.done / (monotonic() - begun):.1f} a second")
     summary.seconds = monotonic() - started
     return summary
 

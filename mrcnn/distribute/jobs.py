@@ -1,6 +1,7 @@
 """What workers are given, what they tell, and where a block's rows lie."""
 
 import dataclasses
+import traceback
 from collections.abc import Callable
 
 from mrcnn.distribute.plan import Plan
@@ -43,3 +44,12 @@ class Done:
 def block_name(plan, block):
     """The file of a block's rows."""
     return f"{FOLDER}/{plan.name}-{block:08d}.parquet"
+
+
+def portable(error):
+    """An exception that was caught, as one that any process can read; where it was, is a note."""
+    kind = next((x for x in (ValueError, OSError, ImportError) if isinstance(error, x)), None)
+    text = str(error) if kind else f"{type(error).__name__}: {error}"
+    told = (kind or RuntimeError)(text)
+    told.add_note("".join(traceback.format_exception(error)))
+    return told

@@ -5,9 +5,9 @@ import multiprocessing
 import os
 import pickle
 import signal
-import traceback
 from multiprocessing.connection import wait
 
+from mrcnn.distribute.jobs import portable
 from mrcnn.startup.quiet import call_quietly
 
 _DEATHS = 3  # of workers that had not yet built their model, one after another
@@ -120,14 +120,4 @@ def _work(job, pipe):
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except Exception as error:
-        error.add_note(traceback.format_exc())
-        pipe.send(_portable(error))
-
-
-def _portable(error):
-    """An exception that another process can read."""
-    kind = next((x for x in (ValueError, OSError, ImportError) if isinstance(error, x)), None)
-    text = str(error) if kind else f"{type(error).__name__}: {error}"
-    portable = (kind or RuntimeError)(text)
-    portable.add_note("\n".join(error.__notes__))
-    return portable
+        pipe.send(portable(error))

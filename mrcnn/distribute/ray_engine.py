@@ -10,7 +10,7 @@ import pickle
 import warnings
 
 from mrcnn.distribute.decoding import decode
-from mrcnn.distribute.jobs import Done
+from mrcnn.distribute.jobs import portable
 from mrcnn.distribute.packages import import_pyarrow, import_ray
 from mrcnn.startup import quiet
 
@@ -27,7 +27,8 @@ def run_ray(job, blocks, workers=None):
         workers: int, actors with a model each; None: one for each GPU, else one for each machine.
 
     Raises:
-        RuntimeError: what a worker raised, by Ray.
+        RuntimeError: Ray ends, or its workers die before they can begin.
+        Exception: what a worker raised.
     """
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters is raised, too
     ray = import_ray()
@@ -41,7 +42,7 @@ def run_ray(job, blocks, workers=None):
     try:
         yield from _results(ray, job, blocks, needs)
     except ray.exceptions.RayError as error:
-        raise _cause(error) from error
+        raise RuntimeError(f"Ray ended the run: {error}") from error
     finally:
         context.target_max_block_size, context.enable_progress_bars = before
 
@@ -103,8 +104,10 @@ def _results(ray, job, blocks, needs):
         )
     )
     for table in found.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        for row in table.to_pylist():
-            yield Done(**row)
+        for told in map(pickle.loads, table.column("told").to_pylist()):
+            if isinstance(told, Exception):
+                raise told
+            yield told
 
 
 class _Decoder:
@@ -123,26 +126,32 @@ class _Decoder:
 
 
 class _Actor:
+    """A worker. What it raises it returns, for Ray does not keep all that is raised."""
+
     def __init__(self, job):
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # several may share a device
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         quiet.install()
         from mrcnn.distribute.blocks import BlockDetector
 
-        self._detector = BlockDetector(job)
+        self._detector = self._error = None
+        try:
+            self._detector = BlockDetector(job)
+        except Exception as error:
+            self._error = portable(error)
 
     def __call__(self, batch):
+        if self._error is not None:
+            return _told(None, self._error)
         (block,) = batch.column("block").to_pylist()
-        decoded = pickle.loads(batch.column("pixels")[0].as_buffer())
-        done = self._detector.detect(block, decoded)
-        return import_pyarrow().table({name: [value] for name, value in vars(done).items()})
+        try:
+            decoded = pickle.loads(batch.column("pixels")[0].as_buffer())
+            return _told(self._detector.detect(block, decoded))
+        except Exception as error:
+            return _told(None, portable(error))
 
 
-def _cause(error):
-    """What a worker raised, as this process would have raised it."""
-    cause = error
-    while getattr(cause, "cause", None) is not None:
-        cause = cause.cause
-    kinds = ValueError, OSError, ImportError
-    kind = next((kind for kind in kinds if isinstance(cause, kind)), RuntimeError)
-    return kind(str(cause))
+def _told(done, error=None):
+    """A table of one value, for the driver."""
+    pyarrow = import_pyarrow()
+    return pyarrow.table({"told": pyarrow.array([pickle.dumps(error or done)], pyarrow.binary())})
