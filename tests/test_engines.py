@@ -53,6 +53,7 @@ def check_deadly(pictures, out, engine):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_workers_that_are_killed_are_replaced(pictures, tmp_path):
     check_deadly(pictures, tmp_path / "out", "local")
 
