@@ -68,7 +68,7 @@ def test_what_a_worker_cannot_do_is_raised(pictures, tmp_path):
 @pytest.mark.slow
 @pytest.mark.thorough
 def test_workers_that_die_at_once_end_the_run(pictures, tmp_path):
-    with pytest.raises(RuntimeError, match=r"end before their model is built \(by SIGKILL\)"):
+    with pytest.raises(ChildProcessError, match=r"end before their model is built \(by SIGKILL\)"):
         detect(die, pictures, tmp_path / "out", "local")
 
 

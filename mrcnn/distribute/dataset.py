@@ -81,9 +81,9 @@ def detect_dataset(
 
     Raises:
         ValueError: inputs that name nothing, or a folder of other settings.
-        OSError: what is remote cannot be reached. What is done stays done.
+        OSError: what is remote cannot be reached, or workers die before they can begin. What is
+            done stays done.
         ImportError: a package is missing.
-        RuntimeError: a worker failed.
 
     Example:
 

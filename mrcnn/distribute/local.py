@@ -22,7 +22,7 @@ def run_local(job, blocks, workers=None):
         workers: int, processes; None: one.
 
     Raises:
-        RuntimeError: workers die before they can begin.
+        ChildProcessError: workers die before they can begin.
         Exception: what a worker raised.
     """
     to_do, unready = list(reversed(blocks)), 0
@@ -35,7 +35,7 @@ def run_local(job, blocks, workers=None):
                 if told is None:  # it died
                     unready = 0 if worker.ready else unready + 1
                     if unready == _DEATHS:
-                        raise RuntimeError(
+                        raise ChildProcessError(
                             f"workers end before their model is built ({worker.end()}): give them "
                             "more memory, or take fewer (--workers)"
                         )

@@ -27,7 +27,7 @@ def run_ray(job, blocks, workers=None):
         workers: int, actors with a model each; None: one for each GPU, else one for each machine.
 
     Raises:
-        RuntimeError: Ray ends, or its workers die before they can begin.
+        ChildProcessError: Ray ends, or its workers die before they can begin.
         Exception: what a worker raised.
     """
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters is raised, too
@@ -42,7 +42,7 @@ def run_ray(job, blocks, workers=None):
     try:
         yield from _results(ray, job, blocks, needs)
     except ray.exceptions.RayError as error:
-        raise RuntimeError(f"Ray ended the run: {error}") from error
+        raise ChildProcessError(f"Ray ended the run: {error}") from error
     finally:
         context.target_max_block_size, context.enable_progress_bars = before
 
