@@ -40,12 +40,13 @@ def run_local(job, blocks, workers=None):
                             "more memory, or take fewer (--workers)"
                         )
                     to_do += [] if worker.block is None else [worker.block]
+                    worker.stop()
                     team[team.index(worker)] = _Worker(job)
                     continue
                 unready = 0
+                worker.give(to_do.pop() if to_do else None)
                 if told is not True:
                     yield told
-                worker.give(to_do.pop() if to_do else None)
     finally:
         for worker in team:
             worker.stop()
