@@ -15,6 +15,8 @@ from mrcnn.distribute.packages import import_pyarrow, import_ray
 from mrcnn.startup import quiet
 
 BLOCKS = 64  # that one task decodes, one after another
+# What matters is raised, too.
+_QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_IGNORE_UNHANDLED_ERRORS": "1"}
 _ENVIRONMENT = ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL")  # of the driver, for all workers
 
 
@@ -30,7 +32,8 @@ def run_ray(job, blocks, workers=None):
         ChildProcessError: Ray ends, or its workers die before they can begin.
         Exception: what a worker raised.
     """
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters is raised, too
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
     ray = import_ray()
     _start(ray)
     needs = _needs(ray.cluster_resources(), workers or _default_workers(ray))
