@@ -147,6 +147,9 @@ def test_other_settings_are_refused(pictures, tmp_path):
     detect(pictures, out, about={"weights": "a.h5"})
     with pytest.raises(ValueError, match=r"other settings \(about.weights 'a.h5', now 'b.h5'\)"):
         detect(pictures, out, about={"weights": "b.h5"})
+    with pytest.raises(ValueError, match="expected a folder, a pattern, a list"):
+        detect(tmp_path / "nowhere", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
     with pytest.raises(ValueError, match="engine is 'spark'; expected one of"):
         detect(pictures, out, engine="spark")
     (tmp_path / "file").write_text("")

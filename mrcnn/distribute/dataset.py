@@ -1,6 +1,7 @@
 """`detect_dataset`: any number of pictures, by any number of workers, into Parquet."""
 
 import dataclasses
+import itertools
 import os
 import uuid
 from time import monotonic
@@ -96,12 +97,13 @@ def detect_dataset(
     """
     started, summary = monotonic(), DatasetSummary()
     check_dataset(out, engine, score, about, resume)
+    avoid = None if is_remote(out) else without_file_scheme(out)
+    paths = list_pictures(inputs, avoid, column)
+    paths = itertools.chain([next(paths)], paths)  # inputs that name nothing are told first
     folder = open_folder(out)
     if not resume:
         remove_results(folder)
-    avoid = None if is_remote(out) else without_file_scheme(out)
-    plan = open_plan(folder, _settings(score, about), block_size)
-    plan = plan.extend(list_pictures(inputs, avoid, column))
+    plan = open_plan(folder, _settings(score, about), block_size).extend(paths)
     parts = Parts(plan)
     with Progress("detect", plan.num_pictures, console) as progress:
         to_do = sum(map(plan.count, parts.missing))

@@ -1,7 +1,6 @@
 """Which pictures there are: folders, patterns and lists, here and remote, path after path."""
 
 import os
-from collections.abc import Iterator
 
 from mrcnn.files.remote import errors_of, file_system, is_remote, without_file_scheme
 from mrcnn.image.reading import SUFFIXES
@@ -12,7 +11,7 @@ LISTS = (*TABLES, ".txt")
 _ROWS = 65536  # of a table that are in memory at a time
 
 
-def list_pictures(inputs, avoid=None, column=COLUMN) -> Iterator[str]:
+def list_pictures(inputs, avoid=None, column=COLUMN):
     """Yields the paths of all pictures that inputs name, in a fixed order; absolute, or URLs.
 
     Args:

@@ -78,7 +78,7 @@ def _needs(resources, workers):
     for the disk, too. Where both took the same, Ray would make them one.
 
     >>> _needs({"CPU": 2.0}, 2)
-    {'workers': 2, 'actor': {'num_cpus': 0.75, 'num_gpus': 0}, 'task': {'num_cpus': 0.5}}
+    {'workers': 2, 'actor': {'num_cpus': 0.75, 'num_gpus': 0.0}, 'task': {'num_cpus': 0.5}}
     """
     cpus, gpus = resources.get("CPU", 0), resources.get("GPU", 0)
     each = 1 if cpus > workers else 0.75 * cpus / workers
