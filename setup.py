@@ -54,6 +54,9 @@ setup(
         "int8": ["nncf>=3.4"],  # int8 of mrcnn export
         "serve": ["fastapi>=0.115", "fastapi-offline>=1.7", "uvicorn>=0.30"],  # mrcnn serve
         "page": ["gradio>=6.31,<7", "av>=16"],  # mrcnn page, with NumPy 2
+        "parquet": ["pyarrow>=15"],  # mrcnn detect --engine local
+        "ray": ["ray[data]>=2.50", "pyarrow>=15"],  # mrcnn detect --engine ray
+        "remote": ["fsspec>=2024.2", "s3fs>=2024.2", "gcsfs>=2024.2"],  # s3:// and gs://
         "notebooks": ["jupyterlab>=4", "ipykernel>=6.29"],
         "test": [
             "pytest>=8",
@@ -79,6 +82,10 @@ setup(
             "gradio>=6.31,<7",
             "playwright>=1.60",  # drives the browser of the system, where there is one
             "httpx2>=2",  # of Starlette's TestClient
+            "ray[data]>=2.50",
+            "pyarrow>=15",
+            "s3fs>=2024.2",
+            "moto[s3,server]>=5",  # a bucket on this machine
             "datumaro>=1.10",  # tools whose files are read, and whose own writers the tests call
             "labelme>=5.5",
             "cvat-sdk>=2.40",

@@ -51,12 +51,12 @@ class Progress:
         self.total += more
         self._bar.update(self._task, total=self.total)
 
-    def advance(self, passed_over=False):
-        """One more is done; `passed_over`: in no time, which tells nothing about the rest."""
-        self.done += 1
+    def advance(self, count=1, passed_over=False):
+        """More are done; `passed_over`: in no time, which tells nothing about the rest."""
+        self.done += count
         self.grow(max(0, self.done - self.total))
-        self._passed_over += passed_over
-        self._bar.update(self._task, advance=1, description=self.title)
+        self._passed_over += count if passed_over else 0
+        self._bar.update(self._task, advance=count, description=self.title)
         now = monotonic()
         if self._bar.disable and now - self._said >= self._interval:
             self._said = now

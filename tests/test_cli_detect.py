@@ -10,6 +10,10 @@ from test_cli_train import SMALL
 
 from mrcnn import cli
 from mrcnn.config_files import config_from
+from mrcnn.distribute import dataset as distribute
+from mrcnn.distribute.blocks import BlockDetector
+from mrcnn.distribute.results import iterate_rows
+from mrcnn.distribute.rows import annotations_of
 from mrcnn.model import MaskRCNN
 
 
@@ -72,6 +76,55 @@ def test_pictures_into_a_folder(checkpoint, pictures, tmp_path, capsys):
     assert cli.main([*line, "--save", "json", "--no-resume"]) == 1
     assert "in 2 pictures: " in capsys.readouterr().out
     assert not (out / "overlays" / "a.jpg").exists() and (out / "detections.json").exists()
+
+
+@pytest.mark.slow
+def test_pictures_into_parquet(checkpoint, pictures, tmp_path, capsys, monkeypatch):
+    """The rows say what the JSON of detection into a folder says, to the bit of float32."""
+
+    def here(job, blocks, workers):
+        assert workers == 2
+        detector = BlockDetector(job)
+        for block in blocks:
+            yield detector.detect(block)
+
+    monkeypatch.setitem(distribute._ENGINES, "local", here)
+    (pictures / "broken.jpg").write_text("none")
+    line = ["detect", str(checkpoint), str(pictures), "--score", "0.0"]
+    assert cli.main([*line, "--out", str(tmp_path / "found"), "--save", "json"]) == 1
+    out = str(tmp_path / "many")
+    engine = ["--engine", "local", "--workers", "2", "--out", out]
+    capsys.readouterr()
+    assert cli.main([*line, *engine]) == 1
+    said = capsys.readouterr()
+    assert "objects in 2 pictures, " in said.out and "could not be read: 1, see" in said.err
+    content = json.loads((tmp_path / "found" / "detections.json").read_text())
+    truth = {**content, "annotations": [], "images": content["images"][:1]}
+    rows = {row["path"]: row for row in iterate_rows(out)}
+    assert [row["error"] is None for row in rows.values()] == [True, True, False]
+    for image in content["images"]:
+        found = [x for x in content["annotations"] if x["image_id"] == image["id"]]
+        row = rows[str(pictures / image["file_name"])]
+        assert (row["height"], row["width"]) == (image["height"], image["width"])
+        assert row["class_ids"] == [x["category_id"] for x in found] and found
+        assert row["scores"] == [x["score"] for x in found]
+        assert row["masks"] == [x["segmentation"]["counts"] for x in found]
+        results = annotations_of(row)
+        assert [x["bbox"] for x in results] == [pytest.approx(x["bbox"]) for x in found]
+    # Each of its own detections as an object: all are found.
+    truth["annotations"] = [x for x in content["annotations"] if x["image_id"] == 1]
+    truth["images"].append({"id": 9, "file_name": "broken.jpg", "height": 4, "width": 4})
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    assert cli.main(["evaluate", out, str(tmp_path / "truth.json")]) == 1
+    said = capsys.readouterr()
+    assert "pictures without a score: 1" in said.err and "AP50" in said.out
+    # Done before, or with other settings.
+    assert cli.main([*line, *engine]) == 0
+    assert "0 objects in 0 pictures, 3 were done before: " in capsys.readouterr().out
+    assert cli.main([*line, *engine, "RPN_NMS_THRESHOLD=0.6"]) == 2
+    assert "settings (about.config.RPN_NMS_THRESHOLD 0.7, now 0.6): " in capsys.readouterr().err
+    assert cli.main([*line, *engine, "--save", "json"]) == 2
+    assert "--save does not go with --engine" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from mrcnn.weights.fetching import fetch
 from mrcnn.weights.file_config import attributes_of, class_names_of, keypoint_scheme_of
 from mrcnn.weights.loading import load_state_dict, summarize
 from mrcnn.weights.registry import released_epsilon, resolve
+from mrcnn.weights.remote import local_weights
 from mrcnn.weights.sources import guess_source
 
 
@@ -25,8 +26,9 @@ class ModelFiles:
 
         Args:
             filepath: a file that `mrcnn.files.reading` reads, or a `.keras` file of this model, as
-                `keras.callbacks.ModelCheckpoint` writes it; or "coco" or "imagenet": the public
-                weights for this config's preset or backbone; or a name of `mrcnn weights list`.
+                `keras.callbacks.ModelCheckpoint` writes it, here or remote, s3://bucket/mine.h5; or
+                "coco" or "imagenet": the public weights for this config's preset or backbone; or a
+                name of `mrcnn weights list`.
             by_name: bool; load what both have, and list in a warning what the file lacks.
             exclude: list of layer names or regular expressions, left as they are.
 
@@ -40,7 +42,7 @@ class ModelFiles:
             raise ValueError(
                 'filepath is None; expected the path of a weight file, "coco" or "imagenet"'
             )
-        filepath = os.fspath(filepath)
+        filepath = local_weights(os.fspath(filepath))
         entry = resolve(filepath, self.config)
         if entry is not None:
             filepath = fetch(entry)

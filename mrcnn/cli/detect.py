@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 
+from mrcnn.cli import detect_dataset
 from mrcnn.cli.data_arguments import add_proposals_argument
 from mrcnn.cli.model_arguments import add_model_arguments, model_of
 
@@ -25,7 +26,8 @@ def add_parser(commands):
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="pictures, folders, patterns, lists (.txt), TIFF of many pages, GIF, videos",
+        help="pictures, folders, patterns, lists (.txt; with --engine .parquet and .csv too), TIFF "
+        "of many pages, GIF, videos (not with --engine)",
     )
     parser.add_argument("--out", default="detections", metavar="DIR", help="default detections")
     parser.add_argument(
@@ -43,10 +45,13 @@ def add_parser(commands):
         default=True,
         help="go on where an earlier run into DIR stopped; --no-resume removes what it wrote",
     )
+    detect_dataset.add_arguments(parser)
     parser.set_defaults(run=_detect)
 
 
 def _detect(arguments):
+    if arguments.engine is not None:
+        return detect_dataset.run(arguments, about_of)
     from mrcnn.inference.inputs import find_sources
 
     find_sources(arguments.inputs, avoid=arguments.out)  # said before the model is built
@@ -65,7 +70,7 @@ def _detect(arguments):
         "resume": arguments.resume,
         "score": arguments.score,
         "frames": "first" if arguments.first else "all",
-        "about": _about(trained, arguments.proposals),
+        "about": about_of(trained, arguments.proposals),
     }
     config = trained.config
     kind = architecture_of(config)
@@ -94,7 +99,7 @@ def _proposals(arguments):
     return read_proposals(arguments.proposals)
 
 
-def _about(trained, proposals=None):
+def about_of(trained, proposals=None):
     """What the results depend on beside the settings of `detect_to_folder`."""
     from mrcnn.config_values import plain_values
 

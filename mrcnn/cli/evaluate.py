@@ -1,6 +1,7 @@
 """`mrcnn evaluate`: COCO's numbers of a model on a data set, and what follows from them."""
 
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -21,8 +22,9 @@ def add_parser(commands):
         "evaluate",
         help="score a model on annotated pictures",
         description="WEIGHTS may also be detections, with which nothing is detected: a folder that "
-        "--out wrote, or, with a COCO annotation file as DATA, a JSON file of COCO results or the "
-        "detections.json of `mrcnn detect`. The exit code is 1 where pictures could not be read.",
+        "--out wrote, the Parquet of `mrcnn detect --engine`, or, with a COCO annotation file as "
+        "DATA, a JSON file of COCO results or the detections.json of `mrcnn detect`. The exit code "
+        "is 1 where pictures could not be read.",
     )
     add_model_arguments(parser)
     add_data_arguments(parser)
@@ -41,10 +43,12 @@ def add_parser(commands):
 
 
 def _evaluate(arguments):
+    from mrcnn.distribute.results import is_results
     from mrcnn.evaluate import Evaluation
     from mrcnn.evaluate.coco import check_backend
 
     check_backend(arguments.backend)
+    unread = 0
     other = Evaluation.load(arguments.compare) if arguments.compare else None
     if arguments.out:
         Path(arguments.out).mkdir(parents=True, exist_ok=True)
@@ -52,6 +56,8 @@ def _evaluate(arguments):
         dataset, evaluation = None, _of_files(arguments)
     elif _is_saved(arguments.weights):
         dataset, evaluation = _of_saved(arguments)
+    elif is_results(arguments.weights):
+        dataset, evaluation, unread = _of_parquet(arguments)
     else:
         dataset, evaluation = _of_model(arguments, other)
     if arguments.out:  # before all that may still fail
@@ -66,7 +72,9 @@ def _evaluate(arguments):
             write_curves(evaluation, arguments.out)
         else:
             print(write_evaluation_page(evaluation, dataset, arguments.out))
-    left_out = 0 if dataset is None else dataset.num_images - len(evaluation.ground_truth["images"])
+    left_out = unread
+    if dataset is not None:
+        left_out = dataset.num_images - len(evaluation.ground_truth["images"])
     if left_out:
         print(f"pictures without a score: {left_out}", file=sys.stderr)
     return 1 if left_out else 0
@@ -120,6 +128,50 @@ def _of_files(arguments):
         return Evaluation(truth, results, backend=arguments.backend)
     except ValueError as error:
         raise ValueError(f"{arguments.weights} with {arguments.data}: {error}") from None
+
+
+def _of_parquet(arguments):
+    """The data set or None, the evaluation of what could be read, the number of the others."""
+    from mrcnn.data.annotations.json_files import json_kind, read_json
+    from mrcnn.distribute.results import coco_results_of
+    from mrcnn.evaluate import Evaluation, coco_ground_truth
+
+    _refuse_assignments(arguments)
+    dataset, content = None, {}
+    if Path(arguments.data).suffix == ".json":
+        content = read_json(arguments.data)
+    if json_kind(content) == "coco":
+        truth, names = content, {image["id"]: image["file_name"] for image in content["images"]}
+    else:
+        dataset, names = _data_beside(arguments)
+        truth = coco_ground_truth(dataset, [])  # the classes alone
+    results, errors = coco_results_of(arguments.weights, names, truth["categories"])
+    read = [image_id for image_id in names if image_id not in errors]
+    truth = _part_of(truth, read) if dataset is None else coco_ground_truth(dataset, read)
+    return dataset, Evaluation(truth, results, backend=arguments.backend), len(errors)
+
+
+def _data_beside(arguments):
+    """The data set with the classes of Parquet, and the places of its pictures in its folder."""
+    from mrcnn.data.splitting import number_classes
+    from mrcnn.distribute.results import class_names_of
+
+    dataset = load_validation_data(arguments, config=make_config(arguments))
+    class_names = class_names_of(arguments.weights)
+    if class_names is not None:
+        number_classes(dataset, class_names)
+    folder = arguments.data if Path(arguments.data).is_dir() else Path(arguments.data).parent
+    paths = {int(i): dataset.image_info[i]["path"] for i in dataset.image_ids}
+    names = {i: Path(os.path.relpath(path, folder)).as_posix() for i, path in paths.items()}
+    return dataset, {i: name.replace("../", "") for i, name in names.items()}
+
+
+def _part_of(truth, image_ids):
+    """Some images of a ground truth."""
+    kept = set(image_ids)
+    annotations = [each for each in truth["annotations"] if each["image_id"] in kept]
+    images = [image for image in truth["images"] if image["id"] in kept]
+    return {**truth, "images": images, "annotations": annotations}
 
 
 def _of_model(arguments, other):

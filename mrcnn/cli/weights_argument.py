@@ -18,8 +18,10 @@ def file_of(weights, runs, best=False):
 
     Raises:
         ValueError: neither a name nor a file; a folder without a checkpoint.
+        OSError: a remote file that cannot be fetched.
     """
     from mrcnn.weights.registry import REGISTRY
+    from mrcnn.weights.remote import local_weights
 
     names = ("coco", "imagenet", "none", *(entry.name for entry in REGISTRY))
     if weights in names:
@@ -29,6 +31,7 @@ def file_of(weights, runs, best=False):
 
         path = newest_checkpoint(runs if weights == "last" else weights)
         return best_checkpoint(os.path.dirname(path)) or path if best else path
+    weights = local_weights(weights)
     if not os.path.isfile(weights):
         raise ValueError(f"no weights {weights!r}; {_EXPECTED}")
     return weights

@@ -99,7 +99,7 @@ def find_sources(inputs, avoid=None, channels=3):
     channels = Channels.of(channels)
     files, roots = {}, []  # by absolute path; where the names start
     for i, item in enumerate(map(os.fspath, inputs)):
-        for root, path in _files_of(item, f"inputs[{i}]", avoid):
+        for root, path in files_of(item, f"inputs[{i}]", avoid):
             if path != item and channels.is_further(path):
                 continue
             files.setdefault(os.path.abspath(path), path)
@@ -197,8 +197,20 @@ def _is_taken(path):
     return not os.path.basename(path).startswith(".") and _suffix(path) in SUFFIXES + VIDEOS
 
 
-def _files_of(item, name, avoid):
-    """The files of one input: list of (folder where their names start, path)."""
+def files_of(item, name, avoid):
+    """The files of one input.
+
+    Args:
+        item: str, see `find_sources`.
+        name: str, what errors call it.
+        avoid: absolute path of a folder from which nothing is taken, or None.
+
+    Returns:
+        list of (folder where their names start, path).
+
+    Raises:
+        ValueError: it names nothing.
+    """
     if os.path.isdir(item):
         if os.path.abspath(item) == avoid:
             raise ValueError(f"{name} is {item!r}, the folder to write into; choose another one")

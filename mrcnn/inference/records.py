@@ -12,6 +12,7 @@ import os
 
 from mrcnn.data.class_names import class_name
 from mrcnn.data.keypoints import from_coco
+from mrcnn.files.differences import differences
 from mrcnn.files.replacing import replaced
 from mrcnn.inference.tables import COLUMNS, instance_row, point_columns, write_csv
 
@@ -77,7 +78,7 @@ class Records:
 
     def _check_settings(self, line, settings):
         earlier = _read_settings(line, self._file.name)
-        differing = list(_differences(earlier, settings))
+        differing = list(differences(earlier, settings))
         if differing:
             raise ValueError(
                 f"{os.path.dirname(self._file.name)} holds results of other settings "
@@ -126,15 +127,6 @@ def _read_settings(line, path):
             f"{path}: expected results of an earlier run, received {line[:40]!r}: choose another "
             "folder"
         ) from None
-
-
-def _differences(earlier, now, name=""):
-    """Yields what differs between two values of JSON, of dicts by their keys."""
-    if isinstance(earlier, dict) and isinstance(now, dict):
-        for key in {**earlier, **now}:
-            yield from _differences(earlier.get(key), now.get(key), f"{name}.{key}".lstrip("."))
-    elif earlier != now:
-        yield f"{name} {earlier!r}, now {now!r}"
 
 
 def write_coco(path, records, names, categories):

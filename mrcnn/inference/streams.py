@@ -10,10 +10,10 @@ from pathlib import Path
 from time import monotonic
 
 from mrcnn.data.formats.coco_panoptic.segment_files import segment_info
-from mrcnn.image.channels import Channels, PageRegions
-from mrcnn.image.pixels import to_model_image
-from mrcnn.image.regions import ModelRegions, TiffRegions
+from mrcnn.image.channels import Channels
+from mrcnn.image.regions import ModelRegions
 from mrcnn.inference.inputs import find_sources, iterate_sources
+from mrcnn.inference.picture_detector import PictureDetector
 from mrcnn.inference.proposals import check_wanted
 from mrcnn.inference.records import (
     categories_of,
@@ -201,35 +201,22 @@ class _Run:
     """One call of `detect_to_folder`."""
 
     def __init__(self, model, out, kinds, score, records, progress, proposals=None):
-        self.model, self.out, self.kinds, self.score = model, out, kinds, score
+        self.out, self.kinds, self.score = out, kinds, score
         self.records, self.progress, self.summary = records, progress, Summary()
-        self.tile_size, self.proposals = model.settings.tiles.size, proposals
+        self.detector = PictureDetector(model, proposals, progress.within)
 
     def over(self, pictures):
         """Detects in pictures, and returns the names of all that were there, in order."""
         names = []
-        for batch in self._batches(self._read(pictures, names)):
-            for picture, found in self._detect(batch):
+        for picture, found in self.detector.over(self._to_do(pictures, names)):
+            if isinstance(found, ValueError):
+                self._skip(picture, found)
+            else:
                 self._keep(picture, found)
         return names
 
-    def _batches(self, todo):
-        """Yields lists of what is to be done: a large picture by itself, others together."""
-        size, batch = self.model.settings.runtime.batch_size, []
-        for picture, image in todo:
-            large = self.tile_size is not None and max(image.shape[:2]) > self.tile_size
-            if batch and (large or len(batch) == size):
-                yield batch
-                batch = []
-            batch.append((picture, image))
-            if large:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
-
-    def _read(self, pictures, names):
-        """Yields (picture, image) of those that are not done and can be read."""
+    def _to_do(self, pictures, names):
+        """Yields those that are not done, and appends the names of all."""
         for picture in pictures:
             names.append(picture.name)
             if picture.page in (None, 1) and picture.count:
@@ -237,44 +224,8 @@ class _Run:
             if self.records.is_done(picture.name, _stamp(picture)):
                 self.summary.earlier += 1
                 self.progress.advance(passed_over=True)
-                continue
-            try:
-                image = self._image(picture)
-            except ValueError as error:
-                self._skip(picture, error)
             else:
-                yield picture, image
-
-    def _image(self, picture):
-        """The pixels of a picture as the model takes them."""
-        page = "" if picture.page is None else f", page {picture.page}"
-        options = self.model.settings.image.channels, f"{picture.source.path}{page}", self
-        image = picture.load()
-        if isinstance(image, (TiffRegions, PageRegions)):
-            return ModelRegions(image, *options)
-        return to_model_image(image, *options)
-
-    def _detect(self, batch):
-        """Yields (picture, found) of a batch; if one cannot be used, the others are one by one."""
-        images, options = [image for _, image in batch], {}
-        if self.tile_size is not None:
-            name = batch[0][0].name
-            options["progress"] = lambda done, count: self.progress.within(
-                f"{name}: tile {done} of {count}"
-            )
-        try:
-            if self.proposals is not None:
-                pictures = [picture for picture, _ in batch]
-                options["proposals"] = [self.proposals.of(x.name, x.source.path) for x in pictures]
-            results = self.model.detect(images, **options)
-        except ValueError as error:
-            if len(batch) == 1:
-                self._skip(batch[0][0], error)
-                return
-            for one in batch:
-                yield from self._detect([one])
-        else:
-            yield from zip((picture for picture, _ in batch), results, strict=True)
+                yield picture
 
     def _skip(self, picture, error):
         self.summary.skipped.append((picture.source.path, str(error)))

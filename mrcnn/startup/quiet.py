@@ -8,6 +8,7 @@ has said what to show, and keeps it.
 import contextlib
 import logging
 import os
+import pickle
 import subprocess
 import sys
 import warnings
@@ -42,6 +43,19 @@ def install():
         logging.getLogger(name).setLevel(logging.ERROR)
     if not sys.warnoptions:
         warnings.filterwarnings("ignore", module=rf"({'|'.join(LIBRARIES)})(\.|$)")
+
+
+def call_quietly(pickled, *arguments):
+    """Calls a function in a process of its own, which has imported nothing heavy yet.
+
+    Args:
+        pickled: bytes, the function and its first arguments, whose modules are imported here.
+        arguments: what follows them.
+    """
+    with filtered_stderr():
+        install()
+        function, *first = pickle.loads(pickled)
+        function(*first, *arguments)
 
 
 def _import_quietly(exec_module, module):

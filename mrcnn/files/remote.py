@@ -1,0 +1,103 @@
+"""Paths that lead beyond this machine, such as s3://bucket/a.jpg, through fsspec.
+
+`file://` is this machine. Who may read what is told by the environment, as each file system's own
+tools take it: AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS, or fsspec's configuration files.
+"""
+
+import contextlib
+import os
+import tempfile
+
+_HERE = ("file://", "local://")
+
+
+def is_remote(path):
+    """Whether a path leads beyond this machine.
+
+    >>> is_remote("s3://bucket/a.jpg"), is_remote("file:///a.jpg"), is_remote("a.jpg")
+    (True, False, False)
+    """
+    path = os.fspath(path)
+    return "://" in path and not path.startswith(_HERE)
+
+
+def without_file_scheme(path):
+    """A path of this machine as the system takes it, without `file://`; others as they are."""
+    path = os.fspath(path)
+    start = next((text for text in _HERE if path.startswith(text)), "")
+    return path[len(start) :]
+
+
+def file_system(path):
+    """The fsspec file system of a remote path, and the path as that takes it.
+
+    Raises:
+        ImportError: fsspec, or its part for this kind of path, is not installed.
+        ValueError: a kind of path that fsspec does not know.
+    """
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError:
+        raise ImportError(f"{path} {_INSTALL}") from None
+    try:
+        # What others wrote since is to be seen.
+        return url_to_fs(os.fspath(path), use_listings_cache=False)
+    except ImportError as error:  # its own message names the package
+        raise ImportError(f"{path}: {error}; {_INSTALL}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: expected a path such as s3://bucket/name: {error}") from None
+
+
+_INSTALL = (
+    "needs fsspec and its file systems: pip install 'mrcnn[remote]', or pip install '.[remote]' in "
+    "a clone"
+)
+
+
+@contextlib.contextmanager
+def errors_of(path):
+    """What a file system raises becomes an OSError that names the path.
+
+    Each library of a cloud has errors of its own, which are no OSError.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path}: there is no such file or folder") from error
+    except (OSError, ImportError, ValueError) as error:
+        if os.fspath(path) in str(error):
+            raise
+        raise OSError(f"{path}: {_said(error)}") from error
+    except Exception as error:
+        raise OSError(f"{path}: {_said(error)}") from error
+
+
+def _said(error):
+    return f"{type(error).__name__}: {str(error).strip() or 'no reason given'}"
+
+
+@contextlib.contextmanager
+def fetched(path):
+    """A file of this machine with what a path leads to: itself, or a copy that is removed after.
+
+    Args:
+        path: of a file, here or remote.
+
+    Raises:
+        OSError: there is no such file, or it cannot be fetched.
+
+    Example:
+
+    >>> with fetched("s3://bucket/a.jpg") as path:  # doctest: +SKIP
+    ...     image = read_image(path)
+    """
+    if not is_remote(path):
+        yield without_file_scheme(path)
+        return
+    system, place = file_system(path)
+    with tempfile.TemporaryDirectory(prefix="mrcnn") as folder:
+        # Its own name, for what is told by the suffix.
+        copy = os.path.join(folder, os.path.basename(place.rstrip("/")) or "file")
+        with errors_of(path):
+            system.get_file(place, copy)
+        yield copy
