@@ -122,7 +122,7 @@ def test_attention_to_several_maps():
 
 def test_training_normalises_by_the_batch_and_moves_the_averages():
     x = np.random.default_rng(0).normal(size=(2, 4, 3, 2 * KEY + VALUE)).astype("float32")
-    layer = randomized(AxialAttention(HEADS, KEY, VALUE, 1, train_bn=True), [f32(x)])
+    layer = randomized(AxialAttention(HEADS, KEY, VALUE, 1, norm={"train_bn": True}), [f32(x)])
     before = affine(layer.retrieved)
     out = layer(f32(x), training=True)
     # With gamma 1 and beta 0 what was retrieved has mean 0 for each channel, twice.
@@ -132,7 +132,7 @@ def test_training_normalises_by_the_batch_and_moves_the_averages():
     assert_allclose(out.mean(axis=(0, 1, 2)), 0, atol=1e-5)
     assert 0.5 < out.var() < 4
     assert np.abs(affine(layer.retrieved)[1] - before[1]).max() > 1e-3
-    fixed = AxialAttention(HEADS, KEY, VALUE, 1, train_bn=False)
+    fixed = AxialAttention(HEADS, KEY, VALUE, 1, norm={"train_bn": False})
     fixed(f32(x))
     fixed.set_weights(layer.get_weights())
     assert_allclose(fixed(f32(x), training=True), fixed(f32(x)), rtol=1e-6)
@@ -148,6 +148,38 @@ def test_moving_averages_by_hand():
     assert_allclose(shift, -scale * [[1, 4]], rtol=1e-5)
     assert_allclose(ops.convert_to_numpy(norm.moving_mean), [[0.01, 0.04]], rtol=1e-5)
     assert_allclose(ops.convert_to_numpy(norm.moving_variance), [[1.0, 0.99]], rtol=1e-5)
+
+
+def test_statistics_of_each_image_by_hand():
+    norm = AttentionNorm((1, 1), per_image=True)
+    norm.build()
+    assert [weight.name for weight in norm.weights] == ["gamma", "beta"]
+    # Two lines of each of two images, of values 0, 2 and 4, 12: means 1 and 8, variances 1 and 16.
+    terms = [f32([[[0.0]], [[2.0]], [[4.0]], [[12.0]]])]
+    found = norm.scale_and_shift(terms, axes=(0, 2), images=2)
+    scale, shift = (ops.convert_to_numpy(x)[0, :, 0] for x in found)
+    assert_allclose(scale, 1 / np.sqrt([1.001, 1.001, 16.001, 16.001]), rtol=1e-5)
+    assert_allclose(shift, -scale * [1, 1, 8, 8], rtol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [1, 2, None])
+def test_with_statistics_of_each_image_a_batch_changes_nothing(axis):
+    x = np.random.default_rng(0).normal(size=(3, 4, 2, 2 * KEY + VALUE)).astype("float32")
+    x *= np.reshape([1, 5, 0.1], (3, 1, 1, 1))
+    norm = {"per_image": True, "train_bn": False}
+    if axis is None:
+        layer = CrossAttention(HEADS, KEY, VALUE, norm=norm)
+    else:
+        layer = AxialAttention(HEADS, KEY, VALUE, axis, norm=norm)
+
+    def found(x, training):
+        given = (f32(x[:, :1]), [f32(x)]) if axis is None else (f32(x),)
+        return ops.convert_to_numpy(layer(*given, training=training))
+
+    together = found(x, training=True)
+    for i in range(3):
+        alone = found(x[i : i + 1], training=False)
+        assert_allclose(together[i : i + 1], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_channels_that_heads_cannot_share_are_refused():

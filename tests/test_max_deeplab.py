@@ -20,7 +20,6 @@ from mrcnn.image.resampling import bilinear, nearest_corners
 from mrcnn.image.resizing import resize_image
 from mrcnn.inference.mask_transformer import masks_to_segments
 from mrcnn.model import MaXDeepLab, create
-from mrcnn.network.attention import AttentionNorm
 from mrcnn.network.deeplab_blocks import Blocks
 from mrcnn.network.named_weights import named_weights
 from mrcnn.presets import PRESETS
@@ -318,7 +317,7 @@ def test_what_cannot_work_is_refused(keys, message, tmp_path):
         MaXDeepLab("inference", config, tmp_path)
 
 
-def test_group_norm_leaves_attention_its_own():
+def test_group_norm_is_of_each_image_in_attention_too():
     class GroupConfig(TinyConfig):
         NORM = "group"
 
@@ -330,7 +329,7 @@ def test_group_norm_leaves_attention_its_own():
     assert set(kinds.values()) == {keras.layers.GroupNormalization}
     assert "block1_conv3_bn_batch_norm" in kinds
     attention = model.get_layer("block1_attention_width_axis")
-    assert {type(x) for x in (attention.similarity, attention.retrieved)} == {AttentionNorm}
+    assert attention.similarity.per_image and attention.retrieved.per_image
 
 
 def test_others_keep_their_backbones():

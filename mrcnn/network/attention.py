@@ -25,13 +25,24 @@ class AttentionNorm(layers.Layer):
         shape: of the channels, as (3, 8): three kinds of similarity of eight heads.
         train_bn: see `mrcnn.network.norm.BatchNorm`.
         epsilon: float.
+        per_image: bool, whether the statistics are always those of each image, as in the
+            GroupNorm that `norm_layer` makes in place of BatchNorm: nothing depends on the batch.
         gamma: float, what gamma starts from.
         shifts: bool, whether beta matters, and trains: a softmax leaves it out.
     """
 
-    def __init__(self, shape, train_bn=None, epsilon=1e-3, gamma=1.0, shifts=True, name=None):
+    def __init__(
+        self,
+        shape,
+        train_bn=None,
+        epsilon=1e-3,
+        per_image=False,
+        gamma=1.0,
+        shifts=True,
+        name=None,
+    ):
         super().__init__(name=name, dtype="float32", autocast=False)
-        self.channels, self.train_bn = tuple(shape), train_bn
+        self.channels, self.train_bn, self.per_image = tuple(shape), train_bn, per_image
         self.epsilon, self.first_gamma, self.shifts = epsilon, gamma, shifts
 
     def build(self, input_shape=None):
@@ -43,40 +54,68 @@ class AttentionNorm(layers.Layer):
 
         self.gamma = weight("gamma", self.first_gamma, True)
         self.beta = weight("beta", 0.0, self.shifts)
-        self.moving_mean = weight("moving_mean", 0.0, False)
-        self.moving_variance = weight("moving_variance", 1.0, False)
+        if not self.per_image:
+            self.moving_mean = weight("moving_mean", 0.0, False)
+            self.moving_variance = weight("moving_variance", 1.0, False)
         self.built = True
 
-    def takes_batch(self, training):
-        """Whether the statistics are those of the batch."""
-        return bool(training) and self.trainable and self.train_bn is not False
+    def takes_statistics(self, training):
+        """Whether the statistics are those of what is normalised."""
+        of_batch = bool(training) and self.trainable and self.train_bn is not False
+        return self.per_image or of_batch
 
-    def scale_and_shift(self, terms=None, axes=None):
-        """Two float32 of the channels' shape.
+    def scale_and_shift(self, terms=None, axes=None, images=1):
+        """Two float32 of the channels' shape, T ...; `per_image` [T, N, ...].
 
         Args:
-            terms: list of arrays, one for each of the first axis of the channels, whose statistics
-                are taken; None: the moving averages.
-            axes: the axes of a term that are no channels.
+            terms: list of T arrays [N, ...], one for each of the first axis of the channels, whose
+                statistics are taken; None: the moving averages.
+            axes: the axes of a term that are no channels, the first among them.
+            images: int B, of which each has N / B rows of a term.
         """
-        mean, variance = self.moving_mean, self.moving_variance
-        if terms is not None:
-            moments = [ops.moments(ops.cast(term, "float32"), axes) for term in terms]
-            mean, variance = (ops.stack(each) for each in zip(*moments, strict=True))
-            for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                moving.assign(moving * MOMENTUM + now * (1 - MOMENTUM))
-        scale = self.gamma * ops.rsqrt(variance + self.epsilon)
-        return scale, self.beta - mean * scale
+        if terms is None:
+            return self._scale_and_shift(self.gamma, self.beta, *self._moving)
+        terms = [ops.cast(term, "float32") for term in terms]
+        if self.per_image:
+            rows = ops.shape(terms[0])[0] // images
+            mean, variance = _moments_of_images(terms, axes, images, rows)
+            return self._scale_and_shift(self.gamma[:, None], self.beta[:, None], mean, variance)
+        mean, variance = _moments(terms, axes)
+        for moving, now in zip(self._moving, (mean, variance), strict=True):
+            moving.assign(moving * MOMENTUM + now * (1 - MOMENTUM))
+        return self._scale_and_shift(self.gamma, self.beta, mean, variance)
+
+    @property
+    def _moving(self):
+        return self.moving_mean, self.moving_variance
+
+    def _scale_and_shift(self, gamma, beta, mean, variance):
+        scale = gamma * ops.rsqrt(variance + self.epsilon)
+        return scale, beta - mean * scale
 
     def get_config(self):
         return {
             "shape": self.channels,
             "train_bn": self.train_bn,
             "epsilon": self.epsilon,
+            "per_image": self.per_image,
             "gamma": self.first_gamma,
             "shifts": self.shifts,
             "name": self.name,
         }
+
+
+def _moments(terms, axes):
+    """Means and variances of T arrays, stacked: two [T, ...]."""
+    moments = [ops.moments(term, axes) for term in terms]
+    return tuple(ops.stack(each) for each in zip(*moments, strict=True))
+
+
+def _moments_of_images(terms, axes, images, rows):
+    """As `_moments`, of each image apart, of which a term has so many rows: two [T, N, ...]."""
+    terms = [ops.reshape(term, (images, rows, *ops.shape(term)[1:])) for term in terms]
+    moments = _moments(terms, [axis + 1 for axis in axes])  # [T, B, ...]
+    return tuple(ops.repeat(each, rows, axis=1) for each in moments)
 
 
 class _Attention(layers.Layer):
@@ -86,23 +125,22 @@ class _Attention(layers.Layer):
         heads: int h.
         key_depth: int, channels of all heads' keys.
         value_depth: int, of their values.
-        train_bn: see `mrcnn.network.norm.BatchNorm`.
-        epsilon: float, of BatchNorm.
+        norm: dict, arguments of all its `AttentionNorm`s.
     """
 
-    def __init__(self, heads, key_depth, value_depth, *, train_bn=None, epsilon=1e-3, **kwargs):
+    def __init__(self, heads, key_depth, value_depth, *, norm=None, **kwargs):
         super().__init__(**kwargs)
         for depth in (key_depth, value_depth):
             if depth % heads:
                 raise ValueError(f"expected channels that {heads} heads can share, not {depth}")
         self.heads, self.key_depth, self.value_depth = heads, key_depth, value_depth
-        self.train_bn, self.epsilon = train_bn, epsilon
+        self.norm = dict(norm or {})
 
     def _norm(self, shape, name, **options):
-        return AttentionNorm(shape, self.train_bn, self.epsilon, name=name, **options)
+        return AttentionNorm(shape, name=name, **self.norm, **options)
 
     def get_config(self):
-        names = ("heads", "key_depth", "value_depth", "train_bn", "epsilon")
+        names = ("heads", "key_depth", "value_depth", "norm")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -149,27 +187,27 @@ class AxialAttention(_Attention):
             attention.relative_embeddings(each, length)
             for each in (self.query_rpe, self.key_rpe, self.value_rpe)
         )
-        weights = attention.weights_of(self._logits(query, key, of_query, of_key, training))
+        vectors = query, key, of_query, of_key
+        weights = attention.weights_of(self._logits(vectors, ops.shape(x)[0], training))
         found = (
             attention.retrieve(weights, value),
             attention.retrieve_positions(weights, of_value),
         )
-        terms = found if self.retrieved.takes_batch(training) else None
-        scale, shift = self.retrieved.scale_and_shift(terms, axes=(0, 2))  # (2, h, v)
-        scale, shift = scale[:, :, None], ops.sum(shift, axis=0)[:, None]
+        terms = found if self.retrieved.takes_statistics(training) else None
+        scale, shift = self.retrieved.scale_and_shift(terms, (0, 2), ops.shape(x)[0])  # (2, h, v)
+        scale, shift = (ops.expand_dims(each, -2) for each in (scale, ops.sum(shift, axis=0)))
         result = _scaled_sum(found, scale)
         return attention.map_of(result + ops.cast(shift, result.dtype), self.axis, x)
 
-    def _logits(self, query, key, of_query, of_key, training):
+    def _logits(self, vectors, images, training):
         """The normalised sum of the similarities; what is the same for all keys is left out."""
-        vectors = query, key, of_query, of_key
-        if self.similarity.takes_batch(training):
+        if self.similarity.takes_statistics(training):
             terms = attention.similarities(*vectors)
-            scale, _ = self.similarity.scale_and_shift(terms, axes=(0, 2, 3))  # (3, h)
-            scale = scale[:, :, None, None]
-            return _scaled_sum(terms, scale)
+            scale, _ = self.similarity.scale_and_shift(terms, (0, 2, 3), images)  # (3, h)
+            return _scaled_sum(terms, scale[..., None, None])
         scale, _ = self.similarity.scale_and_shift()
-        return sum(attention.similarities(*vectors, ops.cast(scale[:, :, None, None], query.dtype)))
+        scale = ops.cast(scale[..., None, None], vectors[0].dtype)
+        return sum(attention.similarities(*vectors, scale))
 
     def compute_output_spec(self, x, training=None):
         return keras.KerasTensor((*x.shape[:3], self.value_depth), self.compute_dtype)
@@ -202,10 +240,11 @@ class CrossAttention(_Attention):
         weights = self.attention_weights(own, others, training)
         values = ops.concatenate([_sequence(x[..., 2 * self.key_depth :]) for x in others], axis=1)
         found = attention.retrieve(weights, attention.split_heads(values, self.heads))
-        terms = [found] if self.retrieved.takes_batch(training) else None
-        scale, shift = self.retrieved.scale_and_shift(terms, axes=(0, 2))  # (1, h, v)
-        result = _scaled_sum([found], scale[:, :, None])
-        result = attention.merge_heads(result + ops.cast(shift[0][:, None], result.dtype))
+        terms = [found] if self.retrieved.takes_statistics(training) else None
+        scale, shift = self.retrieved.scale_and_shift(terms, (0, 2), ops.shape(own)[0])  # (1, h, v)
+        scale, shift = (ops.expand_dims(each, -2) for each in (scale, shift[0]))
+        result = _scaled_sum([found], scale)
+        result = attention.merge_heads(result + ops.cast(shift, result.dtype))
         return ops.reshape(result, (*ops.shape(own)[:3], self.value_depth))
 
     def attention_weights(self, own, others, training=None):
@@ -217,13 +256,14 @@ class CrossAttention(_Attention):
             attention.split_heads(x, self.heads)
             for x in (_sequence(own[..., :depth]), ops.concatenate(keys, axis=1))
         )
-        if self.similarity.takes_batch(training):
+        if self.similarity.takes_statistics(training):
             logits = ops.matmul(query, ops.swapaxes(key, 2, 3))
-            scale, _ = self.similarity.scale_and_shift([logits], axes=(0, 2, 3))  # (1, h)
-            logits = _scaled_sum([logits], scale[:, :, None, None])
+            images = ops.shape(own)[0]
+            scale, _ = self.similarity.scale_and_shift([logits], (0, 2, 3), images)  # (1, h)
+            logits = _scaled_sum([logits], scale[..., None, None])
         else:
             scale, _ = self.similarity.scale_and_shift()
-            query = _scaled_sum([query], scale[:, :, None, None])
+            query = _scaled_sum([query], scale[..., None, None])
             logits = ops.matmul(query, ops.swapaxes(key, 2, 3))
         return attention.weights_of(logits)
 

@@ -173,7 +173,7 @@ class Blocks:
                 2 * key + value, 1, use_bias=False, kernel_initializer=start, name=f"{place}_qkv"
             )(x)
             x = self.norm(x, f"{place}_batch_norm_qkv")
-            x = AxialAttention(HEADS, key, value, axis, name=place, **self.norms)(x)
+            x = AxialAttention(HEADS, key, value, axis, name=place, norm=self.norms)(x)
         return self.relu(x, name)
 
     def dual_path(self, pixels, memory, name, filters, stride):
@@ -215,7 +215,7 @@ class Blocks:
 
     def _cross_attention(self, name, filters):
         """A layer of attention with a ReLU, as a function of what `_queries` returns."""
-        attend = CrossAttention(HEADS, filters, 2 * filters, name=name, **self.norms)
+        attend = CrossAttention(HEADS, filters, 2 * filters, name=name, norm=self.norms)
         return lambda own, others: self.relu(attend(own, others), name)
 
     def _added(self, x, residual, name, stride):
@@ -225,8 +225,12 @@ class Blocks:
 
     @property
     def norms(self):
-        """Keyword arguments of what has a BatchNorm inside."""
-        return {"train_bn": self.settings.train_bn, "epsilon": self.style.epsilon}
+        """Keyword arguments of `mrcnn.network.attention.AttentionNorm`."""
+        return {
+            "train_bn": self.settings.train_bn,
+            "epsilon": self.style.epsilon,
+            "per_image": self.style.norm == "group",
+        }
 
 
 def _transformer_start(channels):

@@ -41,8 +41,8 @@ def mask_heads(settings, style, features):
     pixels = blocks.norm(pixels, "pixel_space_feature_batch_norm")
     unit = layers.UnitNormalization(dtype="float32", name="pixel_space_normalized_feature")(pixels)
     kernels = blocks.conv(features["mask"], "transformer_mask_head", channels)  # (B, 1, N, ...)
-    scale = {"gamma": settings.gammas[1], **blocks.norms}
-    logits = MaskLogits(name="pixel_space_mask_logits", **scale)(unit, kernels)
+    norm = {"gamma": settings.gammas[1], **blocks.norms}
+    logits = MaskLogits(norm, name="pixel_space_mask_logits")(unit, kernels)
     return {
         "pixel_space_normalized_feature": unit,
         "pixel_space_mask_logits": logits,
@@ -127,14 +127,13 @@ class MaskLogits(layers.Layer):
     The product is normalised as one channel, so that no mask has a bias of its own.
 
     Args:
-        train_bn: see `mrcnn.network.norm.BatchNorm`.
-        epsilon: float, of its BatchNorm.
-        gamma: float, what its gamma starts from.
+        norm: dict, arguments of its `AttentionNorm`.
     """
 
-    def __init__(self, train_bn=None, epsilon=1e-3, gamma=1.0, **kwargs):
+    def __init__(self, norm=None, **kwargs):
         super().__init__(**kwargs)
-        self.norm = AttentionNorm((1,), train_bn, epsilon, gamma, name="batch_norm")
+        self.given = dict(norm or {})
+        self.norm = AttentionNorm((1,), name="batch_norm", **self.given)
 
     def build(self, pixels_shape, masks_shape):
         self.norm.build()
@@ -142,14 +141,14 @@ class MaskLogits(layers.Layer):
     def call(self, pixels, masks, training=None):
         product = ops.einsum("bhwc,bnc->bhwn", ops.cast(pixels, masks.dtype), masks[:, 0])
         product = ops.cast(product, "float32")
-        terms = [product] if self.norm.takes_batch(training) else None
-        scale, shift = self.norm.scale_and_shift(terms, axes=(0, 1, 2, 3))
+        terms = [product] if self.norm.takes_statistics(training) else None
+        images = ops.shape(pixels)[0]
+        scale, shift = self.norm.scale_and_shift(terms, (0, 1, 2, 3), images)  # (1,) or (1, B)
+        scale, shift = (each[0][..., None, None, None] for each in (scale, shift))
         return product * scale + shift
 
     def compute_output_spec(self, pixels, masks, training=None):
         return keras.KerasTensor((*pixels.shape[:3], masks.shape[2]), "float32")
 
     def get_config(self):
-        own = self.norm
-        norm = {"train_bn": own.train_bn, "epsilon": own.epsilon, "gamma": own.first_gamma}
-        return {**super().get_config(), **norm}
+        return {**super().get_config(), "norm": self.given}
