@@ -14,6 +14,7 @@ from tiny import LOSSES, TinyConfig, shapes
 from mrcnn.data.shapes import ShapesDataset
 from mrcnn.model import MaskRCNN, create, load_image_gt
 from mrcnn.network.named_weights import named_weights
+from mrcnn.parallel import OneHost
 from mrcnn.training import runs
 from mrcnn.training.freezing import layer_regex_of
 
@@ -716,14 +717,14 @@ def test_runs_that_start_at_once_write_to_a_folder_each(detector, tmp_path, monk
     monkeypatch.setattr(runs, "datetime", Clock)
     model = in_folder(detector, tmp_path)
     os.makedirs(model.log_dir)  # by another process, since the model was built
-    model._open_run()
+    model._open_run(OneHost())
     assert model.log_dir == str(tmp_path / "tiny20260228T2359-2")
     model.epoch = 1
-    model._open_run()  # goes on
+    model._open_run(OneHost())  # goes on
     assert model.log_dir == str(tmp_path / "tiny20260228T2359-2")
     model.epoch, model.log_dir = 0, str(tmp_path / "chosen")
-    model._open_run()
-    model._open_run()
+    model._open_run(OneHost())
+    model._open_run(OneHost())
     assert model.log_dir == str(tmp_path / "chosen") and os.path.isdir(model.log_dir)
 
 

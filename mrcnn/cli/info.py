@@ -30,6 +30,10 @@ EXTRAS = {
     "export": "tf2onnx",
     "int8": "nncf",
     "serve": "fastapi",
+    "page": "gradio",
+    "parquet": "pyarrow",
+    "ray": "ray",
+    "remote": "s3fs",
     "notebooks": "jupyterlab",
 }
 # Instructions that make features faster, as Linux calls them.
