@@ -3,6 +3,7 @@
 import argparse
 import gc
 import socket
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,15 @@ def test_the_extra_is_named(capsys, monkeypatch):
 
 
 gradio = pytest.importorskip("gradio")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _event_loops():
+    """gradio leaves event loops open: those of the last test must not trouble another module."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def test_a_port_in_use_is_told_first(capsys):
@@ -99,13 +109,8 @@ def test_what_a_model_cannot_take_is_told(loaded, tmp_path):
         loaded[0].detect(np.zeros((4, 4, 9), np.uint8))
 
 
-@pytest.mark.filterwarnings("ignore:unclosed")  # gradio leaves event loops open
+@pytest.mark.filterwarnings("ignore:unclosed")  # event loops, as above
 def test_every_component_is_connected(loaded):
-    use_every_component(loaded)
-    gc.collect()
-
-
-def use_every_component(loaded):
     from mrcnn.page import events, layout
     from mrcnn.page.pictures import samples_of
     from mrcnn.page.session import Limits, Session

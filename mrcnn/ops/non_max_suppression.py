@@ -11,8 +11,8 @@ from mrcnn.ops.indexing import argmax, gather
 from mrcnn.ops.native import is_native, replaceable
 
 
-@by_image
 @replaceable
+@by_image
 def nms(boxes, scores, max_output, iou_threshold, class_ids=None, native=True):
     """Greedy non-maximum suppression of each image, best score first, ties by lower index.
 
@@ -79,8 +79,8 @@ def _nms_tensorflow(boxes, scores, max_output, iou_threshold, class_ids):
     return tf.map_fn(select, images, fn_output_signature=output)
 
 
-@by_image
 @replaceable
+@by_image
 def class_nms(boxes, scores, max_output, iou_threshold, native=True):
     """Non-maximum suppression within each class, then the best of all classes.
 

@@ -24,8 +24,8 @@ _BLOCK = 2**15
 _NEAR = 5
 
 
-@by_image
 @replaceable
+@by_image
 def pool_grid(features, levels, first, step, pool_size, samples, native):
     """Averages `samples` x `samples` bilinear samples for each of P x P bins.
 
@@ -64,8 +64,8 @@ def pool_grid(features, levels, first, step, pool_size, samples, native):
     return _finish(pooled, features, levels, pool_size)
 
 
-@by_image
 @replaceable
+@by_image
 def pool_adaptive(features, levels, low, size, pool_size, native):
     """The same with ceil(size / P) samples along each axis, equally spaced, for each box.
 
