@@ -139,7 +139,7 @@ class MaXDeepLabConfig(PRESETS["deeplab2/max_deeplab_s_os16_res641_100k"]):
     MAX_DEEPLAB_BLOCKS = (1, 1, 2, 2)
     MAX_DEEPLAB_GAMMAS = (1.0, 2.0)
     DROP_PATH = 0.0
-    TRAIN_BN = True
+    NORM = "group"
     PANOPTIC_THING_AREA = 16
     PANOPTIC_STUFF_AREA = 64
     OPTIMIZER = "adamw"
