@@ -34,6 +34,7 @@ def test_no_image_fits():
         largest_batch(lambda images: images * 2**31, 2**30)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_training_takes_what_fits_and_is_what_it_was(tmp_path, monkeypatch, capsys):
     config = TinyConfig()

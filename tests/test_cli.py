@@ -65,6 +65,7 @@ def test_demo_trains_scores_and_draws(tmp_path, capsys):
     assert trained_model(tmp_path).epoch == 1  # it loads what is there
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_model_for_the_notebooks_is_trained_where_there_is_none(tmp_path):
     model = trained_model(tmp_path, steps=1)

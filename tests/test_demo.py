@@ -112,6 +112,7 @@ def test_the_second_interrupt_is_pythons_own(interrupts, capsys):
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_an_interrupted_demo_scores_and_draws_what_it_has(tmp_path, capsys, monkeypatch):
     class Interrupted(demo.Progress):

@@ -139,6 +139,7 @@ def test_no_tensorflow_no_files(tmp_path, monkeypatch):
     assert "val_segm_AP" in logs and not list(tmp_path.iterdir())
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_other_callbacks_monitor_it_while_a_model_trains(tmp_path):
     model, held_out = MaskRCNN("training", TinyConfig(), tmp_path), shapes(3, seed=1)

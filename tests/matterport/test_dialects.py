@@ -311,7 +311,11 @@ def test_detect_molded_is_detect(detector):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("mode", "name"), [("training", "mask_rcnn_shapes.h5"), ("inference", "mine.weights.h5")]
+    ("mode", "name"),
+    [
+        pytest.param("training", "mask_rcnn_shapes.h5", marks=pytest.mark.thorough),
+        ("inference", "mine.weights.h5"),
+    ],
 )
 def test_keras_model_saves_and_loads_files_of_any_name(tmp_path, mode, name):
     picture = shapes().load_image(0)
