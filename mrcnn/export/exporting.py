@@ -1,5 +1,6 @@
 """`export`: a model into a file of another runtime, which finds what the model finds."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -53,7 +54,8 @@ def export(model, path, format="saved_model", sizes=None, batch=None, masks="box
     writer = FORMATS[format].load()
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         unfinished = Path(folder) / target.name
-        _write(writer, model, unfinished, metadata)
+        with conversion(format):
+            writer.write(model, unfinished, metadata)
         if verify:
             _verify(model, unfinished, writer, metadata)
         else:
@@ -72,17 +74,23 @@ def move_into_place(folder, target):
         os.replace(part, target.parent / part.name)
 
 
-def _write(writer, model, path, metadata):
-    """Writes the file. Of what a converter cannot do, whatever it raises, one line is said."""
+@contextlib.contextmanager
+def conversion(format, what="this model", passed=(OSError,)):
+    """Inside it, what a converter cannot do, whatever it raises, is said in short.
+
+    Args:
+        format: str, of the file.
+        what: str, that it cannot hold.
+        passed: types of errors that are raised as they are.
+    """
     try:
-        writer.write(model, path, metadata)
-    except OSError:
+        yield
+    except passed:
         raise
     except Exception as error:
         reason = textwrap.shorten(str(error), 400)
         raise ExportError(
-            f"format {metadata['format']} cannot hold this model: {type(error).__name__}: {reason}",
-            "conversion",
+            f"format {format} cannot hold {what}: {type(error).__name__}: {reason}", "conversion"
         ) from error
 
 

@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-import textwrap
 import warnings
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from mrcnn.evaluate import Evaluation
 from mrcnn.export.exported_model import ExportedModel
-from mrcnn.export.exporting import check_export, export, move_into_place
+from mrcnn.export.exporting import check_export, conversion, export, move_into_place
 from mrcnn.export.formats import FORMATS
 from mrcnn.export.verifying import ExportError
 
@@ -66,7 +65,8 @@ def export_int8(
         load = _calibration(original, pictures)
         metadata = json.dumps({**original.metadata, "precision": "int8"})
         count = min(len(_listed(pictures)), PICTURES)
-        _quantize(format, exact, unfinished, metadata, count, load)
+        with conversion(format, "this model in int8", passed=(OSError, ValueError)):  # of pictures
+            FORMATS[format].load_int8().quantize(exact, unfinished, metadata, count, load)
         scores = {}
         if dataset is not None:
             files = {"float32": original, "int8": ExportedModel(unfinished, model.config)}
@@ -78,20 +78,6 @@ def export_int8(
     if not verify:
         warnings.warn(f"{path} was not compared with the model", stacklevel=2)
     return scores
-
-
-def _quantize(format, *arguments):
-    """Writes the int8 file. What the quantiser cannot do, whatever it raises, is said in short."""
-    try:
-        FORMATS[format].load_int8().quantize(*arguments)
-    except (OSError, ValueError):  # of pictures
-        raise
-    except Exception as error:
-        reason = textwrap.shorten(str(error), 400)
-        raise ExportError(
-            f"format {format} cannot hold this model in int8: {type(error).__name__}: {reason}",
-            "conversion",
-        ) from error
 
 
 def _listed(pictures):

@@ -8,8 +8,8 @@ import os
 import uuid
 
 from mrcnn.files.remote import errors_of, file_system, is_remote, without_file_scheme
+from mrcnn.files.replacing import UNFINISHED, replaced
 
-UNFINISHED = ".unfinished"
 # Where what is written appears when all of it has come; elsewhere it is renamed then.
 _WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
 
@@ -64,20 +64,8 @@ class LocalFolder:
             OSError: the disk refuses; then nothing is left of it.
         """
         path = os.path.join(self.path, name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        # Two machines that share the disk may write the same at a time.
-        unfinished = f"{path}.{uuid.uuid4().hex}{UNFINISHED}"
-        try:
-            with open(unfinished, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, path)
-        except OSError as error:
-            raise OSError(error.errno, f"{path} cannot be written: {error}") from error
-        finally:
-            with contextlib.suppress(OSError):
-                os.remove(unfinished)
+        with replaced(path) as unfinished, open(unfinished, "wb") as file:
+            file.write(data)
 
     def remove(self, name):
         """Removes a file, where there is one."""

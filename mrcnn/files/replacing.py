@@ -2,6 +2,9 @@
 
 import contextlib
 import os
+import uuid
+
+UNFINISHED = ".unfinished"  # how the names of files that are being written end
 
 
 @contextlib.contextmanager
@@ -20,7 +23,8 @@ def replaced(path):
     """
     path = os.path.abspath(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    unfinished = f"{path}.{os.getpid()}.unfinished"
+    # Two machines that share the disk may write the same file at a time.
+    unfinished = f"{path}.{uuid.uuid4().hex}{UNFINISHED}"
     try:
         yield unfinished
         with open(unfinished, "rb+") as file:
