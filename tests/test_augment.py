@@ -578,6 +578,7 @@ def test_the_nucleus_pipeline_in_load_image_gt():
     assert (36, 30, 86, 80) in seen and (36, 48, 86, 98) in seen and len(seen) > 4
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kinds", "mode"),

@@ -291,6 +291,7 @@ def test_weights(balloon):
     assert model.calls == ["newest.h5", "some.h5", "coco"]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.realdata
 @pytest.mark.skipif(not DATA, reason="MRCNN_DATA is not set")

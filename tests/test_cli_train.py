@@ -322,6 +322,7 @@ def test_the_line_of_the_readme_can_be_typed(balloons, tmp_path, monkeypatch):
     assert reached[0][1].IMAGE_SHAPE.tolist() == [512, 512, 3]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_run_that_is_stopped_is_resumed(run, balloons, tmp_path, capsys, monkeypatch):
     class Stop(keras.callbacks.Callback):

@@ -232,6 +232,7 @@ def test_checkpoint_per_epoch_named_as_matterports(trained):
     assert {"train", "validation"} <= set(os.listdir(model.log_dir))  # TensorBoard
 
 
+@pytest.mark.thorough
 def test_no_callback_makes_the_host_wait_for_each_step_on_jax(run_python, tmp_path):
     # Keras tells nowhere else: with one callback that is not "async_safe" it converts every log.
     code = f"""

@@ -252,6 +252,7 @@ def test_keras_model_fits_from_a_generator(tmp_path):
     assert one_future_warning(fit_generator, "fit_generator").history["loss"][0] > 0
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_float_steps(tmp_path):
     model = tiny(tmp_path, "training", STEPS_PER_EPOCH=4 / 2, VALIDATION_STEPS=3 / 2)
@@ -446,6 +447,7 @@ def test_datasets_of_scripts_are_those_of_the_library():
     assert issubclass(utils.Dataset, data.Dataset)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_version_1_imports_the_modules_without_the_package(tmp_path):
     # Scripts put the folder of the modules on the path; each file then is a module of its own.
