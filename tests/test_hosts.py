@@ -36,9 +36,10 @@ def test_a_state_that_one_host_does_not_see_is_told():
         agree_on_start(Two(), None)
 
 
-# Sums over all processes for ever; one of them ends in the third.
+# Sums over all processes for ever; one of them ends in the third. "late": word of it comes only
+# after a collective has failed (not of the first, without which JAX aborts the others at once).
 SUMS = """
-import os, signal, sys
+import os, signal, sys, time
 from mrcnn.parallel import join
 hosts = join()
 import jax, numpy as np
@@ -50,11 +51,14 @@ try:
 except ValueError as error:
     print(error)
 step, (kind, who) = 0, sys.argv[1:]
+if kind == "late":
+    tell = hosts._member._on_gone
+    hosts._member._on_gone = lambda *gone: (time.sleep(4), tell(*gone))
 while True:
     total = multihost_utils.process_allgather(np.array([hosts.index])).sum()
     step += 1
     if step == 3 and hosts.index == int(who):
-        if kind == "killed":
+        if kind in ("killed", "late"):
             os.kill(os.getpid(), signal.SIGKILL)
         elif kind == "fails":
             raise KeyError("no such picture")
@@ -87,9 +91,9 @@ def test_processes_agree_and_end_together(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("who", [0, 2])
-def test_a_killed_process_ends_the_others_with_a_word(who, tmp_path):
-    codes, logs = run_sums(tmp_path, "killed", who)
+@pytest.mark.parametrize(("kind", "who"), [("killed", 0), ("killed", 2), ("late", 2)])
+def test_a_killed_process_ends_the_others_with_a_word(kind, who, tmp_path):
+    codes, logs = run_sums(tmp_path, kind, who)
     assert codes[who] == -9
     for i in {0, 1, 2} - {who}:
         assert codes[i] == 1, logs[i]

@@ -4,6 +4,7 @@ import atexit
 import itertools
 import json
 import os
+import re
 import secrets
 import socket
 import sys
@@ -180,9 +181,7 @@ class Hosts(OneHost):
             )
 
     def settle(self, error):
-        import jax
-
-        if isinstance(error, jax.errors.JaxRuntimeError):
+        if _is_status(error):
             time.sleep(SILENCE + 5)
 
     def pass_on(self, signal):
@@ -214,11 +213,22 @@ class Hosts(OneHost):
     def _at_exit(self):
         error = getattr(sys, "last_value", None)
         if error is not None and not self._failed:
+            self.settle(error)
             self.fail(error)
         if self._failed:
             sys.stdout.flush()
             os._exit(1)  # without waiting for the others, as JAX would
         self._member.leave()
+
+
+def _is_status(error):
+    """Whether it is a status of XLA's, as of a collective that failed: "UNKNOWN: Gloo ..."."""
+    import jax
+
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        return True
+    # What compiled functions raise when they are called again.
+    return isinstance(error, ValueError) and re.match("[A-Z_]+: ", str(error)) is not None
 
 
 def _broadcast(text):
