@@ -32,6 +32,7 @@ ROWS = {  # name: keys
     "focal loss": {"CLASS_LOSS": "focal"},
     "focal loss, 4 times": {"CLASS_LOSS": "focal", "LOSS_WEIGHTS": {"mrcnn_class_loss": 4.0}},
     "GroupNorm": {"NORM": "group"},
+    "synchronised BatchNorm": {"NORM": "sync_batch"},  # here one device
     "one mask for all classes": {"MASK_CLASS_AGNOSTIC": True},
     "one box for all classes": {"BOX_CLASS_AGNOSTIC": True},
     "RoI max pooling": {"ROI_ALIGN_MODE": "roi_pool"},
@@ -45,6 +46,7 @@ ROWS = {  # name: keys
     "soft-NMS, Gaussian": {"DETECTION_NMS": "gaussian"},
     "NMS over all classes": {"DETECTION_NMS_CLASS_AGNOSTIC": True},
     "test-time flip": {"TEST_FLIP": True},
+    "test-time flip and scales": {"TEST_FLIP": True, "TEST_SCALES": (1, 1.5)},
 }
 PICTURES, UNSEEN, EPOCHS = 100, 200, 4
 SCORES = (("bbox", "AP"), ("bbox", "AP50"), ("segm", "AP"), ("segm", "AP50"))

@@ -216,7 +216,7 @@ MEMBERS = {
     "dc5": Member(DilatedConfig, ShapesDataset, ("segm", "AP50"), 0.85),
     "fast_rcnn": Member(FastRCNNConfig, ProposedShapes, ("bbox", "AP50"), 0.85),
     "retinanet": Member(RetinaNetConfig, ShapesDataset, ("bbox", "AP50"), 0.85),
-    "keypoints": Member(KeypointsConfig, CornersDataset, ("keypoints", "AP"), 0.8),
+    "keypoints": Member(KeypointsConfig, CornersDataset, ("keypoints", "AP"), 0.8, 2400),
     "panoptic": Member(PanopticConfig, GroundsDataset, ("panoptic", "PQ"), 0.7),
     "max_deeplab": Member(MaXDeepLabConfig, GroundsDataset, ("panoptic", "PQ"), 0.6, 5000),
     "semantic": Member(SemanticConfig, GroundsDataset, ("semantic", "mIoU"), 0.8),

@@ -332,6 +332,13 @@ def test_group_norm_is_of_each_image_in_attention_too():
     assert attention.similarity.per_image and attention.retrieved.per_image
 
 
+def test_a_block_that_shrinks_projects_its_shortcut():
+    settings = Settings.from_config(TinyConfig())
+    blocks = Blocks(settings.mask_transformer, settings.style)
+    features = blocks.block(keras.Input((5, 5, 64)), "block1", 16, stride=4, strides=2)
+    assert features.shape == (None, 3, 3, 64)
+
+
 def test_others_keep_their_backbones():
     class WrongConfig(Config):
         NAME = "wrong"
