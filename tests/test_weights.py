@@ -14,6 +14,7 @@ import urllib.parse
 import pytest
 
 from mrcnn import weights
+from mrcnn.architectures import ARCHITECTURES
 from mrcnn.config import Config
 from mrcnn.files import download
 from mrcnn.presets import PRESETS
@@ -241,7 +242,11 @@ def test_find_lists_the_names():
 
 def config(preset, backbone, masks=True):
     return types.SimpleNamespace(
-        PRESET=preset, BACKBONE=backbone, USE_MASK=masks, USE_KEYPOINTS=False
+        ARCHITECTURE="mask_rcnn",
+        PRESET=preset,
+        BACKBONE=backbone,
+        USE_MASK=masks,
+        USE_KEYPOINTS=False,
     )
 
 
@@ -308,6 +313,31 @@ def test_each_preset_has_its_weights(key):
 def test_the_default_config_starts_from_matterport():
     assert weights.for_config("coco", Config()).name == "matterport/mask_rcnn_coco"
     assert weights.for_config("imagenet", Config()).name == "keras_applications/resnet101"
+
+
+@pytest.mark.parametrize(
+    "preset", ["matterport/mask_rcnn_coco", "detectron2/mask_rcnn_R_50_FPN_3x"]
+)
+@pytest.mark.parametrize("architecture", sorted({*ARCHITECTURES} - {"mask_rcnn"}))
+def test_detectors_of_another_architecture_are_no_start(preset, architecture):
+    config = PRESETS[preset]()
+    config.ARCHITECTURE = architecture
+    with pytest.raises(ValueError, match=rf"ARCHITECTURE '{architecture}', .*ARCHITECTURE c4, USE"):
+        weights.for_config("coco", config)
+    config.USE_MASK = False
+    with pytest.raises(ValueError, match="no 'coco' weights"):
+        weights.for_config("coco", config)
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_semantic_fpn_starts_from_panoptic_fpn(masks):
+    entry = weights.find("detectron2/panoptic_fpn_R_50_3x")
+    config = PRESETS[entry.preset]()
+    config.ARCHITECTURE, config.USE_MASK = "semantic_fpn", masks
+    found = weights.for_config("coco", config)
+    # Its head has one class for all 80 things, and the 53 of stuff: as many as it was trained for.
+    assert (found.url, len(found.classes)) == (entry.url, 54)
+    assert found.classes[:2] == ("things", "banner") and found.classes[-1] == "rug-merged"
 
 
 def test_for_config_names_the_kinds():
