@@ -256,13 +256,21 @@ def test_preset_sets_known_keys_only(name):
 def test_preset_can_be_subclassed(name):
     class Balloon(PRESETS[name]):
         NAME = "balloon"
-        NUM_CLASSES = 2
+        NUM_CLASSES = 3
+        NUM_STUFF_CLASSES = min(1, PRESETS[name].NUM_STUFF_CLASSES)
 
     config = Balloon()
     config.validate()
-    assert config.NAME == "balloon" and config.NUM_CLASSES == 2 and name == config.PRESET
+    assert config.NAME == "balloon" and config.NUM_CLASSES == 3 and name == config.PRESET
     for key in Settings.from_config(Config()).numerics:
         np.testing.assert_array_equal(getattr(config, key), getattr(PRESETS[name], key))
+
+
+def test_a_preset_with_stuff_wants_the_count_of_yours():
+    config = PRESETS["detectron2/panoptic_fpn_R_50_3x"]()
+    config.NUM_CLASSES = 5
+    with pytest.raises(ValueError, match="NUM_STUFF_CLASSES is 53 and NUM_CLASSES 5; set both: "):
+        config.validate()
 
 
 def test_family_keys_are_keys_and_each_tells_families_apart():
