@@ -4,6 +4,8 @@ import numbers
 
 import numpy as np
 
+from mrcnn.config_ranges import is_count
+
 MAX_DEEPLABS = ("max_deeplab_s", "max_deeplab_l")  # the backbones of MaX-DeepLab, and of no other
 PANOPTIC = ("panoptic_fpn", "semantic_fpn", "max_deeplab")  # with classes of stuff
 _PYRAMID = {"BACKBONE_STRIDES": [4, 8, 16, 32, 64]}
@@ -116,8 +118,3 @@ def _max_deeplab_problems(config):
         yield f"DROP_PATH is {config.DROP_PATH!r}; expected 0 to below 1"
     if not is_count(config.MASK_SLOTS):
         yield f"MASK_SLOTS is {config.MASK_SLOTS!r}; expected 1 or more"
-
-
-def is_count(value):
-    """Whether a value is a whole number of 1 or more."""
-    return isinstance(value, numbers.Integral) and value >= 1
