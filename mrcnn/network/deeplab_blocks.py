@@ -146,7 +146,7 @@ class Blocks:
         """
         out, relu = 4 * filters, {"relu": True}
         shortcut = x = self.relu(x, f"{name}_input")
-        if x.shape[-1] != out:
+        if x.shape[-1] != out or strides > 1:
             shortcut = self.conv(x, f"{name}_shortcut", out, strides=strides)
         if stride >= ATTENTION_STRIDE:
             inner = filters * self.size.attention_expansion
