@@ -25,6 +25,7 @@ KERAS_BACKBONES = tuple(
         *("MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large"),
     )
 )
+_WITHOUT_BATCH_NORM = (f"{KERAS_PREFIX}VGG", f"{KERAS_PREFIX}ConvNeXt")  # how such names begin
 _CHOICES = {
     "IMAGE_RESIZE_MODE": RESIZE_MODES,
     "IMAGE_INTERPOLATION": ("constant", "edge", "antialias", "corners"),
@@ -144,10 +145,17 @@ def _backbone_problems(config):
             f"BACKBONE is {backbone!r}; expected one of {BACKBONES}, a callable, or a network of "
             f"keras.applications whose features have whole strides: {KERAS_BACKBONES}"
         )
-    elif channels != 3:
+        return
+    if channels != 3:
         yield (
             f"BACKBONE is {backbone!r} and IMAGE_CHANNEL_COUNT {channels}; the networks of "
             f"keras.applications take RGB: set 3, or a BACKBONE of {BACKBONES}"
+        )
+    if config.NORM == "group" and not backbone.startswith(_WITHOUT_BATCH_NORM):
+        yield (
+            f"NORM is 'group' and BACKBONE {backbone!r}, whose ImageNet weights need BatchNorm; "
+            f"set NORM to 'batch' or 'sync_batch', or a BACKBONE of {BACKBONES}, or one without: "
+            "keras/VGG..., keras/ConvNeXt..."
         )
 
 
