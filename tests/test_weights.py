@@ -20,6 +20,7 @@ from mrcnn.files import download
 from mrcnn.presets import PRESETS
 from mrcnn.weights import registry
 from mrcnn.weights.coco_classes import COCO_CLASSES, COCO_ID_CLASSES
+from mrcnn.weights.file_config import config_of_public
 
 # The test vectors of the standards, for the three bytes "abc".
 SHA256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -152,6 +153,26 @@ def test_detectron2_puts_the_md5_into_the_name():
     assert item.url.endswith("/Misc/cascade_mask_rcnn_R_50_FPN_3x/144998488/model_final_480dd8.pkl")
     box_only = weights.find("detectron2/faster_rcnn_R_50_C4_3x")
     assert box_only.preset == "detectron2/mask_rcnn_R_50_C4_3x" and not box_only.masks
+
+
+def test_fast_rcnn_is_meant_by_its_name_alone():
+    entry = weights.find("detectron2/fast_rcnn_R_50_FPN_1x")
+    assert "/COCO-Detection/fast_rcnn_R_50_FPN_1x/137635226/" in entry.url and not entry.proposals
+    config = PRESETS[entry.preset]()
+    config.USE_MASK = config.USE_RPN_ROIS = False
+    assert weights.for_config("coco", config).name == "detectron2/faster_rcnn_R_50_FPN_3x"
+    made = config_of_public(entry)
+    made.validate()
+    assert (made.USE_MASK, made.USE_RPN_ROIS, made.NUM_CLASSES) == (False, False, 81)
+
+
+def test_every_detector_of_a_dilated_c5_has_its_preset():
+    entries = [weights.find(f"detectron2/{kind}_rcnn_R_50_DC5_3x") for kind in ("mask", "faster")]
+    for entry in entries:
+        config = config_of_public(entry)
+        assert config.ARCHITECTURE == "dc5"
+        assert config.USE_MASK is entry.masks
+        assert weights.for_config("coco", config) is entry
 
 
 def test_class_names():

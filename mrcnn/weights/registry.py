@@ -67,7 +67,7 @@ def for_config(kind, config):
         f"{entry.name} (PRESET {entry.preset or 'any'}, BACKBONE {entry.backbone}"
         + (f", {_network(entry)})" if kind == "coco" else ")")
         for entry in REGISTRY
-        if entry.dataset == kind
+        if entry.dataset == kind and entry.proposals
     )
     if kind == "imagenet":
         there_are += "; and those of keras.applications, BACKBONE keras/NAME"
@@ -86,7 +86,7 @@ def _architecture(entry):
 
 def _is_network_of(entry, config):
     """Whether a detector is the network of a config, but for its backbone and classes."""
-    if entry.preset != config.PRESET:
+    if entry.preset != config.PRESET or not entry.proposals:
         return False
     if config.ARCHITECTURE == "semantic_fpn":
         return _architecture(entry) == "panoptic_fpn"
