@@ -302,10 +302,28 @@ class MatterportMaskRCNN(Config):
     NUM_CLASSES = 81
 
 
+class MatterportResNet101(MatterportMaskRCNN):
+    """matterport's network as the reference `matterport_resnet101` was computed with it."""
+
+    PRESET = "matterport/resnet101"
+    IMAGE_MIN_DIM = 512
+    IMAGE_MAX_DIM = 512
+    DETECTION_MIN_CONFIDENCE = 0.3
+
+
+class MatterportResNet50(MatterportResNet101):
+    """The same of `matterport_resnet50`."""
+
+    PRESET = "matterport/resnet50"
+    BACKBONE = "resnet50"
+
+
 PRESETS = {
     preset.PRESET: preset
     for preset in (
         MatterportMaskRCNN,
+        MatterportResNet101,
+        MatterportResNet50,
         TorchvisionMaskRCNNResNet50FPN,
         TorchvisionMaskRCNNResNet50FPNV2,
         TorchvisionKeypointRCNNResNet50FPN,

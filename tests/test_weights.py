@@ -26,6 +26,7 @@ from mrcnn.weights.file_config import config_of_public
 SHA256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 MD5 = "900150983cd24fb0d6963f7d28e17f72"
 OTHER = hashlib.sha256(b"other").hexdigest()
+REFERENCES = ("matterport/resnet50", "matterport/resnet101")  # of which there are no weights
 
 
 class Server:
@@ -153,6 +154,14 @@ def test_detectron2_puts_the_md5_into_the_name():
     assert item.url.endswith("/Misc/cascade_mask_rcnn_R_50_FPN_3x/144998488/model_final_480dd8.pkl")
     box_only = weights.find("detectron2/faster_rcnn_R_50_C4_3x")
     assert box_only.preset == "detectron2/mask_rcnn_R_50_C4_3x" and not box_only.masks
+
+
+@pytest.mark.parametrize("preset", REFERENCES)
+def test_a_reference_starts_from_imagenet(preset):
+    with pytest.raises(ValueError, match=f"no 'coco' weights for PRESET '{preset}'"):
+        weights.for_config("coco", PRESETS[preset]())
+    entry = weights.for_config("imagenet", PRESETS[preset]())
+    assert entry.name == preset.replace("matterport", "keras_applications")
 
 
 def test_fast_rcnn_is_meant_by_its_name_alone():
@@ -324,7 +333,7 @@ def test_for_config_lists_what_exists(kind, preset, backbone, masks):
     assert exists in message and "balloon" not in message
 
 
-@pytest.mark.parametrize("key", PRESETS)
+@pytest.mark.parametrize("key", [key for key in PRESETS if key not in REFERENCES])
 def test_each_preset_has_its_weights(key):
     item = weights.for_config("coco", PRESETS[key]())
     assert item.name == key and len(item.classes) == PRESETS[key].NUM_CLASSES
