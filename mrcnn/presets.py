@@ -166,6 +166,20 @@ class Detectron2MaskRCNNR50C43x(Detectron2MaskRCNNR50FPN3x):
     MASK_HEAD_CONV_LAYERS = 0
 
 
+class Detectron2MaskRCNNR50DC53x(Detectron2MaskRCNNR50FPN3x):
+    """detectron2's `mask_rcnn_R_50_DC5_3x`: no pyramid, a dilated stage 5 as the one map."""
+
+    PRESET = "detectron2/mask_rcnn_R_50_DC5_3x"
+    ARCHITECTURE = "dc5"
+    BACKBONE_STRIDES = [16]  # noqa: RUF012
+    RPN_ANCHOR_SCALES = ((32, 64, 128, 256, 512),)
+
+    RPN_CHANNELS = 2048
+    PRE_NMS_LIMIT = 6000
+    PRE_NMS_LIMIT_TRAINING = 12000
+    POST_NMS_ROIS_TRAINING = 2000
+
+
 class _RetinaNet(_FeaturePyramidRCNN):
     """What the RetinaNets of both libraries share: boxes without masks, from P3 to P7."""
 
@@ -288,10 +302,28 @@ class MatterportMaskRCNN(Config):
     NUM_CLASSES = 81
 
 
+class MatterportResNet101(MatterportMaskRCNN):
+    """matterport's network as the reference `matterport_resnet101` was computed with it."""
+
+    PRESET = "matterport/resnet101"
+    IMAGE_MIN_DIM = 512
+    IMAGE_MAX_DIM = 512
+    DETECTION_MIN_CONFIDENCE = 0.3
+
+
+class MatterportResNet50(MatterportResNet101):
+    """The same of `matterport_resnet50`."""
+
+    PRESET = "matterport/resnet50"
+    BACKBONE = "resnet50"
+
+
 PRESETS = {
     preset.PRESET: preset
     for preset in (
         MatterportMaskRCNN,
+        MatterportResNet101,
+        MatterportResNet50,
         TorchvisionMaskRCNNResNet50FPN,
         TorchvisionMaskRCNNResNet50FPNV2,
         TorchvisionKeypointRCNNResNet50FPN,
@@ -300,6 +332,7 @@ PRESETS = {
         Detectron2MaskRCNNX101FPN3x,
         Detectron2CascadeMaskRCNNR50FPN3x,
         Detectron2MaskRCNNR50C43x,
+        Detectron2MaskRCNNR50DC53x,
         TorchvisionRetinaNetResNet50FPN,
         TorchvisionRetinaNetResNet50FPNV2,
         Detectron2RetinaNetR50FPN3x,

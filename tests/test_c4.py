@@ -100,7 +100,9 @@ def test_what_c4_cannot_work_with(tmp_path):
     config = tiny_of(PRESET)
     config.POOL_SIZE = 7
     with pytest.raises(ValueError, match=r"POOL_SIZE is 7 and MASK_POOL_SIZE 7; .* twice"):
-        MaskRCNNC4("inference", config, tmp_path)
+        config.validate()
+    config.USE_MASK = False
+    config.validate()
     config = TinyConfig()
     config.ARCHITECTURE = "c4"
     with pytest.raises(ValueError, match=r"BACKBONE_STRIDES is .*; the architecture 'c4' has"):

@@ -239,10 +239,10 @@ def test_losses_of_a_stage_are_those_of_the_first():
 # ---- what is refused
 
 
-def test_what_a_cascade_cannot_work_with(tmp_path):
+def test_what_a_cascade_cannot_work_with():
     one_box = type("OneBox", (TinyConfig,), {"ARCHITECTURE": "cascade_rcnn"})()
-    with pytest.raises(ValueError, match=r"BOX_CLASS_AGNOSTIC is False; .* set it to True"):
-        CascadeRCNN("inference", one_box, tmp_path)
+    with pytest.raises(ValueError, match=r"BOX_CLASS_AGNOSTIC is False; .*_rcnn' has True"):
+        one_box.validate()
     keys = {"CASCADE_IOUS": (0.6,), "ROI_IOU": 0.0}
     with pytest.raises(ValueError, match=r"(?s)CASCADE_STD_DIVISORS.*one of each.*ROI_IOU is 0\.0"):
         type("Uneven", (CascadeConfig,), keys)().validate()

@@ -152,6 +152,9 @@ def test_best_start():
     config.BACKBONE = "resnet50"  # no detector of it is public, a classifier is
     assert best_start(config) == "imagenet"
     assert best_start(TinyConfig()) == "none"
+    config = PRESETS["matterport/mask_rcnn_coco"]()
+    config.ARCHITECTURE = "cascade_rcnn"  # the public cascade has another preset
+    assert best_start(config) == "imagenet"
 
 
 def checkpoint(folder, epoch, time):

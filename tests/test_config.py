@@ -103,6 +103,45 @@ def test_impossible_combination_names_the_fix(changes, message):
         config.validate()
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"GRADIENT_CLIP_NORM": -1}, "GRADIENT_CLIP_NORM is -1; expected above 0, or None"),
+        ({"WEIGHT_DECAY": -1}, "WEIGHT_DECAY is -1; expected 0 or more"),
+        ({"WEIGHT_DECAY": float("nan")}, "WEIGHT_DECAY is nan; expected 0 or more"),
+        ({"WORKERS": -3}, "WORKERS is -3; expected a whole number of 0 or more"),
+        ({"SEED": -1}, "SEED is -1; expected a whole number of 0 or more, or None"),
+        ({"LEARNING_MOMENTUM": 1.5}, "LEARNING_MOMENTUM is 1.5; expected 0 to 1"),
+        ({"DETECTION_MAX_INSTANCES": 0}, "DETECTION_MAX_INSTANCES is 0; expected at least 1"),
+        ({"PRE_NMS_LIMIT": None}, "PRE_NMS_LIMIT is None; expected at least 1"),
+        ({"PRE_NMS_LIMIT_TRAINING": 0}, "PRE_NMS_LIMIT_TRAINING is 0; expected at least 1, or"),
+        ({"STEPS_PER_EPOCH": -1}, "STEPS_PER_EPOCH is -1; expected 0 or more, or None"),
+        ({"RPN_CHANNELS": "many"}, "RPN_CHANNELS is 'many'; expected at least 1"),
+        ({"MINI_MASK_SHAPE": (0, 0)}, r"MINI_MASK_SHAPE is \(0, 0\); expected 2 numbers above 0"),
+        ({"MINI_MASK_SHAPE": 56}, "MINI_MASK_SHAPE is 56; expected 2 numbers above 0"),
+        ({"BBOX_STD_DEV": (0.1, 0.1, 0, 0.2)}, "BBOX_STD_DEV is .*; expected 4 numbers above 0"),
+        ({"RPN_ANCHOR_RATIOS": [1, -2]}, r"RPN_ANCHOR_RATIOS is .*; expected numbers above 0"),
+        (
+            {"RPN_ANCHOR_SCALES": ((8, 9), (0, 16), (32, 36), (64, 72), (128, 144))},
+            "RPN_ANCHOR_SCALES is .*; expected numbers above 0",
+        ),
+        ({"LOSS_WEIGHTS": {"rpn_class_loss": -1}}, r"LOSS_WEIGHTS\['rpn_class_loss'\] is -1; "),
+    ],
+)
+def test_a_number_out_of_its_range_is_told(changes, message):
+    config = type("Broken", (Valid,), changes)()
+    with pytest.raises(ValueError, match=message) as error:
+        config.validate()
+    assert str(error.value).count("\n- ") == 1  # this problem alone
+
+
+def test_ends_of_the_ranges_are_in_them():
+    keys = {"GRADIENT_CLIP_NORM": None, "WEIGHT_DECAY": 0, "WORKERS": 0, "SEED": 0}
+    keys |= {"STEPS_PER_EPOCH": 2.0, "VALIDATION_STEPS": 0, "LEARNING_MOMENTUM": 0.0}
+    keys |= {"USE_MINI_MASK": False, "MINI_MASK_SHAPE": None, "LOSS_WEIGHTS": {"rpn_bbox_loss": 0}}
+    type("Works", (Valid,), keys)().validate()
+
+
 def test_every_problem_is_listed_at_once():
     config = type("Broken", (Valid,), {"NUM_CLASSES": 1, "IMAGE_MAX_DIM": 100})()
     with pytest.raises(ValueError, match=r"(?s)NUM_CLASSES.*IMAGE_MAX_DIM"):
@@ -256,13 +295,21 @@ def test_preset_sets_known_keys_only(name):
 def test_preset_can_be_subclassed(name):
     class Balloon(PRESETS[name]):
         NAME = "balloon"
-        NUM_CLASSES = 2
+        NUM_CLASSES = 3
+        NUM_STUFF_CLASSES = min(1, PRESETS[name].NUM_STUFF_CLASSES)
 
     config = Balloon()
     config.validate()
-    assert config.NAME == "balloon" and config.NUM_CLASSES == 2 and name == config.PRESET
+    assert config.NAME == "balloon" and config.NUM_CLASSES == 3 and name == config.PRESET
     for key in Settings.from_config(Config()).numerics:
         np.testing.assert_array_equal(getattr(config, key), getattr(PRESETS[name], key))
+
+
+def test_a_preset_with_stuff_wants_the_count_of_yours():
+    config = PRESETS["detectron2/panoptic_fpn_R_50_3x"]()
+    config.NUM_CLASSES = 5
+    with pytest.raises(ValueError, match="NUM_STUFF_CLASSES is 53 and NUM_CLASSES 5; set both: "):
+        config.validate()
 
 
 def test_family_keys_are_keys_and_each_tells_families_apart():

@@ -537,6 +537,10 @@ STAGES = "backbone.bottom_up."
             },
             "detectron2/mask_rcnn_R_50_C4_3x",
         ),
+        (
+            {"backbone.res5.0.conv1.weight": (512, 1024, 1, 1)},
+            "detectron2/mask_rcnn_R_50_DC5_3x",
+        ),
         ({"conv1_conv/kernel": (7, 7, 3, 64)}, None),
     ],
 )

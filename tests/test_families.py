@@ -18,10 +18,10 @@ pytestmark = pytest.mark.slow
 
 # Of detectron2's one: the others differ in their ResNets, which the tiny model has not. RetinaNet's
 # v2 has all that is new, of those of keypoints detectron2's; Panoptic FPN and MaX-DeepLab have
-# tests of their own.
+# tests of their own, and matterport's others are its first with other sizes.
 OTHERS = (
     *("detectron2/mask_rcnn_R_101", "detectron2/mask_rcnn_X", "detectron2/panoptic"),
-    *("torchvision/keypointrcnn", "deeplab2/"),
+    *("torchvision/keypointrcnn", "deeplab2/", "matterport/resnet"),
 )
 FAMILIES = [
     name

@@ -16,7 +16,9 @@ from mrcnn.inference import detect_to_folder
 from mrcnn.inference.detector import Detector
 from mrcnn.inference.tiling import TiledDetector
 from mrcnn.model import create
+from mrcnn.network.named_weights import named_weights
 from mrcnn.settings import Settings
+from mrcnn.weights import load_state_dict
 
 NO_RPN = {"rpn_class_loss": 0, "rpn_bbox_loss": 0}
 NONE = np.zeros((0, 4))
@@ -284,6 +286,20 @@ def test_the_weights_are_those_of_a_network_with_proposals_of_its_own(trained, t
     assert not report["missing"] and not report["unexpected"]
     with pytest.raises(ValueError, match="USE_RPN_ROIS is True"):
         own.detect([np.zeros((64, 64, 3), np.uint8)], proposals=[NONE])
+
+
+@pytest.mark.slow
+def test_a_file_without_a_region_proposal_network_is_enough(trained, tmp_path):
+    model, _ = trained
+    weights = named_weights(model.keras_model)  # those that trained
+    arrays = {name: keras.ops.convert_to_numpy(weight) for name, weight in weights.items()}
+    given = create("inference", model.config, tmp_path)
+    report = load_state_dict(given, arrays, "matterport")
+    assert len(report["loaded"]) == len(arrays)
+    assert {name.split("_")[0] for name in report["missing"]} == {"rpn"}
+    own = create("inference", type("Own", (TinyConfig,), {"IMAGE_MAX_DIM": 128})(), tmp_path)
+    with pytest.raises(ValueError, match="6 weights missing from the file: rpn_bbox_pred/bias"):
+        load_state_dict(own, arrays, "matterport")
 
 
 PROGRAM = """

@@ -5,9 +5,9 @@ import pytest
 from recipes import GOLDEN, recipe_weights, write_keras2_file
 from skimage import data
 
-from mrcnn.config import Config
 from mrcnn.image import compose_image_meta, mold_image
-from mrcnn.model import MaskRCNN
+from mrcnn.model import create
+from mrcnn.presets import PRESETS
 
 pytestmark = pytest.mark.slow
 
@@ -21,18 +21,10 @@ def backbone(request):
 
 @pytest.fixture(scope="module")
 def model(backbone, tmp_path_factory):
-    class GoldenConfig(Config):
-        NAME = "golden"
-        BACKBONE = backbone
-        NUM_CLASSES = 81
-        IMAGE_MIN_DIM = 512
-        IMAGE_MAX_DIM = 512
-        DETECTION_MIN_CONFIDENCE = 0.3
-
     folder = tmp_path_factory.mktemp("golden")
     path = folder / "matterport.h5"
     write_keras2_file(path, recipe_weights(GOLDEN / f"matterport_{backbone}.recipe.json"))
-    model = MaskRCNN("inference", GoldenConfig(), folder)
+    model = create("inference", PRESETS[f"matterport/{backbone}"](), folder)
     report = model.load_weights(path)
     assert report["missing"] == report["unexpected"] == []
     return model

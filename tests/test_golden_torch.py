@@ -229,9 +229,29 @@ def test_keypoints(run):
 def test_semantic_logits(run):
     if "sem_seg" not in run["golden"]:
         pytest.skip("no semantic head")
-    logits = upsample(run["stages"]["semantic_logits"][None], STRIDE)[0]
-    logits = keras.ops.convert_to_numpy(logits).transpose(2, 0, 1)
-    assert_sample(logits, run["golden"], "sem_seg")
+    assert_semantic(run["stages"]["semantic_logits"], run["golden"])
+
+
+def assert_semantic(logits, golden):
+    """Equality of the logits [h, w, S] of a semantic head, of stride 4 here."""
+    logits = keras.ops.convert_to_numpy(upsample(logits[None], STRIDE)[0])
+    assert_sample(logits.transpose(2, 0, 1), golden, "sem_seg")
+
+
+def test_semantic_fpn_is_the_semantic_part_of_panoptic_fpn(tmp_path):
+    preset = "detectron2/panoptic_fpn_R_50_3x"
+    name = preset.replace("/", "_")
+    write_detectron2_pkl(tmp_path / "weights", dict(recipe_weights(GOLDEN / f"{name}.recipe.json")))
+    config = config_of(preset)
+    config.ARCHITECTURE, config.NUM_CLASSES = "semantic_fpn", 54  # all things, 53 of stuff
+    model = create("inference", config, tmp_path)
+    report = model.load_weights(tmp_path / "weights")
+    assert len(report["loaded"]) == 304
+    assert report["missing"] == report["wrong_shape"] == []
+    left = {key.split(".")[0] for key in report["unexpected"]}
+    assert left == {"proposal_generator", "roi_heads"}
+    logits = model.run_graph([IMAGE], ["semantic_logits"])["semantic_logits"][0]
+    assert_semantic(logits, np.load(GOLDEN / f"{name}.npz"))
 
 
 def test_panoptic_map(run):

@@ -15,12 +15,13 @@ from mrcnn.config import Config
 from mrcnn.config_checks import KERAS_BACKBONES
 from mrcnn.data import DataGenerator
 from mrcnn.image.molding import mold_image
+from mrcnn.network.backbones import build_backbone
 from mrcnn.network.folding import FoldedConv
 from mrcnn.network.keras_applications import LayerScale, imagenet_arrays, keras_graph
 from mrcnn.network.named_weights import named_weights
 from mrcnn.network.norm import BatchNorm
 from mrcnn.presets import PRESETS
-from mrcnn.settings import Trunk
+from mrcnn.settings import ConvStyle, Trunk
 from mrcnn.training.freezing import LAYER_GROUPS, depth_of
 from mrcnn.weights import fetch, find, for_config
 from mrcnn.weights.names import source_names
@@ -188,6 +189,7 @@ def test_pictures_of_other_statistics_are_put_where_imagenets_lie():
 
 def test_imagenet_weights_are_those_of_the_backbone():
     config = types.SimpleNamespace(
+        ARCHITECTURE="mask_rcnn",
         PRESET="detectron2/mask_rcnn_R_50_FPN_3x",
         BACKBONE="keras/VGG16",
         USE_MASK=True,
@@ -237,13 +239,17 @@ def test_layer_scale_by_hand():
 
 
 @pytest.mark.slow
-def test_norms_are_ours():
+@pytest.mark.parametrize("norm", ["batch", "sync_batch"])
+def test_norms_are_ours(norm):
     images = keras.Input((64, 64, 3))
-    model = keras.Model(images, keras_graph(images, "keras/MobileNet", train_bn=False)[1:])
+    trunk = Trunk(backbone="keras/MobileNet", train_bn=False)
+    model = keras.Model(images, build_backbone(images, trunk, ConvStyle(norm=norm)))
     norms = [x for x in model.layers if isinstance(x, layers.BatchNormalization)]
     assert len(norms) == 1 + 2 * 13  # the stem's, and two a block
-    assert {(type(norm), norm.train_bn, norm.epsilon) for norm in norms} == {
-        (BatchNorm, False, 1e-3)
+    # JAX's statistics are of the whole batch in any case.
+    synchronized = norm == "sync_batch" and keras.backend.backend() == "tensorflow"
+    assert {(type(x), x.train_bn, x.epsilon, x.synchronized) for x in norms} == {
+        (BatchNorm, False, 1e-3, synchronized)
     }
 
 
@@ -255,6 +261,17 @@ def test_other_names_are_refused(backbone):
     config = named(backbone)
     with pytest.raises(ValueError, match=f"BACKBONE is '{backbone}'.*whole strides.*'keras/VGG16'"):
         config.validate()
+
+
+def test_group_norm_is_refused_where_there_is_batch_norm():
+    config = named("keras/EfficientNetV2B0")
+    config.NORM = "group"
+    with pytest.raises(ValueError, match=r"NORM is 'group' and BACKBONE 'keras/Eff.*'sync_batch'"):
+        config.validate()
+    config.NORM = "sync_batch"
+    config.validate()
+    config.NORM, config.BACKBONE = "group", "keras/ConvNeXtTiny"
+    config.validate()
 
 
 def test_other_channels_are_refused():

@@ -24,6 +24,7 @@ from mrcnn.network.deeplab_blocks import Blocks
 from mrcnn.network.named_weights import named_weights
 from mrcnn.presets import PRESETS
 from mrcnn.settings import Panoptic, Settings
+from mrcnn.training.freezing import depth_of, layer_regex_of
 from mrcnn.weights import load_state_dict
 
 NAME = "max_deeplab_s_os16_res641_100k"
@@ -371,6 +372,17 @@ def test_a_step_moves_every_weight(trained):
     still = [name for name in now if (now[name] == before[name]).all()]
     # A softmax leaves out what is the same for all keys.
     assert [name for name in still if not name.endswith("batch_norm_similarity/beta")] == []
+
+
+@pytest.mark.slow
+def test_all_behind_the_backbone_are_heads(trained):
+    layers = {name.split("/")[0] for name in named_weights(trained[0].keras_model)}
+    stages = {name: re.match(r"stem_|stage(\d)_", name) for name in layers}
+    # The stem is 5 stages below the heads, stage 2 4, ..., stage 5 1.
+    expected = {name: at and (6 - int(at[1]) if at[1] else 5) for name, at in stages.items()}
+    assert {name: depth_of(name) or None for name in layers} == expected
+    assert {*expected.values()} == {None, 1, 2, 3, 4, 5}
+    assert all(re.fullmatch(layer_regex_of("heads"), x) for x in layers if expected[x] is None)
 
 
 @pytest.mark.slow

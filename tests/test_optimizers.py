@@ -71,6 +71,13 @@ def test_frozen_layers_have_no_part():
         ("block1a_project_conv", 5),
         ("stem_conv", 5),
         ("my_layer", 5),
+        ("transformer_class_head_conv", 0),
+        ("pixel_space_mask_logits", 0),
+        ("class_feature_extra_conv", 0),
+        ("memory", 0),
+        ("decoder_stage1_extra_block1_conv1_bn_act_conv", 0),
+        ("stage5_block1_transformer_memory_ffn_conv1_bn_act_conv", 1),
+        ("stem_conv1_bn_act_conv", 5),
     ],
 )
 def test_depth_of_a_layer(name, depth):

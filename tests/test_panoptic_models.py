@@ -212,16 +212,58 @@ def test_xla_compiles_the_loss_and_its_gradient():
     [
         ("panoptic_fpn", {"NUM_STUFF_CLASSES": 0}, "a class of stuff at least.*--format coco_pan"),
         ("panoptic_fpn", {"NUM_STUFF_CLASSES": 5}, "one of things beside the background"),
-        ("panoptic_fpn", {"USE_MASK": False}, "USE_MASK False; expected .* masks"),
-        ("semantic_fpn", {"NUM_STUFF_CLASSES": 6}, "NUM_STUFF_CLASSES is 6 and NUM_CLASSES 6"),
-        ("semantic_fpn", {"TILE_SIZE": 64}, "TILE_SIZE is 64; regions are not joined"),
-        ("panoptic_fpn", {"TEST_FLIP": True}, "TEST_FLIP is True .* merges instances, not regions"),
-        ("semantic_fpn", {"TEST_SCALES": (1, 2)}, r"TEST_SCALES \(1, 2\); .* not regions"),
+        ("panoptic_fpn", {"USE_MASK": False}, "USE_MASK is False; .* has True"),
+        (
+            "semantic_fpn",
+            {"NUM_STUFF_CLASSES": 6},
+            "NUM_STUFF_CLASSES is 6 and NUM_CLASSES 6; set both",
+        ),
+        ("semantic_fpn", {"NUM_STUFF_CLASSES": -1}, "NUM_STUFF_CLASSES is -1 and .* set both"),
+        ("semantic_fpn", {"TILE_SIZE": 64}, "TILE_SIZE is 64; .*: regions are not joined"),
+        (
+            "panoptic_fpn",
+            {"TEST_FLIP": True},
+            "TEST_FLIP is True; .* merges instances, not regions",
+        ),
+        ("semantic_fpn", {"TEST_SCALES": (1, 2)}, r"TEST_SCALES is \(1, 2\); .* not regions"),
     ],
 )
-def test_keys_that_cannot_work_name_the_fix(tmp_path, architecture, keys, message):
+def test_keys_that_cannot_work_name_the_fix(architecture, keys, message):
     with pytest.raises(ValueError, match=message):
-        create("inference", config_of(architecture, **keys), tmp_path)
+        config_of(architecture, **keys).validate()
+
+
+# Keys of ROIs; with True those of boxes too, which a RetinaNet has.
+UNUSED = [
+    ({"OHEM_ROIS_PER_IMAGE": 8}, "None", False),
+    ({"CLASS_WEIGHTS": {1: 2.0}}, "None", False),
+    ({"SPP_LEVELS": (3, 1)}, "None", False),
+    ({"BOX_CLASS_AGNOSTIC": True}, "False", False),
+    ({"MASK_CLASS_AGNOSTIC": True}, "False", False),
+    ({"ROI_ALIGN_MODE": "roi_pool"}, "no ROIs", False),
+    ({"CLASS_LOSS": "focal"}, "'cross_entropy'", True),
+    ({"BBOX_LOSS": "giou"}, "'smooth_l1'", True),
+    ({"DETECTION_NMS": "linear"}, "'hard'", True),
+    ({"DETECTION_NMS_CLASS_AGNOSTIC": True}, "False", True),
+]
+
+
+@pytest.mark.parametrize(("keys", "instead", "of_boxes"), UNUSED)
+@pytest.mark.parametrize("architecture", ["semantic_fpn", "max_deeplab", "retinanet"])
+def test_keys_that_a_member_would_pass_over_are_refused(architecture, keys, instead, of_boxes):
+    presets = {
+        "semantic_fpn": "detectron2/panoptic_fpn_R_50_3x",
+        "max_deeplab": "deeplab2/max_deeplab_s_os16_res641_100k",
+        "retinanet": "torchvision/retinanet_resnet50_fpn_v2",
+    }
+    keys = {"ARCHITECTURE": architecture, **keys}
+    config = type("Own", (PRESETS[presets[architecture]],), keys)()
+    if of_boxes and architecture == "retinanet":
+        config.validate()
+        return
+    key = list(keys)[1]
+    with pytest.raises(ValueError, match=f"{key} is .*; the .* '{architecture}' has {instead}"):
+        config.validate()
 
 
 def test_a_name_that_is_no_loss_is_refused(tmp_path):

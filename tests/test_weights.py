@@ -14,16 +14,19 @@ import urllib.parse
 import pytest
 
 from mrcnn import weights
+from mrcnn.architectures import ARCHITECTURES
 from mrcnn.config import Config
 from mrcnn.files import download
 from mrcnn.presets import PRESETS
 from mrcnn.weights import registry
 from mrcnn.weights.coco_classes import COCO_CLASSES, COCO_ID_CLASSES
+from mrcnn.weights.file_config import config_of_public
 
 # The test vectors of the standards, for the three bytes "abc".
 SHA256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 MD5 = "900150983cd24fb0d6963f7d28e17f72"
 OTHER = hashlib.sha256(b"other").hexdigest()
+REFERENCES = ("matterport/resnet50", "matterport/resnet101")  # of which there are no weights
 
 
 class Server:
@@ -153,6 +156,34 @@ def test_detectron2_puts_the_md5_into_the_name():
     assert box_only.preset == "detectron2/mask_rcnn_R_50_C4_3x" and not box_only.masks
 
 
+@pytest.mark.parametrize("preset", REFERENCES)
+def test_a_reference_starts_from_imagenet(preset):
+    with pytest.raises(ValueError, match=f"no 'coco' weights for PRESET '{preset}'"):
+        weights.for_config("coco", PRESETS[preset]())
+    entry = weights.for_config("imagenet", PRESETS[preset]())
+    assert entry.name == preset.replace("matterport", "keras_applications")
+
+
+def test_fast_rcnn_is_meant_by_its_name_alone():
+    entry = weights.find("detectron2/fast_rcnn_R_50_FPN_1x")
+    assert "/COCO-Detection/fast_rcnn_R_50_FPN_1x/137635226/" in entry.url and not entry.proposals
+    config = PRESETS[entry.preset]()
+    config.USE_MASK = config.USE_RPN_ROIS = False
+    assert weights.for_config("coco", config).name == "detectron2/faster_rcnn_R_50_FPN_3x"
+    made = config_of_public(entry)
+    made.validate()
+    assert (made.USE_MASK, made.USE_RPN_ROIS, made.NUM_CLASSES) == (False, False, 81)
+
+
+def test_every_detector_of_a_dilated_c5_has_its_preset():
+    entries = [weights.find(f"detectron2/{kind}_rcnn_R_50_DC5_3x") for kind in ("mask", "faster")]
+    for entry in entries:
+        config = config_of_public(entry)
+        assert config.ARCHITECTURE == "dc5"
+        assert config.USE_MASK is entry.masks
+        assert weights.for_config("coco", config) is entry
+
+
 def test_class_names():
     # COCO's ids end at 90, "toothbrush"; 12, "street sign", is the first that was never used.
     assert len(COCO_ID_CLASSES) == 91 and len(COCO_CLASSES) == 81
@@ -241,7 +272,11 @@ def test_find_lists_the_names():
 
 def config(preset, backbone, masks=True):
     return types.SimpleNamespace(
-        PRESET=preset, BACKBONE=backbone, USE_MASK=masks, USE_KEYPOINTS=False
+        ARCHITECTURE="mask_rcnn",
+        PRESET=preset,
+        BACKBONE=backbone,
+        USE_MASK=masks,
+        USE_KEYPOINTS=False,
     )
 
 
@@ -298,7 +333,7 @@ def test_for_config_lists_what_exists(kind, preset, backbone, masks):
     assert exists in message and "balloon" not in message
 
 
-@pytest.mark.parametrize("key", PRESETS)
+@pytest.mark.parametrize("key", [key for key in PRESETS if key not in REFERENCES])
 def test_each_preset_has_its_weights(key):
     item = weights.for_config("coco", PRESETS[key]())
     assert item.name == key and len(item.classes) == PRESETS[key].NUM_CLASSES
@@ -308,6 +343,31 @@ def test_each_preset_has_its_weights(key):
 def test_the_default_config_starts_from_matterport():
     assert weights.for_config("coco", Config()).name == "matterport/mask_rcnn_coco"
     assert weights.for_config("imagenet", Config()).name == "keras_applications/resnet101"
+
+
+@pytest.mark.parametrize(
+    "preset", ["matterport/mask_rcnn_coco", "detectron2/mask_rcnn_R_50_FPN_3x"]
+)
+@pytest.mark.parametrize("architecture", sorted({*ARCHITECTURES} - {"mask_rcnn"}))
+def test_detectors_of_another_architecture_are_no_start(preset, architecture):
+    config = PRESETS[preset]()
+    config.ARCHITECTURE = architecture
+    with pytest.raises(ValueError, match=rf"ARCHITECTURE '{architecture}', .*ARCHITECTURE c4, USE"):
+        weights.for_config("coco", config)
+    config.USE_MASK = False
+    with pytest.raises(ValueError, match="no 'coco' weights"):
+        weights.for_config("coco", config)
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_semantic_fpn_starts_from_panoptic_fpn(masks):
+    entry = weights.find("detectron2/panoptic_fpn_R_50_3x")
+    config = PRESETS[entry.preset]()
+    config.ARCHITECTURE, config.USE_MASK = "semantic_fpn", masks
+    found = weights.for_config("coco", config)
+    # Its head has one class for all 80 things, and the 53 of stuff: as many as it was trained for.
+    assert (found.url, len(found.classes)) == (entry.url, 54)
+    assert found.classes[:2] == ("things", "banner") and found.classes[-1] == "rug-merged"
 
 
 def test_for_config_names_the_kinds():

@@ -15,12 +15,9 @@ class MaskRCNNDC5(MaskRCNN):
 
     Example:
 
-    >>> class DilatedConfig(PRESETS["detectron2/mask_rcnn_R_50_FPN_3x"]):
-    ...     ARCHITECTURE = "dc5"
-    ...     BACKBONE_STRIDES = [16]
-    ...     RPN_ANCHOR_SCALES = ((32, 64, 128, 256, 512),)
-    ...     RPN_CHANNELS = 2048
-    >>> model = MaskRCNNDC5("training", DilatedConfig(), "logs")
+    >>> config = PRESETS["detectron2/mask_rcnn_R_50_DC5_3x"]()
+    >>> model = MaskRCNNDC5("inference", config, "logs")
+    >>> model.load_weights("coco")
     """
 
     architecture = "dc5"

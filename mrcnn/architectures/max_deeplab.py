@@ -1,7 +1,6 @@
 """`MaXDeepLab`, the public class of its architecture."""
 
 from mrcnn.architectures.base import DetectionModel
-from mrcnn.architectures.semantic_fpn import check_stuff
 from mrcnn.data.label_generator import SegmentGenerator
 from mrcnn.evaluate.panoptic import PanopticScores
 from mrcnn.inference.mask_transformer import masks_to_segments
@@ -30,11 +29,6 @@ class MaXDeepLab(DetectionModel):
     finds_segments = True
     uses_anchors = False
     monitor = "val_panoptic_PQ"
-
-    def build(self, mode, config):
-        """As `DetectionModel.build`."""
-        check_stuff(config)
-        return super().build(mode, config)
 
     @staticmethod
     def unmold(outputs, image_shape, molded_shape, window, settings):

@@ -2,7 +2,6 @@
 
 from mrcnn.architectures.base import DetectionModel
 from mrcnn.architectures.mask_rcnn import MaskRCNN
-from mrcnn.architectures.semantic_fpn import check_stuff
 from mrcnn.data.label_generator import PanopticGenerator
 from mrcnn.evaluate.panoptic import PanopticScores
 from mrcnn.inference.panoptic import merge, most_likely
@@ -29,19 +28,6 @@ class PanopticFPN(DetectionModel):
     further_scores = {"panoptic": PanopticScores}  # noqa: RUF012
     finds_segments = True
     monitor = "val_panoptic_PQ"
-
-    def build(self, mode, config):
-        """As `DetectionModel.build`."""
-        check_stuff(config)
-        if not 1 <= config.NUM_STUFF_CLASSES <= config.NUM_CLASSES - 2 or not config.USE_MASK:
-            raise ValueError(
-                f"NUM_STUFF_CLASSES is {config.NUM_STUFF_CLASSES} of NUM_CLASSES = "
-                f"{config.NUM_CLASSES}, and USE_MASK {config.USE_MASK}; expected a class of stuff "
-                "at least, one of things beside the background, and masks. Without stuff take "
-                "MaskRCNN, without things SemanticFPN. COCO's panoptic files beside its instances "
-                "are read as format='coco_panoptic' (--format coco_panoptic)"
-            )
-        return super().build(mode, config)
 
     @staticmethod
     def unmold(outputs, image_shape, molded_shape, window, settings):

@@ -33,11 +33,6 @@ class SemanticFPN(DetectionModel):
     uses_anchors = False
     monitor = "val_semantic_mIoU"
 
-    def build(self, mode, config):
-        """As `DetectionModel.build`."""
-        check_stuff(config)
-        return super().build(mode, config)
-
     @staticmethod
     def unmold(outputs, image_shape, molded_shape, window, settings):
         """The result of an image from the detection graph's outputs for it."""
@@ -48,22 +43,3 @@ class SemanticFPN(DetectionModel):
             "scores": np.zeros(0, np.float32),
         }
         return nothing | semantic_map(*likely, settings.semantic_head.thing_classes)
-
-
-def check_stuff(config):
-    """Raises ValueError where keys of a config cannot work with a semantic head."""
-    stuff, classes = config.NUM_STUFF_CLASSES, config.NUM_CLASSES
-    if not 0 <= stuff < classes:
-        raise ValueError(
-            f"NUM_STUFF_CLASSES is {stuff} and NUM_CLASSES {classes}; expected how many of these, "
-            "the last ones, are stuff"
-        )
-    if config.TILE_SIZE is not None:
-        raise ValueError(
-            f"TILE_SIZE is {config.TILE_SIZE}; regions are not joined over tiles: set it to None"
-        )
-    if config.TEST_FLIP or config.TEST_SCALES is not None:
-        raise ValueError(
-            f"TEST_FLIP is {config.TEST_FLIP} and TEST_SCALES {config.TEST_SCALES}; test-time "
-            "augmentation merges instances, not regions: set them to False and None"
-        )

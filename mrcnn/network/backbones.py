@@ -34,7 +34,8 @@ def build_backbone(images, settings, style, stage5=True):
     elif backbone == "efficientnet_lite0":
         features = efficientnet_lite0_graph(images, stage5, train_bn, style=style)
     elif backbone in KERAS_BACKBONES:
-        features = keras_graph(images, backbone, stage5, train_bn, settings.preset_pixels)
+        pixels, synchronized = settings.preset_pixels, style.norm == "sync_batch"
+        features = keras_graph(images, backbone, stage5, train_bn, pixels, synchronized)
     else:
         features = resnet_graph(images, backbone, stage5, train_bn, style)
     return features[1:]

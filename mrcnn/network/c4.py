@@ -27,19 +27,9 @@ def build_trunk(settings):
 
 
 def build_heads(settings):
-    """The functions that all graphs share: `stage5` of pooled ROIs, the others of its features.
-
-    Raises:
-        ValueError: the mask head cannot take what stage 5 returns.
-    """
-    pool_size, mask_size = settings.box_head.pool_size, settings.mask_head.pool_size
+    """The functions that all graphs share: `stage5` of pooled ROIs, the others of its features."""
     heads = {"stage5": stage5(settings.box_head, settings.style), "box": box(settings.box_head)}
     if settings.mask_head.enabled:
-        if pool_size != 2 * mask_size:
-            raise ValueError(
-                f"POOL_SIZE is {pool_size} and MASK_POOL_SIZE {mask_size}; stage 5 halves what is "
-                "pooled: set POOL_SIZE to twice MASK_POOL_SIZE"
-            )
         heads["mask"] = mask_head(settings.mask_head, settings.style)
     return heads
 

@@ -18,16 +18,7 @@ from mrcnn.network.trunk import detection_proposals, pool_boxes
 
 
 def build_heads(settings):
-    """The functions of pooled ROIs that all graphs share; `boxes` is a list of box heads.
-
-    Raises:
-        ValueError: an ROI would have a box for each class.
-    """
-    if not settings.box_head.class_agnostic:
-        raise ValueError(
-            "BOX_CLASS_AGNOSTIC is False; a stage of a cascade moves one box for all classes: set "
-            "it to True"
-        )
+    """The functions of pooled ROIs that all graphs share; `boxes` is a list of box heads."""
     heads = mask_rcnn.build_heads(settings)
     later = [box_head(settings.box_head, settings.style, x) for x in settings.cascade.suffixes[1:]]
     return heads | {"boxes": [heads["box"], *later]}

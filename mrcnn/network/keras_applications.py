@@ -24,7 +24,9 @@ _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 
 
-def keras_graph(images, backbone, stage5=True, train_bn=None, pixels=(0.0, 1.0)):
+def keras_graph(
+    images, backbone, stage5=True, train_bn=None, pixels=(0.0, 1.0), synchronized=False
+):
     """A network of `keras.applications` without its classifier.
 
     C2 to C5 are the last features of their stride: the end of a stage, or what the first block of
@@ -43,6 +45,7 @@ def keras_graph(images, backbone, stage5=True, train_bn=None, pixels=(0.0, 1.0))
         train_bn: see `Config.TRAIN_BN`.
         pixels: (mean, std), each a float or three: `images * std + mean` is on the scale of 0 to
             255. The default takes images that are not molded.
+        synchronized: bool, whether batch statistics are of all devices, see `BatchNorm`.
 
     Returns:
         list [None, C2, C3, C4, C5] of float [B, H / 2^n, W / 2^n, C]; C5 is None without `stage5`.
@@ -58,8 +61,10 @@ def keras_graph(images, backbone, stage5=True, train_bn=None, pixels=(0.0, 1.0))
     levels = (2, 3, 4, 5) if stage5 else (2, 3, 4)
     features, level_of = [None] * 5, {id(ends[level]): level for level in levels}
 
+    norms = {"train_bn": train_bn, "synchronized": synchronized}
+
     def clone(operation):
-        return [(_remake(part, names[id(part)], train_bn), id(part)) for part in _parts(operation)]
+        return [(_remake(part, names[id(part)], norms), id(part)) for part in _parts(operation)]
 
     def call(parts, *args, **kwargs):
         x = args[0]
@@ -135,12 +140,12 @@ def _lasting_name(part, counts):
     return f"{kind}_{counts[kind]}"
 
 
-def _remake(part, name, train_bn):
-    """A new layer or operation of the same kind."""
+def _remake(part, name, norms):
+    """A new layer or operation of the same kind; `norms`: what a `BatchNorm` is told."""
     config = {**part.get_config(), "name": name}
     kind = type(part)
     if kind is layers.BatchNormalization:
-        kind, config["train_bn"] = BatchNorm, train_bn
+        kind, config = BatchNorm, config | norms
     elif _is_layer_scale(part):
         kind = LayerScale
     elif kind in (layers.Rescaling, layers.Normalization):

@@ -6,8 +6,13 @@ import warnings
 import keras
 
 # What `train(layers=...)` accepts besides a regular expression of layer names; EfficientNet's
-# blocks 3, 4 and 6 are the first of stages 3, 4 and 5. `stage<n>_` is of `keras.applications`.
-_HEADS = r"(mrcnn_.*)|(rpn_.*)|(fpn_.*)|(retinanet_.*)|(semantic_.*)"
+# blocks 3, 4 and 6 are the first of stages 3, 4 and 5. `stage<n>_` is of `keras.applications` and
+# MaX-DeepLab, whose memory and decoder count as heads.
+_HEADS = (
+    r"(mrcnn_.*)|(rpn_.*)|(fpn_.*)|(retinanet_.*)|(semantic_.*)|(memory)"
+    r"|(decoder_stage.*)|((class|mask)_feature_extra.*)|(pixel_space_.*)"
+    r"|(transformer_(class|mask)_head.*)|(auxiliary_semantic_.*)"
+)
 _STAGES = {
     5: r"((res|bn)5.*)|(block[67].*)|(stage5_.*)",
     4: r"((res|bn)4.*)|(block[45].*)|(stage4_.*)",

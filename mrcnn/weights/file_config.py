@@ -77,7 +77,7 @@ def config_of_public(entry):
     config.BACKBONE = entry.backbone
     if entry.classes:
         config.NUM_CLASSES, config.USE_MASK = len(entry.classes), entry.masks
-        config.USE_KEYPOINTS = entry.keypoints
+        config.USE_KEYPOINTS, config.USE_RPN_ROIS = entry.keypoints, entry.proposals
     return config
 
 

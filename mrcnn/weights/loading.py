@@ -24,7 +24,8 @@ def load_state_dict(model, arrays, source, by_name=False, exclude=(), epsilon=No
 
     In training, heads of another class count are initialised anew, and a first convolution of
     another channel count is adapted (`mrcnn.weights.input_channels`), with warnings that name them;
-    and a source that is a backbone only leaves the heads as they are.
+    and a source that is a backbone only leaves the heads as they are. Where proposals are given, so
+    is the network that would make them, if the source has none.
 
     Args:
         model: `MaskRCNN`, or another architecture: has `keras_model`, `mode`, `settings` and
@@ -217,6 +218,8 @@ def _problems(model, plan, by_name):
     missing, unexpected = plan["missing"], plan["unexpected"]
     if backbone_only and model.mode == "training":
         missing = [name for name in missing if not name.startswith(heads)]
+    if not model.settings.ground_truth.use_rpn_rois:  # proposals are given, none are made
+        missing = [name for name in missing if not name.startswith("rpn_")]
     optional = model.weight_names.optional(model.settings)
     if optional:
         unexpected = [name for name in unexpected if not re.search(optional, name)]

@@ -56,6 +56,7 @@ def _torchvision_backbone(backbone, sha256):
 # The folder of a model at the publisher, by the first word of its name.
 _DETECTRON2_FOLDERS = {
     "cascade": "Misc",
+    "fast": "COCO-Detection",
     "faster": "COCO-Detection",
     "keypoint": "COCO-Keypoints",
     "mask": "COCO-InstanceSegmentation",
@@ -158,6 +159,7 @@ _DETECTRON2 = (
     ("mask_rcnn_R_101_FPN_3x", "138205316/model_final_a3ec72.pkl", "resnet101", 42.9, 38.6),
     ("mask_rcnn_X_101_32x8d_FPN_3x", "139653917/model_final_2d9806.pkl", _RESNEXT, 44.3, 39.5),
     ("mask_rcnn_R_50_C4_3x", "137849525/model_final_4ce675.pkl", "resnet50", 39.8, 34.4),
+    ("mask_rcnn_R_50_DC5_3x", "137849551/model_final_84107b.pkl", "resnet50", 40.0, 35.9),
     (
         *("cascade_mask_rcnn_R_50_FPN_3x", "144998488/model_final_480dd8.pkl"),
         *("resnet50", 44.3, 38.5),
@@ -167,6 +169,7 @@ _DETECTRON2 = (
     ("faster_rcnn_R_101_FPN_3x", "137851257/model_final_f6e8b1.pkl", "resnet101", 42.0),
     ("faster_rcnn_X_101_32x8d_FPN_3x", "139173657/model_final_68b088.pkl", _RESNEXT, 43.0),
     ("faster_rcnn_R_50_C4_3x", "137849393/model_final_f97cb7.pkl", "resnet50", 38.4),
+    ("faster_rcnn_R_50_DC5_3x", "137849425/model_final_68d202.pkl", "resnet50", 39.0),
     ("retinanet_R_50_FPN_3x", "190397829/model_final_5bd44e.pkl", "resnet50", 38.7),
 )
 REGISTRY = (
@@ -245,6 +248,14 @@ REGISTRY = (
         box_ap=41.5,
     ),
     *(_detectron2(*row) for row in _DETECTRON2),
+    dataclasses.replace(
+        _detectron2(
+            "fast_rcnn_R_50_FPN_1x", "137635226/model_final_e5f7ce.pkl", "resnet50", box_ap=37.8
+        ),
+        preset="detectron2/mask_rcnn_R_50_FPN_3x",
+        proposals=False,
+        notes="Fast R-CNN: proposals are given, as by detectron2's rpn_R_50_FPN_1x.",
+    ),
     _panoptic(
         "panoptic_fpn_R_50_3x",
         "139514569/model_final_c10459.pkl",

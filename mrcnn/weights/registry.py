@@ -3,6 +3,7 @@
 Nothing here is heavy: listing needs no backend.
 """
 
+import dataclasses
 import os
 
 from mrcnn.files import download
@@ -39,11 +40,11 @@ def for_config(kind, config):
 
     Args:
         kind: "coco", a detector, or "imagenet", a backbone alone.
-        config: `Config`: PRESET, BACKBONE, USE_MASK and USE_KEYPOINTS decide; all but the first
-            may have been changed since the preset.
+        config: `Config`: PRESET, ARCHITECTURE, BACKBONE, USE_MASK and USE_KEYPOINTS decide; all but
+            the first may have been changed since the preset.
 
     Returns:
-        WeightFile.
+        WeightFile. Semantic FPN's is Panoptic FPN's, with the classes of its semantic head.
 
     Raises:
         ValueError: there are none; the message lists those of this kind.
@@ -51,14 +52,12 @@ def for_config(kind, config):
     kinds = ("coco", "imagenet")
     if kind not in kinds:
         raise ValueError(f"weights are {kind!r}; expected one of {kinds}, or a path")
-    preset, heads = config.PRESET, (bool(config.USE_MASK), bool(config.USE_KEYPOINTS))
-    backbone = getattr(config.BACKBONE, "__name__", config.BACKBONE)
+    preset, backbone = config.PRESET, getattr(config.BACKBONE, "__name__", config.BACKBONE)
     for entry in REGISTRY:
         if entry.dataset != kind or entry.backbone != backbone:
             continue
-        own_heads = entry.masks, entry.keypoints
-        if kind == "coco" and entry.preset == preset and own_heads == heads:
-            return entry
+        if kind == "coco" and _is_network_of(entry, config):
+            return _of_semantic_head(entry) if config.ARCHITECTURE == "semantic_fpn" else entry
         # A backbone has the numerics of its family, whatever the heads are.
         if kind == "imagenet" and _publisher(entry.preset) in (None, _publisher(preset)):
             return entry
@@ -66,20 +65,50 @@ def for_config(kind, config):
         return entry
     there_are = "; ".join(
         f"{entry.name} (PRESET {entry.preset or 'any'}, BACKBONE {entry.backbone}"
-        + (f", {_heads(entry.masks, entry.keypoints)})" if kind == "coco" else ")")
+        + (f", {_network(entry)})" if kind == "coco" else ")")
         for entry in REGISTRY
-        if entry.dataset == kind
+        if entry.dataset == kind and entry.proposals
     )
     if kind == "imagenet":
         there_are += "; and those of keras.applications, BACKBONE keras/NAME"
+    heads = _heads(config.USE_MASK, config.USE_KEYPOINTS)
     raise ValueError(
-        f"no {kind!r} weights for PRESET {preset!r}, BACKBONE {backbone!r}, {_heads(*heads)}; "
-        f"there are: {there_are}"
+        f"no {kind!r} weights for PRESET {preset!r}, BACKBONE {backbone!r}, ARCHITECTURE "
+        f"{config.ARCHITECTURE!r}, {heads}; there are: {there_are}"
     )
 
 
+def _architecture(entry):
+    from mrcnn.presets import PRESETS  # which needs NumPy
+
+    return PRESETS[entry.preset].ARCHITECTURE
+
+
+def _is_network_of(entry, config):
+    """Whether a detector is the network of a config, but for its backbone and classes."""
+    if entry.preset != config.PRESET or not entry.proposals:
+        return False
+    if config.ARCHITECTURE == "semantic_fpn":
+        return _architecture(entry) == "panoptic_fpn"
+    heads = bool(config.USE_MASK), bool(config.USE_KEYPOINTS)
+    own_heads = entry.masks, entry.keypoints
+    return _architecture(entry) == config.ARCHITECTURE and own_heads == heads
+
+
+def _of_semantic_head(entry):
+    """A panoptic entry as its semantic head has classes: all things are one, then comes stuff."""
+    from mrcnn.presets import PRESETS
+
+    stuff = entry.classes[-PRESETS[entry.preset].NUM_STUFF_CLASSES :]
+    return dataclasses.replace(entry, classes=("things", *stuff))
+
+
+def _network(entry):
+    return f"ARCHITECTURE {_architecture(entry)}, {_heads(entry.masks, entry.keypoints)}"
+
+
 def _heads(masks, keypoints):
-    return f"USE_MASK {masks}" + (", USE_KEYPOINTS True" if keypoints else "")
+    return f"USE_MASK {bool(masks)}" + (", USE_KEYPOINTS True" if keypoints else "")
 
 
 def resolve(text, config):

@@ -128,6 +128,8 @@ def guess_preset(arrays):
     if source == "detectron2":
         if "roi_heads.res5.0.conv1.weight" in arrays:
             return "detectron2/mask_rcnn_R_50_C4_3x"
+        if "backbone.res5.0.conv1.weight" in arrays:
+            return "detectron2/mask_rcnn_R_50_DC5_3x"
         if "roi_heads.box_predictor.0.cls_score.weight" in arrays:
             return "detectron2/cascade_mask_rcnn_R_50_FPN_3x"
         if any("keypoint" in name for name in arrays):

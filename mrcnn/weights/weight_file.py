@@ -27,6 +27,7 @@ class WeightFile:
         preset: str, the key of the preset with its numerics; None where any will do.
         masks: bool, whether it has a mask head.
         keypoints: bool, whether it has a keypoint head, of COCO's 17 of a person.
+        proposals: bool, whether it makes its own, where it is a detector that needs them.
         classes: tuple of names, background first; empty for a backbone alone.
         size: int, bytes.
         sha256, md5: str, hex digits, all or the first ones.
@@ -45,6 +46,7 @@ class WeightFile:
     preset: str | None
     masks: bool = False
     keypoints: bool = False
+    proposals: bool = True
     classes: tuple[str, ...] = ()
     size: int | None = None
     sha256: str | None = None
