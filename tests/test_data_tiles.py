@@ -271,7 +271,7 @@ def test_boxes_of_tiles_are_those_of_their_masks(make):
 
 def test_a_box_is_that_of_the_pixels_in_the_tile(tmp_path):
     # Rows 5..25 of columns 20..28, and rows 5..8 as far as 40: the right tile shows 5..8 alone.
-    dataset = write_slides(tmp_path / "a", [(5, 20, 25, 40)])
+    write_slides(tmp_path / "a", [(5, 20, 25, 40)])
     outline = [20, 5, 40, 5, 40, 8, 28, 8, 28, 25, 20, 25]
     path = tmp_path / "a" / "annotations.json"
     data = json.loads(path.read_text())
