@@ -37,6 +37,7 @@ class RGBDConfig(Config):
     IMAGE_CHANNEL_FILES = ("_depth",)
     STEPS_PER_EPOCH = 100
     LEARNING_SCHEDULE = "cosine"
+    WARMUP_STEPS = 100
     DETECTION_MIN_CONFIDENCE = 0.05
 
 
@@ -140,6 +141,7 @@ def main():
     datasets = load_datasets(args.dataset, args.logs)
     config = config_for(args.dataset, datasets[0])
     config.STEPS_PER_EPOCH = args.steps or config.STEPS_PER_EPOCH
+    config.WARMUP_STEPS = min(config.WARMUP_STEPS, config.STEPS_PER_EPOCH - 1)
     mode = "training" if args.command == "train" else "inference"
     model = MaskRCNN(mode, config, args.logs)
     if args.weights:
