@@ -89,6 +89,8 @@ setup(
             "datumaro>=1.10",  # tools whose files are read, and whose own writers the tests call
             "labelme>=5.5",
             "cvat-sdk>=2.40",
+            "mlflow>=2.20",
+            "wandb>=0.19",
             "ipykernel>=6.29",
             "nbclient>=0.10",
             "nbformat>=5.10",

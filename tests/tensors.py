@@ -25,3 +25,13 @@ def gradient(function, x):
     import jax
 
     return jax.grad(function)(x)
+
+
+def numeric_gradient(function, x, step=1e-2):
+    """The same of a NumPy array by central differences, an array."""
+    slopes = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        moved = np.zeros_like(x)
+        moved[i] = step
+        slopes[i] = (float(function(f32(x + moved))) - float(function(f32(x - moved)))) / (2 * step)
+    return slopes

@@ -8,7 +8,7 @@ from tensors import f32, gradient, i32
 
 from mrcnn import layers, settings
 from mrcnn.image import compose_image_meta
-from mrcnn.ops import box_losses, losses
+from mrcnn.ops import box_losses, dense_losses, losses
 
 ONES = (1.0, 1.0, 1.0, 1.0)
 # Half a height aside: shared 1/2 of 3/2, the box around both is 3/2 x 1. Apart by a height. A
@@ -98,7 +98,7 @@ def test_giou_needs_no_boxes_in_pixels():
 def test_loss_of_the_boxes_of_anchors():
     ids, deltas = i32([[1, 0, 2, -1]]), f32([[[0.5, 0, 0, 0], [9] * 4, [0] * 4, [9] * 4]])
     options = {"kind": "diou", "std_dev": ONES}
-    found = losses.retinanet_bbox_loss(ids, 0 * deltas, deltas, PIXELS[:1], **options)
+    found = dense_losses.retinanet_bbox_loss(ids, 0 * deltas, deltas, PIXELS[:1], **options)
     assert float(found) == pytest.approx(DOWN["diou"] / 2, rel=1e-5)
 
 

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from test_cli_train import SMALL
 
@@ -14,6 +15,7 @@ from mrcnn.distribute import dataset as distribute
 from mrcnn.distribute.blocks import BlockDetector
 from mrcnn.distribute.results import iterate_rows
 from mrcnn.distribute.rows import annotations_of
+from mrcnn.image.regions import TiffRegions
 from mrcnn.model import MaskRCNN
 
 
@@ -21,16 +23,15 @@ from mrcnn.model import MaskRCNN
 def checkpoint(tmp_path_factory):
     """A small model of random weights that knows its config and class names."""
     folder = tmp_path_factory.mktemp("model")
-    keys = dict(text.split("=") for text in SMALL) | {"NAME": "small", "NUM_CLASSES": "3"}
-    config = config_from({key: _value(value) for key, value in keys.items()}, str)
-    model = MaskRCNN("inference", config, folder)
+    model = MaskRCNN("inference", config_from(_small(), str), folder)
     model.class_names = ["BG", "cat", "dog"]
     model.save_weights(folder / "small.h5")
     return folder / "small.h5"
 
 
-def _value(text):
-    return int(text) if text.isdigit() else text
+def _small():
+    keys = dict(text.split("=") for text in SMALL) | {"NAME": "small", "NUM_CLASSES": "3"}
+    return {key: int(value) if value.isdigit() else value for key, value in keys.items()}
 
 
 @pytest.fixture
@@ -125,6 +126,47 @@ def test_pictures_into_parquet(checkpoint, pictures, tmp_path, capsys, monkeypat
     assert "settings (about.config.RPN_NMS_THRESHOLD 0.7, now 0.6): " in capsys.readouterr().err
     assert cli.main([*line, *engine, "--save", "json"]) == 2
     assert "--save does not go with --engine" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*(as many detections as it may|larger than what tiles share)")
+def test_a_pyramid_by_tiles(checkpoint, tmp_path, monkeypatch, capsys):
+    pixels = np.random.default_rng(5).integers(0, 255, (25, 40, 3), np.uint8)
+    pixels = np.kron(pixels, np.ones((4, 4, 1), np.uint8))  # 100 x 160
+    slide = tmp_path / "slide.tif"
+    with tifffile.TiffWriter(slide) as file:
+        options = {"tile": (32, 32), "photometric": "rgb"}
+        file.write(pixels, subifds=1, **options)
+        file.write(pixels[::2, ::2], subfiletype=1, **options)
+    read, asked = TiffRegions.__getitem__, set()
+
+    def region(self, key):
+        asked.add(tuple((part.start or 0, part.stop) for part in key))
+        return read(self, key)
+
+    monkeypatch.setattr(TiffRegions, "__getitem__", region)
+    line = ["detect", str(checkpoint), str(slide), "--out", str(tmp_path / "found")]
+    line += ["--score", "0.0", "--save", "json"]
+    assert cli.main([*line, "TILE_SIZE=64", "TILE_OVERLAP=16"]) == 0
+    assert "objects in 1 pictures" in capsys.readouterr().out
+    # Rows 0..64 and 36..100, columns 0..64, 48..112 and 96..160; a pixel tells what the file holds.
+    tiles = {((y, y + 64), (x, x + 64)) for y in (0, 36) for x in (0, 48, 96)}
+    assert asked == tiles | {((0, 1), (0, 1))}
+    content = json.loads((tmp_path / "found" / "detections.json").read_text())
+    (image,) = content["images"]
+    assert (image["height"], image["width"]) == (100, 160)
+    keys = {"TILE_SIZE": 64, "TILE_OVERLAP": 16, "DETECTION_MIN_CONFIDENCE": 0.0}
+    config = config_from({**_small(), **keys}, str)
+    model = MaskRCNN("inference", config, tmp_path)
+    model.load_weights(checkpoint)
+    (wanted,) = model.detect([pixels])
+    found = content["annotations"]
+    assert len(found) == wanted.count > 0
+    np.testing.assert_allclose([x["score"] for x in found], wanted["scores"], atol=1e-6)
+    boxes = np.array([x["bbox"] for x in found])[:, [1, 0, 3, 2]]  # x y w h
+    sides = np.diff(wanted["boxes"].reshape(-1, 2, 2), axis=1)[:, 0]
+    np.testing.assert_allclose(boxes[:, 2:], sides, atol=0.01)
+    assert boxes[:, 1].max() > 64  # beyond the first tile
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
-from mrcnn.data.annotations.run_lengths import decode_part, encode_part
+from mrcnn.data.annotations.run_lengths import crop_code, decode_part, encode_part
 from mrcnn.image import CroppedMasks, extract_bboxes
 from mrcnn.image.cropped_masks import masks_of
 
@@ -91,3 +91,19 @@ def test_codes_of_parts_are_those_of_whole_masks():
         np.asfortranarray(full, np.uint8)
     )["counts"].decode("ascii")
     assert decode_part(encode_part(full, 0, 0, 2, 3), (0, 1, 2, 2)).tolist() == [[True], [True]]
+
+
+def test_a_code_is_cut_without_drawing_it(monkeypatch):
+    monkeypatch.setattr("pycocotools.mask.decode", lambda code: pytest.fail("drawn"))
+    # Columns of 4: pixels 2 to 4, rows 2, 3 of column 0 and row 0 of column 1, are one run.
+    code = mask_utils.frPyObjects({"size": [4, 3], "counts": [2, 3, 7]}, 4, 3)
+    cut = {
+        (0, 0, 4, 3): [2, 3, 7],
+        (0, 0, 3, 2): [2, 2, 2],  # row 2 of column 0 and row 0 of column 1 touch
+        (2, 0, 4, 3): [0, 2, 4],
+        (1, 1, 4, 3): [6],
+        (0, 1, 1, 3): [0, 1, 1],
+    }
+    for (y1, x1, y2, x2), counts in cut.items():
+        expected = {"size": [y2 - y1, x2 - x1], "counts": counts}
+        assert crop_code(code, (y1, x1, y2, x2)) == mask_utils.frPyObjects(expected, 0, 0)

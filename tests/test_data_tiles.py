@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import tifffile
 from coco_folder import annotation
+from pycocotools import mask as mask_utils
 from skimage.io import imsave
 
 from mrcnn.config import Config
 from mrcnn.data import DataGenerator, Dataset, load
 from mrcnn.data import tiles as module
 from mrcnn.data.annotations.annotated import AnnotatedDataset
+from mrcnn.data.annotations.encoded import EncodedMasks
 from mrcnn.data.boxes import load_boxes
 from mrcnn.data.tiles import TiledDataset, in_tiles
 from mrcnn.evaluate import annotations, coco_ground_truth
@@ -196,3 +198,115 @@ def test_the_ground_truth_of_large_pictures_is_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(AnnotatedDataset, "load_mask", lambda *_: pytest.fail("drawn whole"))
     assert coco_ground_truth(dataset) == expected
     assert [x["iscrowd"] for x in expected["annotations"]] == [0, 1]
+
+
+# ---- Tiles that draw no mask.
+
+
+@pytest.fixture
+def slides(tmp_path):
+    """One picture: an object of the left tile, one of both, one that the right shows a fifth of."""
+    return write_slides(tmp_path / "a", [(5, 10, 12, 18), (20, 26, 30, 36), (5, 22, 12, 32)])
+
+
+@pytest.fixture
+def no_masks(monkeypatch):
+    monkeypatch.setattr("pycocotools.mask.decode", lambda codes: pytest.fail("a mask was drawn"))
+
+
+class TileBoxes(TilesConfig):
+    USE_MASK = False
+    REPEAT_FACTOR_THRESHOLD = 1.0
+
+
+def test_no_mask_is_drawn_for_boxes_of_tiles(slides, no_masks):
+    tiled = TiledDataset(slides, 40, 10)
+    boxes, class_ids = tiled.load_boxes(1, (40, 40, 3))
+    # 30 columns further left: 26..36 becomes 0..6, 6 of 10 columns; 22..32 becomes 0..2, 2 of 10.
+    assert boxes.tolist() == [[20, 0, 30, 6], [5, 0, 12, 2]] and boxes.dtype == np.int32
+    assert class_ids.tolist() == [1, -1] and class_ids.dtype == np.int32
+    (batch,) = DataGenerator(slides, TileBoxes(), shuffle=False)[0]
+    assert batch["input_gt_class_ids"].tolist() == [[1, 1, 1, 0], [1, -1, 0, 0]]
+    # Scaled by 64 / 40: columns 0..6 become 0..9.6.
+    np.testing.assert_allclose(batch["input_gt_boxes"][1, 0], [32, 0, 48, 9.6], atol=0.5)
+    with pytest.raises(ValueError, match=r"the image's size \[40, 70\], received \[40, 40\]"):
+        tiled.load_boxes(1, (40, 70, 3))
+
+
+def test_no_mask_is_drawn_for_the_classes_of_tiles(tmp_path, no_masks):
+    # Tiles of a cell and of a sliver, and of a picture with nothing: 1 of 4 has the class.
+    dataset = write_slides(tmp_path / "a", [(5, 22, 12, 32)], [])
+    config = TileBoxes()
+    config.INCLUDE_EMPTY_IMAGES = True
+    generator = DataGenerator(dataset, config)
+    ids = [generator.dataset.image_class_ids(i).tolist() for i in range(4)]
+    assert ids == [[1], [-1], [], []]
+    assert generator.passes.factors.tolist() == [2, 1, 1, 1]  # sqrt(1 / 0.25)
+
+
+def test_masks_of_tiles_stay_codes_until_each_is_asked_for(slides, monkeypatch):
+    tiled, decoded, decode = TiledDataset(slides, 40, 10), [], mask_utils.decode
+    monkeypatch.setattr(mask_utils, "decode", lambda code: decoded.append(code) or decode(code))
+    encoded, class_ids = tiled.load_encoded(1, (40, 40, 3))
+    assert isinstance(encoded, EncodedMasks) and encoded.shape == (40, 40, 2) and not decoded
+    assert class_ids.tolist() == [1, -1]
+    masks, same = tiled.load_mask(1)
+    assert same.tolist() == [1, -1]
+    for i in range(2):
+        np.testing.assert_array_equal(encoded[:, :, i], masks[:, :, i])
+    decoded.clear()
+    DataGenerator(slides, TilesConfig(), shuffle=False)[0]
+    assert [code["size"] for code in decoded] == [[40, 40]] * 5  # 3 and 2 objects, one by one
+    assert tiled.load_encoded(1, (40, 70, 3)) is None  # `load_mask` then says what does not fit
+
+
+def test_boxes_of_tiles_are_those_of_their_masks(make):
+    tiled = TiledDataset(make([(5, 10, 12, 18), (20, 26, 30, 36), (5, 22, 12, 32)]), 40, 10)
+    for image_id in (0, 1):
+        boxes, class_ids = tiled.load_boxes(image_id, (40, 40))
+        found = list(zip(class_ids.tolist(), map(tuple, boxes.tolist()), strict=True))
+        assert found == seen(tiled, image_id)
+        assert tiled.image_class_ids(image_id).tolist() == class_ids.tolist()
+
+
+def test_a_box_is_that_of_the_pixels_in_the_tile(tmp_path):
+    # Rows 5..25 of columns 20..28, and rows 5..8 as far as 40: the right tile shows 5..8 alone.
+    write_slides(tmp_path / "a", [(5, 20, 25, 40)])
+    outline = [20, 5, 40, 5, 40, 8, 28, 8, 28, 25, 20, 25]
+    path = tmp_path / "a" / "annotations.json"
+    data = json.loads(path.read_text())
+    data["annotations"][0]["segmentation"] = [outline]
+    path.write_text(json.dumps(data))
+    tiled = TiledDataset(load(tmp_path / "a", verbose=0), 40, 10, keep_empty=True)
+    # 3 x 10 of 160 + 36 pixels, and the left tile shows all.
+    assert seen(tiled, 1) == [(-1, (5, 0, 8, 10))]
+    boxes, class_ids = tiled.load_boxes(1, (40, 40))
+    assert boxes.tolist() == [[5, 0, 8, 10]] and class_ids.tolist() == [-1]
+
+
+class Boxed(Drawn):
+    """Boxes of a user's own, without masks."""
+
+    def load_mask(self, image_id):
+        pytest.fail("a mask was drawn")
+
+    def load_boxes(self, image_id, image_shape):
+        assert tuple(image_shape[:2]) == (40, 70)
+        boxes = self.image_info[image_id]["boxes"]
+        return boxes, [1] * len(boxes)
+
+
+def test_own_boxes_are_cut_to_their_tile():
+    tiled = TiledDataset(Boxed([(5, 10, 12, 18), (20, 26, 30, 36), (5, 22, 12, 32)]), 40, 10)
+    boxes, class_ids = tiled.load_boxes(1, (40, 40))
+    assert boxes.tolist() == [[20, 0, 30, 6], [5, 0, 12, 2]] and class_ids.tolist() == [1, -1]
+    assert tiled.image_class_ids(0).tolist() == [1, 1, 1]
+
+
+def test_pictures_that_are_no_larger_are_asked_for_as_they_are(tmp_path, no_masks):
+    slides = write_slides(tmp_path / "a", [(5, 10, 12, 18)])
+    whole = TiledDataset(slides, 70, 10)
+    assert whole.load_boxes(0, (40, 70))[0].tolist() == [[5, 10, 12, 18]]
+    assert whole.load_encoded(0, (40, 70))[0].codes == slides.load_codes(0)[0]
+    assert whole.image_class_ids(0).tolist() == [1]
+    assert TiledDataset(Drawn([]), 70, 10).load_encoded(0, (40, 70)) is None

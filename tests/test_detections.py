@@ -201,6 +201,22 @@ def test_polygons_are_the_edges_of_the_pixels():
     assert nothing().polygons() == []
 
 
+def test_rotated_boxes_of_upright_rectangles_are_upright():
+    dog, cat = example().rotated_boxes().tolist()
+    assert dog == [[1, 2], [1, 5], [3, 5], [3, 2]]  # y, x
+    assert cat == [[2, 4], [2, 7], [5, 7], [5, 4]]
+    assert nothing().rotated_boxes().shape == (0, 4, 2)
+    with pytest.raises(ValueError, match="expected masks"):
+        boxes_only().rotated_boxes()
+
+
+def test_an_empty_mask_has_a_rotated_box_of_zeros():
+    found = example()
+    found["masks"][:, :, 0] = False
+    empty, cat = found.rotated_boxes().tolist()
+    assert empty == [[0, 0]] * 4 and cat[0] == [2, 4]
+
+
 def test_in_the_label_image_the_best_is_on_top():
     labels = example().label_image()
     assert labels.dtype == np.int32

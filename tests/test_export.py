@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from skimage import data
+from test_dc5 import DilatedConfig
+from test_panoptic_models import config_of
 from tiny import tiny_of
 
 from mrcnn import cli
@@ -65,12 +67,28 @@ FORMS = [pytest.param(x, marks=[pytest.mark.thorough] * (x != "saved_model")) fo
 OPTIONS = {"litert": {"sizes": [(201, 303), (96, 128)], "batch": 2}}
 
 
+# The rest of the family, tiny: what makes a config.
+MEMBERS = {
+    "cascade": lambda: tiny_of("detectron2/cascade_mask_rcnn_R_50_FPN_3x"),
+    "c4": lambda: tiny_of("detectron2/mask_rcnn_R_50_C4_3x"),
+    "dc5": DilatedConfig,
+    "retinanet": lambda: tiny_of("torchvision/retinanet_resnet50_fpn_v2"),
+    "keypoints": lambda: tiny_of("torchvision/keypointrcnn_resnet50_fpn"),
+    "panoptic": lambda: config_of("panoptic_fpn"),
+    "semantic": lambda: config_of("semantic_fpn"),
+}
+
+
 def build(preset, **keys):
     """A tiny model of random weights."""
-    keras.utils.set_random_seed(0)
     config = tiny_of(preset)
     for key, value in keys.items():
         setattr(config, key, value)
+    return built(config)
+
+
+def built(config):
+    keras.utils.set_random_seed(0)
     return create("inference", config, "logs")
 
 
@@ -117,6 +135,20 @@ def test_the_runtime_alone_finds_what_the_model_finds(name, model, exported, run
     if "of_bytes" in found:
         boxes = np.stack([found["detection_boxes"][1]] * 2)
         np.testing.assert_allclose(found["of_bytes"], boxes, atol=1e-3)
+
+
+# What "dc5" and "semantic" have, "c4" and "panoptic" have too.
+@pytest.mark.parametrize(
+    "member",
+    [pytest.param(x, marks=[pytest.mark.thorough] * (x in ("dc5", "semantic"))) for x in MEMBERS],
+)
+def test_every_member_exports(member, tmp_path):
+    model = built(MEMBERS[member]())
+    exported = ExportedModel(export(model, tmp_path / "tiny"))  # is compared with the model
+    image = data.rocket()[:150, :200]
+    (wanted,), (found,) = model.detect([image]), exported.detect([image])
+    assert len(wanted.get("segments", wanted["scores"])) and list(found) == list(wanted)
+    assert difference(wanted, found, model.settings.detections) is None
 
 
 @pytest.mark.thorough

@@ -43,6 +43,8 @@ CASES = pytest.mark.parametrize(
     ],
 )
 
+STAGES = ("", "_stage2", "_stage3")  # of a cascade
+
 PROGRAM = """
 import sys
 sys.path.insert(0, {tests!r})
@@ -132,3 +134,31 @@ def test_pictures_of_several_sizes_train_in_one_batch_and_score_without_masks(
     history = model.train(data, None, 0.01, epochs=1, layers="all").history
     assert np.isfinite(history["loss"]).all() and "mrcnn_mask_loss" not in history
     assert set(evaluate(model, data)) == {"bbox"}
+
+
+@pytest.mark.thorough
+def test_a_cascade_trains_on_and_detects_in_pictures_of_several_sizes(tmp_path):
+    config = tiny_of("detectron2/cascade_mask_rcnn_R_50_FPN_3x")
+    config.IMAGE_RESIZE_MODE, config.IMAGE_MIN_DIM, config.IMAGE_MAX_DIM = "pad64", 64, 128
+    config.IMAGES_PER_GPU = 1  # each of its own size
+    data = ShapesDataset()
+    data.load_shapes(1, 64, 128)
+    data.load_shapes(1, 128, 64)
+    data.load_shapes(1, 60, 70)
+    data.prepare()
+    config.STEPS_PER_EPOCH = None
+    model = create("training", config, tmp_path)
+    history = model.train(data, None, 0.01, epochs=1, layers="all").history
+    stages = [f"mrcnn_{kind}_loss{stage}" for kind in ("class", "bbox") for stage in STAGES]
+    assert {"mrcnn_mask_loss", *stages} <= set(history)
+    assert np.isfinite([values[0] for values in history.values()]).all()
+    images = [data.load_image(i) for i in range(3)]
+    found = model.detect(images)
+    sizes = [(64, 128), (128, 64), (60, 70)]
+    for image, each, (height, width) in zip(images, found, sizes, strict=True):
+        assert each.count and each["masks"].shape == (height, width, each.count)
+        assert (each["boxes"] >= 0).all() and (each["boxes"][:, 2:] <= (height, width)).all()
+        (alone,) = model.detect([image])
+        np.testing.assert_allclose(alone["boxes"], each["boxes"], atol=1e-2)
+        np.testing.assert_allclose(alone["scores"], each["scores"], atol=1e-5)
+    assert set(evaluate(model, data)) == {"bbox", "segm"}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras.ops import convert_to_numpy
 from numpy.testing import assert_allclose, assert_array_equal
-from tensors import f32, gradient, i32
+from tensors import f32, gradient, i32, numeric_gradient
 
 from mrcnn.data import KeypointScheme
 from mrcnn.data.keypoints import (
@@ -111,6 +111,19 @@ def test_keypoint_loss_pulls_at_its_own_map_alone():
     slope = gradient(lambda x: losses.mrcnn_keypoint_loss(i32([[[1, -1]]]), x), logits)
     assert_allclose(convert_to_numpy(slope)[0, 0, :, :, 0], [[0.25, -0.75], [0.25, 0.25]])
     assert not convert_to_numpy(slope)[..., 1].any()
+
+
+def test_gradient_of_the_keypoint_loss_is_that_of_finite_differences():
+    # Two boxes, 2 x 2 bins, three keypoints: of the first box all count, of the second one.
+    targets = i32([[[3, 0, 1], [-1, 2, -1]]])
+    logits = np.random.default_rng(0).normal(size=(1, 2, 2, 2, 3)).astype(np.float32)
+
+    def loss(x):
+        return losses.mrcnn_keypoint_loss(targets, x)
+
+    found, numeric = convert_to_numpy(gradient(loss, f32(logits))), numeric_gradient(loss, logits)
+    assert np.abs(numeric).max() > 0.1 and not found[0, 1, :, :, [0, 2]].any()
+    assert_allclose(found, numeric, atol=2e-4)
 
 
 # ---- heat maps to points

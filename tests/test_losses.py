@@ -6,7 +6,7 @@ from keras.ops import convert_to_numpy
 from numpy.testing import assert_allclose, assert_array_equal
 from tensors import f32, gradient, i32
 
-from mrcnn.ops import box_losses, losses
+from mrcnn.ops import box_losses, dense_losses, losses
 
 LN = np.log
 
@@ -360,7 +360,7 @@ def test_focal_losses_of_certain_predictions_are_finite(gamma):
         return losses.mrcnn_class_loss(i32([[0, 0]]), x, ALL_ACTIVE, kind="focal", gamma=gamma)
 
     def sigmoid(x):
-        return ops.sum(losses.focal_loss(f32([1.0, 1, 0, 0]), x, gamma=gamma))
+        return ops.sum(dense_losses.focal_loss(f32([1.0, 1, 0, 0]), x, gamma=gamma))
 
     assert_loss(softmax(certain), 100)  # 0 of what is right, 200 of what is wrong
     found = convert_to_numpy(gradient(softmax, certain))

@@ -127,6 +127,7 @@ def test_commands_are_quiet(arguments, watched):
         ("balloon", ["train", "--dataset", "DATA", "--weights", "coco"]),
         ("coco", ["train", "--dataset", "DATA", "--model", "coco", "--download"]),
         ("nucleus", ["detect", "--dataset", "DATA", "--subset", "stage1_train", "--weights", "x"]),
+        ("rgbd", ["train"]),
         ("shapes", ["train"]),
     ],
 )
@@ -140,7 +141,7 @@ def test_samples_are_quiet(name, arguments, watched, monkeypatch, tmp_path):
         sample.main()
 
 
-@pytest.mark.parametrize("name", ["balloon", "coco", "nucleus", "shapes"])
+@pytest.mark.parametrize("name", ["balloon", "coco", "nucleus", "rgbd", "shapes"])
 def test_samples_import_no_backend_before_they_are_quiet(name, run_python):
     code = f"import sys\nsys.path.insert(0, {str(ROOT / 'samples' / name)!r})\nimport {name}\n"
     assert run_python(code + "print('keras' in sys.modules)") == "False\n"

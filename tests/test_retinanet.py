@@ -14,7 +14,7 @@ from mrcnn.image import compose_image_meta
 from mrcnn.layers import Anchors, DenseDetectionLayer
 from mrcnn.model import MaskRCNN, RetinaNet, create
 from mrcnn.network.fpn import retinanet_fpn
-from mrcnn.ops import box_losses, losses, targets
+from mrcnn.ops import box_losses, dense_losses, targets
 from mrcnn.presets import PRESETS
 from mrcnn.weights import count_classes, guess_preset
 from mrcnn.weights.names.retinanet import NEVER, _box_deltas, _class_logits
@@ -96,7 +96,7 @@ def test_focal_loss():
     # p = 1/2: of a target of 1 1/4 (1/2)^2 ln 2, of a target of 0 3/4 (1/2)^2 ln 2.
     # p = 3/4: 1/4 (1/4)^2 ln 4/3, and 3/4 (3/4)^2 ln 4.
     logits = f32([0, 0, np.log(3), np.log(3), -100, 100])
-    found = losses.focal_loss(f32([1, 0, 1, 0, 0, 0]), logits)
+    found = dense_losses.focal_loss(f32([1, 0, 1, 0, 0, 0]), logits)
     expected = [LN2 / 16, 3 * LN2 / 16, np.log(4 / 3) / 64, 27 / 64 * np.log(4), 0, 75]
     np.testing.assert_allclose(ops.convert_to_numpy(found), expected, rtol=1e-5)
 
@@ -110,7 +110,7 @@ def test_gradient_of_the_focal_loss_is_that_of_finite_differences():
         return -np.where(wanted == 1, 0.25, 0.75) * (1 - p_t) ** 2 * np.log(p_t)
 
     slope = (loss(logits + 1e-6) - loss(logits - 1e-6)) / 2e-6
-    found = gradient(lambda x: ops.sum(losses.focal_loss(f32(wanted), x)), f32(logits))
+    found = gradient(lambda x: ops.sum(dense_losses.focal_loss(f32(wanted), x)), f32(logits))
     np.testing.assert_allclose(ops.convert_to_numpy(found), slope, rtol=1e-4, atol=1e-7)
 
 
@@ -119,17 +119,18 @@ def test_class_loss():
     # Image 1: of class 2 (1 + 2 x 3) / 16, of background 3 x 3 / 16, together ln 2, one positive.
     # Image 2: background only, 9 x 3 / 16 ln 2, over 1; 18 / 16 without class 1, unknown to it.
     ids, logits = i32([[2, 0, -1], [0, 0, 0]]), f32(np.zeros((2, 3, 3)))
-    loss = losses.retinanet_class_loss(ids, logits, f32(np.ones((2, 3))))
+    loss = dense_losses.retinanet_class_loss(ids, logits, f32(np.ones((2, 3))))
     assert float(loss) == pytest.approx((1 + 27 / 16) / 2 * LN2)
-    loss = losses.retinanet_class_loss(ids, logits, f32([[1, 1, 1], [1, 0, 1]]))
+    loss = dense_losses.retinanet_class_loss(ids, logits, f32([[1, 1, 1], [1, 0, 1]]))
     assert float(loss) == pytest.approx((1 + 18 / 16) / 2 * LN2)
     # Two positives of class 1: each 7 / 16 ln 2, over two.
-    loss = losses.retinanet_class_loss(
+    loss = dense_losses.retinanet_class_loss(
         i32([[1, 1]]), f32(np.zeros((1, 2, 3))), f32(np.ones((1, 3)))
     )
     assert float(loss) == pytest.approx(7 / 16 * LN2)
     assert (
-        float(losses.retinanet_class_loss(i32([[-1, -1, -1]]), logits[:1], f32([[1, 1, 1]]))) == 0
+        float(dense_losses.retinanet_class_loss(i32([[-1, -1, -1]]), logits[:1], f32([[1, 1, 1]])))
+        == 0
     )
 
 
@@ -144,7 +145,9 @@ PREDICTED = [[[1, -1, 0.5, 0], [0, 0, 0, 2], [9, 9, 9, 9]], [[9, 9, 9, 9]] * 3]
 )
 def test_box_loss(beta, expected):
     ids = i32([[1, 2, 0], [0, 0, -1]])
-    loss = losses.retinanet_bbox_loss(ids, f32(np.zeros((2, 3, 4))), f32(PREDICTED), beta=beta)
+    loss = dense_losses.retinanet_bbox_loss(
+        ids, f32(np.zeros((2, 3, 4))), f32(PREDICTED), beta=beta
+    )
     assert float(loss) == pytest.approx(expected)
 
 
@@ -165,7 +168,7 @@ def test_giou_of_boxes():
 def test_box_loss_by_giou():
     # Deltas over 1/2: half a height aside (2/3) and two (4/3), over two positives.
     ids, deltas = i32([[1, 1, 0]]), f32([[[1, 0, 0, 0], [4, 0, 0, 0], [9, 9, 9, 9]]])
-    loss = losses.retinanet_bbox_loss(
+    loss = dense_losses.retinanet_bbox_loss(
         ids, f32(np.zeros((1, 3, 4))), deltas, std_dev=(0.5, 0.5, 0.5, 0.5), kind="giou"
     )
     assert float(loss) == pytest.approx(1)
@@ -174,7 +177,9 @@ def test_box_loss_by_giou():
 @pytest.mark.parametrize("kind", ["smooth_l1", "giou"])
 def test_box_loss_without_objects_is_0_and_moves_nothing(kind):
     def loss(pred):
-        return losses.retinanet_bbox_loss(i32([[0, -1]]), f32(np.ones((1, 2, 4))), pred, kind=kind)
+        return dense_losses.retinanet_bbox_loss(
+            i32([[0, -1]]), f32(np.ones((1, 2, 4))), pred, kind=kind
+        )
 
     pred = f32([[[5, -3, 60, 60], [1, 1, 1, 1]]])
     assert float(loss(pred)) == 0.0

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from keras import ops
-from tensors import f32, gradient, i32
+from tensors import f32, gradient, i32, numeric_gradient
 
 from mrcnn.evaluate.semantic import SemanticScores, class_overlaps, count_pixels
 from mrcnn.image.label_maps import VOID
@@ -62,6 +62,23 @@ def test_semantic_loss_of_void_alone_is_zero():
     logits = f32(np.full((2, 1, 1, 3), 50.0))
     assert float(semantic_loss(labels, logits)) == 0.0
     assert not np.array(gradient(lambda x: semantic_loss(labels, x), logits)).any()
+
+
+def test_gradient_of_the_semantic_loss_is_that_of_finite_differences():
+    # 2 x 2 logits of three classes, upsampled to 8 x 8 labels with void among them.
+    rng = np.random.default_rng(0)
+    labels = i32(rng.choice([VOID, 0, 1, 2], (1, 8, 8)))
+    logits = rng.normal(size=(1, 2, 2, 3)).astype(np.float32)
+
+    def loss(x):
+        return semantic_loss(labels, x)
+
+    found, numeric = (
+        ops.convert_to_numpy(gradient(loss, f32(logits))),
+        numeric_gradient(loss, logits),
+    )
+    assert np.abs(numeric).max() > 0.05
+    np.testing.assert_allclose(found, numeric, atol=2e-4)
 
 
 def test_more_void_changes_no_loss():

@@ -11,7 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tensors import f32, i32
 
 from mrcnn import ops
-from mrcnn.layers.detections import DenseDetectionLayer, DetectionLayer
+from mrcnn.layers.dense_detections import DenseDetectionLayer
+from mrcnn.layers.detections import DetectionLayer
 from mrcnn.ops.boxes import norm_boxes
 from mrcnn.ops.soft_nms import soft_nms
 

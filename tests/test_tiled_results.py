@@ -41,6 +41,7 @@ def test_all_that_detections_do_is_the_same():
     np.testing.assert_array_equal(found.plot(), same.plot())
     assert found.to_coco(3) == same.to_coco(3)
     assert found.rows() == same.rows()
+    np.testing.assert_array_equal(found.rotated_boxes(), same.rotated_boxes())
     for rings, others in zip(found.polygons(), same.polygons(), strict=True):
         np.testing.assert_array_equal(rings, others)
     np.testing.assert_array_equal(found.to_supervision().mask, same.to_supervision().mask)

@@ -154,7 +154,6 @@ def test_the_command_line_asks_for_the_library_first(tmp_path, monkeypatch, caps
 @pytest.mark.filterwarnings("ignore")
 def test_mlflow_offline(tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
-    pytest.importorskip("sqlalchemy")
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     evaluate = Evaluate()

@@ -12,6 +12,7 @@ from skimage.measure import label, regionprops
 
 from mrcnn.architectures.mask_rcnn import MaskRCNN
 from mrcnn.config import Config
+from mrcnn.data.corners import CornersDataset
 from mrcnn.data.keypoints import KeypointScheme
 from mrcnn.image import CroppedMasks
 from mrcnn.inference import tta
@@ -395,7 +396,10 @@ def tiny_model(preset, folder, nms):
     config.TEST_FLIP, config.DETECTION_NMS = True, nms
     config.TEST_SCALES = (1, 1.5) if preset is None else None
     config.DETECTION_NMS_CLASS_AGNOSTIC = True
-    return create("inference", config, folder)
+    model = create("inference", config, folder)
+    if config.USE_KEYPOINTS:
+        model.keypoint_scheme = CornersDataset.keypoint_scheme
+    return model
 
 
 @pytest.mark.slow
@@ -405,6 +409,14 @@ def tiny_model(preset, folder, nms):
         (None, "gaussian"),
         ("torchvision/maskrcnn_resnet50_fpn", "linear"),
         ("torchvision/retinanet_resnet50_fpn_v2", "gaussian"),
+        *(
+            pytest.param(*case, marks=pytest.mark.thorough)
+            for case in (
+                ("detectron2/cascade_mask_rcnn_R_50_FPN_3x", "linear"),
+                ("detectron2/mask_rcnn_R_50_C4_3x", "gaussian"),
+                ("torchvision/keypointrcnn_resnet50_fpn", "linear"),
+            )
+        ),
     ],
 )
 def test_a_model_detects(preset, nms, tmp_path):
@@ -418,4 +430,6 @@ def test_a_model_detects(preset, nms, tmp_path):
         masks = model.settings.mask_head.enabled
         assert masks == ("masks" in each)
         assert not masks or each["masks"].shape == (64, 64, each.count)
+        if model.settings.keypoint_head.enabled:
+            assert each["keypoints"].shape == (each.count, 5, 3)
     assert len(list(model.detect(iter([data.load_image(0)]), stream=True))) == 1

@@ -54,6 +54,23 @@ def load_boxes(dataset, image_id):
     return boxes[seen], class_ids[seen], size
 
 
+def check_annotated_size(size, image_shape):
+    """Whether annotations are of the size of their image.
+
+    Args:
+        size: (H, W) of the annotations.
+        image_shape: (H, W, ...) of the image.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if tuple(size) != tuple(image_shape[:2]):
+        raise ValueError(
+            f"expected annotations of the image's size {list(image_shape[:2])}, received "
+            f"{list(size)}. Pictures are read upright, as their EXIF says: annotate them upright."
+        )
+
+
 def code_boxes(codes):
     """The boxes of run-length codes, float [N, 4]."""
     boxes = np.array([mask_utils.toBbox(code) for code in codes], float).reshape(-1, 4)

@@ -9,8 +9,10 @@ import functools
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from mrcnn.data.annotations.run_lengths import decode_part
-from mrcnn.data.boxes import code_boxes, has_codes, picture_size
+from mrcnn.data.annotations.annotated import AnnotatedDataset
+from mrcnn.data.annotations.encoded import EncodedMasks
+from mrcnn.data.annotations.run_lengths import crop_code
+from mrcnn.data.boxes import check_annotated_size, code_boxes, has_codes, picture_size
 from mrcnn.data.dataset import Dataset
 from mrcnn.data.image_loading import image_name, load_instances
 from mrcnn.image.channels import Channels
@@ -98,11 +100,9 @@ class TiledDataset(Dataset):
         if not has_codes(self.dataset, image_id):
             return True
         _, class_ids, boxes, _ = self._codes(image_id)
-        sides = np.minimum(boxes[:, 2:], region[2:]) - np.maximum(boxes[:, :2], region[:2])
-        seen = sides.clip(0).prod(axis=1)
-        areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-        ignored = self._are_ignored(image_id, boxes, seen / areas)
-        return bool(((class_ids > 0) & (seen > 0) & ~ignored).any())
+        shares = _shares(boxes, region)
+        ignored = self._are_ignored(image_id, boxes, shares)
+        return bool(((class_ids > 0) & (shares > 0) & ~ignored).any())
 
     def _codes(self, image_id):
         """Codes, class ids [N], boxes [N, 4] and areas [N] of the instances of a picture."""
@@ -143,20 +143,72 @@ class TiledDataset(Dataset):
             return self.dataset.load_mask(source)
         y1, x1, y2, x2 = region
         if has_codes(self.dataset, source):
-            codes, class_ids, boxes, areas = self._codes(source)
-            meet = np.flatnonzero(
-                (boxes[:, :2] < (y2, x2)).all(axis=1) & (boxes[:, 2:] > (y1, x1)).all(axis=1)
-            )
-            planes = [decode_part(codes[i], region) for i in meet]
-            masks = np.stack(planes, axis=-1) if planes else np.zeros((y2 - y1, x2 - x1, 0), bool)
-            class_ids, boxes, areas = class_ids[meet], boxes[meet], areas[meet]
-        else:
-            masks, class_ids, boxes, areas = self._whole(source)
-            masks = masks[y1:y2, x1:x2]
+            codes, class_ids = self._shown_codes(source, region)
+            masks = mask_utils.decode(codes) if codes else np.zeros((y2 - y1, x2 - x1, 0), np.uint8)
+            return masks.view(bool), class_ids
+        masks, class_ids, boxes, areas = self._whole(source)
+        masks = masks[y1:y2, x1:x2]
         seen = masks.sum(axis=(0, 1))
-        ignored = self._are_ignored(source, boxes, seen / np.maximum(areas, 1))
-        class_ids = np.where(ignored, -np.abs(class_ids), class_ids).astype(np.int32)
+        class_ids = self._signed(source, class_ids, boxes, seen / np.maximum(areas, 1))
         return masks[:, :, seen > 0], class_ids[seen > 0]
+
+    def load_encoded(self, image_id, image_shape):
+        """What `load_mask` returns, its masks as `EncodedMasks`; None if they must be arrays."""
+        info = self.image_info[image_id]
+        source, region = info["image_id"], info.get("region")
+        if region is None:
+            encoded = getattr(self.dataset, "load_encoded", lambda *arguments: None)
+            return encoded(source, image_shape)
+        size = region[2] - region[0], region[3] - region[1]
+        if not has_codes(self.dataset, source) or size != tuple(image_shape[:2]):
+            return None
+        codes, class_ids = self._shown_codes(source, region)
+        return EncodedMasks(codes, size), class_ids
+
+    def load_boxes(self, image_id, image_shape):
+        """Returns the boxes of what `load_mask` returns; no mask is drawn where the data set's own
+        boxes need none. Of boxes that a data set has without masks it takes the part in the tile.
+        """
+        info = self.image_info[image_id]
+        source, region = info["image_id"], info.get("region")
+        if region is None:
+            return self.dataset.load_boxes(source, image_shape)
+        y1, x1, y2, x2 = region
+        check_annotated_size((y2 - y1, x2 - x1), image_shape)
+        if has_codes(self.dataset, source):
+            codes, class_ids = self._shown_codes(source, region)
+            return code_boxes(codes).astype(np.int32), class_ids
+        if type(self.dataset).load_boxes in (Dataset.load_boxes, AnnotatedDataset.load_boxes):
+            return super().load_boxes(image_id, image_shape)
+        boxes, class_ids = self.dataset.load_boxes(source, picture_size(self.dataset, source))
+        boxes, class_ids = np.asarray(boxes).reshape(-1, 4), np.asarray(class_ids)
+        shares = _shares(boxes, region)
+        class_ids = self._signed(source, class_ids, boxes, shares)[shares > 0]
+        corners = boxes[shares > 0].reshape(-1, 2, 2).clip((y1, x1), (y2, x2)) - (y1, x1)
+        return corners.reshape(-1, 4).astype(np.int32), class_ids
+
+    def image_class_ids(self, image_id):
+        """Returns the class ids of what `load_mask` returns; no mask is drawn where `load_boxes`
+        draws none."""
+        info = self.image_info[image_id]
+        region = info.get("region")
+        if region is None:
+            return self.dataset.image_class_ids(info["image_id"])
+        return self.load_boxes(image_id, (region[2] - region[0], region[3] - region[1]))[1]
+
+    def _shown_codes(self, source, region):
+        """Codes [N] and class ids int32 [N] of what a region of a picture shows."""
+        codes, class_ids, boxes, areas = self._codes(source)
+        meet = np.flatnonzero(_shares(boxes, region))
+        codes = [crop_code(codes[i], region) for i in meet]
+        seen = np.array([mask_utils.area(code) for code in codes], float)
+        class_ids = self._signed(source, class_ids[meet], boxes[meet], seen / areas[meet])
+        return [code for code, area in zip(codes, seen, strict=True) if area], class_ids[seen > 0]
+
+    def _signed(self, source, class_ids, boxes, shares):
+        """Class ids int32 [N] of a tile, negative also for what it shows too little of."""
+        ignored = self._are_ignored(source, boxes, shares)
+        return np.where(ignored, -np.abs(class_ids), class_ids).astype(np.int32)
 
     def load_proposals(self, image_id):
         """Returns what lies in a tile of the picture's proposals, in pixels of the tile."""
@@ -180,3 +232,10 @@ class TiledDataset(Dataset):
     def image_reference(self, image_id):
         """As of the data set."""
         return self.dataset.image_reference(self.image_info[image_id]["image_id"])
+
+
+def _shares(boxes, region):
+    """The share of each box [N, 4] that lies in a region: float [N]."""
+    sides = np.minimum(boxes[:, 2:], region[2:]) - np.maximum(boxes[:, :2], region[:2])
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return sides.clip(0).prod(axis=1) / np.maximum(areas, 1)

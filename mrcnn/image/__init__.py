@@ -11,6 +11,7 @@ from mrcnn.image.pixels import to_model_image
 from mrcnn.image.reading import image_size, read_image
 from mrcnn.image.regions import TiffRegions, open_regions
 from mrcnn.image.resizing import pad_to, resize, resize_image, scale_image
+from mrcnn.image.rotated_boxes import min_area_rect
 from mrcnn.image.sizes import bucket_sides, scaled_size
 from mrcnn.image.tracing import signed_area, trace_mask
 
@@ -26,6 +27,7 @@ __all__ = [
     "expand_mask",
     "extract_bboxes",
     "image_size",
+    "min_area_rect",
     "minimize_mask",
     "mold",
     "mold_image",

@@ -16,6 +16,7 @@ from mrcnn.evaluate.annotations import coco_results
 from mrcnn.image.cropped_masks import CroppedMasks, masks_of, shrunk
 from mrcnn.image.masks import extract_bboxes
 from mrcnn.image.regions import reduced_picture
+from mrcnn.image.rotated_boxes import min_area_rect
 from mrcnn.image.tracing import trace_mask
 from mrcnn.inference.tables import COLUMNS, instance_row, point_columns, write_csv
 
@@ -194,6 +195,19 @@ class Detections(dict):
             [ring + np.array([left, top]) for ring in trace_mask(patch)]
             for top, left, patch in masks_of(self._masks())
         ]
+
+    def rotated_boxes(self):
+        """The smallest rectangle around each mask, at any angle.
+
+        Returns:
+            float [n, 4, 2], y and x of the corners in pixels, clockwise from the topmost, zeros of
+            an empty mask: see `mrcnn.image.min_area_rect`.
+        """
+        boxes = np.zeros((self.count, 4, 2))
+        for box, (top, left, patch) in zip(boxes, masks_of(self._masks()), strict=True):
+            if patch.any():
+                box[:] = np.array([top, left]) + min_area_rect(patch)
+        return boxes
 
     def label_image(self, region=None):
         """The masks as one picture, int32 [H, W]: 0 where nothing is, i + 1 where instance i is.

@@ -11,7 +11,8 @@ import numpy as np
 
 from mrcnn.inference.suppression import suppress
 from mrcnn.inference.unmold import unmold_boxes
-from mrcnn.layers.detections import DenseDetectionLayer, DetectionLayer
+from mrcnn.layers.dense_detections import DenseDetectionLayer
+from mrcnn.layers.detections import DetectionLayer
 from mrcnn.layers.proposals import ProposalLayer
 from mrcnn.ops.indexing import take_class
 from mrcnn.ops.roi_align import roi_levels

@@ -4,7 +4,8 @@ from mrcnn.layers.anchors import Anchors, NormBoxes, PixelBoxes, SplitAnchors
 from mrcnn.layers.base import PureLayer
 from mrcnn.layers.cascade import MatchedTargetLayer, RefinedROIs
 from mrcnn.layers.corners import ResizeCorners
-from mrcnn.layers.detections import ClassMasks, DenseDetectionLayer, DetectionLayer
+from mrcnn.layers.dense_detections import DenseDetectionLayer
+from mrcnn.layers.detections import ClassMasks, DetectionLayer
 from mrcnn.layers.hard_rois import HardROIs
 from mrcnn.layers.proposals import ProposalLayer, ProposalSteps
 from mrcnn.layers.roi_align import PyramidROIAlign, SpatialPyramidPool

@@ -1,7 +1,6 @@
-"""Layers from classified ROIs, or anchors, to detections and their masks. Like all layers here,
-without weights.
+"""Layers from classified ROIs to detections and their masks. Like all layers here, without weights.
 
-Shapes: B images, N proposals, A anchors of a level, L candidates of it, D detections, K classes.
+Shapes: B images, N proposals, L candidates, D detections, K classes.
 """
 
 import keras
@@ -10,7 +9,7 @@ from keras import ops
 from mrcnn import settings
 from mrcnn.layers.base import PureLayer, normalized_window, take_kept
 from mrcnn.ops.boxes import apply_box_deltas, clip_boxes
-from mrcnn.ops.indexing import argmax, gather, take_class, top_k
+from mrcnn.ops.indexing import argmax, take_class
 from mrcnn.ops.non_max_suppression import class_nms, nms
 from mrcnn.ops.soft_nms import soft_nms
 
@@ -75,7 +74,7 @@ def refine_detections(rois, probs, deltas, window, settings):
 def _of_the_best_class(*given):
     """Detections of the most likely class of each ROI, by that class's deltas, as matterport."""
     boxes, scores, class_ids = _best_class(*given)
-    return _without_duplicates(boxes, boxes, scores, class_ids, given[-1])
+    return without_duplicates(boxes, boxes, scores, class_ids, given[-1])
 
 
 def _best_class(rois, probs, deltas, window, settings):
@@ -93,7 +92,7 @@ def _best_class(rois, probs, deltas, window, settings):
     return boxes, ops.where(wanted, scores, -float("inf")), class_ids
 
 
-def _without_duplicates(boxes, shown, scores, class_ids, settings):
+def without_duplicates(boxes, shown, scores, class_ids, settings):
     """Detections of boxes that compete.
 
     Args:
@@ -133,7 +132,7 @@ def _of_every_class(*given):
     boxes, scores = _every_class(*given)
     if settings.nms != "hard" or settings.class_agnostic_nms:
         boxes, scores, class_ids = _in_one_row(boxes, scores)
-        return _without_duplicates(boxes, boxes, scores, class_ids, settings)
+        return without_duplicates(boxes, boxes, scores, class_ids, settings)
     boxes, scores, class_ids = class_nms(
         boxes,
         scores,
@@ -165,84 +164,6 @@ def _in_one_row(boxes, scores):
     boxes, scores = ops.reshape(boxes, (-1, rows, 4)), ops.reshape(scores, (-1, rows))
     ids = ops.cast(ops.arange(rows) % classes + 1, "int32")
     return boxes, scores, ops.zeros_like(scores, dtype="int32") + ops.expand_dims(ids, 0)
-
-
-@keras.saving.register_keras_serializable("mrcnn")
-class DenseDetectionLayer(PureLayer):
-    """Final detections of a detector without proposals: of the best scores of every level.
-
-    Args:
-        settings: `mrcnn.settings.Detections`.
-    """
-
-    settings_type = settings.Detections
-
-    def call(self, class_logits, deltas, anchors, image_meta):
-        """Turns classified anchors into detections.
-
-        Args:
-            class_logits: list of float [B, A, K], one for each level, background first.
-            deltas: list of float [B, A, 4].
-            anchors: list of float [1, A, 4], normalised.
-            image_meta: float [B, META]; boxes are clipped to its window.
-
-        Returns:
-            float32 [B, D, 6] = y1 x1 y2 x2 (normalised), class id, score; best first, zero padded.
-        """
-        boxes, scores, class_ids = self.candidates(class_logits, deltas, anchors, image_meta)
-        settings = self.settings
-        window = ops.expand_dims(normalized_window(image_meta, settings.box_offset), 1)
-        shown = boxes if settings.clip_first else clip_boxes(boxes, window)
-        return _without_duplicates(boxes, shown, scores, class_ids, settings)
-
-    def candidates(self, class_logits, deltas, anchors, image_meta):
-        """What competes in `call`: as `DetectionLayer.candidates`, level by level."""
-        settings = self.settings
-        levels = [
-            dense_candidates(*level, settings)
-            for level in zip(class_logits, deltas, anchors, strict=True)
-        ]
-        boxes, scores, class_ids = (
-            ops.concatenate(parts, axis=1) for parts in zip(*levels, strict=True)
-        )
-        if settings.clip_first:
-            window = normalized_window(image_meta, settings.box_offset)
-            boxes = clip_boxes(boxes, ops.expand_dims(window, 1))
-        return boxes, scores, class_ids
-
-    def compute_output_spec(self, class_logits, *args, **kwargs):
-        # Given: Keras would otherwise run `call` on sizes that it makes up, too small for levels.
-        shape = (class_logits[0].shape[0], self.settings.max_instances, 6)
-        return keras.KerasTensor(shape, "float32")
-
-
-def dense_candidates(class_logits, deltas, anchors, settings):
-    """The best scores of a level, whatever anchors and classes they are of.
-
-    Args:
-        class_logits: float [B, A, K], background first, which is never a candidate.
-        deltas: float [B, A, 4].
-        anchors: float [1, A, 4], normalised.
-        settings: `mrcnn.settings.Detections`, which says how many (L).
-
-    Returns:
-        boxes float32 [B, L, 4], refined; scores float32 [B, L], best first, -inf below
-        `min_confidence` and in what pads a small level; and class_ids int32 [B, L].
-    """
-    count, classes = settings.candidates, class_logits.shape[-1] - 1
-    logits = ops.cast(ops.stop_gradient(class_logits[..., 1:]), "float32")
-    # The best L scores are of the L anchors whose best scores are best.
-    best, index = top_k(ops.max(logits, axis=-1), count)
-    padding = ops.expand_dims(best == -float("inf"), -1)
-    logits = ops.where(padding, -float("inf"), gather(logits, index))  # (B, L, K - 1)
-    logits, place = top_k(ops.reshape(logits, (-1, count * classes)), count)
-    index = ops.take_along_axis(index, place // classes, axis=1)  # (B, L), of the anchors
-    scores = ops.sigmoid(logits)
-    wanted = (logits > -float("inf")) & (scores >= settings.min_confidence)
-    deltas = ops.cast(gather(ops.stop_gradient(deltas), index), "float32")
-    deltas = deltas * ops.convert_to_tensor(settings.std_dev, "float32")
-    boxes = apply_box_deltas(ops.take(anchors[0], index, axis=0), deltas)
-    return boxes, ops.where(wanted, scores, -float("inf")), place % classes + 1
 
 
 @keras.saving.register_keras_serializable("mrcnn")

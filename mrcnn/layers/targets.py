@@ -9,7 +9,7 @@ from keras import ops
 
 from mrcnn import settings
 from mrcnn.layers.base import PureLayer, image_shape
-from mrcnn.ops import losses, mask_losses, targets
+from mrcnn.ops import dense_losses, losses, mask_losses, targets
 from mrcnn.ops.boxes import denorm_boxes
 from mrcnn.ops.indexing import trim_padding
 
@@ -121,7 +121,7 @@ class MaskTargets(PureLayer):
 
 @keras.saving.register_keras_serializable("mrcnn")
 class Loss(PureLayer):
-    """A function of `mrcnn.ops.losses` or `mask_losses`: tensors -> float32 scalar.
+    """A function of `mrcnn.ops.losses`, `dense_losses` or `mask_losses`: tensors -> float32 scalar.
 
     Args:
         name: str, of the loss: a function of these, and of which stage of a cascade, as
@@ -138,8 +138,9 @@ class Loss(PureLayer):
 
     def call(self, *tensors):
         name = settings.loss_of(self.name)
-        module = losses if hasattr(losses, name) else mask_losses
-        return getattr(module, name)(*tensors, **self.constants)
+        modules = losses, dense_losses, mask_losses
+        function = next(getattr(module, name) for module in modules if hasattr(module, name))
+        return function(*tensors, **self.constants)
 
     def get_config(self):
         return {**super().get_config(), **self.constants}

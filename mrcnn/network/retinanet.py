@@ -7,7 +7,7 @@ import keras
 
 from mrcnn.image.meta import parse_image_meta
 from mrcnn.layers.anchors import Anchors
-from mrcnn.layers.detections import DenseDetectionLayer
+from mrcnn.layers.dense_detections import DenseDetectionLayer
 from mrcnn.layers.targets import DenseTargetLayer, Loss
 from mrcnn.network.backbones import build_backbone
 from mrcnn.network.folding import fold_batch_norm

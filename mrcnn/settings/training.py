@@ -150,7 +150,7 @@ class Losses(Stage):
         return {**kind, "normalizer": self.normalizer}
 
     def dense_box_loss(self, targets):
-        """Arguments of `mrcnn.ops.losses.retinanet_bbox_loss`, of `DenseTargets`."""
+        """Arguments of `mrcnn.ops.dense_losses.retinanet_bbox_loss`, of `DenseTargets`."""
         return {"beta": self.beta, "kind": self.box_kind, "std_dev": targets.std_dev}
 
     def class_loss(self, num_classes):
@@ -163,7 +163,7 @@ class Losses(Stage):
 
     @property
     def dense_class_loss(self):
-        """Arguments of `mrcnn.ops.losses.retinanet_class_loss`."""
+        """Arguments of `mrcnn.ops.dense_losses.retinanet_class_loss`."""
         return {"alpha": self.alpha, "gamma": self.gamma}
 
 

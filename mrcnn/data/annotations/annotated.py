@@ -14,7 +14,7 @@ from mrcnn.data.annotations.files import pictures_in
 from mrcnn.data.annotations.instances import instance_code, values_of, with_keypoints
 from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.annotations.subsets import choose
-from mrcnn.data.boxes import code_boxes
+from mrcnn.data.boxes import check_annotated_size, code_boxes
 from mrcnn.data.dataset import Dataset, short_name
 from mrcnn.data.image_loading import load_keypoints
 from mrcnn.image.channels import Channels
@@ -220,12 +220,7 @@ class AnnotatedDataset(Dataset):
         info = self.image_info[image_id]
         if not self.has_codes(image_id):
             return super().load_boxes(image_id, image_shape)
-        size = [info["height"], info["width"]]
-        if size != list(image_shape[:2]):
-            raise ValueError(
-                f"expected annotations of the image's size {list(image_shape[:2])}, received "
-                f"{size}. Pictures are read upright, as their EXIF says: annotate them upright."
-            )
+        check_annotated_size((info["height"], info["width"]), image_shape)
         codes, class_ids = self.load_codes(image_id)
         return code_boxes(codes).astype(np.int32), class_ids
 
