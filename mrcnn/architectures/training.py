@@ -27,7 +27,7 @@ from mrcnn.training.schedules import make_rate
 from mrcnn.training.standard_callbacks import callbacks_around
 from mrcnn.training.state import FILE as STATE
 from mrcnn.training.state import Position, restore_state
-from mrcnn.training.step_memory import describe_step
+from mrcnn.training.step_memory import describe_step, training_sides
 
 
 class ModelTraining:
@@ -125,7 +125,7 @@ class ModelTraining:
         agree_on_training(hosts, position, self.keras_model)
         self._log_start(layers, epochs, position)
         if self._step is not known:
-            self._tell_memory()
+            self._tell_memory(generator)
         with Interrupts(hosts) as interrupts:
             finite = FiniteLoss(generator)
             saver = StateSaver(
@@ -184,9 +184,9 @@ class ModelTraining:
         except Exception as error:
             joined().settle(error)
             if is_out_of_memory(error):
+                helps = advice(self.settings, self.keras_model, training_sides(generator))
                 raise MemoryError(
-                    f"a training step needs more memory than there is. What helps: "
-                    f"{advice(self.settings)}"
+                    f"a training step needs more memory than there is. What helps: {helps}"
                 ) from error
             # TensorFlow quotes an error of the data in one of its own; the user gets the first.
             for each in filter(None, (generator, validation)):
@@ -258,8 +258,9 @@ class ModelTraining:
             f"{self.checkpoint_path}"
         )
 
-    def _tell_memory(self):
-        text, warning = describe_step(self.keras_model, self.settings)
+    def _tell_memory(self, generator):
+        sides = training_sides(generator)
+        text, warning = describe_step(self.keras_model, self.settings, sides)
         log(text)
         if warning is not None:
             warnings.warn(warning, stacklevel=3)
