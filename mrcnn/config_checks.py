@@ -72,6 +72,7 @@ def _model_problems(config):
         if value is not None and not 0 <= value <= 1:
             yield f"{key} is {value!r}; expected 0 to 1"
     yield from _backbone_problems(config)
+    yield from _rematerialization_problems(config)
     levels = len(config.BACKBONE_STRIDES)
     if len(config.RPN_ANCHOR_SCALES) != levels:
         yield (
@@ -162,6 +163,22 @@ def _backbone_problems(config):
         yield (
             f"BACKBONE is {backbone!r} and IMAGE_CHANNEL_COUNT {channels}; the networks of "
             f"keras.applications take RGB: set 3, or a BACKBONE of {BACKBONES}"
+        )
+
+
+def _rematerialization_problems(config):
+    if not config.REMATERIALIZE:
+        return
+    if config.BACKBONE not in BACKBONES:
+        yield (
+            f"REMATERIALIZE is {config.REMATERIALIZE} and BACKBONE {config.BACKBONE!r}; only the "
+            f"blocks of {BACKBONES} are known: set one of these, or REMATERIALIZE = False"
+        )
+    if config.TRAIN_BN is not False and config.NORM != "group":
+        yield (
+            f"REMATERIALIZE is {config.REMATERIALIZE} and TRAIN_BN {config.TRAIN_BN}; a block that "
+            "is computed twice would count its batch twice in the statistics: set TRAIN_BN = "
+            "False, or NORM = 'group'"
         )
 
 

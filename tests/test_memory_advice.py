@@ -3,6 +3,7 @@
 import ast
 import re
 
+import keras
 import pytest
 from tiny import TinyConfig, tiny_of
 
@@ -58,7 +59,7 @@ def test_advice_names_what_can_be_changed(mask_rcnn):
     text = advise(mask_rcnn, config)
     assert "IMAGES_PER_GPU = 1 (it is 4), with ACCUMULATION_STEPS = 8" in text
     assert 'PRECISION = "mixed_bfloat16"' in text and "TRAIN_ROIS_PER_IMAGE below 200" in text
-    assert "USE_MINI_MASK" not in text and text.endswith("keeps nothing of the backbone")
+    assert "USE_MINI_MASK" not in text and "keeps nothing of the backbone" in text
     assert "USE_MINI_MASK = True" in advise(mask_rcnn, config_of(USE_MINI_MASK=False))
     follow(config, text)
     config.validate()
@@ -137,6 +138,24 @@ def test_what_makes_images_smaller_in_each_mode(mask_rcnn, keys, sides, told):
 def test_small_images_stay(mask_rcnn, keys, sides):
     text = advise(mask_rcnn, config_of(**keys), sides)
     assert "DIM" not in text and "TILE" not in text
+
+
+@pytest.mark.parametrize(
+    ("keys", "layers", "told"),
+    [
+        ({}, ".*", True),
+        ({"JIT_COMPILE": True}, ".*", False),  # which undoes it
+        ({"REMATERIALIZE": True}, ".*", False),
+        ({"BACKBONE": "keras/ResNet50"}, ".*", False),
+        ({"TRAIN_BN": True}, ".*", False),
+        ({"TRAIN_BN": True, "NORM": "group"}, ".*", True),
+        ({}, LAYER_GROUPS["heads"], False),  # nothing of the backbone is kept
+    ],
+)
+def test_where_features_can_be_computed_again(mask_rcnn, keys, layers, told):
+    text = advise(mask_rcnn, config_of(**keys), layers=layers)
+    known = keras.backend.backend() == "tensorflow"
+    assert ("REMATERIALIZE = True" in text) is (told and known)
 
 
 def test_what_helps_a_training_is_what_it_has(mask_rcnn, tmp_path):

@@ -7,6 +7,8 @@ from tiny import TinyConfig, shapes
 
 from mrcnn.data.generator import DataGenerator
 from mrcnn.model import MaskRCNN
+from mrcnn.network.training_model import TrainingModel
+from mrcnn.settings import Losses
 from mrcnn.training import device_memory
 from mrcnn.training.step_memory import describe_step, step_bytes, training_sides
 
@@ -36,6 +38,21 @@ def test_weights_gradients_and_features_by_hand():
     # What follows the first trained layer: 2 channels of 4 x 8, half of that pooled; 5 channels
     # of both, twice, as the layers of the head keep their own.
     assert needed["features"] == 4 * 3 * (2 * 32 + 2 * 8 + 2 * 5 * 32 + 2 * 5 * 8)
+
+
+@pytest.mark.parametrize(("again", "kept"), [(False, 7), (True, 5)])
+def test_a_backbone_that_is_run_again_keeps_what_its_blocks_return(again, kept):
+    """Blocks of three, three and one of seven convolutions: four results are inside, of which two
+    are there at a time."""
+    x = images = keras.Input((None, None, 1), name="input_image")
+    for _ in range(6):
+        x = layers.Conv2D(2, 1)(x)
+    x = layers.Conv2D(2, 1, name="C2")(x)
+    options = {"losses": ["loss"], "settings": Losses(), "recomputed": ["C2"] if again else None}
+    model = TrainingModel(images, [keras.ops.mean(x)], **options)
+    model.compile(keras.optimizers.SGD(0.1))
+    model.optimizer.build(model.trainable_variables)
+    assert step_bytes(model, 3, (8, 4))["features"] == 4 * (3 * 8 * 4 * 2 * kept + 1)  # the loss
 
 
 def test_half_precision_takes_half():

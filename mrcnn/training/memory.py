@@ -2,6 +2,9 @@
 
 import math
 
+import keras
+
+from mrcnn.config_checks import BACKBONES
 from mrcnn.layers.targets import DetectionTargetLayer
 from mrcnn.training.freezing import trained_depths
 
@@ -50,8 +53,21 @@ def advice(settings, model, sides):
         (samples_rois and whole_masks, "USE_MINI_MASK = True"),
         (samples_rois, f"TRAIN_ROIS_PER_IMAGE below {settings.roi_targets.num_rois}"),
         ({0} < depths, 'layers="heads", which keeps nothing of the backbone'),
+        (_can_rematerialize(settings) and depths != {0}, "REMATERIALIZE = True"),
     ]
     return "; ".join(text for applies, text in changes if applies)
+
+
+def _can_rematerialize(settings):
+    """Whether the key is left that saves features where no XLA undoes it."""
+    trunk, fixed = settings.trunk, settings.trunk.train_bn is False
+    return (
+        keras.backend.backend() == "tensorflow"
+        and not settings.runtime.jit_compile
+        and not trunk.rematerialize
+        and trunk.backbone in BACKBONES
+        and (fixed or settings.style.norm == "group")
+    )
 
 
 def _smaller_images(settings, sides):

@@ -1,5 +1,6 @@
 """What a training step needs in memory, counted from the shapes before the first step."""
 
+import itertools
 import math
 
 import keras
@@ -7,6 +8,7 @@ import numpy as np
 
 from mrcnn.data.seen import Seen
 from mrcnn.network.folding import is_norm
+from mrcnn.network.rematerialization import backbone_blocks
 from mrcnn.training.device_memory import device_memory
 from mrcnn.training.memory import advice
 
@@ -79,7 +81,25 @@ def step_bytes(model, batch_size, sides):
         "gradients": model.trainable_variables,
         "features": features_with_gradients(model, inputs),
     }
-    return {name: sum(map(_bytes, each)) for name, each in tensors.items()}
+    needed = {name: sum(map(_bytes, each)) for name, each in tensors.items()}
+    if getattr(model, "recomputed", None):
+        needed["features"] -= _recomputed_bytes(model, inputs)
+    return needed
+
+
+def _recomputed_bytes(model, inputs):
+    """What the blocks of a backbone do not keep: all but what they return. The largest counts as
+    kept, for it is there while its gradients are computed."""
+    x = next(x for x in keras.tree.flatten(inputs) if x.name == "input_image")
+    inside, passed = [0], {}
+    blocks = backbone_blocks(model, model.recomputed)
+    for block in itertools.chain.from_iterable(blocks):
+        *found, returned = features_with_gradients(block, x, passed) or [None]
+        inside.append(sum(map(_bytes, found)))
+        x = block(x)
+        if returned is not None:
+            passed[id(x)] = x
+    return sum(inside) - max(inside)
 
 
 def features_with_gradients(model, inputs, passed=None):
