@@ -27,7 +27,7 @@ import peer
 CLASSES, ROIS, OBJECTS = 81, 200, 70
 
 
-def make_config(side, precision, batch, xla):
+def make_config(side, precision, batch, xla, again):
     from mrcnn.config import Config
 
     class BenchmarkConfig(Config):
@@ -39,6 +39,7 @@ def make_config(side, precision, batch, xla):
         TRAIN_ROIS_PER_IMAGE = ROIS
         PRECISION = precision
         JIT_COMPILE = xla
+        REMATERIALIZE = again
 
     return BenchmarkConfig()
 
@@ -131,7 +132,7 @@ def peer_epochs(side, precision, batch, steps):
     return train
 
 
-def measure(side, precision, xla, args):
+def measure(side, precision, xla, again, args):
     """One case, in a process of its own: a dict of numbers."""
     import machine
     import keras
@@ -139,7 +140,7 @@ def measure(side, precision, xla, args):
     keras.utils.set_random_seed(0)
     dtypes = machine.rate_dtypes(precision)
     before = machine.rates(dtypes)
-    config = make_config(side, precision, args.batch, xla)
+    config = make_config(side, precision, args.batch, xla, again)
     batch = make_batch(config)
     network, train = our_epochs(config, batch, args.steps)
     first, losses = train()
@@ -147,9 +148,11 @@ def measure(side, precision, xla, args):
         memory = peak_memory()  # before the peer takes its own
         train_peer = peer_epochs(side, precision, batch, args.steps)
         train_peer()
-    times, peer_times = [], []
+    times, processor_times, peer_times = [], [], []
     for _ in range(args.repeats):
+        began = time.process_time()
         seconds, losses = train()
+        processor_times.append((time.process_time() - began) / args.steps)
         times.append(seconds / args.steps)
         if args.peer:
             peer_times.append(train_peer() / args.steps)
@@ -164,9 +167,11 @@ def measure(side, precision, xla, args):
         "side": side,
         "precision": precision,
         "xla": xla,
+        "rematerialize": again,
         "batch": args.batch,
         "first_epoch_s": first,
         "step_s": step,
+        "processor_s": statistics.median(processor_times),
         "images_per_s": args.batch / step,
         "gmac": gmac,
         "floor_s": floor,
@@ -235,19 +240,24 @@ def peer_peak_memory():
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
 
 
+def kind_of(row):
+    """How a row's steps were computed."""
+    again = ", REMATERIALIZE" if row["rematerialize"] else ""
+    return row["precision"] + (", XLA" if row["xla"] else "") + again
+
+
 def show(row):
-    kind = row["precision"] + (", XLA" if row["xla"] else "")
     print(
-        f"| ours, {kind} | {row['side']} | {row['batch']} | {row['step_s']:.2f} | "
-        f"{row['floor_s']:.2f} | {row['ratio']:.2f} | {row['images_per_s']:.2f} | "
-        f"{row['peak_memory_gb']:.1f} |",
+        f"| ours, {kind_of(row)} | {row['side']} | {row['batch']} | {row['step_s']:.2f} | "
+        f"{row['processor_s']:.1f} | {row['floor_s']:.2f} | {row['ratio']:.2f} | "
+        f"{row['images_per_s']:.2f} | {row['peak_memory_gb']:.1f} |",
         flush=True,
     )
     if "torchvision_s" in row:
         step, memory = row["torchvision_s"], row["torchvision_peak_memory_gb"]
         print(
             f"| torchvision, {row['precision']}: {row['times_torchvision']:.2f} times ours | "
-            f"{row['side']} | {row['batch']} | {step:.2f} | | | {row['batch'] / step:.2f} | "
+            f"{row['side']} | {row['batch']} | {step:.2f} | | | | {row['batch'] / step:.2f} | "
             f"{'' if memory is None else f'{memory:.1f}'} |",
             flush=True,
         )
@@ -263,6 +273,9 @@ def main():
     parser.add_argument("--steps", type=int, default=1, help="of an epoch; more on a GPU")
     parser.add_argument("--repeats", type=int, default=5, help="epochs that are timed")
     parser.add_argument("--xla", action="store_true", help="both with and without XLA")
+    parser.add_argument(
+        "--rematerialize", action="store_true", help="both without and with REMATERIALIZE"
+    )
     parser.add_argument("--peer", choices=["torchvision"], help="its epochs in turn with ours")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     args = parser.parse_args()
@@ -270,13 +283,17 @@ def main():
     if args.peer:
         peer.share_gpu()  # the processes below inherit it
     cases = [
-        (side, precision, xla, args)
+        (side, precision, xla, again, args)
         for side, precision in itertools.product(args.sides, args.precisions)
         for xla in ([False, True] if args.xla else [False])
+        for again in ([False, True] if args.rematerialize else [False])
     ]
     if not args.json:
-        print("| step | side | batch | s | floor, s | ratio | images/s | peak memory, GB |")
-        print("| --- " * 8 + "|", flush=True)
+        print(
+            "| step | side | batch | s | s of the processor | floor, s | ratio | images/s | "
+            "peak memory, GB |"
+        )
+        print("| --- " * 9 + "|", flush=True)
     rows = []
     for case in cases:
         rows.append(in_own_process(measure, *case))
@@ -288,7 +305,7 @@ def main():
     print("\nlosses of the last epoch:")
     for row in rows:
         values = ", ".join(f"{name} {value:.4f}" for name, value in row["losses"].items())
-        print(f"{row['precision']}{', XLA' if row['xla'] else ''}: {values}")
+        print(f"{kind_of(row)}: {values}")
     print(rows[0]["machine"])
 
 

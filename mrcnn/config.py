@@ -288,6 +288,9 @@ class Config:
     # "mixed_bfloat16" is faster where the machine has such instructions; "mixed_float16" is for
     # older GPUs.
     PRECISION = "float32"
+    # Training computes the features inside the backbone's blocks a second time for the gradient,
+    # in place of keeping them: less memory, longer steps. For a BACKBONE of `config_checks`.
+    REMATERIALIZE = False
 
     @_Derived
     def BATCH_SIZE(self):

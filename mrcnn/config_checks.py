@@ -66,6 +66,7 @@ def _model_problems(config):
     if not isinstance(config.NUM_CLASSES, numbers.Integral) or config.NUM_CLASSES < 2:
         yield f"NUM_CLASSES is {config.NUM_CLASSES!r}; count background too: 1 + your classes"
     yield from _backbone_problems(config)
+    yield from _rematerialization_problems(config)
     levels = len(config.BACKBONE_STRIDES)
     if len(config.RPN_ANCHOR_SCALES) != levels:
         yield (
@@ -156,6 +157,22 @@ def _backbone_problems(config):
             f"NORM is 'group' and BACKBONE {backbone!r}, whose ImageNet weights need BatchNorm; "
             f"set NORM to 'batch' or 'sync_batch', or a BACKBONE of {BACKBONES}, or one without: "
             "keras/VGG..., keras/ConvNeXt..."
+        )
+
+
+def _rematerialization_problems(config):
+    if not config.REMATERIALIZE:
+        return
+    if config.BACKBONE not in BACKBONES:
+        yield (
+            f"REMATERIALIZE is {config.REMATERIALIZE} and BACKBONE {config.BACKBONE!r}; only the "
+            f"blocks of {BACKBONES} are known: set one of these, or REMATERIALIZE = False"
+        )
+    if config.TRAIN_BN is not False and config.NORM != "group":
+        yield (
+            f"REMATERIALIZE is {config.REMATERIALIZE} and TRAIN_BN {config.TRAIN_BN}; a block that "
+            "is computed twice would count its batch twice in the statistics: set TRAIN_BN = "
+            "False, or NORM = 'group'"
         )
 
 

@@ -20,6 +20,8 @@ class Recipe:
         layers: those that train, as `MaskRCNN.train` takes them.
         augment: name of an augmentation, see `mrcnn.augment.named`.
         keys: dict, keys of the config.
+        weights: what `mrcnn train` starts from, as its `--weights` takes it; None: the best that
+            there is for the network.
 
     Example:
 
@@ -36,6 +38,7 @@ class Recipe:
     layers: str
     augment: str
     keys: dict
+    weights: str | None = None
 
     def apply(self, config):
         """Sets the keys of a config, which is returned."""
@@ -69,6 +72,7 @@ RECIPES = {
             "LEARNING_SCHEDULE": "one_cycle",
             "EMA_MOMENTUM": 0.99,
         },
+        weights="none",
     ),
     "long": Recipe(
         "from trained weights, where there are hours",

@@ -273,15 +273,18 @@ def test_evaluate_errors_come_first(arguments, message, balloons, capsys, nothin
     assert err.startswith("mrcnn: ") and message in err
 
 
-def test_two_trainings_do_not_mix_their_checkpoints(
-    balloons, tmp_path, monkeypatch, capsys, nothing_is_built
+@pytest.mark.parametrize("file", ["mask_rcnn_red_balloons_0030.h5", "training_state.hdf5"])
+def test_two_trainings_do_not_mix_their_files(
+    file, balloons, tmp_path, monkeypatch, capsys, nothing_is_built
 ):
+    """Killed in its first epoch, a training has a state and no checkpoint."""
     monkeypatch.chdir(tmp_path)
     Path("runs/a").mkdir(parents=True)
-    Path("runs/a/mask_rcnn_red_balloons_0030.h5").write_text("")
+    Path("runs/a", file).write_text("")
     argv = ["train", str(balloons), "--config", TINY, "--name", "a", "--exist-ok"]
     assert cli.main([*argv, "--weights", "none", "--epochs", "2"]) == 2
-    assert "runs/a has checkpoints of another training" in capsys.readouterr().err
+    told = "runs/a has checkpoints or the state of another training: go on with --resume runs/a"
+    assert told in capsys.readouterr().err
 
 
 def test_weights_that_do_not_fit_are_told_before_a_folder_is_made(

@@ -25,7 +25,9 @@ from mrcnn.training import DataWait, EpochFacts, callbacks, to_tf_dataset
 def test_shares_by_hand(monkeypatch, ahead, expected):
     clock = iter([0.0, 1.0, 5.0, 6.0, 16.0])
     monkeypatch.setattr(callbacks.time, "perf_counter", lambda: next(clock))
-    callback = DataWait(types.SimpleNamespace(ready={0: 2.0, 1: 3.0, 2: 9.0}, workers=2))
+    callback = DataWait(
+        types.SimpleNamespace(ready={0: 2.0, 1: 3.0, 2: 9.0}, workers=2, in_order=False)
+    )
     callback.on_train_begin()
     callback._ahead = ahead
     callback.on_epoch_begin(0)
@@ -49,7 +51,7 @@ def test_much_waiting_is_told_once(monkeypatch, capsys, second, told):
     end = 16.0 if second != 5.9 else 12.0
     clock = iter([0.0, 1.0, end] * 2)
     monkeypatch.setattr(callbacks.time, "perf_counter", lambda: next(clock))
-    callback = DataWait(types.SimpleNamespace(ready={0: second}, workers=2))
+    callback = DataWait(types.SimpleNamespace(ready={0: second}, workers=2, in_order=False))
     for epoch in (0, 1):
         callback.on_train_begin()
         callback._ahead = 0
@@ -62,6 +64,30 @@ def test_much_waiting_is_told_once(monkeypatch, capsys, second, told):
         assert len(lines) == (told if epoch == 0 else 0)
         if lines:
             assert "epoch 1 waited for data 50% of the time: raise WORKERS (now 2)" in lines[0]
+
+
+def test_one_thread_is_told_where_workers_have_no_effect(monkeypatch, capsys):
+    """A seed and an augmentation that draws by itself."""
+    config = TinyConfig()
+    generators = [
+        DataGenerator(shapes(), config, augmentation=lambda image, masks: (image, masks)),
+        DataGenerator(shapes(), config, augmentation=lambda image, masks, rng: (image, masks)),
+    ]
+    for generator in generators:
+        generator.ready[0] = 9.0
+        clock = iter([0.0, 1.0, 16.0])
+        monkeypatch.setattr(callbacks.time, "perf_counter", lambda clock=clock: next(clock))
+        callback = DataWait(generator)
+        callback.on_train_begin()
+        callback._ahead = 0
+        callback.on_epoch_begin(0)
+        callback.on_train_batch_begin(0)
+        callback.on_epoch_end(0, {})
+        callback.on_train_end()
+    alone, several = capsys.readouterr().out.splitlines()
+    assert "50% of the time: with SEED one thread calls an augmentation without an a" in alone
+    assert "WORKERS is: give it one, or set SEED = None, or store pictures" in alone
+    assert f"raise WORKERS (now {config.WORKERS})" in several
 
 
 def test_the_rate_and_the_seconds_are_logged(monkeypatch):

@@ -7,8 +7,9 @@ from tiny import TinyConfig, shapes
 from mrcnn.config import Config
 from mrcnn.data.generator import DataGenerator
 from mrcnn.data.seen import Seen
+from mrcnn.data.shapes import ShapesDataset
 from mrcnn.settings import Settings
-from mrcnn.training.notices import notices
+from mrcnn.training.notices import Notices, notices
 
 
 def told(seen, names=("BG", "cat", "dog"), **keys):
@@ -72,3 +73,44 @@ def test_batches_are_counted():
     assert generator.seen.counts.sum() == sum(map(len, objects)) == len(generator.seen.boxes)
     assert generator.seen.crowded == sum(len(ids) > 1 for ids in objects)
     assert generator.seen.dropped == sum(len(ids) - 1 for ids in objects if len(ids))
+
+
+def ended(notices, generator, first_step, batches):
+    """What `Notices` print after an epoch that begins with a step, of which batches are made."""
+    generator.first_step = first_step
+    for index in batches:
+        generator[index]
+    notices.on_epoch_end(0)
+    generator.first_step = 0
+    notices.on_epoch_begin(1)
+
+
+@pytest.fixture
+def generator():
+    """Of four batches; no object is of the last class."""
+    dataset = ShapesDataset()
+    dataset.load_shapes(4, 64, 64)
+    dataset.add_class("shapes", 4, "rare")
+    dataset.prepare()
+    config = TinyConfig()
+    config.NUM_CLASSES, config.IMAGES_PER_GPU, config.STEPS_PER_EPOCH = 5, 1, None
+    return DataGenerator(dataset, config)
+
+
+def test_the_rest_of_an_epoch_tells_nothing(generator, capsys):
+    """Resumed behind its third batch, an epoch has one picture. The next one, whole, tells."""
+    told = Notices(generator)
+    ended(told, generator, 3, [0])
+    assert capsys.readouterr().out == "" and not told.get_state()["told"]
+    ended(told, generator, 0, range(4))
+    assert "'rare'\n" in capsys.readouterr().out
+    assert told.get_state()["told"]
+
+
+def test_what_was_told_is_not_told_again_after_a_resume(generator, capsys):
+    first, second = Notices(generator), Notices(generator)
+    ended(first, generator, 0, range(4))
+    assert "'rare'" in capsys.readouterr().out
+    second.set_state(first.get_state())
+    ended(second, generator, 0, range(4))
+    assert capsys.readouterr().out == ""

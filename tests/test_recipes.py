@@ -61,6 +61,29 @@ def balloons(tmp_path_factory):
     return str(write_balloons(folder, train=4, val=2, height=48, width=64))
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--recipe", "scratch"], "none"),
+        (["--recipe", "scratch", "--weights", "imagenet"], "imagenet"),
+        (["--recipe", "finetune"], "coco"),
+        ([], "coco"),
+    ],
+)
+def test_from_scratch_is_from_nothing(options, expected, balloons, tmp_path, monkeypatch):
+    """The others start from COCO's weights, which the default preset has."""
+    given = []
+
+    def build(arguments, config, weights):
+        given.append(weights)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("mrcnn.cli.train._build", build)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["train", balloons, "--out", str(tmp_path), *options])
+    assert given == [expected]
+
+
 @pytest.fixture
 def begun(balloons, tmp_path, monkeypatch):
     """Function of options: the config of a run that is begun with them, and what it wrote down."""

@@ -138,25 +138,48 @@ def test_it_stops_early_and_remembers_how_long_it_waited(fresh, tmp_path):
     assert best == Path(model.log_dir, "mask_rcnn_tiny_0001.h5").read_bytes()
 
 
+def averages(network):
+    """The weights of a network, with the optimizer's averages for those that are trained."""
+    found = network.optimizer._model_variables_moving_average
+    found = dict(zip(map(id, network.trainable_variables), found, strict=True))
+    return [np.array(keras.ops.convert_to_numpy(found.get(id(x), x))) for x in network.weights]
+
+
+def test_memory_that_ran_out_is_told_with_what_helps(fresh, tmp_path, monkeypatch, capsys):
+    def fit(model, generator, batches, callbacks, epochs, position, validation):
+        position.epoch, position.step = 1, 2
+        save_state(callbacks[0].path, model, position)
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8 bytes")
+
+    monkeypatch.setattr("mrcnn.architectures.training.fit", fit)
+    model = fresh(tmp_path)
+    with pytest.raises(MemoryError, match=r"than there is. What helps: IMAGES_PER_GPU = 1 \(it"):
+        train(model)
+    told = f"train(..., resume=True) goes on from {model.log_dir}, epoch 2, step 2"
+    assert told in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("saved", [True, False])
 def test_a_loss_that_is_no_number_ends_it_with_the_last_good_weights(fresh, saved, tmp_path):
-    """The pictures of the third batch are told; weights are those of two steps, or of none."""
+    """The pictures of the fourth batch are told; weights are the averages of three steps, of which
+    the third made an update, or those of none."""
 
     class Poison(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
-            if batch == 2:
-                good.extend(weights(model))
+            if batch == 3:
+                good.extend(averages(self.model))
                 kernel = model.keras_model.trainable_variables[0]
                 kernel.assign(keras.ops.full(kernel.shape, np.nan))
 
     model, good = fresh(tmp_path, CHECKPOINT_MINUTES=1e-9 if saved else None), []
     first = weights(model)
-    words = r"the loss is nan from step 3 of the epoch on; the pictures of this batch: Image . \("
+    words = r"the loss is nan from step 4 of the epoch on; the pictures of this batch: Image . \("
     with pytest.raises(FloatingPointError, match=words) as raised:
         train(model, [Poison()])
-    step = 2 if saved else 0
+    step = 3 if saved else 0
     assert f"last good weights again, of epoch 1, step {step}: train them" in str(raised.value)
     assert same(weights(model), good if saved else first) and model.epoch == 0
+    assert not same(good, first)
     assert not list(tmp_path.glob("*/mask_rcnn*"))
     assert train(model, epochs=1, resume=False).epoch == [0]  # the same model trains on
 

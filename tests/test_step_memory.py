@@ -5,9 +5,12 @@ import pytest
 from keras import layers
 from tiny import TinyConfig, shapes
 
+from mrcnn.data.generator import DataGenerator
 from mrcnn.model import MaskRCNN
+from mrcnn.network.training_model import TrainingModel
+from mrcnn.settings import Losses
 from mrcnn.training import device_memory
-from mrcnn.training.step_memory import describe_step, step_bytes
+from mrcnn.training.step_memory import describe_step, step_bytes, training_sides
 
 
 def network():
@@ -37,6 +40,21 @@ def test_weights_gradients_and_features_by_hand():
     assert needed["features"] == 4 * 3 * (2 * 32 + 2 * 8 + 2 * 5 * 32 + 2 * 5 * 8)
 
 
+@pytest.mark.parametrize(("again", "kept"), [(False, 7), (True, 5)])
+def test_a_backbone_that_is_run_again_keeps_what_its_blocks_return(again, kept):
+    """Blocks of three, three and one of seven convolutions: four results are inside, of which two
+    are there at a time."""
+    x = images = keras.Input((None, None, 1), name="input_image")
+    for _ in range(6):
+        x = layers.Conv2D(2, 1)(x)
+    x = layers.Conv2D(2, 1, name="C2")(x)
+    options = {"losses": ["loss"], "settings": Losses(), "recomputed": ["C2"] if again else None}
+    model = TrainingModel(images, [keras.ops.mean(x)], **options)
+    model.compile(keras.optimizers.SGD(0.1))
+    model.optimizer.build(model.trainable_variables)
+    assert step_bytes(model, 3, (8, 4))["features"] == 4 * (3 * 8 * 4 * 2 * kept + 1)  # the loss
+
+
 def test_half_precision_takes_half():
     images = keras.Input((4, 4, 3))
     model = keras.Model(images, layers.Conv2D(2, 1, dtype="mixed_bfloat16")(images))
@@ -63,10 +81,10 @@ def model(tmp_path_factory):
 
 
 def test_it_is_told_and_warned_of(model, monkeypatch):
-    text, warning = describe_step(model.keras_model, model.settings)
+    text, warning = describe_step(model.keras_model, model.settings, (64, 64))
     assert text == "A step of 2 images of 64 x 64 will need about 0.0 GiB" and warning is None
     monkeypatch.setattr("mrcnn.training.device_memory._Process.limit", lambda self: 2**20)
-    again, warning = describe_step(model.keras_model, model.settings)
+    again, warning = describe_step(model.keras_model, model.settings, (64, 64))
     assert again == text
     assert warning.startswith(f"{text}; there are 0.0 GiB. What helps: IMAGES_PER_GPU = 1 (it is 2")
 
@@ -92,17 +110,22 @@ def test_counting_changes_nothing(model):
     ("keys", "sides"),
     [
         ({"IMAGE_RESIZE_MODE": "crop"}, "64 x 64"),
-        ({"IMAGE_RESIZE_MODE": "pad64"}, "64 x 64"),
+        ({"IMAGE_RESIZE_MODE": "pad64"}, "128 x 128"),
+        ({"IMAGE_RESIZE_MODE": "none"}, "128 x 128"),
         ({"IMAGE_RESIZE_MODE": "shortest_edge", "IMAGE_MAX_DIM": 128}, "64 x 128"),
         ({"USE_MINI_MASK": False}, "64 x 64"),
         ({"USE_MASK": False, "IMAGES_PER_GPU": 1}, "1 image of 64 x 64"),
     ],
 )
 def test_every_mode_is_counted(tmp_path, keys, sides):
+    """Of pictures of 128 x 128, which two modes leave as they are."""
     config = type("Mode", (TinyConfig,), keys)()
     model = MaskRCNN("training", config, tmp_path)
     model.compile(0.01, 0.9)
-    assert sides in describe_step(model.keras_model, model.settings)[0]
+    generator = DataGenerator(shapes(side=128), model.settings)
+    counted = training_sides(generator)
+    assert sides in describe_step(model.keras_model, model.settings, counted)[0]
+    assert not generator.seen.counts.any()  # a batch that was made to be looked at
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import sys
 import types
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -92,7 +93,7 @@ def test_what_mlflow_is_told(tmp_path, monkeypatch):
         ("end_run",),
     ]
     module.calls.clear()
-    tracker.on_train_begin()  # goes on in its run
+    MLflowLogger(model, evaluate).on_train_begin()  # of a process that resumes: in the same run
     assert ("start_run", {"run_id": "7", "run_name": None}) in module.calls
 
 
@@ -100,8 +101,10 @@ def test_an_open_run_of_mlflow_stays_open(tmp_path, monkeypatch):
     module, evaluate = mlflow_module(monkeypatch), Evaluate()
     module.start_run()
     module.calls.clear()
-    train(MLflowLogger(Model(tmp_path), evaluate, checkpoint=False), evaluate)
+    model = Model(tmp_path)
+    train(MLflowLogger(model, evaluate, checkpoint=False), evaluate)
     assert not {"start_run", "end_run"} & {call[0] for call in module.calls}
+    assert not list(Path(model.log_dir).glob("*.txt"))  # it is not the folder's own
     assert [call[2] for call in module.calls if call[0] == "log_artifact"] == ["pictures"]
 
 
@@ -128,7 +131,7 @@ def test_what_wandb_is_told(tmp_path, monkeypatch):
     ]
     assert artifact.calls == [("add_file", f"{model.log_dir}/mask_rcnn_tiny_0002.h5")]
     module.calls.clear()
-    tracker.on_train_begin()
+    WandbLogger(model, evaluate).on_train_begin()  # of a process that resumes
     assert module.calls[0] == ("init", ("id", "abc"), ("project", "tiny"), ("resume", "allow"))
 
 

@@ -15,11 +15,11 @@ from mrcnn.parallel import joined
 from mrcnn.settings import Settings
 from mrcnn.training.agreement import agree_on_start, agree_on_training
 from mrcnn.training.batch_size import measured_batch
+from mrcnn.training.failing import explained
 from mrcnn.training.finite import FiniteLoss
 from mrcnn.training.freezing import layer_regex_of, set_trainable, warn_of_heads_alone
 from mrcnn.training.interrupts import Interrupts
 from mrcnn.training.loop import fit, restart, to_tf_dataset
-from mrcnn.training.memory import advice, is_out_of_memory
 from mrcnn.training.optimizers import make_optimizer
 from mrcnn.training.resuming import check_same, find_state, read_state, training_facts
 from mrcnn.training.saving import EpochEnd, StateSaver
@@ -27,7 +27,7 @@ from mrcnn.training.schedules import make_rate
 from mrcnn.training.standard_callbacks import callbacks_around
 from mrcnn.training.state import FILE as STATE
 from mrcnn.training.state import Position, restore_state
-from mrcnn.training.step_memory import describe_step
+from mrcnn.training.step_memory import describe_step, training_sides
 
 
 class ModelTraining:
@@ -125,7 +125,7 @@ class ModelTraining:
         agree_on_training(hosts, position, self.keras_model)
         self._log_start(layers, epochs, position)
         if self._step is not known:
-            self._tell_memory()
+            self._tell_memory(generator)
         with Interrupts(hosts) as interrupts:
             finite = FiniteLoss(generator)
             saver = StateSaver(
@@ -159,46 +159,17 @@ class ModelTraining:
         return self.generator_type(dataset, self.settings, **options)
 
     def _fit(self, generator, validation, callbacks, epochs, position):
-        try:
-            with self.devices.tracing():
-                return fit(
-                    self.keras_model,
-                    generator,
-                    self._batches,
-                    callbacks,
-                    epochs,
-                    position,
-                    validation,
-                )
-        except FloatingPointError as error:
-            if not os.path.isfile(os.path.join(self.log_dir, STATE)):
-                raise  # the weights that it began with are at fault: none was saved
-            path, saved = read_state(self.log_dir)
-            restore_state(path, self.keras_model, ("model",))
-            self.epoch = saved.epoch
-            raise FloatingPointError(
-                f"{error}. The model has its last good weights again, of epoch {saved.epoch + 1}, "
-                f"step {saved.step}: train them with a lower learning rate, or with WARMUP_STEPS; "
-                "`mrcnn check` tells whether the data are at fault"
-            ) from error
-        except Exception as error:
-            joined().settle(error)
-            if is_out_of_memory(error):
-                raise MemoryError(
-                    f"a training step needs more memory than there is. What helps: "
-                    f"{advice(self.settings)}"
-                ) from error
-            # TensorFlow quotes an error of the data in one of its own; the user gets the first.
-            for each in filter(None, (generator, validation)):
-                if each.error is not None:
-                    raise each.error from each.error.__cause__
-            raise
-        except (KeyboardInterrupt, SystemExit):
-            log(
-                f"\nInterrupted in epoch {position.epoch + 1} of {epochs}, after {position.step} "
-                f"steps of it; train(..., resume=True) goes on from {self.log_dir}"
+        ending = explained(self, generator, validation, position, epochs)
+        with ending, self.devices.tracing():
+            return fit(
+                self.keras_model,
+                generator,
+                self._batches,
+                callbacks,
+                epochs,
+                position,
+                validation,
             )
-            raise
 
     def _saved_training(self):
         """The state to resume from, (path, `Position`), in whose folder the model writes from now
@@ -258,8 +229,9 @@ class ModelTraining:
             f"{self.checkpoint_path}"
         )
 
-    def _tell_memory(self):
-        text, warning = describe_step(self.keras_model, self.settings)
+    def _tell_memory(self, generator):
+        sides = training_sides(generator)
+        text, warning = describe_step(self.keras_model, self.settings, sides)
         log(text)
         if warning is not None:
             warnings.warn(warning, stacklevel=3)

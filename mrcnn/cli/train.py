@@ -43,13 +43,14 @@ def add_parser(commands):
     group.add_argument(
         "--recipe",
         metavar="NAME",
-        help="keys, epochs, layers and augmentation where you give none, see docs/training.md. "
+        help="keys, epochs, layers, augmentation and weights where you give none, see "
+        "docs/training.md. "
         + "; ".join(f"{name}: {recipe.about}" for name, recipe in RECIPES.items()),
     )
     group.add_argument(
         "--weights",
         help="to start from: coco, imagenet, none, last, a file, the folder of a run, or a name "
-        "of `mrcnn weights list`; default coco where the preset has them",
+        "of `mrcnn weights list`; default that of the recipe, or coco where the preset has them",
     )
     group.add_argument("--epochs", type=positive, help="total; default 30")
     group.add_argument("--layers", help="heads, 3+, 4+, 5+, all; default heads after coco or a run")
@@ -181,15 +182,18 @@ def _is_python(arguments):
 
 
 def _check_folder(arguments):
-    """Raises ValueError where checkpoints of two trainings would lie in one folder: those of more
-    epochs would be taken for the newest."""
+    """Raises ValueError where two trainings would write into one folder: checkpoints of more epochs
+    would be taken for the newest, and the state of one would replace that of the other."""
     from mrcnn.training.runs import checkpoints
+    from mrcnn.training.state import FILE
 
     folder = Path(arguments.out, arguments.name)
-    if arguments.exist_ok and not arguments.resume and folder.is_dir() and checkpoints(folder):
+    if not arguments.exist_ok or arguments.resume or not folder.is_dir():
+        return
+    if checkpoints(folder) or (folder / FILE).exists():
         raise ValueError(
-            f"{folder} has checkpoints of another training: go on with --resume {folder}, or give "
-            "another --name"
+            f"{folder} has checkpoints or the state of another training: go on with --resume "
+            f"{folder}, or give another --name"
         )
 
 

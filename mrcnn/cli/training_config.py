@@ -10,13 +10,15 @@ from mrcnn.recipes import RECIPES
 
 
 def recipe_of(arguments):
-    """The recipe that the arguments name, or None; epochs and augmentation that they leave open
-    are those of the recipe, or the defaults."""
+    """The recipe that the arguments name, or None; epochs, augmentation and weights that they
+    leave open are those of the recipe, or the defaults."""
     if arguments.recipe is not None and arguments.recipe not in RECIPES:
         raise ValueError(f"no recipe {arguments.recipe!r}; expected one of {', '.join(RECIPES)}")
     recipe = RECIPES.get(arguments.recipe)
     arguments.epochs = arguments.epochs or (recipe.epochs if recipe else 30)
     arguments.augment = arguments.augment or (recipe.augment if recipe else "flip")
+    if recipe and not arguments.resume:
+        arguments.weights = arguments.weights or recipe.weights
     return recipe
 
 

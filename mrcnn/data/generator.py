@@ -78,6 +78,8 @@ class DataGenerator(keras.utils.PyDataset):
         ready: dict, by index of a batch when it was made last, in `time.perf_counter` seconds.
         made_of: dict, by index of a batch the ids of its images, a list.
         seen: `mrcnn.data.seen.Seen`, of all batches so far.
+        in_order: bool, whether one worker makes all batches, for a seed and an `augmentation` with
+            random numbers of its own.
 
     Example:
 
@@ -105,7 +107,7 @@ class DataGenerator(keras.utils.PyDataset):
         in_order = runtime.seed is not None and own_numbers
         kwargs.setdefault("workers", 1 if in_order else runtime.workers)
         super().__init__(**kwargs)
-        self._seeds_others = in_order
+        self.in_order = in_order
         dataset = in_tiles(dataset, settings.tiles, settings.ground_truth.include_empty)
         self.dataset, self.settings = dataset, settings
         self.shuffle, self.augmentation, self.steps = shuffle, augmentation, steps
@@ -249,7 +251,7 @@ class DataGenerator(keras.utils.PyDataset):
         if not gt.include_empty and not (annotated[2] > 0).any():
             self._without_objects.add(image_id)
             return None
-        if self._seeds_others:
+        if self.in_order:
             random.seed(int(rng.integers(2**31)))
             np.random.seed(int(rng.integers(2**31)))
         keypoints = None

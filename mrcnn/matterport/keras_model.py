@@ -12,6 +12,7 @@ from mrcnn.layers.anchors import SplitAnchors
 from mrcnn.layers.targets import AnchorTargetLayer
 from mrcnn.network import mask_rcnn
 from mrcnn.network.training_model import NamedWeightsModel, TrainingModel
+from mrcnn.network.trunk import recomputed_features
 from mrcnn.ops.targets import given_rpn_targets
 
 
@@ -61,6 +62,7 @@ def training_graph(settings, trunk, heads, training_stages):
         name="mask_rcnn",
         losses=list(losses),
         settings=settings.losses,
+        recomputed=recomputed_features(settings.trunk, trunk),
     )
 
 

@@ -20,10 +20,10 @@ from mrcnn.network.trunk import detection_proposals, image_inputs, pool, score_a
 def build_trunk(settings):
     """Images -> C4 -> scored anchors, as a dict of tensors by name."""
     inputs = image_inputs(settings.image)
-    _, _, c4, *_ = build_backbone(
-        inputs["input_image"], settings.trunk, settings.style, stage5=False
-    )
-    return inputs | score_anchors(settings, inputs["input_image"], [c4])
+    images = inputs["input_image"]
+    *features, _ = build_backbone(images, settings.trunk, settings.style, stage5=False)  # C2..C4
+    scored = score_anchors(settings, images, features[-1:])
+    return inputs | {"features": features} | scored
 
 
 def build_heads(settings):

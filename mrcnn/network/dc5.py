@@ -17,9 +17,11 @@ def build_trunk(settings):
     """Images -> C4 -> dilated C5 [B, h, w, C] -> scored anchors, as a dict of tensors by name."""
     inputs = image_inputs(settings.image)
     images, trunk, style = inputs["input_image"], settings.trunk, settings.style
-    _, _, c4, *_ = build_backbone(images, trunk, style, stage5=False)
+    *features, _ = build_backbone(images, trunk, style, stage5=False)  # C2..C4
+    c4 = features[-1]
     stage5 = dilated_stage5(trunk.backbone, c4.shape[-1], train_bn=trunk.train_bn, style=style)
-    return inputs | score_anchors(settings, images, [stage5(c4)])
+    features.append(stage5(c4))
+    return inputs | {"features": features} | score_anchors(settings, images, features[-1:])
 
 
 def build_graphs(settings, training=False):

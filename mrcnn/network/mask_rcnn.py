@@ -30,6 +30,7 @@ from mrcnn.network.trunk import (
     pool,
     pool_boxes,
     propose,
+    recomputed_features,
 )
 from mrcnn.settings import Boxes
 
@@ -125,17 +126,25 @@ def training_graph(settings, trunk, heads, training_stages):
     """Ground truth -> targets -> heads on sampled ROIs -> losses."""
     gt = ground_truth_inputs(settings)
     stages = training_stages(settings, trunk, heads, gt)
-    return training_model(settings, inputs_of(trunk) | gt, [], stages["losses"])
+    return training_model(settings, trunk, gt, stages["losses"])
 
 
-def training_model(settings, inputs, outputs, losses):
-    """A `TrainingModel` of these tensors; the losses are its last outputs."""
+def training_model(settings, trunk, gt, losses):
+    """The `TrainingModel` that minimises losses, a dict of scalars by name.
+
+    Args:
+        settings: `mrcnn.settings.Settings`.
+        trunk: dict of `build_trunk`.
+        gt: dict of the inputs beside the trunk's.
+        losses: dict of float32 scalars.
+    """
     return TrainingModel(
-        inputs,
-        [*outputs, *losses.values()],
+        inputs_of(trunk) | gt,
+        list(losses.values()),
         name="mask_rcnn",
         losses=list(losses),
         settings=settings.losses,
+        recomputed=recomputed_features(settings.trunk, trunk),
     )
 
 

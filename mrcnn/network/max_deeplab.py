@@ -56,7 +56,7 @@ def training_graph(settings, inputs, outputs):
     losses = {
         name: Loss(name, **constants.get(name, {}))(*tensors) for name, tensors in terms.items()
     }
-    return training_model(settings, {**inputs, **gt}, [], losses)
+    return training_model(settings, inputs, gt, losses)
 
 
 def ground_truth_inputs(settings):

@@ -56,8 +56,7 @@ def training_graph(settings, trunk, heads, training_stages):
     losses = training_stages(settings, trunk, heads, gt)["losses"]
     targets = StuffTargets(settings.semantic_head.thing_classes, name="stuff_targets")(labels)
     losses["semantic_loss"] = Loss("semantic_loss")(targets, trunk[LOGITS])
-    inputs = {**mask_rcnn.inputs_of(trunk), **gt, "input_gt_labels": labels}
-    return mask_rcnn.training_model(settings, inputs, [], losses)
+    return mask_rcnn.training_model(settings, trunk, {**gt, "input_gt_labels": labels}, losses)
 
 
 def build_graphs(settings, training=False):

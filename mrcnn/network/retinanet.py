@@ -15,7 +15,7 @@ from mrcnn.network.fpn import retinanet_fpn
 from mrcnn.network.mask_rcnn import ground_truth_inputs
 from mrcnn.network.retinanet_head import retinanet_head
 from mrcnn.network.training_model import NamedWeightsModel, TrainingModel
-from mrcnn.network.trunk import concatenate, default_policy, image_inputs
+from mrcnn.network.trunk import concatenate, default_policy, image_inputs, recomputed_features
 
 
 def build_graphs(settings, training=False):
@@ -51,6 +51,7 @@ def build_stages(settings):
     )
     return {
         "inputs": inputs,
+        "features": features,
         "anchors": anchors["pixels"],  # (1, A, 4)
         "retinanet_class_logits": concatenate(logits, "retinanet_class_logits"),  # (B, A, K)
         "retinanet_bbox": concatenate(deltas, "retinanet_bbox"),  # (B, A, 4)
@@ -97,4 +98,5 @@ def training_graph(settings, stages):
         name="retinanet",
         losses=list(terms),
         settings=settings.losses,
+        recomputed=recomputed_features(settings.trunk, stages),
     )

@@ -26,8 +26,8 @@ def build_graphs(settings, training=False):
         if training:
             labels = label_input(settings)
             losses = {"semantic_loss": Loss("semantic_loss")(labels, logits)}
-            inputs = {**inputs, "input_gt_labels": labels}
-            graphs["training"] = training_model(settings, inputs, [], losses)
+            gt = {"input_gt_labels": labels}
+            graphs["training"] = training_model(settings, trunk, gt, losses)
     return graphs
 
 

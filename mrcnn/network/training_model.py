@@ -9,6 +9,7 @@ from keras import ops
 from mrcnn.files.hdf5 import read_hdf5
 from mrcnn.network.folding import fold_batch_norm
 from mrcnn.network.named_weights import named_weights, save_weights
+from mrcnn.network.rematerialization import rematerialize
 from mrcnn.settings import Losses, loss_of
 
 
@@ -63,9 +64,11 @@ class TrainingModel(NamedWeightsModel):
         name: str.
         losses: list of names, of the losses.
         settings: `mrcnn.settings.Losses`, or its fields as a dict.
+        recomputed: list of names of the operations that return C2, C3, ... of a backbone that is
+            run again for its gradient, see `mrcnn.network.rematerialization`. None: none is.
     """
 
-    def __init__(self, inputs, outputs, name=None, *, losses, settings, **kwargs):
+    def __init__(self, inputs, outputs, name=None, *, losses, settings, recomputed=None, **kwargs):
         super().__init__(inputs, outputs, name=name, **kwargs)
         if isinstance(settings, dict):
             settings = Losses(**settings)
@@ -75,14 +78,16 @@ class TrainingModel(NamedWeightsModel):
         if unknown:
             raise ValueError(f"LOSS_WEIGHTS has {sorted(unknown)}; expected {known}")
         self.trackers = [keras.metrics.Mean(name=key) for key in ("loss", *losses)]
-        folded = fold_batch_norm(self)
+        self.recomputed = recomputed
+        folded = rematerialize(self, recomputed) if recomputed else fold_batch_norm(self)
         # Inside a function, where Keras does not see it: as an attribute, the layers and weights
         # would be in `self.layers` and in files a second time.
         self._run = lambda *args, **kwargs: folded(*args, **kwargs)
 
     def get_config(self):
         settings = dataclasses.asdict(self.settings)
-        return {**super().get_config(), "losses": self.loss_names, "settings": settings}
+        own = {"losses": self.loss_names, "settings": settings, "recomputed": self.recomputed}
+        return {**super().get_config(), **own}
 
     def call(self, inputs, training=None, mask=None):
         return self._run(inputs, training=training)

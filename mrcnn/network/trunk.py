@@ -38,10 +38,23 @@ def build_trunk(settings):
 
 
 def build_pyramid(settings):
-    """Images -> pyramid P2..P6, as a dict of tensors by name."""
+    """Images -> C2..C5 -> pyramid P2..P6, as a dict of tensors by name."""
     inputs = image_inputs(settings.image)
     features = build_backbone(inputs["input_image"], settings.trunk, settings.style)  # C2..C5
-    return inputs | {"pyramid": fpn(features, settings.trunk, settings.style)}  # P2..P6
+    pyramid = fpn(features, settings.trunk, settings.style)  # P2..P6
+    return inputs | {"features": features, "pyramid": pyramid}
+
+
+def recomputed_features(settings, trunk):
+    """Which features `TrainingModel` takes as those of a backbone that is run again, or None.
+
+    Args:
+        settings: `mrcnn.settings.Trunk`.
+        trunk: dict with `features`, the backbone's tensors by rising stride.
+    """
+    if not settings.rematerialize:
+        return None
+    return [feature._keras_history.operation.name for feature in trunk["features"]]
 
 
 def image_inputs(image):

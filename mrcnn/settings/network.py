@@ -152,6 +152,7 @@ class Trunk(Stage):
     Attributes:
         preset_pixels: (mean, std), how the preset molds pixels, whatever the config has: see
             `mrcnn.network.keras_applications.keras_graph`.
+        rematerialize: bool, see `mrcnn.network.rematerialization`.
     """
 
     backbone: object = key("BACKBONE")
@@ -164,6 +165,7 @@ class Trunk(Stage):
     rpn_conv_layers: int = key("RPN_CONV_LAYERS")
     rpn_init_std: float = key("RPN_INIT_STD")
     precision: str = key("PRECISION")
+    rematerialize: bool = key("REMATERIALIZE")
 
 
 @stage

@@ -5,6 +5,7 @@ import numpy as np
 
 from mrcnn.training.device_memory import device_memory
 from mrcnn.training.memory import advice, is_out_of_memory
+from mrcnn.training.step_memory import training_sides
 
 SHARE = 0.8  # of the memory that a batch may take
 MOST = 64
@@ -66,7 +67,9 @@ def measured_batch(model, generator, settings, most, devices):
         try:
             return largest_batch(memory.measure, memory.limit, min(MOST, most // devices.count))
         except MemoryError as error:
-            raise MemoryError(f"{error}. What helps: {advice(settings)}") from None
+            sides = training_sides(generator(batch_size=1))
+            helps = advice(settings, model, sides)
+            raise MemoryError(f"{error}. What helps: {helps}") from None
 
 
 class StepMemory:

@@ -53,10 +53,15 @@ class DataWait(keras.callbacks.Callback):
         share = waited / ((self._ended or time.perf_counter()) - self._began)
         logs["data_wait"] = share
         if share > MUCH_WAITING and waited > SECONDS_OF_WAITING and not self._told:
+            more = f"raise WORKERS (now {self.generator.workers})"
+            if self.generator.in_order:
+                more = (
+                    "with SEED one thread calls an augmentation without an argument rng, whatever "
+                    "WORKERS is: give it one, or set SEED = None"
+                )
             self._advice = (
-                f"The steps of epoch {epoch + 1} waited for data {share:.0%} of the time: raise "
-                f"WORKERS (now {self.generator.workers}), or store pictures in the size that the "
-                "network takes"
+                f"The steps of epoch {epoch + 1} waited for data {share:.0%} of the time: {more}, "
+                "or store pictures in the size that the network takes"
             )
 
     def on_train_end(self, logs=None):

@@ -39,8 +39,8 @@ def fit(model, generator, batches, callbacks, epochs, position, validation=None)
     if position.step:
         steps = len(generator) - position.step
         callbacks = OneTraining(callbacks, model, epochs, steps)
+        generator.first_step = position.step
         if steps:
-            generator.first_step = position.step
             model.fit(
                 batches(generator),
                 initial_epoch=epoch,

@@ -1,6 +1,22 @@
 """What to do when memory runs out."""
 
+import math
+
+import keras
+
+from mrcnn.config_checks import BACKBONES
+from mrcnn.layers.targets import DetectionTargetLayer
+from mrcnn.training.freezing import trained_depths
+
 _WORDS = "RESOURCE_EXHAUSTED", "ResourceExhausted", "OOM when allocating", "Out of memory"
+# What makes the images of a mode smaller; of other modes the pictures decide, or their tiles.
+_SIDES = {
+    "square": ("IMAGE_MIN_DIM", "IMAGE_MAX_DIM"),
+    "shortest_edge": ("IMAGE_MIN_DIM", "IMAGE_MAX_DIM"),
+    "longest_edge": ("IMAGE_MAX_DIM",),
+    "crop": ("IMAGE_MIN_DIM",),
+}
+_LEAST = 64  # pixels of a side
 
 
 def is_out_of_memory(error):
@@ -12,26 +28,84 @@ def is_out_of_memory(error):
     )
 
 
-def advice(settings):
+def advice(settings, model, sides):
     """What to change so that a training step needs less memory, the most helpful first.
 
     Args:
         settings: `mrcnn.settings.Settings` of the model.
+        model: keras.Model of the training, whose layers are trainable as they are in it.
+        sides: (height, width) of the images, see `mrcnn.training.step_memory.training_sides`.
     """
-    image, batch = settings.image, settings.runtime.batch_size
-    side = image.min_dim if image.resize_mode == "crop" else image.max_dim
-    key = "IMAGE_MIN_DIM" if image.resize_mode == "crop" else "IMAGE_MAX_DIM"
-    smaller = max(64, side // 128 * 64) if side else side
-    steps = [
+    runtime, depths = settings.runtime, set(trained_depths(model))
+    images = math.ceil(runtime.batch_size / runtime.devices)
+    steps = images * settings.optimization.accumulation_steps
+    samples_rois = any(isinstance(layer, DetectionTargetLayer) for layer in model.layers)
+    whole_masks = settings.mask_head.enabled and not settings.ground_truth.mini_masks
+    smaller = _smaller_images(settings, sides)
+    changes = [
         (
-            batch > 1,
-            f"IMAGES_PER_GPU = 1 (it is {batch}), with ACCUMULATION_STEPS = {batch} for the same "
+            images > 1,
+            f"IMAGES_PER_GPU = 1 (it is {images}), with ACCUMULATION_STEPS = {steps} for the same "
             "updates",
         ),
         (settings.trunk.precision == "float32", 'PRECISION = "mixed_bfloat16"'),
-        (smaller != side, f"{key} = {smaller} (it is {side}): a quarter of the pixels or less"),
-        (not settings.ground_truth.mini_masks, "USE_MINI_MASK = True"),
-        (True, f"TRAIN_ROIS_PER_IMAGE below {settings.roi_targets.num_rois}"),
-        (True, 'layers="heads", which keeps nothing of the backbone'),
+        (smaller is not None, smaller),
+        (samples_rois and whole_masks, "USE_MINI_MASK = True"),
+        (samples_rois, f"TRAIN_ROIS_PER_IMAGE below {settings.roi_targets.num_rois}"),
+        ({0} < depths, 'layers="heads", which keeps nothing of the backbone'),
+        (_can_rematerialize(settings) and depths != {0}, "REMATERIALIZE = True"),
     ]
-    return "; ".join(text for applies, text in steps if applies)
+    return "; ".join(text for applies, text in changes if applies)
+
+
+def _can_rematerialize(settings):
+    """Whether the key is left that saves features where no XLA undoes it."""
+    trunk, fixed = settings.trunk, settings.trunk.train_bn is False
+    return (
+        keras.backend.backend() == "tensorflow"
+        and not settings.runtime.jit_compile
+        and not trunk.rematerialize
+        and trunk.backbone in BACKBONES
+        and (fixed or settings.style.norm == "group")
+    )
+
+
+def _smaller_images(settings, sides):
+    """Which keys make the images smaller, as text; None where they are small already."""
+    image = settings.image
+    if image.resize_mode not in _SIDES:
+        return _smaller_tiles(settings, max(sides))
+    now = {"IMAGE_MIN_DIM": image.min_dim, "IMAGE_MAX_DIM": image.max_dim}
+    now = {key: now[key] for key in _SIDES[image.resize_mode] if now[key]}
+    halves = {key: _half(image, side) for key, side in now.items()}
+    keys = [f"{key} = {halves[key]} (it is {now[key]})" for key in now if halves[key] < now[key]]
+    if not keys:
+        return None
+    return f"{' and '.join(keys)}{_buckets(image)}: about a quarter of the pixels"
+
+
+def _smaller_tiles(settings, longest):
+    """The same of modes that take pictures in their size: tiles of them."""
+    image, tiles = settings.image, settings.tiles
+    side = longest if tiles.size is None else min(longest, tiles.size)
+    tile = max(_LEAST, side // (2 * _LEAST) * _LEAST)
+    if tile >= side:
+        return None
+    if settings.keypoint_head.enabled:  # which are found in whole pictures alone
+        return f"smaller pictures (the longest side is {longest})"
+    keys = [f"TILE_SIZE = {tile} (it is {tiles.size})"]
+    if tiles.overlap is not None and tiles.overlap > tile // 2:
+        keys.append(f"TILE_OVERLAP = None (it is {tiles.overlap})")
+    if image.resize_mode == "pad64" and (image.min_dim or 0) > tile:  # tiles are enlarged to it
+        keys.append(f"IMAGE_MIN_DIM = {_half(image, 2 * tile)} (it is {image.min_dim})")
+    return f"{' and '.join(keys)}{_buckets(image)}: parts of a picture by turns"
+
+
+def _half(image, side):
+    """About half of a side that a mode can have, see `mrcnn.config_checks`."""
+    multiple, rest = (16, 1) if image.interpolation == "corners" else (64, 0)
+    return max(_LEAST, side // (2 * multiple) * multiple) + rest
+
+
+def _buckets(image):
+    return " and smaller IMAGE_BUCKETS" if image.buckets else ""

@@ -3,12 +3,13 @@
 import keras
 
 from mrcnn.data.checking.anchors import TRAINS, best_overlaps
+from mrcnn.data.seen import Seen
 
 FEW = 20  # objects, below which an anchor scale without any says nothing
 
 
 class Notices(keras.callbacks.Callback):
-    """Prints `notices` once, after the first epoch that is trained.
+    """Prints `notices` once, after the first epoch that is trained from its first step on.
 
     Args:
         generator: the `DataGenerator` that `fit` trains on.
@@ -20,8 +21,10 @@ class Notices(keras.callbacks.Callback):
         self.generator, self.anchors, self._texts = generator, anchors, None
 
     def on_epoch_end(self, epoch, logs=None):
-        if self._texts is None:
-            generator = self.generator
+        generator = self.generator
+        if self._texts is None and generator.first_step:  # resumed: the rest of an epoch tells less
+            generator.seen = Seen(generator.dataset.num_classes)
+        elif self._texts is None:
             names = generator.dataset.class_names
             told = notices(generator.seen, generator.settings, names, self.anchors)
             self._texts = list(told)
@@ -31,6 +34,12 @@ class Notices(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._tell()
+
+    def get_state(self):
+        return {"told": self._texts is not None}
+
+    def set_state(self, state):
+        self._texts = [] if state["told"] else None
 
     def _tell(self):
         """Between the bars of two epochs."""

@@ -1,31 +1,53 @@
 """What a training step needs in memory, counted from the shapes before the first step."""
 
+import itertools
 import math
 
 import keras
 import numpy as np
 
+from mrcnn.data.seen import Seen
 from mrcnn.network.folding import is_norm
+from mrcnn.network.rematerialization import backbone_blocks
 from mrcnn.training.device_memory import device_memory
 from mrcnn.training.memory import advice
 
 _GIB = 2**30
 
 
-def describe_step(model, settings):
+def training_sides(generator):
+    """Height and width of the images of a training.
+
+    In modes "none" and "pad64", which take pictures in their size, those of the first batch, which
+    is made for it.
+
+    Args:
+        generator: `DataGenerator` of the training.
+    """
+    image = generator.settings.image
+    if image.resize_mode == "shortest_edge":
+        return image.min_dim, image.max_dim
+    if image.trains_on_one_size:
+        return image.shape
+    seen, generator.seen = generator.seen, Seen(generator.dataset.num_classes)
+    (inputs,) = generator[0]
+    generator.seen = seen  # this batch is yet to come
+    return inputs["input_image"].shape[1:3]
+
+
+def describe_step(model, settings, sides):
     """What a training step will need, as text, and a warning where there is not as much.
 
     Args:
         model: keras.Model, compiled, whose layers are trainable as they will be.
         settings: `mrcnn.settings.Settings` of the model.
+        sides: (height, width) of the images, see `training_sides`.
 
     Returns:
         (str, str or None).
     """
-    image, runtime = settings.image, settings.runtime
+    runtime, (height, width) = settings.runtime, sides
     batch_size = math.ceil(runtime.batch_size / runtime.devices)
-    open_sides = image.resize_mode == "shortest_edge"
-    height, width = (image.min_dim, image.max_dim) if open_sides else image.shape
     needed = sum(step_bytes(model, batch_size, (height, width)).values())
     images = f"{batch_size} image{'s' * (batch_size > 1)} of {height} x {width}"
     text = f"A step of {images} will need about {needed / _GIB:.1f} GiB"
@@ -34,7 +56,8 @@ def describe_step(model, settings):
     limit = device_memory().limit()
     if needed <= limit:
         return text, None
-    return text, f"{text}; there are {limit / _GIB:.1f} GiB. What helps: {advice(settings)}"
+    helps = advice(settings, model, sides)
+    return text, f"{text}; there are {limit / _GIB:.1f} GiB. What helps: {helps}"
 
 
 def step_bytes(model, batch_size, sides):
@@ -58,7 +81,25 @@ def step_bytes(model, batch_size, sides):
         "gradients": model.trainable_variables,
         "features": features_with_gradients(model, inputs),
     }
-    return {name: sum(map(_bytes, each)) for name, each in tensors.items()}
+    needed = {name: sum(map(_bytes, each)) for name, each in tensors.items()}
+    if getattr(model, "recomputed", None):
+        needed["features"] -= _recomputed_bytes(model, inputs)
+    return needed
+
+
+def _recomputed_bytes(model, inputs):
+    """What the blocks of a backbone do not keep: all but what they return. The largest counts as
+    kept, for it is there while its gradients are computed."""
+    x = next(x for x in keras.tree.flatten(inputs) if x.name == "input_image")
+    inside, passed = [0], {}
+    blocks = backbone_blocks(model, model.recomputed)
+    for block in itertools.chain.from_iterable(blocks):
+        *found, returned = features_with_gradients(block, x, passed) or [None]
+        inside.append(sum(map(_bytes, found)))
+        x = block(x)
+        if returned is not None:
+            passed[id(x)] = x
+    return sum(inside) - max(inside)
 
 
 def features_with_gradients(model, inputs, passed=None):

@@ -20,8 +20,9 @@ class Tracker(keras.callbacks.Callback):
     """What both have in common; a subclass says how its library takes each.
 
     A run that is open already is used and left open, so that it may hold more than a training. If
-    there is none, one is opened that has the name of the run's folder, and closed at the end; the
-    next training with the same callback goes on in it.
+    there is none, one is opened that has the name of the run's folder, and closed at the end. Its
+    id is kept there, in `<library>_run.txt`: what is trained in this folder next, or resumed, goes
+    on in it.
 
     Args:
         model: `DetectionModel` in training mode.
@@ -39,13 +40,15 @@ class Tracker(keras.callbacks.Callback):
         super().__init__()
         self.detector, self.evaluate, self.checkpoint = model, evaluate, checkpoint
         self._module = load_library(self.library)
-        self._shown = self._run_id = None
-        self._own = False
+        self._shown, self._own = None, False
 
     def on_train_begin(self, logs=None):
         self._own = not self.is_open()
         if self._own:
-            self._run_id = self.open_run(Path(self.detector.log_dir).name, self._run_id)
+            folder = Path(self.detector.log_dir)
+            file = folder / f"{self.library}_run.txt"
+            known = file.read_text(encoding="utf-8").strip() if file.is_file() else None
+            file.write_text(f"{self.open_run(folder.name, known)}\n", encoding="utf-8")
         self.log_config(plain_values(self.detector.config))
         for path in sorted(Path(self.detector.log_dir).glob("*.jpg")):
             self.log_file(path, "pictures")
