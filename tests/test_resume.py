@@ -145,6 +145,45 @@ def averages(network):
     return [np.array(keras.ops.convert_to_numpy(found.get(id(x), x))) for x in network.weights]
 
 
+class Averages(keras.callbacks.Callback):
+    """Works out the averages of the trained weights; `seen` is what the model had as epochs ended,
+    beside them."""
+
+    def __init__(self, momentum, from_step):
+        super().__init__()
+        self.momentum, self.from_step = momentum, from_step
+        self.steps, self.last, self.seen = 0, None, []
+
+    def values(self):
+        return [np.array(keras.ops.convert_to_numpy(x)) for x in self.model.trainable_variables]
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+        now, kept = self.values(), self.momentum
+        before = now if self.steps <= self.from_step else self.last
+        self.last = [kept * a + (1 - kept) * b for a, b in zip(before, now, strict=True)]
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen.append((self.values(), self.last))
+
+
+def test_the_averages_are_what_is_evaluated_and_saved(fresh, tmp_path):
+    """The average begins with the weights after the first update, as Keras's."""
+    steps = KEYS["ACCUMULATION_STEPS"]
+    model, watched = fresh(tmp_path), Averages(KEYS["EMA_MOMENTUM"] ** (1 / steps), steps)
+    train(model, [watched], epochs=2)
+    network, trained = model.keras_model, watched.values()
+    raw = [np.array(x) for x in network.optimizer._model_variables_moving_average]  # swapped
+    assert not all(np.allclose(a, b, 1e-5, 1e-7) for a, b in zip(raw, trained, strict=True))
+    found = [*watched.seen, (trained, watched.last)]
+    for epoch in (1, 2):
+        network.load_weights(model.checkpoint_path.format(epoch=epoch))
+        found.append((watched.values(), watched.seen[epoch - 1][1]))
+    for values, expected in found:
+        for a, b in zip(values, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
 def test_memory_that_ran_out_is_told_with_what_helps(fresh, tmp_path, monkeypatch, capsys):
     def fit(model, generator, batches, callbacks, epochs, position, validation):
         position.epoch, position.step = 1, 2
