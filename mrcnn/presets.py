@@ -270,6 +270,7 @@ class Deeplab2MaXDeepLabS(Config):
 
     PANOPTIC_MIN_CONFIDENCE = 0.7
     PANOPTIC_STUFF_AREA = 1600
+    # `loss_options` of the textproto in deeplab2's `configs/coco/max_deeplab`.
     LOSS_WEIGHTS = {  # noqa: RUF012
         "pq_class_loss": 3.0,
         "pq_mask_loss": 3.0,

@@ -98,12 +98,14 @@ def test_the_package_runs_as_the_command(run_python):
 def test_weights_list_is_a_table(capsys):
     assert cli.main(["weights", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split("  ")[0] == "NAME" and lines[0].endswith("MASK AP  POINT AP")
+    assert lines[0].split("  ")[0] == "NAME" and lines[0].endswith("MASK AP  POINT AP  ADDRESS")
     row = next(line for line in lines if line.startswith("torchvision/maskrcnn_resnet50_fpn "))
     # 178,090,079 bytes are 178.1 MB.
-    assert row.split()[1:] == ["91", "torchvision", row.split()[0], "178.1", "37.9", "34.6", "-"]
+    name, *facts, address = row.split()
+    assert facts == ["91", "torchvision", name, "178.1", "37.9", "34.6", "-"]
+    assert address == "https://download.pytorch.org/models/maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth"
     row = next(line for line in lines if line.startswith("keras_applications/resnet50"))
-    assert row.split()[1] == "-" and row.split()[-2:] == ["-", "-"]
+    assert row.split()[1] == "-" and row.split()[-3:-1] == ["-", "-"]
 
 
 def test_weights_fetch_prints_the_path(capsys, monkeypatch):

@@ -315,7 +315,6 @@ def test_segments_written_are_those_read(tmp_path):
         np.testing.assert_array_equal(back.load_mask(image_id)[0], grounds.load_mask(image_id)[0])
 
 
-@pytest.mark.realdata
 def test_the_layout_of_cityscapes(tmp_path):
     truth, key = tmp_path / "gtFine", "aachen_000000_000019"
     pictures = tmp_path / "leftImg8bit" / "val" / "aachen"
@@ -345,6 +344,7 @@ def test_the_layout_of_cityscapes(tmp_path):
     assert [dataset.class_names[x["class_id"]] for x in segments] == ["cat", "dog", "sky"]
 
 
+@pytest.mark.realdata
 def test_both_layouts_of_cocos_sample_are_the_same():
     images = SAMPLE / "input_images"
     colors = load(SAMPLE / "panoptic_examples.json", images=images, verbose=0)

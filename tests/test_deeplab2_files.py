@@ -94,6 +94,9 @@ def test_public_files():
         side = re.search(r"_res(\d+)_", entry.name).group(1)
         assert int(side) == config.IMAGE_MAX_DIM
         assert len(entry.classes) == config.NUM_CLASSES
+        name = entry.name.removeprefix("deeplab2/")
+        assert entry.url.startswith("https://storage.googleapis.com/gresearch/tf-deeplab/")
+        assert entry.url.endswith(f"/{name}_coco_train.tar.gz")
 
 
 @pytest.fixture

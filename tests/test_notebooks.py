@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 FIRST = "train_shapes"
 # The nine that matterport's repository has, and ours.
 EXPECTED = {
-    "family",
+    *("family", "inspect_max_deeplab"),
     *("demo", "train_shapes", "inspect_data", "inspect_model", "inspect_weights"),
     *("inspect_balloon_data", "inspect_balloon_model"),
     *("inspect_nucleus_data", "inspect_nucleus_model"),
@@ -31,10 +31,11 @@ NAMES = sorted(
 SHORTER = {
     "train_shapes": ("STEPS, EPOCHS = 1200, 6", "STEPS, EPOCHS = 60, 2"),
     "family": ("STEPS = None", "STEPS = 2"),
+    "inspect_max_deeplab": ("STEPS = None", "STEPS = 2"),
     "inspect_nucleus_model": ("def train(epochs=7)", "def train(epochs=2)"),
     "inspect_balloon_model": ("def train(epochs=7)", "def train(epochs=1)"),
 }
-LONGEST = ("family", "inspect_balloon_model", "inspect_nucleus_model")
+LONGEST = ("family", "inspect_max_deeplab", "inspect_balloon_model", "inspect_nucleus_model")
 LARGEST = 600_000  # bytes of a file
 TIMEOUT = 600  # seconds of a cell
 

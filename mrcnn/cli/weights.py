@@ -34,11 +34,13 @@ def add_parser(commands):
 def _list(arguments):
     from mrcnn.weights.registry import REGISTRY
 
-    rows = [("NAME", "CLASSES", "FAMILY", "PRESET", "MB", "BOX AP", "MASK AP", "POINT AP")]
+    rows = [
+        ("NAME", "CLASSES", "FAMILY", "PRESET", "MB", "BOX AP", "MASK AP", "POINT AP", "ADDRESS")
+    ]
     for entry in REGISTRY:
         megabytes = None if entry.size is None else f"{entry.size / 1e6:.1f}"
         facts = (len(entry.classes) or None, entry.family, entry.preset, megabytes)
-        facts += (entry.box_ap, entry.mask_ap, entry.keypoint_ap)
+        facts += (entry.box_ap, entry.mask_ap, entry.keypoint_ap, entry.url)
         rows.append((entry.name, *("-" if fact is None else str(fact) for fact in facts)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

@@ -187,7 +187,7 @@ class Dataset:
     def load_panoptic(self, image_id):
         """Returns the segments of an image, things and stuff; None where there are none.
 
-        Override it for Panoptic FPN and Semantic FPN, and set `num_stuff_classes`.
+        Override it for Panoptic FPN, Semantic FPN and MaX-DeepLab, and set `num_stuff_classes`.
 
         Returns:
             ids: int `[H, W]`, the id of the segment of each pixel; 0 where nothing is known.

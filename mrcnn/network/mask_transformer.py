@@ -16,6 +16,7 @@ from mrcnn.layers.corners import ResizeCorners
 from mrcnn.network.attention import AttentionNorm
 from mrcnn.network.deeplab_blocks import Blocks
 
+# As deeplab2's `MaXDeepLab` has them.
 FEATURES = 128  # of a pixel and of a mask, whose product says whether it belongs to it
 HIDDEN = 256
 ATROUS_RATES = (6, 12, 18)  # at stride 16

@@ -13,8 +13,10 @@ from keras import ops
 from mrcnn.ops.matching import match
 from mrcnn.ops.semantic import strided
 
+# Of the paper (sections 3.1 and 3.3) and of deeplab2's `MaXDeepLabLoss`.
 POSITIVE_WEIGHT = 0.75  # alpha of both terms of the PQ-style loss; negatives have the rest
-TEMPERATURE = 0.3  # of instance discrimination
+TEMPERATURE = 0.3  # tau of instance discrimination
+# Of deeplab2's `MaXDeepLabLoss` alone.
 LEAST_WEIGHT = 1e-5  # of a matched mask, so that it counts at all
 SMALL = 1e-5  # added to a divisor
 
