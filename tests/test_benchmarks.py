@@ -47,7 +47,8 @@ def test_a_case_that_fails_shows_its_own_error(training, capfd):
 
 
 @pytest.mark.parametrize(
-    "code", ["import inference", "import training\ntraining.measure(64, 'float32', False, None)"]
+    "code",
+    ["import inference", "import training\ntraining.measure(64, 'float32', False, False, None)"],
 )
 def test_pytorch_is_imported_before_tensorflow(code, tmp_path, run_python):
     stub = "import sys\nprint({'keras', 'tensorflow'} & set(sys.modules))\nsys.exit()\n"
