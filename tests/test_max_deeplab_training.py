@@ -94,8 +94,8 @@ def test_pictures_of_any_sides_are_found_as_alone(tmp_path):
         (alone,) = model.detect([image])
         assert found["segmentation"].shape == image.shape[:2]
         assert (found["segmentation"] == alone["segmentation"]).mean() > 0.999
-    logits = model.run_graph([images[1]], NAMES[:1])[NAMES[0]]  # 33 x 74 pixels, padded to 33 x 81
-    assert logits.shape == (1, 9, 21, 10)
+    logits = model.run_graph([images[1]], NAMES[:1])[NAMES[0]]  # 33 x 74 pixels, padded to 33 x 97
+    assert logits.shape == (1, 9, 25, 10)
 
 
 @pytest.mark.thorough
