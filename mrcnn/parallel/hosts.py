@@ -4,7 +4,6 @@ import atexit
 import itertools
 import json
 import os
-import re
 import secrets
 import socket
 import sys
@@ -19,6 +18,9 @@ ADDRESSES, COUNT, INDEX = (
     f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
 )
 _LETTERS = 512  # of the greeting
+# How the text of XLA's errors begins where a collective failed.
+_STATUSES = ("ABORTED: ", "CANCELLED: ", "DEADLINE_EXCEEDED: ", "INTERNAL: ", "UNAVAILABLE: ")
+_STATUSES += ("FAILED_PRECONDITION: ", "UNKNOWN: ")
 _joined = None
 
 
@@ -228,7 +230,7 @@ def _is_status(error):
     if isinstance(error, jax.errors.JaxRuntimeError):
         return True
     # What compiled functions raise when they are called again.
-    return isinstance(error, ValueError) and re.match("[A-Z_]+: ", str(error)) is not None
+    return isinstance(error, ValueError) and str(error).startswith(_STATUSES)
 
 
 def _broadcast(text):

@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 
 from mrcnn.config_values import plain_values
+from mrcnn.files.replacing import replaced
 from mrcnn.training.callbacks import numbers_of
 from mrcnn.training.runs import checkpoints
 
@@ -48,7 +49,9 @@ class Tracker(keras.callbacks.Callback):
             folder = Path(self.detector.log_dir)
             file = folder / f"{self.library}_run.txt"
             known = file.read_text(encoding="utf-8").strip() if file.is_file() else None
-            file.write_text(f"{self.open_run(folder.name, known)}\n", encoding="utf-8")
+            run_id = self.open_run(folder.name, known)
+            with replaced(file) as unfinished:
+                Path(unfinished).write_text(f"{run_id}\n", encoding="utf-8")
         self.log_config(plain_values(self.detector.config))
         for path in sorted(Path(self.detector.log_dir).glob("*.jpg")):
             self.log_file(path, "pictures")
