@@ -118,6 +118,9 @@ def test_attention_to_several_maps():
     for i in range(2):
         expected = cross_by_loops(memory[i], [pixels[i], memory[i]], layer)
         assert_allclose(found[i], expected, rtol=1e-4, atol=1e-5)
+    weights = ops.convert_to_numpy(layer.attention_weights(*maps))
+    assert weights.shape == (2, HEADS, 5, 3 * 2 + 5)
+    assert_allclose(weights.sum(-1), 1, rtol=1e-5)
 
 
 def test_training_normalises_by_the_batch_and_moves_the_averages():

@@ -462,6 +462,33 @@ def test_steps_stream_over_passes_and_epochs():
     assert stream == np.concatenate(expected).tolist()
 
 
+def test_a_batch_that_was_looked_at_comes_in_its_turn_and_is_made_once():
+    dataset = TinyDataset(*[[1]] * 5)
+    loaded, load = [], dataset.load_image
+    dataset.load_image = lambda image_id: loaded.append(image_id) or load(image_id)
+    generator = DataGenerator(dataset, config())
+    looked_at = generator.peek()
+    assert loaded == looked_at["input_image_meta"][:, 0].tolist()
+    assert generator[1][0] is not looked_at and generator[0][0] is looked_at
+    assert generator[0][0] is not looked_at  # no batch is held for longer
+    generator.peek()
+    generator.epoch = 1  # another batch is the first
+    expected = np.random.default_rng([5, 1]).permutation(5)[:2]
+    assert ids_of(generator[0]) == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("position", "rest"), [((1, 0), [2, 2, 1]), ((1, 2), [1]), ((0, 3), [2, 2, 1])]
+)
+def test_it_goes_on_anywhere(position, rest):
+    generator = DataGenerator(TinyDataset(*[[1]] * 5), config())
+    generator.go_on(7, *position)
+    ids = np.random.default_rng([7, 1]).permutation(5)[-sum(rest) :]
+    batches = [ids_of(batch) for batch in generator]
+    assert [len(batch) for batch in batches] == rest
+    assert np.concatenate(batches).tolist() == ids.tolist()
+
+
 def test_epochs_advance_only_when_one_began():
     generator = DataGenerator(TinyDataset([1]), config())
     generator.on_epoch_end()

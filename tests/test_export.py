@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from skimage import data
 from test_dc5 import DilatedConfig
+from test_max_deeplab import TinyConfig as TinyMaXDeepLab
 from test_panoptic_models import config_of
 from tiny import tiny_of
 
@@ -67,6 +68,13 @@ FORMS = [pytest.param(x, marks=[pytest.mark.thorough] * (x != "saved_model")) fo
 OPTIONS = {"litert": {"sizes": [(201, 303), (96, 128)], "batch": 2}}
 
 
+class EveryPixelConfig(TinyMaXDeepLab):
+    """Gives each pixel to a mask, however unsure it is."""
+
+    PANOPTIC_MIN_CONFIDENCE = PANOPTIC_PIXEL_CONFIDENCE = 0.0
+    PANOPTIC_THING_AREA = PANOPTIC_STUFF_AREA = 0
+
+
 # The rest of the family, tiny: what makes a config.
 MEMBERS = {
     "cascade": lambda: tiny_of("detectron2/cascade_mask_rcnn_R_50_FPN_3x"),
@@ -76,6 +84,7 @@ MEMBERS = {
     "keypoints": lambda: tiny_of("torchvision/keypointrcnn_resnet50_fpn"),
     "panoptic": lambda: config_of("panoptic_fpn"),
     "semantic": lambda: config_of("semantic_fpn"),
+    "max_deeplab": EveryPixelConfig,
 }
 
 
@@ -137,10 +146,13 @@ def test_the_runtime_alone_finds_what_the_model_finds(name, model, exported, run
         np.testing.assert_allclose(found["of_bytes"], boxes, atol=1e-3)
 
 
-# What "dc5" and "semantic" have, "c4" and "panoptic" have too.
+# What "dc5" and "semantic" have, "c4" and "panoptic" have too; test_export_graph has MaX-DeepLab.
+THOROUGH = "dc5", "semantic", "max_deeplab"
+
+
 @pytest.mark.parametrize(
     "member",
-    [pytest.param(x, marks=[pytest.mark.thorough] * (x in ("dc5", "semantic"))) for x in MEMBERS],
+    [pytest.param(x, marks=[pytest.mark.thorough] * (x in THOROUGH)) for x in MEMBERS],
 )
 def test_every_member_exports(member, tmp_path):
     model = built(MEMBERS[member]())

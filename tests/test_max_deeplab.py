@@ -11,6 +11,7 @@ import pytest
 from keras import ops
 from recipes import GOLDEN, recipe_weights
 from skimage import data
+from test_deeplab2_files import object_name
 
 from mrcnn.config import Config
 from mrcnn.data.grounds import GroundsDataset
@@ -88,6 +89,31 @@ def test_the_panoptic_map_is_deeplab2s(model, golden):
         labels[there] = segment["class_id"] * 256 + np.bincount(instances).argmax()
     assert (labels == golden["panoptic_pred"]).mean() >= 0.99
     assert {x["class_id"] for x in found["segments"]} == {5}  # airplane, by these weights
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+def test_a_checkpoint_of_tensorflow_is_loaded_whole(model, tmp_path):
+    """907 variables of a graph of objects, with what a training saves beside them."""
+    tf = pytest.importorskip("tensorflow")
+    root, arrays = tf.Module(), recipe_weights(GOLDEN / f"deeplab2_{NAME}.recipe.json")
+    for name, array in arrays:
+        *path, last = object_name(name).split("/")[1:]
+        place = root
+        for part in path:
+            if not hasattr(place, part):
+                setattr(place, part, tf.Module())
+            place = getattr(place, part)
+        setattr(place, last, tf.Variable(array))
+    counter = tf.Variable(100_000, dtype=tf.int64)
+    saved = tf.train.Checkpoint(model=root, global_step=counter).save(str(tmp_path / "ckpt"))
+    expected = [np.array(weight) for weight in model.keras_model.weights]
+    for weight in model.keras_model.weights:
+        weight.assign(keras.ops.zeros_like(weight))
+    report = model.load_weights(f"{saved}.index")
+    assert len(report["loaded"]) == 907 and not report["missing"] and not report["unexpected"]
+    for weight, array in zip(model.keras_model.weights, expected, strict=True):
+        np.testing.assert_array_equal(np.array(weight), array, err_msg=weight.path)
 
 
 # From masks to a map.

@@ -121,7 +121,7 @@ class ModelTraining:
             self._open_run(hosts)
             seed = hosts.first("seed", generator.seed)
             position = Position(facts, self.epoch, self.epoch, seed=seed)
-        generator.reseed(position.seed)
+        generator.go_on(position.seed, position.epoch, position.step)
         agree_on_training(hosts, position, self.keras_model)
         self._log_start(layers, epochs, position)
         if self._step is not known:
@@ -261,7 +261,7 @@ class ModelTraining:
             generator = self.generator_type(dataset, self.settings, shuffle=False, share=share)
             count = len(generator)
             generator.steps = min(int(self.config.VALIDATION_STEPS or count), count)
-            generator[0]
+            generator.peek()
         except (TypeError, ValueError, RuntimeError) as error:
             raise type(error)(f"validation: {error}") from error
         return generator

@@ -131,6 +131,7 @@ class DataGenerator(keras.utils.PyDataset):
         self.ready, self.made_of = {}, {}
         self.seen = Seen(dataset.num_classes)
         self._within_epoch = False
+        self._peeked = None
         self._without_objects = set()  # saves loading them again; no result depends on it
         self._failed = set()
 
@@ -147,9 +148,24 @@ class DataGenerator(keras.utils.PyDataset):
 
         return repeat_factors([class_ids(image_id) for image_id in image_ids], threshold)
 
-    def reseed(self, seed):
-        """Goes on with the order of another generator of these data."""
+    def go_on(self, seed, epoch, step):
+        """Goes on where another generator of these data was left.
+
+        Args:
+            seed: int, of its order.
+            epoch: int, epochs that it has finished.
+            step: int, batches of the next epoch that are done; after the last one, the epoch is.
+        """
         self.seed, self.passes = seed, dataclasses.replace(self.passes, seed=seed)
+        self.first_step = 0
+        of_epoch = len(self)
+        self.epoch, self.first_step = divmod(epoch * of_epoch + step, of_epoch)
+
+    def peek(self):
+        """Returns the inputs of the batch that comes next, which is kept until its turn."""
+        batch = self._batch(0)
+        self._peeked = self.seed, self._place(0), batch
+        return batch[0]
 
     def __len__(self):
         steps = self.steps or math.ceil(len(self.passes) / self.batch_size)
@@ -183,6 +199,13 @@ class DataGenerator(keras.utils.PyDataset):
         """
         if not 0 <= index < len(self):
             raise IndexError(f"Expected a batch index below {len(self)}, received {index}.")
+        if index == 0 and self._peeked is not None:
+            (*place, batch), self._peeked = self._peeked, None
+            if place == [self.seed, self._place(0)]:
+                return batch
+        return self._batch(index)
+
+    def _batch(self, index):
         first, images = self._place(index), self.images_of(index)
         rows = range(images) if self.share is None else self.share.rows(images)
         try:

@@ -21,7 +21,7 @@ def fit(model, generator, batches, callbacks, epochs, position, validation=None)
 
     Args:
         model: compiled keras.Model.
-        generator: `DataGenerator` of the training.
+        generator: `DataGenerator` of the training, that is where `position` says.
         batches: function of a generator that returns what Keras's `fit` takes.
         callbacks: list of `keras.callbacks.Callback`.
         epochs: int, the total to reach.
@@ -35,11 +35,10 @@ def fit(model, generator, batches, callbacks, epochs, position, validation=None)
         "validation_data": None if validation is None else batches(validation),
         "shuffle": False,  # the generator shuffles
     }
-    generator.epoch, epoch = position.epoch, position.epoch
+    epoch = position.epoch
     if position.step:
-        steps = len(generator) - position.step
+        steps = len(generator) if generator.first_step else 0  # 0: all of the epoch are done
         callbacks = OneTraining(callbacks, model, epochs, steps)
-        generator.first_step = position.step
         if steps:
             model.fit(
                 batches(generator),

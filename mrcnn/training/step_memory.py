@@ -6,7 +6,6 @@ import math
 import keras
 import numpy as np
 
-from mrcnn.data.seen import Seen
 from mrcnn.network.folding import is_norm
 from mrcnn.network.rematerialization import backbone_blocks
 from mrcnn.training.device_memory import device_memory
@@ -18,8 +17,8 @@ _GIB = 2**30
 def training_sides(generator):
     """Height and width of the images of a training.
 
-    In modes "none" and "pad64", which take pictures in their size, those of the first batch, which
-    is made for it.
+    In modes "none" and "pad64", which take pictures in their size, those of the next batch, which
+    is made for it and kept.
 
     Args:
         generator: `DataGenerator` of the training.
@@ -29,10 +28,7 @@ def training_sides(generator):
         return image.min_dim, image.max_dim
     if image.trains_on_one_size:
         return image.shape
-    seen, generator.seen = generator.seen, Seen(generator.dataset.num_classes)
-    (inputs,) = generator[0]
-    generator.seen = seen  # this batch is yet to come
-    return inputs["input_image"].shape[1:3]
+    return generator.peek()["input_image"].shape[1:3]
 
 
 def describe_step(model, settings, sides):
