@@ -178,17 +178,23 @@ print(model.settings.pooling.sampling_ratio, len(model.detect([image])[0]["rois"
 
 
 @pytest.mark.thorough
-def test_torchvision_weights_give_its_numbers_on_jax(run_python):
-    tests = Path(__file__).parent / "test_golden_torch.py"
+@pytest.mark.parametrize(
+    ("file", "tests", "passed"),
+    [
+        ("test_golden_torch.py", "maskrcnn_resnet50_fpn and not v2", 6),
+        ("test_max_deeplab.py", "deeplab2s", 2),
+    ],
+)
+def test_published_weights_give_their_numbers_on_jax(run_python, file, tests, passed):
     code = f"""
 import sys
 import keras
 import pytest
 assert keras.backend.backend() == "jax"
-only = ["-k", "maskrcnn_resnet50_fpn and not v2"]
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *only, {str(tests)!r}]))
+only = ["-k", {tests!r}]
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *only, {str(Path(__file__).parent / file)!r}]))
 """
-    assert "6 passed" in run_python(code, "jax")
+    assert f"{passed} passed" in run_python(code, "jax")
 
 
 def test_losses_by_overlap_and_hard_rois_on_jax(run_python):
