@@ -186,13 +186,14 @@ print(model.settings.pooling.sampling_ratio, len(model.detect([image])[0]["rois"
     ],
 )
 def test_published_weights_give_their_numbers_on_jax(run_python, file, tests, passed):
+    path = str(Path(__file__).parent / file)
     code = f"""
 import sys
 import keras
 import pytest
 assert keras.backend.backend() == "jax"
 only = ["-k", {tests!r}]
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *only, {str(Path(__file__).parent / file)!r}]))
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *only, {path!r}]))
 """
     assert f"{passed} passed" in run_python(code, "jax")
 

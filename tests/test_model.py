@@ -460,8 +460,8 @@ def test_images_of_many_sizes_train_in_mode_pad64(tmp_path):
     dataset.load_image = lambda image_id: seen.append(image_id) or load(image_id)
     history = model.train(dataset, dataset, 0.001, 2, layers="heads").history
     assert len(history["val_loss"]) == 2 and np.isfinite(history["val_loss"]).all()
-    # Two epochs of training and two of validation, each image once in each: the first batches, which
-    # were looked at before the training began, were kept.
+    # Two epochs of training and two of validation, each image once in each: the first batches,
+    # which were looked at before the training began, were kept.
     assert sorted(seen) == sorted([*range(5)] * 4)
 
 
