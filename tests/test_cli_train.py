@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import sys
+import types
 from pathlib import Path
 
 import keras
@@ -16,12 +17,15 @@ from skimage import io
 from tiny import TinyConfig
 
 from mrcnn import cli
+from mrcnn.cli import train as train_cli
 from mrcnn.cli.train import add_parser
 from mrcnn.cli.training_config import _by_class_id, fit_to_data
+from mrcnn.config import Config
 from mrcnn.config_files import read_run, write_config
 from mrcnn.config_values import apply_assignments
 from mrcnn.data.grounds import GroundsDataset
 from mrcnn.files.hdf5 import read_hdf5
+from mrcnn.parallel import OneHost
 from mrcnn.training.results import read_results
 from mrcnn.weights import class_names_of
 
@@ -323,6 +327,26 @@ def test_the_line_of_the_readme_can_be_typed(balloons, tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):  # what is checked before a model is built is right
         cli.main(words)
     assert reached[0][1].IMAGE_SHAPE.tolist() == [512, 512, 3]
+
+
+@pytest.mark.parametrize("saved", [True, False])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_whatever_stops_a_run_whose_state_is_there_is_told_the_line_to_go_on(
+    error, saved, tmp_path, monkeypatch, capsys
+):
+    def train(*args, **options):
+        raise error
+
+    for name in ("evaluation.EvaluateCallback", "progress.Progress"):
+        monkeypatch.setattr(f"mrcnn.training.{name}", lambda *args: None)
+    if saved:
+        (tmp_path / "training_state.hdf5").touch()
+    model = types.SimpleNamespace(train=train, epoch=4, config=Config())
+    arguments = argparse.Namespace(evaluate=1, log=[], epochs=9, resume=None)
+    with pytest.raises((KeyboardInterrupt, OSError)):
+        train_cli._fit(arguments, model, tmp_path, (None, None), "all", None, OneHost())
+    told = f"Stopped in epoch 5; mrcnn train --resume {tmp_path} goes on\n"
+    assert capsys.readouterr().err == f"\n{told}" * saved
 
 
 @pytest.mark.thorough

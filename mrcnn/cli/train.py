@@ -256,6 +256,7 @@ def _fit(arguments, model, folder, data, layers, augmentation, hosts):
     """Trains; returns the last `Evaluation`, None where all epochs were there."""
     from mrcnn.training.evaluation import EvaluateCallback
     from mrcnn.training.progress import Progress
+    from mrcnn.training.state import FILE
     from mrcnn.training.trackers import TRACKERS
 
     evaluate = EvaluateCallback(model, data[1], arguments.evaluate)
@@ -274,9 +275,10 @@ def _fit(arguments, model, folder, data, layers, augmentation, hosts):
             custom_callbacks=[evaluate, *written],
             resume=bool(arguments.resume),
         )
-    except (KeyboardInterrupt, SystemExit):
-        command = shlex.join(["mrcnn", "train", "--resume", str(folder)])
-        print(f"\nStopped in epoch {model.epoch + 1}; {command} goes on", file=sys.stderr)
+    except BaseException:
+        if (folder / FILE).is_file():
+            command = shlex.join(["mrcnn", "train", "--resume", str(folder)])
+            print(f"\nStopped in epoch {model.epoch + 1}; {command} goes on", file=sys.stderr)
         raise
     return evaluate.evaluation
 
