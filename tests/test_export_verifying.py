@@ -1,6 +1,8 @@
 """What counts as an equal find, which stage is named, and what is refused at once."""
 
 import importlib.util
+import re
+import zipfile
 from types import SimpleNamespace
 
 import keras
@@ -218,3 +220,76 @@ def test_what_is_no_exported_model_is_said(tmp_path):
     (tmp_path / "a.h5").touch()
     with pytest.raises(ValueError, match=r"is no exported model; expected .* \.onnx"):
         ExportedModel(tmp_path / "a.h5")
+
+
+def add_one(path):
+    """Writes what adds 1 to numbers, as a file of OpenVINO."""
+    openvino = pytest.importorskip("openvino")
+    from openvino import opset13 as ops
+
+    numbers = ops.parameter([3], np.float32, "numbers")
+    total = ops.add(numbers, np.ones(3, np.float32))
+    openvino.save_model(openvino.Model([ops.result(total)], [numbers], "add"), path)
+
+
+def without_bin(path):
+    add_one(path)
+    path.with_suffix(".bin").unlink()
+
+
+def with_our_metadata(path):
+    path.write_bytes(b"garbage")
+    with zipfile.ZipFile(path, "a") as end:
+        end.writestr("mrcnn.json", "{}")
+
+
+def folder_with(*names):
+    def write(path):
+        for name in names:
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_text("{}")
+
+    return write
+
+
+BROKEN = {
+    "empty.onnx": (lambda path: path.touch(), "ONNX Runtime: .*No graph was found"),
+    "garbage.onnx": (lambda path: path.write_bytes(b"garbage"), "ONNX Runtime: .*parsing failed"),
+    "empty.xml": (lambda path: path.touch(), "OpenVINO: Unable to read the model"),
+    "alone.xml": (without_bin, r"OpenVINO: Empty weights .* with its \.bin beside it: copy it"),
+    "garbage.tflite": (with_our_metadata, "LiteRT: The model is not a valid Flatbuffer buffer;"),
+    "garbage": (folder_with("saved_model.pb", "assets.extra/mrcnn.json"), "TensorFlow: Cannot"),
+}
+PACKAGES = {".onnx": "onnxruntime", ".xml": "openvino", ".tflite": "ai_edge_litert"}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_file_that_its_runtime_cannot_read_is_named_with_the_reason(name, tmp_path):
+    write, reason = BROKEN[name]
+    path = tmp_path / name
+    pytest.importorskip(PACKAGES.get(path.suffix, "tensorflow"))
+    write(path)
+    with pytest.raises(ValueError) as error:
+        ExportedModel(path)
+    message = str(error.value)
+    assert re.match(f"{re.escape(str(path))} cannot be read by {reason}", message)
+    assert "\n" not in message
+    assert message.endswith("copy it once more, or export the weights again")
+
+
+FOREIGN = {
+    "foreign.xml": (add_one, "'mrcnn' in its rt_info"),
+    "foreign.tflite": (lambda path: path.write_bytes(b"garbage"), "mrcnn.json at its end"),
+    "foreign": (folder_with("saved_model.pb"), "assets.extra/mrcnn.json"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_file_of_others_is_told_from_a_broken_one(name, tmp_path):
+    write, missing = FOREIGN[name]
+    path = tmp_path / name
+    pytest.importorskip(PACKAGES.get(path.suffix, "tensorflow"))
+    write(path)
+    with pytest.raises(ValueError) as error:
+        ExportedModel(path)
+    assert str(error.value) == f"{path} was not written by mrcnn export: it has no {missing}"

@@ -4,6 +4,7 @@ Shapes: B images, H W of an image, D detections.
 """
 
 import itertools
+import re
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from mrcnn.architectures import ARCHITECTURES
 from mrcnn.config_files import config_from
 from mrcnn.data.keypoints import KeypointScheme
 from mrcnn.export.formats import FORMATS, check_packages, format_of
+from mrcnn.export.metadata import ForeignFileError
 from mrcnn.export.serving import OF_DETECTIONS
 from mrcnn.image.channels import Channels
 from mrcnn.image.pixels import to_model_image
@@ -38,7 +40,8 @@ class ExportedModel:
         finds_instances, finds_segments, further_scores: as of its class.
 
     Raises:
-        ValueError: a file of no known format, or of others than `export`.
+        ValueError: a file of no known format, of others than `export`, or that its runtime
+            cannot read.
         ImportError: a package that reads it is missing.
 
     Example:
@@ -141,7 +144,23 @@ def open_file(path):
             f"{', '.join(each.suffix for each in FORMATS.values() if each.suffix)}"
         )
     check_packages(name, reading=True)
-    return FORMATS[name].load().open_file(path)
+    kind = FORMATS[name]
+    try:
+        return kind.load().open_file(path)
+    except (ImportError, MemoryError, ForeignFileError):
+        raise
+    except Exception as error:  # each runtime has exceptions of its own
+        raise ValueError(
+            f"{path} cannot be read by {kind.runtime}: {_reason(error)}; expected what mrcnn "
+            f"export wrote, whole{kind.parts}: copy it once more, or export the weights again"
+        ) from error
+
+
+def _reason(error):
+    """The first line of an error that tells more than a place in C++."""
+    lines = str(error).strip().splitlines()
+    telling = [line for line in lines if not re.match(r"Exception from |Check '", line)]
+    return next(iter([*telling, *lines]), type(error).__name__).rstrip(".")
 
 
 def exported_config(metadata, path):

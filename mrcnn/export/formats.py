@@ -11,11 +11,13 @@ class Format:
     """A format.
 
     Attributes:
+        runtime: str, what runs its files, as messages name it.
         suffix: str, of its files; "" where it is a folder.
         module: str, the module of this package with `write(model, path, metadata, stages=False)`
             and `open_file(path)`: see `mrcnn.export.saved_model`.
         packages: dict of the modules that it needs: what they are called to pip.
         reads: names of those that reading needs.
+        parts: str, what belongs to a file beside it, as messages name it.
         any_size: bool, whether a file can take images of any size.
         most_sizes: int, how many listed sizes a file can have instead; 0: it always takes any.
         full_masks: bool, whether it can paste masks into the image.
@@ -25,10 +27,12 @@ class Format:
             `quantize(source, path, metadata, count, load)`; "" where there is none.
     """
 
+    runtime: str
     suffix: str
     module: str
     packages: dict = dataclasses.field(default_factory=dict)
     reads: tuple = ()
+    parts: str = ""
     any_size: bool = True
     most_sizes: int = 1
     full_masks: bool = False
@@ -46,8 +50,11 @@ class Format:
 
 
 FORMATS = {
-    "saved_model": Format("", "saved_model", most_sizes=0, full_masks=True, half_precision=True),
+    "saved_model": Format(
+        "TensorFlow", "", "saved_model", most_sizes=0, full_masks=True, half_precision=True
+    ),
     "onnx": Format(
+        "ONNX Runtime",
         ".onnx",
         "onnx_file",
         {"onnx": "onnx", "tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime"},
@@ -55,14 +62,17 @@ FORMATS = {
         full_masks=True,
     ),
     "openvino": Format(
+        "OpenVINO",
         ".xml",
         "openvino_file",
         {"onnx": "onnx", "tf2onnx": "tf2onnx", "openvino": "openvino"},
         ("openvino",),
+        " with its .bin beside it",
         loops=False,
         int8="openvino_int8",
     ),
     "litert": Format(
+        "LiteRT",
         ".tflite",
         "litert_file",
         {"ai_edge_litert": "ai-edge-litert"},

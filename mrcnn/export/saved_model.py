@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mrcnn.export.metadata import FILE
+from mrcnn.export.metadata import FILE, ForeignFileError
 from mrcnn.export.serving import Serving
 
 _EXTRA = "assets.extra"  # a SavedModel's place for files of others
@@ -74,7 +74,10 @@ class _File:
     """
 
     def __init__(self, path):
-        self.metadata = json.loads((Path(path) / _EXTRA / FILE).read_text())
+        file = Path(path) / _EXTRA / FILE
+        if not file.is_file():
+            raise ForeignFileError(path, f"{_EXTRA}/{FILE}")
+        self.metadata = json.loads(file.read_text())
         self._loaded = tf.saved_model.load(str(path))  # kept: its variables go with it
         self._detect = self._loaded.signatures["serving_default"]
 
