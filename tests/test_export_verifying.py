@@ -90,11 +90,24 @@ def test_keypoints_and_regions():
     assert differ == ("regions", "3.0% of the pixels are not equal")
 
 
+def file_of(outputs, batch=None):
+    """Stands for an open file, which keeps what it was given last."""
+
+    def run(images):
+        run.given = images
+        return outputs
+
+    run.metadata = {"batch": batch}
+    return run
+
+
 @pytest.mark.parametrize(
     ("changed", "stage"),
     [
         ({"molding": 30}, "molding"),
         ({"proposals": 0.1, "detections": 0.1}, "proposals"),
+        ({"class_scores": 0.1}, "class_scores"),
+        ({"box_deltas": 0.1, "detections": 0.1}, "box_deltas"),
         ({"detections": 0.1, "masks": 0.1}, "detections"),
         ({"masks": 0.5}, "masks"),
         ({}, None),
@@ -105,6 +118,8 @@ def test_the_first_stage_that_differs_is_named(monkeypatch, changed, stage):
     boxes = np.sort(rng.uniform(0, 1, (1, 9, 2, 2)), axis=2).reshape(1, 9, 4)
     network = {
         "proposals": boxes,
+        "class_scores": rng.uniform(0, 1, (1, 9, 3)),
+        "box_deltas": rng.normal(0, 1, (1, 9, 3, 4)),
         "detections": np.concatenate([boxes, np.ones((1, 9, 2))], axis=2),
         "masks": rng.uniform(0, 1, (1, 9, 4, 4)),
     }
@@ -115,10 +130,61 @@ def test_the_first_stage_that_differs_is_named(monkeypatch, changed, stage):
     found = {"molding": pixels, **network}
     found = {name: array + changed.get(name, 0) for name, array in found.items()}
     graph = SimpleNamespace(predict_on_batch=lambda _: network)
-    monkeypatch.setattr(verifying, "with_proposals", lambda _: graph)
-    monkeypatch.setattr(verifying, "open_file", lambda _: lambda images: found)
+    monkeypatch.setattr(verifying, "with_stages", lambda _: graph)
+    monkeypatch.setattr(verifying, "open_file", lambda _: file_of(found))
     differing = differing_stage(model, "stages", [image])
     assert (differing and differing[0]) == stage
+
+
+def test_a_file_of_so_many_images_is_given_as_many(monkeypatch):
+    settings = SimpleNamespace(image=Image(resize_mode="square", min_dim=32, max_dim=32))
+    model = SimpleNamespace(graphs={"detection": None}, settings=settings)
+    images = [np.full((32, 32, 3), 9 * i, np.uint8) for i in range(3)]
+    wanted = SimpleNamespace(predict_on_batch=lambda inputs: {"pixels": inputs["input_image"]})
+    monkeypatch.setattr(verifying, "with_stages", lambda _: wanted)
+    # From the last one on; of a file that takes any number each once, of one that takes two...
+    for batch, given in {None: [2, 0, 1], 2: [2, 0], 5: [2, 0, 1, 2, 0]}.items():
+        pixels = np.stack([images[i] for i in given]) - np.float32(settings.image.mean_pixel)
+        file = file_of({"molding": pixels, "pixels": pixels}, batch)
+        monkeypatch.setattr(verifying, "open_file", lambda _, file=file: file)
+        assert differing_stage(model, "stages", images, first=2) is None
+        assert (file.given[:, 0, 0, 0] // 9).tolist() == given
+
+
+def test_class_scores_count_in_any_order_and_without_those_of_padding():
+    proposals = np.float32([[[0, 0, 1, 1], [0, 0, 2, 2], [0, 0, 0, 0]]])
+    scores = np.float32([[[0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]])
+    wanted = verifying._in_order(scores, {"proposals": proposals})
+    # Each class by itself, from the least on: 0 of padding, then 0.2 and 0.9; 0.1 and 0.8.
+    np.testing.assert_array_equal(wanted[0], np.float32([[0, 0], [0.2, 0.1], [0.9, 0.8]]))
+    swapped = np.float32([[[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]]])
+    found = verifying._in_order(swapped, {"proposals": proposals[:, [1, 0, 2]]})
+    np.testing.assert_array_equal(found, wanted)
+    assert verifying._in_order(scores, {})[0, 0].tolist() == pytest.approx([0.2, 0.1])  # anchors
+
+
+def detects(count, of_bytes=None):
+    """Stands for a model, and for a file, that finds so many squares in every picture."""
+    return SimpleNamespace(
+        settings=SimpleNamespace(image=Image(), detections=SETTINGS),
+        config=None,
+        metadata={},
+        detect=lambda images: [result(count)] * len(images),
+        takes_bytes=of_bytes is not None,
+        detect_bytes=lambda images: [result(of_bytes)] * len(images),
+    )
+
+
+def verify_stand_ins(monkeypatch, model, file, name, shade, differing=None):
+    """`verify` of stand-ins on one picture, whose stages differ as told."""
+    pictures = [([name], [np.full((8, 8, 3), shade, np.uint8)])]
+    monkeypatch.setattr(verifying, "ExportedModel", lambda *_: file)
+    monkeypatch.setattr(verifying, "pictures_for", lambda *_: pictures)
+    asked = []
+    monkeypatch.setattr(verifying, "differing_stage", lambda *given: asked.append(given))
+    if differing:
+        monkeypatch.setattr(verifying, "differing_stage", lambda *_: differing)
+    return verifying.verify(model, "path", lambda: "stages"), asked
 
 
 @pytest.mark.parametrize(
@@ -127,20 +193,35 @@ def test_the_first_stage_that_differs_is_named(monkeypatch, changed, stage):
 def test_where_all_is_black_it_counts_whether_nothing_is_found(
     monkeypatch, count, found_count, fails
 ):
-    def detects(number):
-        return SimpleNamespace(detect=lambda images: [result(number)], metadata={})
-
-    settings = SimpleNamespace(image=Image(), detections=SETTINGS)
-    model = SimpleNamespace(settings=settings, config=None, detect=detects(count).detect)
-    black = ["black"], [np.zeros((8, 8, 3), np.uint8)]
-    monkeypatch.setattr(verifying, "ExportedModel", lambda *_: detects(found_count))
-    monkeypatch.setattr(verifying, "pictures_for", lambda *_: [black])
-    monkeypatch.setattr(verifying, "differing_stage", lambda *_: None)
+    given = monkeypatch, detects(count), detects(found_count), "black", 0
     if fails:
         with pytest.raises(verifying.ExportError, match=r"picture black .* 1 of 1 have no equal"):
-            verifying.verify(model, "path", lambda: None)
+            verify_stand_ins(*given)
     else:
-        assert verifying.verify(model, "path", lambda: None) == 0
+        assert verify_stand_ins(*given)[0] == 0
+
+
+def test_where_nothing_is_found_the_stages_are_compared(monkeypatch):
+    given = monkeypatch, detects(0), detects(0), "photo", 99
+    compared, asked = verify_stand_ins(*given)
+    assert compared == 0 and [stages for _, stages, _ in asked] == ["stages"]
+    differs = r"^class_scores differ .* picture photo \[8, 8, 3\]: 3%; it finds nothing in any"
+    with pytest.raises(verifying.ExportError, match=differs) as error:
+        verify_stand_ins(*given, differing=("class_scores", "3%"))
+    assert error.value.stage == "class_scores"
+    given = monkeypatch, detects(2), detects(2), "photo", 99
+    assert verify_stand_ins(*given, differing=("class_scores", "3%"))[0] == 2
+
+
+def test_encoded_pictures_find_what_their_pixels_find(monkeypatch):
+    given = monkeypatch, detects(2), detects(2, of_bytes=2), "photo", 99
+    assert verify_stand_ins(*given)[0] == 2
+    given = monkeypatch, detects(2), detects(2, of_bytes=1), "photo", 99
+    with pytest.raises(
+        verifying.ExportError, match=r"image_bytes differ .* photo .* 1 of 2"
+    ) as error:
+        verify_stand_ins(*given)
+    assert error.value.stage == "image_bytes"
 
 
 def test_pictures_are_of_the_sizes_that_the_file_takes():

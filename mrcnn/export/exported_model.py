@@ -3,10 +3,13 @@
 Shapes: B images, H W of an image, D detections.
 """
 
+import copy
+import io
 import itertools
 import re
 
 import numpy as np
+from PIL import Image
 
 from mrcnn.architectures import ARCHITECTURES
 from mrcnn.config_files import config_from
@@ -38,6 +41,7 @@ class ExportedModel:
         config, settings, class_names, keypoint_scheme: as of a `DetectionModel`; of the config's
             functions there is no trace.
         finds_instances, finds_segments, further_scores: as of its class.
+        takes_bytes: bool, whether the file takes encoded pictures too.
 
     Raises:
         ValueError: a file of no known format, of others than `export`, or that its runtime
@@ -55,6 +59,7 @@ class ExportedModel:
         self.configure(config or exported_config(self.metadata, path))
         self.class_names, scheme = self.metadata["class_names"], self.metadata["keypoints"]
         self.keypoint_scheme = None if scheme is None else KeypointScheme(**scheme)
+        self.takes_bytes = hasattr(self._file, "detect_bytes")
         self._kind = ARCHITECTURES[self.config.ARCHITECTURE]
         self.finds_instances = self._kind.finds_instances
         self.finds_segments = self._kind.finds_segments
@@ -74,6 +79,12 @@ class ExportedModel:
         pictures = list(pictures)
         found = self._detect(pictures)
         return [self._detections(*pair) for pair in zip(found, pictures, strict=True)]
+
+    def detect_bytes(self, images):
+        """As `detect`, of images that are handed to the file encoded, as PNG."""
+        other = copy.copy(self)
+        other._file = lambda batch: self._file.detect_bytes([_png(image) for image in batch])
+        return other.detect(images)
 
     def _stream(self, pictures):
         pictures = iter(pictures)
@@ -174,6 +185,13 @@ def unmolded_geometry(info):
     low, size = -offset, np.rint(image * scale)
     sides = (tuple(x.astype(int).tolist()) for x in (image, molded))
     return *sides, tuple(np.rint([*low, *(low + size)]).astype(int).tolist())
+
+
+def _png(image):
+    """An image, uint8 [H, W, 1 or 3], as PNG: bytes."""
+    file = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(file, "PNG")
+    return file.getvalue()
 
 
 def _part_of(window, shares, whole_pixels):
