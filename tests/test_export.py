@@ -235,6 +235,8 @@ def test_commands_take_it_in_place_of_weights(exported, tmp_path, capsys):
     assert f"IMAGE_MAX_DIM is decided inside {path}" in capsys.readouterr().err
     assert cli.main(["export", path, "--format", "onnx"]) == 2
     assert f"{path} is exported already" in capsys.readouterr().err
+    assert cli.main([*line, "--no-resume", "--score", "7"]) == 2
+    assert "DETECTION_MIN_CONFIDENCE is 7.0; expected 0 to 1" in capsys.readouterr().err
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         cli.main([*line, "--no-resume", "--score", "0.5"])

@@ -1,7 +1,9 @@
 """What counts as an equal find, which stage is named, and what is refused at once."""
 
 import importlib.util
+import json
 import re
+import subprocess
 import zipfile
 from types import SimpleNamespace
 
@@ -10,9 +12,11 @@ import numpy as np
 import pytest
 from tiny import TinyConfig
 
-from mrcnn.export import check_export, formats, verifying
+import mrcnn
+from mrcnn.export import check_export, formats, metadata, verifying
 from mrcnn.export.exported_model import ExportedModel, unmolded_geometry
 from mrcnn.export.verifying import difference, differing_stage, pictures_for
+from mrcnn.presets import PRESETS
 from mrcnn.settings import Detections, Image
 
 SETTINGS = Detections(max_instances=100, min_confidence=0.05)
@@ -252,15 +256,33 @@ def test_image_info_tells_where_the_picture_lies():
         ({"USE_RPN_ROIS": False}, {}, "takes proposals"),
         ({"USE_MASK": False}, {"masks": "image"}, "for instances with masks"),
         ({}, {"masks": "full"}, "masks is 'full'"),
-        ({}, {"sizes": [(64, 64)]}, "takes any size, and any number of images"),
+        ({}, {"sizes": [(64, 64)]}, "takes any size, and any number of images: leave sizes and"),
+        ({}, {"format": "onnx", "sizes": [(0, 64)]}, "sizes is [(0, 64)]; expected heights and"),
+        ({}, {"format": "onnx", "sizes": [480, 640]}, "sizes is [480, 640]; expected heights and"),
+        (
+            {},
+            {"format": "litert", "path": "x.tflite", "sizes": [(64, 64), [64, 64]]},
+            "expected heights and widths of 1 pixel or more, each pair once",
+        ),
+        ({}, {"format": "onnx", "batch": 0}, "batch is 0; expected a whole number of 1 or more"),
+        (
+            {},
+            {"format": "openvino", "path": "x.xml", "masks": "image"},
+            'it cannot paste masks: leave masks="boxes" (--masks boxes)',
+        ),
         ({}, {"format": "onnx", "path": "x.pb"}, "ends in .onnx, received x.pb"),
         ({}, {"format": "onnx", "sizes": [(1, 2), (3, 4)]}, "takes one size"),
-        ({}, {"format": "litert", "path": "x.tflite"}, "give them, as sizes=[(480, 640)]"),
+        ({}, {"format": "litert", "path": "x.tflite"}, "as sizes=[(480, 640)] (--sizes 480x640)"),
         ({"PRECISION": "mixed_bfloat16"}, {"format": "onnx"}, "set it to float32"),
         (
             {"DETECTION_NMS": "linear"},
             {"format": "openvino", "path": "x.xml"},
             "it has no loops, as DETECTION_NMS = 'linear' takes: set it to hard",
+        ),
+        (
+            {"ROI_ALIGN_MODE": "roi_align", "ROI_ALIGN_SAMPLING_RATIO": 0},
+            {"format": "litert", "path": "x.tflite", "sizes": [(64, 64)]},
+            "it cannot pool with as many samples as each box needs: set ROI_ALIGN_SAMPLING_RATIO",
         ),
     ],
 )
@@ -272,6 +294,38 @@ def test_what_cannot_be_exported_is_refused_with_the_reason(keys, options, messa
     with pytest.raises(ValueError) as error:
         check_export(config, options.pop("path"), options.pop("format", "saved_model"), **options)
     assert message in str(error.value)
+
+
+def test_what_pools_nothing_needs_no_samples():
+    retinanet = PRESETS["detectron2/retinanet_R_50_FPN_3x"]()
+    assert retinanet.ROI_ALIGN_SAMPLING_RATIO == 0
+    check_export(retinanet, "x.tflite", "litert", sizes=[(480, 640)])
+
+
+def test_a_file_says_what_is_in_it(tmp_path, monkeypatch):
+    model = SimpleNamespace(
+        config=PRESETS["torchvision/maskrcnn_resnet50_fpn_v2"](),
+        class_names=["BG", "balloon"],
+        keypoint_scheme=None,
+    )
+    clone = tmp_path / "mrcnn" / "__init__.py"
+    monkeypatch.setattr(metadata.mrcnn, "__file__", str(clone))
+    found = metadata.metadata_of(model, "onnx", [(480, 640)], None, False)
+    assert found["preset"] == "torchvision/maskrcnn_resnet50_fpn_v2"
+    assert found["version"] == mrcnn.__version__ and found["commit"] is None
+    assert found["sizes"] == [[480, 640]] and found["class_names"] == ["BG", "balloon"]
+    assert json.loads(json.dumps(found))["config"]["BOX_HEAD_CONV_LAYERS"] == 4
+
+    def git(*words):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        command = ["git", "-C", str(tmp_path), *who, *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    git("init", "--quiet")
+    git("commit", "--quiet", "--allow-empty", "--message=first")
+    found = metadata.metadata_of(model, "onnx", None, 2, False)
+    assert found["commit"] == git("rev-parse", "HEAD") and len(found["commit"]) == 40
+    assert found["sizes"] is None and found["batch"] == 2
 
 
 def test_a_folder_of_something_else_is_not_replaced(tmp_path):

@@ -23,6 +23,8 @@ class Format:
         full_masks: bool, whether it can paste masks into the image.
         half_precision: bool, whether it holds networks of another `PRECISION` than float32.
         loops: bool, whether it holds loops, whose ends depend on values.
+        adaptive_pooling: bool, whether it holds RoIAlign with as many samples as each box needs:
+            searches, and sums at indices that repeat.
         int8: str, the module of this package that makes a file of 8 bits of one of float32, by
             `quantize(source, path, metadata, count, load)`; "" where there is none.
     """
@@ -38,6 +40,7 @@ class Format:
     full_masks: bool = False
     half_precision: bool = False
     loops: bool = True
+    adaptive_pooling: bool = True
     int8: str = ""
 
     def load(self):
@@ -79,6 +82,7 @@ FORMATS = {
         ("ai_edge_litert",),
         any_size=False,
         most_sizes=100,
+        adaptive_pooling=False,
     ),
 }
 
