@@ -4,8 +4,8 @@ python benchmarks/exported.py torchvision/maskrcnn_resnet50_fpn=weights.pth --ou
 
 A model is PRESET=FILE. Each format is written without its own comparison, and a process that
 imports the runtime and NumPy, not this package, runs the file; what it finds is compared here.
-Equal is: of 100 detections 98 have a partner of the same class, with an IoU over 0.99 and a score
-within 0.001, whose pasted mask differs in a hundredth of the box and two pixels at most.
+Equal is what `mrcnn export` calls equal, see `mrcnn.export.verifying`. The exit code is 1 where a
+picture is not, or a row failed.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from skimage import data, transform
 
 from mrcnn.config_values import apply_assignments
 from mrcnn.export import FORMATS, export
+from mrcnn.export.verifying import difference, paired
 from mrcnn.image.pasting import PASTERS
 from mrcnn.model import create
 from mrcnn.presets import PRESETS
@@ -87,48 +88,23 @@ def build(preset, weights, assignments):
     return model
 
 
-def unequal(wanted, outputs, paste):
-    """How many of a picture's detections have no equal, of how many.
+def result_of(outputs, shape, paste):
+    """What a file found in a picture, as `detect` returns it.
 
     Args:
-        wanted: the result of `detect`.
         outputs: dict of arrays, a row of each output of the file.
+        shape: (height, width) of the picture.
         paste: key of `PASTERS`.
     """
     count = int(outputs["num_detections"])
-    boxes, scores, classes = (
-        outputs[f"detection_{name}"][:count].astype(float)
-        for name in ("boxes", "scores", "classes")
-    )
-    free, equal = np.ones(count, bool), 0
-    for i, box in enumerate(wanted["boxes"].astype(float)):
-        near = free & (np.abs(scores - wanted["scores"][i]) <= 1e-3)
-        near &= classes == wanted["class_ids"][i]
-        for j in np.flatnonzero(near):
-            if iou(box, boxes[j]) > 0.99 and same_mask(wanted, outputs, i, j, paste):
-                free[j] = False
-                equal += 1
-                break
-    total = max(count, len(wanted["scores"]))
-    return total - equal, total
-
-
-def iou(a, b):
-    """Intersection over union of two boxes, y1 x1 y2 x2."""
-    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-    both = np.prod(np.maximum(high - low, 0))
-    return both / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - both)
-
-
-def same_mask(wanted, outputs, i, j, paste):
-    if "masks" not in wanted:
-        return True
-    mask, box = wanted["masks"][:, :, i], outputs["detection_boxes"][j]
-    canvas = np.zeros(mask.shape, bool)
-    place = np.around(box).astype(int) if paste == "resize" else box
-    PASTERS[paste](canvas, outputs["detection_masks"][j], place)
-    area = np.prod(box[2:].astype(float) - box[:2])
-    return np.count_nonzero(canvas != mask) <= 0.01 * area + 2
+    found = {name: outputs[f"detection_{name}"][:count] for name in ("boxes", "scores", "classes")}
+    found["class_ids"] = found.pop("classes")
+    if "detection_masks" in outputs:
+        found["masks"] = np.zeros((*shape, count), bool)
+        for i, box in enumerate(found["boxes"]):
+            place = np.around(box).astype(int) if paste == "resize" else box
+            PASTERS[paste](found["masks"][:, :, i], outputs["detection_masks"][i], place)
+    return found
 
 
 def compare(model, images, name, folder):
@@ -141,19 +117,18 @@ def compare(model, images, name, folder):
     given, out = folder / "pictures.npz", folder / f"{name}.npz"
     np.savez(given, *images)
     subprocess.run([sys.executable, "-c", RUN, path, name, given, out], check=True)
-    lost = []
+    settings = model.settings.detections
+    numbers = {"pictures": len(images), "equal_pictures": 0, "detections": 0, "without_equal": 0}
     with np.load(out) as found:
         for i, image in enumerate(images):
             prefix = f"arr_{i}/"
             outputs = {k[len(prefix) :]: x for k, x in found.items() if k.startswith(prefix)}
             (wanted,) = model.detect([image])
-            lost.append(unequal(wanted, outputs, model.settings.detections.mask_paste))
-    return {
-        "pictures": len(images),
-        "equal_pictures": sum(missing <= 0.02 * total for missing, total in lost),
-        "unequal_detections": sum(missing for missing, _ in lost),
-        "detections": sum(total for _, total in lost),
-    }
+            result = result_of(outputs, image.shape[:2], settings.mask_paste)
+            numbers["equal_pictures"] += difference(wanted, result, settings) is None
+            numbers["detections"] += max(len(x["scores"]) for x in (wanted, result))
+            numbers["without_equal"] += paired(wanted, result, settings)[1]
+    return numbers
 
 
 def main():
@@ -168,6 +143,7 @@ def main():
     models = [text for text in args.models if text.partition("=")[0] in PRESETS]
     assignments = [text for text in args.models if text not in models]
     print(json.dumps(machine.describe()), flush=True)
+    failed = False
     for text in models:
         preset, _, weights = text.partition("=")
         model = build(preset, weights, assignments)
@@ -176,11 +152,13 @@ def main():
         for name in args.formats:
             try:
                 found = compare(model, images, name, folder)
-            except (ValueError, subprocess.CalledProcessError) as error:
-                found = {"failed": str(error)}
+            except Exception as error:  # each runtime has exceptions of its own
+                found = {"failed": f"{type(error).__name__}: {error}"}
             print(preset, name, json.dumps(found), flush=True)
+            failed |= found.get("equal_pictures") != len(images)
         keras.backend.clear_session()
+    return int(failed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,6 +7,7 @@ import numpy as np
 from mrcnn.config_ranges import is_count
 
 MAX_DEEPLABS = ("max_deeplab_s", "max_deeplab_l")  # the backbones of MaX-DeepLab, and of no other
+WITHOUT_ROIS = ("retinanet", "semantic_fpn", "max_deeplab")
 PANOPTIC = ("panoptic_fpn", "semantic_fpn", "max_deeplab")  # with classes of stuff
 _PYRAMID = {"BACKBONE_STRIDES": [4, 8, 16, 32, 64]}
 _ONE_MAP = {"BACKBONE_STRIDES": [16]}
@@ -59,7 +60,7 @@ def architecture_problems(config):
         if np.ravel(value).tolist() != np.ravel(needed).tolist():
             reason = _REASONS.get(key, "")
             yield f"{key} is {value!r}; the architecture {kind!r} has {needed!r}{reason}"
-    if kind in ("retinanet", "semantic_fpn", "max_deeplab") and config.ROI_ALIGN_MODE == "roi_pool":
+    if kind in WITHOUT_ROIS and config.ROI_ALIGN_MODE == "roi_pool":
         yield f"ROI_ALIGN_MODE is 'roi_pool'; the architecture {kind!r} has no ROIs: leave it out"
     if kind == "c4":
         yield from _c4_problems(config)

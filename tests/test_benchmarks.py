@@ -5,6 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 BENCHMARKS = str(Path(__file__).resolve().parents[1] / "benchmarks")
@@ -65,3 +66,43 @@ def test_benchmarks_are_quiet_before_keras_is_imported(path):
     heavy = [name for name in modules if name.startswith(("keras", "mrcnn.model", "inference"))]
     if heavy and path.stem != "machine":
         assert modules.index("machine") < modules.index(heavy[0])
+
+
+@pytest.fixture
+def exported(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import exported
+
+    monkeypatch.setattr(exported.machine, "describe", dict)
+    monkeypatch.setattr(exported, "build", lambda *given: None)
+    return exported
+
+
+@pytest.mark.parametrize(("equal", "code"), [(2, 0), (1, 1), (None, 1)])
+def test_exports_that_differ_are_an_exit_code(exported, monkeypatch, tmp_path, capsys, equal, code):
+    def compare(model, images, name, folder):
+        if name == "onnx" and equal is None:
+            raise RuntimeError("no such kernel")  # as of a runtime
+        return {"equal_pictures": 2 if name != "onnx" else equal}
+
+    monkeypatch.setattr(exported, "compare", compare)
+    line = ["exported.py", "torchvision/maskrcnn_resnet50_fpn=x.pth", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", [*line, "--pictures", "2"])
+    assert exported.main() == code
+    told = capsys.readouterr().out
+    assert told.count("equal_pictures") == 4 - (equal is None)  # all rows, the failed one's too
+    assert ("RuntimeError: no such kernel" in told) == (equal is None)
+
+
+def test_what_a_file_found_is_pasted_as_detect_does(exported):
+    outputs = {
+        "num_detections": 1,
+        "detection_boxes": np.float32([[1, 2, 3, 4], [0, 0, 0, 0]]),
+        "detection_scores": np.float32([0.9, 0]),
+        "detection_classes": np.int32([7, 0]),
+        "detection_masks": np.float32([[[0.9, 0.9], [0.1, 0.1]], [[1, 1], [1, 1]]]),
+    }
+    found = exported.result_of(outputs, (4, 5), "resize")
+    assert found["class_ids"].tolist() == [7] and found["scores"].tolist() == [np.float32(0.9)]
+    # The upper of two rows, of two columns.
+    assert np.argwhere(found["masks"][:, :, 0]).tolist() == [[1, 2], [1, 3]]

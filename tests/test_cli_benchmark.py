@@ -104,6 +104,17 @@ def test_a_row_that_fails_ends_nothing(tiny_weights, tmp_path, capsys, monkeypat
     assert float(row["megabytes"]) == pytest.approx(size)
 
 
+def test_where_nothing_is_measured_the_exit_code_is_1(tmp_path, capsys, monkeypatch):
+    def fail(function, *arguments):
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr(benchmark, "in_own_process", fail)
+    monkeypatch.setattr(benchmark, "_check_data", lambda arguments: None)
+    line = ["benchmark", "x.h5", "--out", str(tmp_path), "--rows", "detect", "onnx"]
+    assert cli.main(line) == 1
+    assert "onnx failed: no room" in capsys.readouterr().out
+
+
 def test_an_exported_file_is_refused(tmp_path, capsys):
     (tmp_path / "x.onnx").touch()
     assert cli.main(["benchmark", str(tmp_path / "x.onnx")]) == 2

@@ -31,9 +31,9 @@ import sys, numpy as np, tensorflow as tf
 given, out = np.load({given!r}), {out!r}
 model = tf.saved_model.load({path!r})
 found = dict(model.signatures["serving_default"](image_tensor=tf.constant(given["images"])))
-bytes = tf.constant([given["png"].tobytes(), given["png"].tobytes()])
+bytes = tf.constant([given["png"].tobytes(), given["jpeg"].tobytes()])
 of_bytes = model.signatures["image_bytes"](image_bytes=bytes)
-found["of_bytes"] = of_bytes["detection_boxes"]
+found |= {{f"of_bytes_{{name}}": x for name, x in of_bytes.items()}}
 np.savez(out, **{{name: x.numpy() for name, x in found.items()}})
 assert "mrcnn" not in sys.modules
 """,
@@ -126,9 +126,13 @@ def exported(model, tmp_path_factory):
 def test_the_runtime_alone_finds_what_the_model_finds(name, model, exported, run_python, tmp_path):
     image = data.chelsea()[:201, :303]
     Image.fromarray(image).save(tmp_path / "image.png")
-    png = np.frombuffer((tmp_path / "image.png").read_bytes(), np.uint8)
+    Image.fromarray(data.coffee()[:150, :200]).save(tmp_path / "image.jpeg", quality=90)
+    encoded = {
+        name: np.frombuffer((tmp_path / f"image.{name}").read_bytes(), np.uint8)
+        for name in ("png", "jpeg")
+    }
     given, out = str(tmp_path / "given.npz"), str(tmp_path / "out.npz")
-    np.savez(given, images=np.stack([image[::-1], image]), png=png)
+    np.savez(given, images=np.stack([image[::-1], image]), **encoded)
     run_python(ALONE[name].format(given=given, out=out, path=exported(name)))
     found, (wanted,) = np.load(out), model.detect([image])
     count = len(wanted["scores"])
@@ -141,13 +145,14 @@ def test_the_runtime_alone_finds_what_the_model_finds(name, model, exported, run
     # 64 of the short side, 96.48 of the long one, rounded down; padded to multiples of 32.
     info = [[201, 303], [64, 96], [64 / 201, 96 / 303], [0, 0]]
     np.testing.assert_allclose(found["image_info"][1], info, rtol=1e-6)
-    if "of_bytes" in found:
-        boxes = np.stack([found["detection_boxes"][1]] * 2)
-        np.testing.assert_allclose(found["of_bytes"], boxes, atol=1e-3)
-
-
-# What "dc5" and "semantic" have, "c4" and "panoptic" have too; test_export_graph has MaX-DeepLab.
-THOROUGH = "dc5", "semantic", "max_deeplab"
+    if name == "saved_model":  # two pictures of two sizes in one call
+        of_jpeg = model.detect([np.asarray(Image.open(tmp_path / "image.jpeg"))])[0]
+        for i, each in enumerate([wanted, of_jpeg]):
+            count = len(each["scores"])
+            assert found["of_bytes_num_detections"][i] == count > 0
+            boxes = found["of_bytes_detection_boxes"][i, :count]
+            np.testing.assert_allclose(boxes, each["boxes"], atol=1e-2)
+        assert found["of_bytes_image_info"][:, 0].tolist() == [[201, 303], [150, 200]]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +179,13 @@ def test_masks_in_the_image(tmp_path):
     assert difference(wanted, found, model.settings.detections) is None
 
 
-def test_a_file_that_differs_is_removed_and_its_stage_named(model, tmp_path, monkeypatch):
+# A model that finds nothing hides no difference.
+@pytest.mark.parametrize("least", [None, pytest.param(1.0, marks=pytest.mark.thorough)])
+def test_a_file_that_differs_is_removed_and_its_stage_named(least, model, tmp_path, monkeypatch):
+    if least is not None:
+        model = build("torchvision/maskrcnn_resnet50_fpn", DETECTION_MIN_CONFIDENCE=least)
+        assert model.detect([data.chelsea()])[0].count == 0
+
     def shifted(pixels, settings):
         return pixels - settings.mean_pixel[::-1]  # blue for red
 
@@ -224,6 +235,8 @@ def test_commands_take_it_in_place_of_weights(exported, tmp_path, capsys):
     assert f"IMAGE_MAX_DIM is decided inside {path}" in capsys.readouterr().err
     assert cli.main(["export", path, "--format", "onnx"]) == 2
     assert f"{path} is exported already" in capsys.readouterr().err
+    assert cli.main([*line, "--no-resume", "--score", "7"]) == 2
+    assert "DETECTION_MIN_CONFIDENCE is 7.0; expected 0 to 1" in capsys.readouterr().err
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         cli.main([*line, "--no-resume", "--score", "0.5"])

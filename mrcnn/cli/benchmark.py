@@ -18,7 +18,8 @@ def add_parser(commands):
         "benchmark",
         help="compare a model's exports: speed, memory, size, accuracy",
         description="Writes each export, compares what it finds with the model, and measures it, "
-        "in a process of its own. What fails says why in its row.",
+        "in a process of its own. What fails says why in its row; where nothing could be "
+        "measured the exit code is 1.",
     )
     add_model_arguments(parser)
     add_data_arguments(parser, nargs="?")
@@ -55,6 +56,7 @@ def _benchmark(arguments):
     print(format_benchmark(rows))
     for path in write_benchmark(rows, folder):
         print(path)
+    return 0 if any("milliseconds" in row for row in rows) else 1
 
 
 def _check_data(arguments):

@@ -52,7 +52,16 @@ class ExportedWeights:
                 setattr(self.config, key, value)
 
     def build(self):
-        """The file, with the config."""
+        """The file, with the config.
+
+        Raises:
+            ValueError: a value of it that cannot be.
+        """
+        from mrcnn.config_checks import problems
+
+        found = [text for text in problems(self.config) if text.startswith(_FREE)]
+        if found:
+            raise ValueError("; ".join(found))
         if (self.config.DETECTION_MIN_CONFIDENCE or 0) < self._least:
             warnings.warn(
                 f"{self.weights} leaves out what scores less than {self._least}: it was exported "

@@ -3,14 +3,19 @@
 Shapes: B images, H W of an image, D detections.
 """
 
+import copy
+import io
 import itertools
+import re
 
 import numpy as np
+from PIL import Image
 
 from mrcnn.architectures import ARCHITECTURES
 from mrcnn.config_files import config_from
 from mrcnn.data.keypoints import KeypointScheme
 from mrcnn.export.formats import FORMATS, check_packages, format_of
+from mrcnn.export.metadata import ForeignFileError
 from mrcnn.export.serving import OF_DETECTIONS
 from mrcnn.image.channels import Channels
 from mrcnn.image.pixels import to_model_image
@@ -36,9 +41,11 @@ class ExportedModel:
         config, settings, class_names, keypoint_scheme: as of a `DetectionModel`; of the config's
             functions there is no trace.
         finds_instances, finds_segments, further_scores: as of its class.
+        takes_bytes: bool, whether the file takes encoded pictures too.
 
     Raises:
-        ValueError: a file of no known format, or of others than `export`.
+        ValueError: a file of no known format, of others than `export`, or that its runtime
+            cannot read.
         ImportError: a package that reads it is missing.
 
     Example:
@@ -52,6 +59,7 @@ class ExportedModel:
         self.configure(config or exported_config(self.metadata, path))
         self.class_names, scheme = self.metadata["class_names"], self.metadata["keypoints"]
         self.keypoint_scheme = None if scheme is None else KeypointScheme(**scheme)
+        self.takes_bytes = hasattr(self._file, "detect_bytes")
         self._kind = ARCHITECTURES[self.config.ARCHITECTURE]
         self.finds_instances = self._kind.finds_instances
         self.finds_segments = self._kind.finds_segments
@@ -71,6 +79,12 @@ class ExportedModel:
         pictures = list(pictures)
         found = self._detect(pictures)
         return [self._detections(*pair) for pair in zip(found, pictures, strict=True)]
+
+    def detect_bytes(self, images):
+        """As `detect`, of images that are handed to the file encoded, as PNG."""
+        other = copy.copy(self)
+        other._file = lambda batch: self._file.detect_bytes([_png(image) for image in batch])
+        return other.detect(images)
 
     def _stream(self, pictures):
         pictures = iter(pictures)
@@ -141,7 +155,23 @@ def open_file(path):
             f"{', '.join(each.suffix for each in FORMATS.values() if each.suffix)}"
         )
     check_packages(name, reading=True)
-    return FORMATS[name].load().open_file(path)
+    kind = FORMATS[name]
+    try:
+        return kind.load().open_file(path)
+    except (ImportError, MemoryError, ForeignFileError):
+        raise
+    except Exception as error:  # each runtime has exceptions of its own
+        raise ValueError(
+            f"{path} cannot be read by {kind.runtime}: {_reason(error)}; expected what mrcnn "
+            f"export wrote, whole{kind.parts}: copy it once more, or export the weights again"
+        ) from error
+
+
+def _reason(error):
+    """The first line of an error that tells more than a place in C++."""
+    lines = str(error).strip().splitlines()
+    telling = [line for line in lines if not re.match(r"Exception from |Check '", line)]
+    return next(iter([*telling, *lines]), type(error).__name__).rstrip(".")
 
 
 def exported_config(metadata, path):
@@ -155,6 +185,13 @@ def unmolded_geometry(info):
     low, size = -offset, np.rint(image * scale)
     sides = (tuple(x.astype(int).tolist()) for x in (image, molded))
     return *sides, tuple(np.rint([*low, *(low + size)]).astype(int).tolist())
+
+
+def _png(image):
+    """An image, uint8 [H, W, 1 or 3], as PNG: bytes."""
+    file = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(file, "PNG")
+    return file.getvalue()
 
 
 def _part_of(window, shares, whole_pixels):

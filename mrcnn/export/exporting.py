@@ -9,7 +9,10 @@ import warnings
 from pathlib import Path
 
 import keras
+import numpy as np
 
+from mrcnn.architecture_checks import WITHOUT_ROIS
+from mrcnn.config_ranges import is_count
 from mrcnn.export.formats import FORMATS, check_packages, format_of
 from mrcnn.export.metadata import metadata_of
 from mrcnn.export.verifying import ExportError, verify
@@ -131,11 +134,18 @@ def _problems(config, path, name, sizes, batch, masks):
     if _holds_others(Path(path), name):
         yield f"{path} is a folder of something else, which would be removed: give another path"
     if sizes is None and not kind.any_size:
-        yield "its files take images of known sizes alone: give them, as sizes=[(480, 640)]"
+        yield (
+            "its files take images of known sizes alone: give them, as sizes=[(480, 640)] "
+            "(--sizes 480x640)"
+        )
     if kind.most_sizes == 0 and (sizes or batch):
-        yield "it takes any size, and any number of images: leave them out"
+        yield "it takes any size, and any number of images: leave sizes and batch out"
     elif sizes and len(sizes) > kind.most_sizes:
         yield f"a file takes one size, or any, received {len(sizes)}"
+    if not _are_sizes(sizes or ()):
+        yield f"sizes is {sizes}; expected heights and widths of 1 pixel or more, each pair once"
+    if batch is not None and not is_count(batch):
+        yield f"batch is {batch!r}; expected a whole number of 1 or more"
     if masks not in ("boxes", "image"):
         yield f'masks is {masks!r}; expected "boxes" or "image"'
     if config.TILE_SIZE is not None:
@@ -148,13 +158,32 @@ def _problems(config, path, name, sizes, batch, masks):
     if not config.USE_RPN_ROIS:
         yield "USE_RPN_ROIS = False takes proposals, which an exported file is not given"
     if masks == "image" and not kind.full_masks:
-        yield 'it cannot paste masks: leave masks="boxes"'
+        yield 'it cannot paste masks: leave masks="boxes" (--masks boxes)'
     if masks == "image" and (not config.USE_MASK or config.NUM_STUFF_CLASSES):
-        yield 'masks="image" is for instances with masks'
+        yield 'masks="image" (--masks image) is for instances with masks'
     if config.DETECTION_NMS != "hard" and not kind.loops:
         yield f"it has no loops, as DETECTION_NMS = {config.DETECTION_NMS!r} takes: set it to hard"
     if config.PRECISION != "float32" and not kind.half_precision:
         yield f"it takes float32 alone, and PRECISION is {config.PRECISION}: set it to float32"
+    if not kind.adaptive_pooling and _pools_adaptively(config):
+        yield (
+            "it cannot pool with as many samples as each box needs: set ROI_ALIGN_SAMPLING_RATIO "
+            "to 2, which finds nearly the same"
+        )
+
+
+def _are_sizes(sizes):
+    """Whether these are pairs of numbers of pixels, all different."""
+    pairs = [tuple(np.ravel(size).tolist()) for size in sizes]
+    return len({*pairs}) == len(pairs) and all(
+        len(pair) == 2 and all(map(is_count, pair)) for pair in pairs
+    )
+
+
+def _pools_adaptively(config):
+    has_rois = config.ARCHITECTURE not in WITHOUT_ROIS
+    adaptive = config.ROI_ALIGN_MODE == "roi_align" and config.ROI_ALIGN_SAMPLING_RATIO == 0
+    return has_rois and adaptive
 
 
 def _holds_others(path, name):

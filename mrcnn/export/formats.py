@@ -11,29 +11,36 @@ class Format:
     """A format.
 
     Attributes:
+        runtime: str, what runs its files, as messages name it.
         suffix: str, of its files; "" where it is a folder.
         module: str, the module of this package with `write(model, path, metadata, stages=False)`
             and `open_file(path)`: see `mrcnn.export.saved_model`.
         packages: dict of the modules that it needs: what they are called to pip.
         reads: names of those that reading needs.
+        parts: str, what belongs to a file beside it, as messages name it.
         any_size: bool, whether a file can take images of any size.
         most_sizes: int, how many listed sizes a file can have instead; 0: it always takes any.
         full_masks: bool, whether it can paste masks into the image.
         half_precision: bool, whether it holds networks of another `PRECISION` than float32.
         loops: bool, whether it holds loops, whose ends depend on values.
+        adaptive_pooling: bool, whether it holds RoIAlign with as many samples as each box needs:
+            searches, and sums at indices that repeat.
         int8: str, the module of this package that makes a file of 8 bits of one of float32, by
             `quantize(source, path, metadata, count, load)`; "" where there is none.
     """
 
+    runtime: str
     suffix: str
     module: str
     packages: dict = dataclasses.field(default_factory=dict)
     reads: tuple = ()
+    parts: str = ""
     any_size: bool = True
     most_sizes: int = 1
     full_masks: bool = False
     half_precision: bool = False
     loops: bool = True
+    adaptive_pooling: bool = True
     int8: str = ""
 
     def load(self):
@@ -46,8 +53,11 @@ class Format:
 
 
 FORMATS = {
-    "saved_model": Format("", "saved_model", most_sizes=0, full_masks=True, half_precision=True),
+    "saved_model": Format(
+        "TensorFlow", "", "saved_model", most_sizes=0, full_masks=True, half_precision=True
+    ),
     "onnx": Format(
+        "ONNX Runtime",
         ".onnx",
         "onnx_file",
         {"onnx": "onnx", "tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime"},
@@ -55,20 +65,24 @@ FORMATS = {
         full_masks=True,
     ),
     "openvino": Format(
+        "OpenVINO",
         ".xml",
         "openvino_file",
         {"onnx": "onnx", "tf2onnx": "tf2onnx", "openvino": "openvino"},
         ("openvino",),
+        " with its .bin beside it",
         loops=False,
         int8="openvino_int8",
     ),
     "litert": Format(
+        "LiteRT",
         ".tflite",
         "litert_file",
         {"ai_edge_litert": "ai-edge-litert"},
         ("ai_edge_litert",),
         any_size=False,
         most_sizes=100,
+        adaptive_pooling=False,
     ),
 }
 

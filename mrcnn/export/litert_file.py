@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from mrcnn.export.litert_kernels import kernels_of
-from mrcnn.export.metadata import FILE
+from mrcnn.export.metadata import FILE, ForeignFileError
 from mrcnn.export.serving import Serving
 from mrcnn.ops.native import kernels
 
@@ -60,9 +60,7 @@ class _File:
             with zipfile.ZipFile(path) as end:
                 self.metadata = json.loads(end.read(FILE))
         except (zipfile.BadZipFile, KeyError):
-            raise ValueError(
-                f"{path} was not written by mrcnn export: it has no {FILE} at its end"
-            ) from None
+            raise ForeignFileError(path, f"{FILE} at its end") from None
         self._interpreter = Interpreter(str(path))
 
     def __call__(self, images):

@@ -72,12 +72,4 @@ def pool_grid(batch, features, levels, first, step, pool_size, samples, native=T
     return pooling.pool_grid.__wrapped__(features, *rows, pool_size, samples, native=False)
 
 
-def pool_adaptive(*args, **kwargs):
-    """What LiteRT has no operations for: searches, and sums at indices that repeat."""
-    raise ValueError(
-        "LiteRT cannot pool with as many samples as each box needs; ROI_ALIGN_SAMPLING_RATIO = 2 "
-        "is near to it"
-    )
-
-
-_KERNELS = (nms, class_nms, pool_grid, pool_adaptive)
+_KERNELS = (nms, class_nms, pool_grid)

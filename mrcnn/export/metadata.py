@@ -10,6 +10,13 @@ KEY = "mrcnn"  # its name in files that hold metadata by names
 FILE = "mrcnn.json"  # and in those that hold files
 
 
+class ForeignFileError(ValueError):
+    """A file of a known format that has none: others than `export` wrote it."""
+
+    def __init__(self, path, missing):
+        super().__init__(f"{path} was not written by mrcnn export: it has no {missing}")
+
+
 def metadata_of(model, name, sizes, batch, full_masks):
     """Describes a `DetectionModel` that is exported.
 

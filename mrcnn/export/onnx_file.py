@@ -4,7 +4,7 @@ import json
 
 import tensorflow as tf
 
-from mrcnn.export.metadata import KEY
+from mrcnn.export.metadata import KEY, ForeignFileError
 from mrcnn.export.onnx_kernels import HANDLERS, KERNELS, OPSET
 from mrcnn.export.serving import Serving
 from mrcnn.ops.native import kernels
@@ -52,7 +52,7 @@ class _File:
         self._session = onnxruntime.InferenceSession(str(path), providers=providers)
         found = self._session.get_modelmeta().custom_metadata_map
         if KEY not in found:
-            raise ValueError(f"{path} was not written by mrcnn export: it has no metadata {KEY!r}")
+            raise ForeignFileError(path, f"metadata {KEY!r}")
         self.metadata = json.loads(found[KEY])
         self._names = [output.name for output in self._session.get_outputs()]
 

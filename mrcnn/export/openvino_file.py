@@ -4,7 +4,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from mrcnn.export.metadata import KEY
+from mrcnn.export.metadata import KEY, ForeignFileError
 from mrcnn.export.onnx_file import convert
 from mrcnn.export.serving import Serving
 
@@ -41,7 +41,7 @@ class _File:
         core = openvino.Core()
         model = core.read_model(path)
         if not model.has_rt_info([KEY]):
-            raise ValueError(f"{path} was not written by mrcnn export: its rt_info has no {KEY!r}")
+            raise ForeignFileError(path, f"{KEY!r} in its rt_info")
         self.metadata = json.loads(model.get_rt_info([KEY]).astype(str))
         # Where a processor has bfloat16 it would be taken.
         self._model = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mrcnn.export.metadata import FILE
+from mrcnn.export.metadata import FILE, ForeignFileError
 from mrcnn.export.serving import Serving
 
 _EXTRA = "assets.extra"  # a SavedModel's place for files of others
@@ -19,7 +19,8 @@ def write(model, path, metadata, stages=False):
 
     Its signatures are `serving_default`, of `image_tensor`, see `Serving.detect`, and, for images
     of one or three channels, `image_bytes`: str [B], encoded JPEG or PNG, each decoded as it is,
-    without the turn that its EXIF asks for.
+    without the turn that its EXIF asks for. Outputs of one call are one array each, so that where
+    their sizes are the pictures', as those of pasted masks, the pictures need to be of one size.
 
     Args:
         model: `DetectionModel`.
@@ -71,13 +72,25 @@ class _File:
 
     Attributes:
         metadata: dict.
+        detect_bytes: function of encoded images, list of bytes, to dict of arrays; of a file that
+            takes them.
     """
 
     def __init__(self, path):
-        self.metadata = json.loads((Path(path) / _EXTRA / FILE).read_text())
+        file = Path(path) / _EXTRA / FILE
+        if not file.is_file():
+            raise ForeignFileError(path, f"{_EXTRA}/{FILE}")
+        self.metadata = json.loads(file.read_text())
         self._loaded = tf.saved_model.load(str(path))  # kept: its variables go with it
-        self._detect = self._loaded.signatures["serving_default"]
+        signatures = self._loaded.signatures
+        self._detect = signatures["serving_default"]
+        if "image_bytes" in signatures:
+            detect = signatures["image_bytes"]
+            self.detect_bytes = lambda texts: _arrays(detect(image_bytes=tf.constant(texts)))
 
     def __call__(self, images):
-        found = self._detect(image_tensor=tf.constant(images))
-        return {name: np.asarray(x) for name, x in found.items()}
+        return _arrays(self._detect(image_tensor=tf.constant(images)))
+
+
+def _arrays(tensors):
+    return {name: np.asarray(x) for name, x in tensors.items()}

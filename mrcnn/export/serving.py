@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from mrcnn.export.graph_molding import mold
 from mrcnn.export.graph_unmold import first_seen, paste, take_seen, unmold_boxes
-from mrcnn.export.stages import with_proposals
+from mrcnn.export.stages import with_stages
 
 # Outputs of detection graphs that have a row for each detection, by the name that they leave with.
 OF_DETECTIONS = {"masks": "detection_masks", "heatmaps": "detection_heatmaps"}
@@ -54,11 +54,11 @@ class Serving:
         """What the network computes on its way, to find where a file differs.
 
         Returns:
-            dict, in the order of the stages: `molding` float32 [B, H, W, C], `proposals` float32
-            [B, N, 4] where there are some, and what the detection graph returns.
+            dict, in the order of the stages: `molding` float32 [B, H, W, C], and those of
+            `mrcnn.export.stages.with_stages`.
         """
         placed = mold(image_tensor, self.settings.image, self.exact)
-        return {"molding": placed["input_image"], **_run(with_proposals(self.graph), placed)}
+        return {"molding": placed["input_image"], **_run(with_stages(self.graph), placed)}
 
     def _instances(self, outputs, placed):
         settings, detections = self.settings.detections, outputs["detections"]

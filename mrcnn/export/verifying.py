@@ -6,15 +6,20 @@ detection whose score is that near to the score at which detections are cut off.
 all places look alike, so that rounding chooses among them: there, where the model finds nothing,
 the file must not either.
 
+A model that finds nothing in any picture, as one whose scores are all below its threshold, is
+compared by what its detections are made of.
+
 Shapes: N, M boxes; H W of an image, C channels.
 """
+
+import itertools
 
 import numpy as np
 from skimage import data
 
 from mrcnn.export.exported_model import ExportedModel, open_file
 from mrcnn.export.serving import OF_DETECTIONS
-from mrcnn.export.stages import with_proposals
+from mrcnn.export.stages import with_stages
 from mrcnn.image.boxes import compute_overlaps
 from mrcnn.image.molding import MoldedImages
 from mrcnn.image.resizing import scale_image
@@ -43,28 +48,52 @@ def verify(model, path, write_stages):
             and returns its path: for a file that differs.
 
     Returns:
-        int, detections that were compared.
+        int, detections, and pixels of regions, that were compared.
 
     Raises:
         ExportError: what is found differs; the message names the stage and the picture.
     """
     exported = ExportedModel(path, model.config)
-    compared = 0
-    for names, images in pictures_for(model.settings.image, exported.metadata):
+    groups, compared = pictures_for(model.settings.image, exported.metadata), 0
+    for names, images in groups:
         wanted, found = model.detect(images), exported.detect(images)
-        for name, image, *pair in zip(names, images, wanted, found, strict=True):
-            if not image.any() and len(pair[0]["scores"]):
+        for i, pair in enumerate(zip(wanted, found, strict=True)):
+            if not images[i].any() and len(pair[0]["scores"]):
                 continue
             problem = difference(*pair, model.settings.detections)
             if problem:
-                stage, detail = differing_stage(model, write_stages(), images) or problem
+                stage, detail = differing_stage(model, write_stages(), images, i) or problem
                 raise ExportError(
-                    f"{stage} differ from the model's on the picture {name} "
-                    f"{list(image.shape)}: {detail}; so of its {problem[0]} {problem[1]}",
+                    f"{stage} differ from the model's on the picture {names[i]} "
+                    f"{list(images[i].shape)}: {detail}; so of its {problem[0]} {problem[1]}",
                     stage,
                 )
-            compared += len(pair[0]["scores"])
-    return compared
+            compared += len(pair[0]["scores"]) + np.count_nonzero(pair[0].get("segmentation", 0))
+    names, images = groups[0]
+    if exported.takes_bytes:
+        _verify_bytes(model, exported, names[0], images[0])
+    if not compared:
+        differing = differing_stage(model, write_stages(), images)
+        if differing:
+            stage, detail = differing
+            raise ExportError(
+                f"{stage} differ from the model's on the picture {names[0]} "
+                f"{list(images[0].shape)}: {detail}; it finds nothing in any picture",
+                stage,
+            )
+    return int(compared)
+
+
+def _verify_bytes(model, exported, name, image):
+    """Raises ExportError where an encoded picture is not read as its pixels are."""
+    pair = (each([image])[0] for each in (exported.detect, exported.detect_bytes))
+    problem = difference(*pair, model.settings.detections)
+    if problem:
+        raise ExportError(
+            f"image_bytes differ from image_tensor on the picture {name} {list(image.shape)}, as "
+            f"PNG: of its {problem[0]} {problem[1]}",
+            "image_bytes",
+        )
 
 
 def pictures_for(settings, metadata):
@@ -162,7 +191,7 @@ def _same_points(wanted, found, i, j):
     return np.mean(near) >= SHARE
 
 
-def differing_stage(model, path, images):
+def differing_stage(model, path, images, first=0):
     """The first stage in which a file differs from the network on images of one size.
 
     Both run as far as that stage from the pixels on: the network from `mrcnn.image.molding`.
@@ -170,28 +199,43 @@ def differing_stage(model, path, images):
     Args:
         model: `DetectionModel`.
         path: of a file that returns the stages, see `Serving.stages`.
-        images: list of uint8 [H, W, C] of one size.
+        images: list of uint8 [H, W, C] of one size; of a file that takes so many at once as many.
+        first: int, the one that must be among them.
 
     Returns:
         (str, str), the stage and how it differs; None where no stage does.
     """
-    molded = MoldedImages(list(images), model.settings.image)
+    exported = open_file(path)
+    count = exported.metadata["batch"] or len(images)
+    images = [*itertools.islice(itertools.cycle(images), first, first + count)]
+    molded = MoldedImages(images, model.settings.image)
     inputs = {
         f"input_{name}": np.stack([molded[i][key] for i in range(len(molded))])
         for name, key in (("image", "image"), ("image_meta", "meta"))
     }
-    wanted = with_proposals(model.graphs["detection"]).predict_on_batch(inputs)
+    wanted = with_stages(model.graphs["detection"]).predict_on_batch(inputs)
     wanted = {"molding": inputs["input_image"], **wanted}
-    found = open_file(path)(np.stack(images))
+    found = exported(np.stack(images))
     real = np.asarray(wanted["detections"])[..., 4] > 0 if "detections" in wanted else None
     for stage, array in wanted.items():
         pair = np.asarray(array), np.asarray(found[stage])
         if stage in OF_DETECTIONS:  # those of padding are anything
             pair = [x[real] for x in pair]
+        elif stage in ("class_scores", "box_deltas"):
+            pair = [_in_order(*each) for each in zip(pair, (wanted, found), strict=True)]
         detail = _stage_difference(stage, *pair)
         if detail:
             return stage, detail
     return None
+
+
+def _in_order(rows, stages):
+    """What a network says of proposals or anchors [B, N, ...], in an order that is not theirs:
+    proposals of nearly equal scores may change places. 0 of padding."""
+    if "proposals" in stages:
+        real = np.any(np.asarray(stages["proposals"]) != 0, axis=-1)
+        rows = np.where(real.reshape(*real.shape, *[1] * (rows.ndim - 2)), rows, 0)
+    return np.sort(rows, axis=1)
 
 
 def _stage_difference(stage, wanted, found):
