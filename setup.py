@@ -86,6 +86,7 @@ setup(
             "pyarrow>=15",
             "s3fs>=2024.2",
             "moto[s3,server]>=5",  # a bucket on this machine
+            "tensorflow-serving-api>=2.21",  # its messages; the server itself is no Python package
             "datumaro>=1.10",  # tools whose files are read, and whose own writers the tests call
             "labelme>=5.5",
             "cvat-sdk>=2.40",

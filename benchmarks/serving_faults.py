@@ -35,7 +35,7 @@ from server_process import Clients, ServerProcess, as_png, ask, is_own, pictures
 from mrcnn.cli.config_arguments import split_assignments
 from mrcnn.cli.model_arguments import add_model_arguments, model_of
 
-CLIENTS, CONNECTIONS, HALVES = 16, 1000, 50
+CLIENTS, CONNECTIONS, HALVES = 16, 1000, 64
 LIMITED = 35  # seconds in which a body that does not arrive is answered; the server gives it 30
 
 
@@ -56,6 +56,7 @@ def main():
 
     given = [args.weights, "--queue", str(2 * CLIENTS), *assignments]
     given += ["--config", args.config] if args.config else []
+    given += ["--preset", args.preset] if args.preset else []
     log = Path(tempfile.gettempdir()) / "serving_faults.log"
     with ServerProcess(given, log) as server:
         checks = [
@@ -215,8 +216,8 @@ def halves_that_leave(server, pictures):
 
 
 def halves_that_wait(server, pictures):
-    """Half a body, and nothing more: as many as leave room for the others."""
-    connections = [half_sent(server) for _ in range(CLIENTS // 2)]
+    """Half a body, and nothing more: twice as many as requests are answered at a time."""
+    connections = [half_sent(server) for _ in range(HALVES)]
     statuses = collections.Counter(map(answered, connections))
     return counted(statuses), set(statuses) == {408}
 

@@ -50,6 +50,9 @@ def test_weights_and_passwords_are_told(capsys, tmp_path):
     names.write_text("# who\nann:secret\nbob\n")
     assert cli.main(["page", "none.h5", "--auth", str(names)]) == 2
     assert "expected lines of NAME:PASSWORD, received 2 lines" in capsys.readouterr().err
+    names.write_bytes("ärn:secret\n".encode("latin-1"))
+    assert cli.main(["page", "none.h5", "--auth", str(names)]) == 2
+    assert f"{names}: expected lines in UTF-8" in capsys.readouterr().err
     names.write_text("# who\n\nann:sec:ret\n")
     assert page.read_auth(names) == [("ann", "sec:ret")]
     assert cli.main(["page", str(tmp_path / "none.h5"), "--port", "0"]) == 2

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from serving import encoded
 from tiny import TinyConfig
 
 from mrcnn import cli
@@ -110,6 +111,63 @@ def wait_for(condition, seconds=300):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+# The server with a detector that finds nothing out before there is a file; prints its port.
+STAND_IN = """
+import os, sys, time
+sys.path.insert(0, {tests!r})
+from serving import FakeDetector
+from mrcnn.serve import server
+from mrcnn.serve.app import create_app
+from mrcnn.serve.batching import BatchingOptions
+from mrcnn.serve.service import Service
+
+class Waiting(FakeDetector):
+    def detect(self, images):
+        while not os.path.exists({file!r}):
+            time.sleep(0.01)
+        return super().detect(images)
+
+opened = server.open_socket("127.0.0.1", 0)
+app = create_app(Service(Waiting(), batching=BatchingOptions(max_batch=1)))
+server.run(app, opened, 300, lambda: print(opened.getsockname()[1], flush=True))
+"""
+
+
+@pytest.mark.slow
+def test_what_was_accepted_is_answered_after_sigterm(tmp_path):
+    def is_closed():
+        with socket.socket() as asked:
+            return asked.connect_ex(("127.0.0.1", port)) != 0
+
+    def ask(value):
+        return httpx.post(f"{address}/detect", content=encoded(value), timeout=300)
+
+    code = STAND_IN.format(tests=str(Path(__file__).parent), file=str(tmp_path / "go"))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
+        ) as process,
+        concurrent.futures.ThreadPoolExecutor(3) as pool,
+    ):
+        try:
+            port = int(process.stdout.readline())
+            address = f"http://127.0.0.1:{port}"
+            asked = [pool.submit(ask, value) for value in (51, 102, 204)]
+            metrics = f"{address}/metrics"
+            wait_for(lambda: "\nmrcnn_requests_in_flight 3\n" in httpx.get(metrics).text)
+            process.send_signal(signal.SIGTERM)
+            wait_for(is_closed)
+            (tmp_path / "go").touch()
+            answers = [each.result() for each in asked]
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+    assert [answer.status_code for answer in answers] == [200] * 3
+    scores = [answer.json()["annotations"][0]["score"] for answer in answers]
+    assert scores == pytest.approx([0.2, 0.4, 0.8])
 
 
 @pytest.mark.slow

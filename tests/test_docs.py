@@ -4,11 +4,13 @@ import ast
 import importlib.util
 import pathlib
 import re
+import shlex
 
 import numpy as np
 import pytest
 from format_examples import MASKS, PICTURES, example_files, write_example
 
+from mrcnn import cli
 from mrcnn.config import Config
 from mrcnn.data.formats import FORMATS, WRITERS
 from mrcnn.data.loading import load
@@ -116,6 +118,28 @@ def test_links_lead_to_files(page):
         assert file.exists(), target
         if fragment and file.suffix == ".md":
             assert fragment in anchors(file), target
+
+
+@pytest.mark.parametrize("command", ["page", "serve"])
+def test_what_leads_to_a_first_picture_and_answer_can_be_typed(command, monkeypatch):
+    line = rf"\.venv/bin/mrcnn {command} .*\n"
+    readme = PAGES[0].read_text(encoding="utf-8")
+    (block,) = re.findall(rf"^```sh\n(.*\n{line}(?:curl .*\n)?)```", readme, re.MULTILINE)
+    install, run, *ask = block.splitlines()
+    (extra,) = re.fullmatch(r"\.venv/bin/pip install '\.\[(\w+)\]'", install).groups()
+    assert f'"{extra}": [' in (ROOT / "setup.py").read_text(encoding="utf-8")
+    given = []
+    monkeypatch.setattr(f"mrcnn.cli.{command}._{command}", given.append)
+    monkeypatch.chdir(ROOT)  # a clone
+    assert cli.main(shlex.split(run)[1:]) == 0
+    (arguments,) = given
+    assert arguments.weights == "demo"  # the folder that `mrcnn demo` writes
+    assert "class DemoConfig(" in pathlib.Path(arguments.config).read_text(encoding="utf-8")
+    assert len(ask) == (command == "serve")
+    for words in map(shlex.split, ask):
+        file, address = words[2].removeprefix("@"), words[3]
+        assert words[:2] == ["curl", "--data-binary"] and (ROOT / file).is_file()
+        assert address == f"localhost:{arguments.port}/detect"
 
 
 @pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)

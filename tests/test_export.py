@@ -1,13 +1,17 @@
 """Exported files: written, compared, opened by their runtime alone, used in place of weights."""
 
 import argparse
+import base64
 import json
 import os
+import shutil
 import warnings
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from model_server import JSON_TYPES, ModelServer
 from PIL import Image
 from skimage import data
 from test_dc5 import DilatedConfig
@@ -252,6 +256,86 @@ def test_the_server_takes_it(model, exported):
     (wanted,) = model.detect([image])
     assert difference(wanted, answer.result(60), model.settings.detections) is None
     service.stop()
+
+
+@pytest.fixture(scope="module")
+def model_server(exported, tmp_path_factory):
+    """TensorFlow Serving with the SavedModel, where its folder has to lie: NAME/1."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    shutil.copytree(exported("saved_model"), folder / "1")
+    with ModelServer(folder) as server:
+        yield server
+
+
+def b64(image, path):
+    """{"b64": ...} of a PNG."""
+    Image.fromarray(image).save(path)
+    return {"b64": base64.b64encode(path.read_bytes()).decode()}
+
+
+def test_signatures_are_such_that_tensorflow_serving_answers_in_json(model_server):
+    assert {"serving_default", "image_bytes"} <= set(model_server.signatures)
+    for name in ("serving_default", "image_bytes"):
+        signature = model_server.signatures[name]
+        (alias,) = signature.inputs  # one alone, so that instances need no names
+        # Base64 is for strings, whose alias says by its end that they are no text.
+        assert alias.endswith("_bytes") == (signature.inputs[alias].dtype == tf.string)
+        for described in (*signature.inputs.values(), *signature.outputs.values()):
+            assert tf.as_dtype(described.dtype) in JSON_TYPES
+            assert described.tensor_shape.dim[0].size == -1  # the batch
+
+
+def test_clients_of_tensorflow_serving_get_what_the_model_finds(model, model_server, tmp_path):
+    images = [data.chelsea()[:101, :150], data.coffee()[:96, :128]]
+    encoded = [b64(image, tmp_path / "image.png") for image in images]
+    pixels = images[0].tolist()
+    by_bytes, by_pixels = {"signature_name": "image_bytes"}, {}
+    named = [{"image_bytes": each} for each in encoded]
+    for signature, key, value, count in (
+        (by_bytes, "instances", encoded, 2),
+        (by_bytes, "instances", named, 2),
+        (by_bytes, "inputs", encoded, 2),
+        (by_bytes, "inputs", {"image_bytes": encoded}, 2),
+        (by_pixels, "instances", [pixels], 1),
+        (by_pixels, "instances", [{"image_tensor": pixels}], 1),
+        (by_pixels, "inputs", {"image_tensor": [pixels]}, 1),
+    ):
+        body = json.dumps({**signature, key: value})
+        answer = json.loads(json.dumps(model_server.post(json.loads(body))))
+        rows = answer.get("predictions")
+        if key == "inputs":
+            columns = answer["outputs"]
+            rows = [{name: columns[name][i] for name in columns} for i in range(count)]
+        assert len(rows) == count
+        for row, wanted in zip(rows, model.detect(images[:count]), strict=True):
+            n = row["num_detections"]
+            assert n == len(wanted["scores"]) > 0
+            np.testing.assert_allclose(row["detection_boxes"][:n], wanted["boxes"], atol=1e-2)
+            np.testing.assert_allclose(row["detection_scores"][:n], wanted["scores"], atol=1e-5)
+            assert row["detection_classes"][:n] == wanted["class_ids"].tolist()
+            assert np.shape(row["detection_masks"]) == (8, 28, 28)  # floats: the largest part
+
+
+def test_messages_of_tensorflow_serving_carry_it(model, model_server, tmp_path):
+    predict = pytest.importorskip("tensorflow_serving.apis.predict_pb2")
+    image = data.chelsea()[:101, :150]
+    png = base64.b64decode(b64(image, tmp_path / "image.png")["b64"])
+    (wanted,) = model.detect([image])
+    for name, alias, value in (
+        ("image_bytes", "image_bytes", [png]),
+        ("", "image_tensor", image[None]),
+    ):
+        request = predict.PredictRequest()
+        request.model_spec.name, request.model_spec.signature_name = "tiny", name
+        request.inputs[alias].CopyFrom(tf.make_tensor_proto(value))
+        request = predict.PredictRequest.FromString(request.SerializeToString())
+        inputs = {key: tf.make_ndarray(tensor) for key, tensor in request.inputs.items()}
+        response = predict.PredictResponse()
+        for key, array in model_server.run(request.model_spec.signature_name, inputs).items():
+            response.outputs[key].CopyFrom(tf.make_tensor_proto(array))
+        response = predict.PredictResponse.FromString(response.SerializeToString())
+        boxes = tf.make_ndarray(response.outputs["detection_boxes"])[0]
+        np.testing.assert_allclose(boxes[: len(wanted["boxes"])], wanted["boxes"], atol=1e-2)
 
 
 @pytest.mark.thorough

@@ -1,9 +1,13 @@
 """A model inside other tools: each runs it by its own code, and reads back what was found."""
 
+import argparse
 import contextlib
+import importlib
+import itertools
 import json
 import pathlib
 import re
+import shlex
 import types
 
 import numpy as np
@@ -91,11 +95,11 @@ def test_models_are_those_of_the_commands(tmp_path):
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "integrations.md"
 
 
-def blocks(heading):
-    """The Python of a part of the page."""
+def blocks(heading, language="python"):
+    """The code of a part of the page."""
     text = PAGE.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2]
     part = text.partition("\n## ")[0]
-    return re.findall(r"^```python\n(.*?)^```", part, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```", part, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize(
@@ -211,9 +215,9 @@ def cvat():
     return cvat
 
 
-def annotated(function, images, monkeypatch, labels=None, **options):
-    """What CVAT's own driver sends to the server of a task with some pictures."""
-    from cvat_sdk.auto_annotation import annotate_task, driver
+def client_of(images, monkeypatch, labels=None):
+    """A client of CVAT for a task with some pictures, and the list of what it sends."""
+    from cvat_sdk.auto_annotation import driver
 
     labels = labels or [types.SimpleNamespace(name=n, id=i) for n, i in (("dog", 70), ("cat", 60))]
     for each in labels:
@@ -232,11 +236,22 @@ def annotated(function, images, monkeypatch, labels=None, **options):
     monkeypatch.setattr(driver, "TaskDataset", lambda *args, **keys: task)
     sent = []
     api = types.SimpleNamespace(
-        update_annotations=lambda task_id, labeled_data_request: sent.append(labeled_data_request)
+        update_annotations=lambda task_id, labeled_data_request: sent.append(labeled_data_request),
+        partial_update_annotations=lambda action, task_id, patched_labeled_data_request: (
+            sent.append(patched_labeled_data_request)
+        ),
     )
     client = types.SimpleNamespace(
         logger=types.SimpleNamespace(info=lambda *args: None), tasks=types.SimpleNamespace(api=api)
     )
+    return client, sent
+
+
+def annotated(function, images, monkeypatch, labels=None, **options):
+    """What CVAT's own driver sends to the server of a task with some pictures."""
+    from cvat_sdk.auto_annotation import annotate_task
+
+    client, sent = client_of(images, monkeypatch, labels)
     annotate_task(client, 7, function, clear_existing=True, **options)
     return sent[0].shapes
 
@@ -306,15 +321,36 @@ def test_cvat_takes_boxes_and_skeletons(cvat, monkeypatch):
     assert [(x.label_id, x.points) for x in shape.elements] == [(9, [4, 3]), (8, [8, 5])]
 
 
-def test_cvats_command_line_makes_the_function(cvat, monkeypatch):
+def test_what_the_page_says_of_cvat_runs(cvat, monkeypatch):
+    (code,) = blocks("CVAT")
+    client, sent = client_of([Image.fromarray(blobs(20, 30, (2, 3, 6, 9, 0)))], monkeypatch)
+    exec(code, {"client": client, "model": Painted()})
+    assert [shape.label_id for shape in sent[0].shapes] == [60]
+
+    (block,) = blocks("CVAT", "sh")
+    install, command = block.replace("\\\n", " ").splitlines()
+    words = shlex.split(command)
+    assert install == f"pip install {words[0]}"
+    module = words[words.index("--function-module") + 1]
+    texts = [value for flag, value in itertools.pairwise(words) if flag == "-p"]
+    parts = [re.fullmatch(r"(\w+)=(str|float):(.+)", text).groups() for text in texts]
+    parameters = {name: {"str": str, "float": float}[kind](value) for name, kind, value in parts}
     given = []
     monkeypatch.setattr(
         cvat, "load_model", lambda *args, **keys: given.append((args, keys)) or Painted()
     )
-    # As cvat-cli does it with -p weights=str:runs/train -p score=float:0.5.
-    function = cvat.create(weights="runs/train", score=0.5)
+    function = importlib.import_module(module).create(**parameters)
     assert [label.name for label in function.spec.labels] == ["cat", "dog"]
     assert given == [(("runs/train", None, None), {"DETECTION_MIN_CONFIDENCE": 0.5})]
+
+    common = pytest.importorskip("cvat_cli._internal.common")  # the command's own reading of it
+    from cvat_cli._internal.commands_all import COMMANDS
+
+    parser = argparse.ArgumentParser()
+    common.configure_common_arguments(parser)
+    COMMANDS.configure_parser(parser)
+    parsed = parser.parse_args(words[1:])
+    assert (parsed.function_module, parsed.function_parameters) == (module, parameters)
 
 
 def test_cvat_needs_names(cvat):

@@ -1,4 +1,7 @@
-"""`mrcnn page` in a real browser: Chromium of the system, where there is one."""
+"""`mrcnn page` in a real browser: Chromium of the system, where there is one.
+
+Screenshots are left in the folder that MRCNN_SCREENSHOTS names.
+"""
 
 import os
 import re
@@ -6,11 +9,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tiny import TinyConfig
+from PIL import Image
+from tiny import TinyConfig, shapes
 
+from mrcnn.data.loading import load
 from mrcnn.model import MaskRCNN
 
 pytest.importorskip("gradio")
@@ -22,7 +29,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
 ]
 SIZES = {"desktop": (1280, 900), "telephone": (390, 844)}
-PATIENCE = 300_000  # ms
+PATIENCE = 100_000  # ms
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +93,25 @@ def open_tab(page, name):
         page.locator(".overflow-dropdown").get_by_text(name, exact=True).click()
 
 
+def screenshot(page, name):
+    folder = os.environ.get("MRCNN_SCREENSHOTS")
+    if folder:
+        os.makedirs(folder, exist_ok=True)
+        width = page.viewport_size["width"]
+        page.screenshot(path=f"{folder}/{name}_{width}.png", full_page=True)
+
+
+def set_least(page, score):
+    least = page.locator("#least input[type=number]")
+    least.fill(score)
+    least.press("Enter")
+
+
 def open_sample(page):
     """Opens a painted picture, and lets all that was found through."""
     page.locator("#samples img").first.click()
     page.get_by_text("painted_1.png").wait_for()
-    least = page.locator("#least input[type=number]")
-    least.fill("0")
-    least.press("Enter")
+    set_least(page, "0")
     page.get_by_text(re.compile(r"[1-8] found")).wait_for()
 
 
@@ -111,7 +130,76 @@ def test_from_a_sample_to_the_stages(page):
         page.locator("#stages input").click()
         page.get_by_role("option", name=stage, exact=True).click()
         page.get_by_text(text).wait_for()
+    screenshot(page, "inside")
+    tiles = page.locator("#tiles .grid-container")  # none is cut off at its right
+    assert tiles.evaluate("it => it.scrollWidth - it.clientWidth") <= 0
     open_tab(page, "Compare")
     page.get_by_text("found by both").wait_for()
     for name in ("#found_0", "#found_1"):
         page.locator(f"{name} img").wait_for()
+    screenshot(page, "compare")
+
+
+def test_a_file_is_corrected_kept_and_read_back(page, tmp_path):
+    image = shapes(1, seed=3).load_image(0)
+    Image.fromarray(image).save(tmp_path / "photo.png")
+    page.locator("#file input[type=file]").set_input_files(tmp_path / "photo.png")
+    page.get_by_text("photo.png: ").wait_for()
+    set_least(page, "0")
+    page.get_by_text(re.compile(r"[1-8] found")).wait_for()
+    page.locator("#classes input").click()
+    page.get_by_role("option", name="circle", exact=True).click()
+    hidden = page.get_by_text("Hidden by the least score or the classes")
+    hidden.wait_for()
+    page.locator("#classes input").press("Backspace")  # all of them again
+    page.locator("#classes input").press("Escape")
+    hidden.wait_for(state="hidden")
+    screenshot(page, "result")
+    open_tab(page, "Correct")
+    page.locator("#object input").click()
+    page.get_by_role("option", name="a new object", exact=True).click()
+    canvas = page.locator("#editor canvas").first
+    canvas.scroll_into_view_if_needed()
+    page.wait_for_timeout(2000)  # until the picture is laid on the canvas
+    box = canvas.bounding_box()
+    middle, height = box["y"] + box["height"] / 2, 40
+    page.mouse.move(box["x"] + box["width"] * 0.4, middle)
+    page.mouse.down()
+    for i in range(11):
+        page.mouse.move(box["x"] + box["width"] * (0.4 + 0.02 * i), middle + height * (i % 2))
+    page.mouse.up()
+    screenshot(page, "painted")
+    page.get_by_role("button", name="Apply", exact=True).click()
+    chosen = page.locator("#object input")
+    playwright.expect(chosen).to_have_value(re.compile(r"\d: square 1\.00"), timeout=PATIENCE)
+    page.get_by_role("button", name="Keep this picture").click()
+    kept = page.get_by_text("Pictures kept: 1, objects: ")
+    kept.wait_for()
+    count = int(kept.inner_text().rsplit(" ")[-1].rstrip("."))
+    page.get_by_role("button", name="Write the files").click()
+    page.locator("#files").get_by_text(".zip").first.wait_for()
+    screenshot(page, "kept")
+    with page.expect_download() as download:
+        page.locator("#files a[href*='.zip']").first.click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        archive.extractall(tmp_path / "corrected")
+    dataset = load(tmp_path / "corrected", verbose=0)
+    masks, class_ids = dataset.load_mask(0)
+    assert dataset.num_images == 1 and len(class_ids) == count > 0
+    assert dataset.class_names[class_ids[-1]] == "square"  # the first class: the one painted
+    rows, columns = np.nonzero(masks[:, :, -1])
+    assert rows.size and 64 * 0.3 < columns.mean() < 64 * 0.7  # about the middle
+    np.testing.assert_array_equal(dataset.load_image(0), image)
+
+
+def test_a_video_is_drawn_into(page, tmp_path):
+    from mrcnn.image.video import write_video
+
+    dataset = shapes(3, seed=3)
+    write_video(tmp_path / "party.mp4", map(dataset.load_image, range(3)), 10)
+    page.locator("#file input[type=file]").set_input_files(tmp_path / "party.mp4")
+    page.get_by_text("party_f000001.png: ").wait_for()
+    page.get_by_text("Frame of 3").wait_for()
+    page.get_by_role("button", name="Draw into all frames").click()
+    page.locator("#written video").wait_for()
+    screenshot(page, "video")

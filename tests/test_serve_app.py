@@ -22,7 +22,7 @@ from mrcnn.serve import logs
 from mrcnn.serve.access import Keys
 from mrcnn.serve.app import create_app
 from mrcnn.serve.batching import BatchingOptions
-from mrcnn.serve.bodies import read_body
+from mrcnn.serve.bodies import Bodies
 from mrcnn.serve.errors import RequestError
 from mrcnn.serve.limits import Limits
 from mrcnn.serve.metrics import Metrics
@@ -163,6 +163,21 @@ def test_infer_of_json_and_binary(client):
     assert found == pytest.approx([0.2, 0.25, 0.8, 0.25])
 
 
+def test_outputs_that_the_model_has_not(client, service):
+    data = base64.b64encode(encoded(204)).decode()
+    tensor = {"name": "image_bytes", "datatype": "BYTES", "shape": [1], "data": [data]}
+    body = {"inputs": [tensor], "outputs": [{"name": "detection_masks"}]}
+    (output,) = client.post(INFER, json=body).json()["outputs"]
+    assert output["name"] == "detection_masks"
+    told = ["which are all that this model", "received [{'name': 'detection_masks'}]"]
+    refused(client.post(INFER, json={**body, "parameters": {"masks": "none"}}), 400, *told)
+    service.has_masks = False
+    text = refused(client.post(INFER, json=body), 400, *told)
+    assert "detection_masks" not in text.partition(", received")[0]
+    points = [{"name": "detection_keypoints"}]
+    refused(client.post(INFER, json={**body, "outputs": points}), 400, told[0])
+
+
 def test_health_and_metadata(client, service):
     assert client.get("/v2").json()["extensions"] == ["binary_tensor_data"]
     assert client.get("/v2/health/live").json() == {"live": True}
@@ -296,13 +311,58 @@ class FakeRequest:
 def test_slow_and_half_sent_bodies():
     from starlette.requests import ClientDisconnect
 
-    limits = Limits(body_seconds=0.02)
-    assert asyncio.run(read_body(FakeRequest(b"ab", b"c"), limits)) == b"abc"
+    bodies = Bodies(Limits(body_seconds=0.02))
+    assert asyncio.run(bodies.read(FakeRequest(b"ab", b"c"))) == b"abc"
     with pytest.raises(RequestError, match=r"within 0\.02 s, received 2 bytes") as caught:
-        asyncio.run(read_body(FakeRequest(b"ab", 10), limits))
+        asyncio.run(bodies.read(FakeRequest(b"ab", 10)))
     assert caught.value.status == 408
     with pytest.raises(RequestError, match="ended after 2 bytes"):
-        asyncio.run(read_body(FakeRequest(b"ab", ClientDisconnect()), limits))
+        asyncio.run(bodies.read(FakeRequest(b"ab", ClientDisconnect())))
+
+
+def test_senders_who_stop_midway_keep_nobody_out(service):
+    """Of 64 bodies half is sent; at most 4 requests are answered at a time, and others are."""
+
+    async def ask(body, rest):
+        """The status that a POST is answered with, whose second half comes after `rest`."""
+        statuses, left = [], [body[: len(body) // 2], body[len(body) // 2 :]]
+
+        async def receive():
+            if len(left) == 1:
+                await rest.wait()
+            return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+        async def send(message):
+            statuses.append(message.get("status"))
+
+        length = (b"content-length", str(len(body)).encode())
+        await app({**scope, "headers": [length]}, receive, send)
+        return statuses[0]
+
+    async def asked():
+        never, now = asyncio.Event(), asyncio.Event()
+        now.set()
+        slow = [asyncio.create_task(ask(bytes(5000), never)) for _ in range(64)]
+        while sum(each.done() for each in slow) < 48:
+            await asyncio.sleep(0.001)
+        fine = [await ask(encoded(), now) for _ in range(3)]
+        gave_way = [each for each in slow if each.done()]
+        for each in slow:
+            each.cancel()
+        return fine, {each.result() for each in gave_way}, [each in gave_way for each in slow]
+
+    scope = {
+        **{"type": "http", "method": "POST", "path": "/detect", "raw_path": b"/detect"},
+        **{"query_string": b"", "http_version": "1.1", "scheme": "http", "root_path": ""},
+        **{"client": ("127.0.0.1", 1), "server": ("x", 80)},
+    }
+    app = create_app(service)
+    fine, statuses, who = asyncio.run(asked())
+    service.stop()
+    assert fine == [200] * 3
+    # 8 bodies of 5000 bytes may be on their way: 16 halves. One more gives way to a picture.
+    assert statuses == {408} and who == [True] * 49 + [False] * 15
+    assert service.in_flight == 0
 
 
 def test_a_full_queue_says_when_to_come_back(client, service, detector):
@@ -363,6 +423,10 @@ def test_keys_of_a_file(tmp_path):
     assert not keys.admit([(b"x-api-key", b"# ours")])
     file.write_text("# none\n")
     with pytest.raises(ValueError, match="expected keys, one a line, received none"):
+        Keys.of_file(file)
+    file.write_bytes("schlüssel".encode("latin-1"))
+    told = f"{re.escape(str(file))}: expected keys in UTF-8, received another .* at byte 4"
+    with pytest.raises(ValueError, match=told):
         Keys.of_file(file)
 
 

@@ -1,17 +1,21 @@
 """The backend of Label Studio: its requests over HTTP, and the pictures that its tasks name."""
 
+import argparse
 import base64
 import contextlib
 import http.server
 import json
+import shlex
 import threading
 import urllib.parse
 
 import numpy as np
 import pytest
 from serving import FakeDetector, encoded
+from test_integrations import blocks
 from test_serve_app import LIMITS, refused
 
+from mrcnn.cli import serve
 from mrcnn.data.formats.label_studio.brush_codes import decode_brush, encode_brush
 
 pytest.importorskip("fastapi")
@@ -128,6 +132,25 @@ def test_connecting_a_project(make_client):
     assert client.post("/webhook", json={"action": "ANNOTATION_CREATED"}).status_code == 200
     training = client.post("/webhook", json={"action": "START_TRAINING"})
     refused(training, 501, "run mrcnn train on it")
+
+
+def test_what_the_page_says_connects_a_project(make_client):
+    (xml,) = blocks("Label Studio", "xml")
+    control = read_control(xml, True)
+    assert (control.tag, control.key) == ("BrushLabels", "image")
+    assert control.labels == {"balloon": "Balloon", "red balloon": "Balloon"}
+    setup = {"project": "1.1", "schema": xml, "hostname": "", "access_token": ""}
+    assert make_client().post("/setup", json=setup).json() == {"model_version": "m"}
+    (block,) = blocks("Label Studio", "sh")
+    key, command = block.splitlines()
+    assert key.startswith("export LABEL_STUDIO_API_KEY=")
+    parser = argparse.ArgumentParser()
+    serve.add_parser(parser.add_subparsers())
+    arguments = parser.parse_args(shlex.split(command)[1:])
+    assert (arguments.weights, arguments.port) == ("runs/train", 9090)
+    assert (arguments.name, arguments.label_studio) == ("balloons-1", "http://localhost:8080")
+    interface = pytest.importorskip("label_studio_sdk.label_interface").LabelInterface(xml)
+    assert interface.is_valid and set(interface.get_control("label").labels) == {"Balloon"}
 
 
 def test_boxes_of_an_upload(make_client, studio):

@@ -1,6 +1,7 @@
 """What clients of TensorFlow Serving and KServe write and read, by hand-worked bytes."""
 
 import base64
+import functools
 import json
 import struct
 
@@ -27,7 +28,8 @@ def predict(content):
 def infer(content, data=b"", length=None):
     body = json.dumps(content).encode()
     length = str(len(body)) if data and length is None else length
-    return kserve.read_request(body + data, length)
+    outputs = functools.partial(declared_outputs, True, False)
+    return kserve.read_request(body + data, length, outputs)
 
 
 def results_of(*values, size=(3, 4)):

@@ -89,9 +89,16 @@ def read_auth(path):
     """The pairs of name and password of a file, one a line; lines that begin with # are left out.
 
     Raises:
-        ValueError: it holds none, or a line without a colon.
+        ValueError: it holds none, or a line without a colon, or is not in UTF-8.
     """
-    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: expected lines in UTF-8, received another encoding ({error.reason} at byte "
+            f"{error.start}); save it as UTF-8"
+        ) from None
+    lines = [line.strip() for line in text.splitlines()]
     pairs = [line.partition(":")[::2] for line in lines if line and not line.startswith("#")]
     if not pairs or not all(name and password for name, password in pairs):
         raise ValueError(

@@ -122,7 +122,9 @@ class Events:
         clip = session.clip
         frame = gr.skip()
         if clip is not None:
-            label = f"Frame of {len(clip.found)}" + (f", each {clip.step}th" * (clip.step > 1))
+            label = f"Frame of {len(clip.found)}" + (
+                f", one of every {clip.step}" * (clip.step > 1)
+            )
             frame = gr.Slider(maximum=max(2, len(clip.found)), value=1, label=label)
         video = gr.Group(visible=clip is not None)
         written = gr.Video(value=None, visible=False)

@@ -36,6 +36,7 @@ CSS = """
 #shown { grid-area: shown; }
 @media (max-width: 800px) {
   #page { grid-template: "inputs" auto "shown" auto "filters" auto / minmax(0, 1fr); }
+  #tiles .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
 }
 """
 
@@ -106,7 +107,11 @@ def _filters(parts, model):
         0, 1, model.first_score, step=0.01, label="Least score", buttons=[], elem_id="least"
     )
     parts.classes = gr.Dropdown(
-        model.names[1:], multiselect=True, label="Classes", info="None chosen: all of them"
+        model.names[1:],
+        multiselect=True,
+        label="Classes",
+        info="None chosen: all of them",
+        elem_id="classes",
     )
     drawn = ["masks", "boxes", "captions"] if model.has_masks else ["boxes", "captions"]
     if not model.finds_instances:

@@ -22,9 +22,16 @@ class Keys:
         """Those of a file: one a line; blank lines and those that begin with # are left out.
 
         Raises:
-            ValueError: it holds none.
+            ValueError: it holds none, or is not in UTF-8.
         """
-        lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{path}: expected keys in UTF-8, received another encoding ({error.reason} at "
+                f"byte {error.start}); save it as UTF-8"
+            ) from None
+        lines = [line.strip() for line in text.splitlines()]
         keys = [line for line in lines if line and not line.startswith("#")]
         if not keys:
             raise ValueError(f"{path}: expected keys, one a line, received none; write one into it")

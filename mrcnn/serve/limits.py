@@ -25,3 +25,8 @@ class Limits:
     def request_pixels(self):
         """int, of all pictures of one request together."""
         return 4 * self.pixels
+
+    @property
+    def arriving_bytes(self):
+        """int, of all bodies together that are on their way."""
+        return 8 * self.body_bytes

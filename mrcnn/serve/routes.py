@@ -5,7 +5,6 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 
 from mrcnn import __version__
-from mrcnn.serve.bodies import read_body
 from mrcnn.serve.errors import RequestError, shown
 from mrcnn.serve.metrics import CONTENT_TYPE
 from mrcnn.serve.openapi import DETECT, INFER, PREDICT, TASKS
@@ -43,8 +42,7 @@ def tensorflow_serving_routes(service):
     async def predict(request: Request, name: str, version: str = VERSION):
         """Finds the objects in the pictures of a JSON body."""
         _check_model(service, name, version)
-        with service.admitted():
-            body = await read_body(request, service.limits)
+        async with service.admitted(request) as body:
             asked = await service.compute(tensorflow_serving.read_request, body)
             tensors = await _tensors(service, request, asked)
             answer = await service.compute(tensorflow_serving.write_answer, asked, tensors)
@@ -93,10 +91,10 @@ def kserve_routes(service):
     async def infer(request: Request, name: str, version: str = VERSION):
         """Finds the objects in the pictures of a tensor."""
         _check_model(service, name, version)
-        with service.admitted():
-            body = await read_body(request, service.limits)
+        async with service.admitted(request) as body:
             length = request.headers.get(kserve.LENGTH_HEADER)
-            asked = await service.compute(kserve.read_request, body, length)
+            arguments = body, length, service.declared_outputs
+            asked = await service.compute(kserve.read_request, *arguments)
             tensors = await _tensors(service, request, asked)
             arguments = asked, tensors, name, VERSION
             answer, length = await service.compute(kserve.write_answer, *arguments)
@@ -118,8 +116,7 @@ def detect_routes(service):
         names, count = service.class_names, service.num_classes
         query = request.query_params.multi_items()
         options = detect.read_options(query, names, count)
-        with service.admitted():
-            body = await read_body(request, service.limits)
+        async with service.admitted(request) as body:
             content_type = request.headers.get("content-type")
             file, data = await service.compute(multipart.read_upload, body, content_type)
             (result,) = await _detected(service, request, [data])
@@ -149,16 +146,14 @@ def label_studio_routes(service, pictures):
     @router.post("/setup")
     async def setup(request: Request):
         """Connects a project: refuses one whose labels the model cannot draw."""
-        with service.admitted():
-            body = await read_body(request, service.limits)
+        async with service.admitted(request) as body:
             await service.compute(label_studio.read_setup, body, service.has_masks)
         return {"model_version": service.name}
 
     @router.post("/predict", openapi_extra=TASKS)
     async def predict_tasks(request: Request):
         """Finds the objects in the pictures of tasks."""
-        with service.admitted():
-            body = await read_body(request, service.limits)
+        async with service.admitted(request) as body:
             arguments = body, service.has_masks
             tasks, control = await service.compute(label_studio.read_predict, *arguments)
             # As many pictures in memory as one batch has.
@@ -172,8 +167,8 @@ def label_studio_routes(service, pictures):
     @router.post("/webhook")
     async def webhook(request: Request):
         """Takes note of nothing; a training is refused."""
-        with service.admitted():
-            label_studio.read_event(await read_body(request, service.limits))
+        async with service.admitted(request) as body:
+            label_studio.read_event(body)
         return {"status": "ignored"}
 
     return router

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 
 from mrcnn.serve.batching import Batcher, BatchingOptions, QueueFullError, StoppedError
+from mrcnn.serve.bodies import Bodies
 from mrcnn.serve.errors import RequestError
 from mrcnn.serve.limits import Limits
 from mrcnn.serve.logs import LOGGER
@@ -27,7 +28,8 @@ class Service:
         num_classes: int, background included; None: as many as there are names.
         has_masks: bool, whether results have masks.
         limits: `Limits` of a request.
-        batching: `BatchingOptions`; as many requests as pictures may wait are in flight.
+        batching: `BatchingOptions`; as many requests as pictures may wait are in flight, those not
+            counted whose bodies are on their way.
         has_keypoints: bool, whether results have keypoints.
 
     Attributes:
@@ -59,6 +61,7 @@ class Service:
         self.class_names = detector.class_names
         self.num_classes = num_classes or len(self.class_names)
         self.metrics, self.in_flight = Metrics(), 0
+        self._bodies = Bodies(self.limits)
         self.batcher = Batcher(detector.detect, self.batching, self.metrics.add_batch)
         self._workers = concurrent.futures.ThreadPoolExecutor(_WORKERS, "worker")
 
@@ -66,20 +69,29 @@ class Service:
         """The tensors that `/v1` and `/v2` answer with, see `mrcnn.serve.protocols.outputs`."""
         return declared_outputs(self.has_masks, self.has_keypoints, masks)
 
-    @contextlib.contextmanager
-    def admitted(self):
-        """Around the answer to a request, before its body is read.
+    @contextlib.asynccontextmanager
+    async def admitted(self, request):
+        """Around the answer to a request: gives its body, bytes.
+
+        Args:
+            request: `fastapi.Request`.
 
         Raises:
-            RequestError: as many requests as may be are in flight.
+            RequestError: as many requests as may be are in flight, before its body is read or
+                after that; or see `Bodies.read`.
         """
-        if self.in_flight >= self.batching.max_waiting:
-            raise _full(f"{self.in_flight} requests are being answered", self.batcher.retry_after)
+        self._check_room()
+        body = await self._bodies.read(request)
+        self._check_room()
         self.in_flight += 1
         try:
-            yield
+            yield body
         finally:
             self.in_flight -= 1
+
+    def _check_room(self):
+        if self.in_flight >= self.batching.max_waiting:
+            raise _full(f"{self.in_flight} requests are being answered", self.batcher.retry_after)
 
     async def compute(self, function, *arguments):
         """The value of a function that takes long, from a thread of its own."""

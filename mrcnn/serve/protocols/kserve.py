@@ -14,7 +14,7 @@ import numpy as np
 
 from mrcnn.serve.errors import RequestError, shown
 from mrcnn.serve.protocols.json_bodies import from_base64, read_json, write_json
-from mrcnn.serve.protocols.outputs import MASKS, OUTPUTS
+from mrcnn.serve.protocols.outputs import MASKS
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
 _DTYPES = {"UINT8": "u1", "UINT16": "<u2", "FP32": "<f4"}
@@ -41,12 +41,13 @@ class Infer:
     all_binary: bool = False
 
 
-def read_request(body, header_length=None):
+def read_request(body, header_length, outputs):
     """The `Infer` of a body.
 
     Args:
         body: bytes.
         header_length: str, the value of `LENGTH_HEADER`: bytes of the JSON; None: it is all JSON.
+        outputs: function of one of `outputs.MASKS` to the dict of `outputs.declared_outputs`.
 
     Raises:
         RequestError: it is none; what is wrong with one picture is an item instead.
@@ -69,7 +70,7 @@ def read_request(body, header_length=None):
             f"{shown(masks)}; leave it out for the first",
         )
     all_binary = bool(parameters.get("binary_data_output", False))
-    binary = _wanted(content.get("outputs"), all_binary)
+    binary = _wanted(content.get("outputs"), all_binary, list(outputs(masks)))
     return Infer(_items(inputs[0], data), masks, content.get("id"), binary, all_binary)
 
 
@@ -95,18 +96,18 @@ def _dict(content, key):
     return value
 
 
-def _wanted(outputs, all_binary):
+def _wanted(outputs, all_binary, names):
     """The names of the outputs that a request lists, and whether each is binary; or None."""
     if outputs is None:
         return None
     known = isinstance(outputs, list) and all(
-        isinstance(each, dict) and each.get("name") in list(OUTPUTS) for each in outputs
+        isinstance(each, dict) and each.get("name") in names for each in outputs
     )
     if not known:
         raise RequestError(
             400,
-            f"expected outputs with names of {', '.join(OUTPUTS)}, received {shown(outputs)}; "
-            "leave outputs out for all",
+            f"expected outputs with names of {', '.join(names)}, which are all that this model and "
+            f"the parameter masks give, received {shown(outputs)}; leave outputs out for all",
         )
     return {
         each["name"]: bool(_dict(each, "parameters").get("binary_data", all_binary))
