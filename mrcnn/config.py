@@ -279,9 +279,11 @@ class Config:
     }
 
     # Running. SEED makes a training run repeatable to the bit on one machine (slower);
-    # WORKERS threads load data; JIT_COMPILE compiles with XLA (JAX always does).
+    # WORKERS threads load data; IMAGE_CACHE_MB of decoded pictures of each data set stay in memory;
+    # JIT_COMPILE compiles with XLA (JAX always does).
     SEED = None
     WORKERS = 2
+    IMAGE_CACHE_MB = 0
     JIT_COMPILE = False
 
     # Type of feature maps and their products; weights, boxes, scores and losses are always float32.

@@ -36,7 +36,12 @@ _RANGES = (
         ("ACCUMULATION_STEPS",),
         ("EARLY_STOPPING", "CHECKPOINTS_KEPT"),
     ),
-    ("a whole number of 0 or more", _is_whole, ("WARMUP_STEPS", "WORKERS"), ("SEED",)),
+    (
+        "a whole number of 0 or more",
+        _is_whole,
+        ("WARMUP_STEPS", "WORKERS", "IMAGE_CACHE_MB"),
+        ("SEED",),
+    ),
     (
         "0 or more",
         lambda x: x >= 0,

@@ -110,6 +110,7 @@ def test_impossible_combination_names_the_fix(changes, message):
         ({"WEIGHT_DECAY": -1}, "WEIGHT_DECAY is -1; expected 0 or more"),
         ({"WEIGHT_DECAY": float("nan")}, "WEIGHT_DECAY is nan; expected 0 or more"),
         ({"WORKERS": -3}, "WORKERS is -3; expected a whole number of 0 or more"),
+        ({"IMAGE_CACHE_MB": 0.5}, "IMAGE_CACHE_MB is 0.5; expected a whole number of 0 or more"),
         ({"SEED": -1}, "SEED is -1; expected a whole number of 0 or more, or None"),
         ({"LEARNING_MOMENTUM": 1.5}, "LEARNING_MOMENTUM is 1.5; expected 0 to 1"),
         ({"DETECTION_MAX_INSTANCES": 0}, "DETECTION_MAX_INSTANCES is 0; expected at least 1"),

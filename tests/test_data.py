@@ -1,3 +1,4 @@
+import dataclasses
 import gc
 import itertools
 import tracemalloc
@@ -11,6 +12,7 @@ from skimage import io
 
 from mrcnn.config import Config
 from mrcnn.data import DataGenerator, Dataset, load_image_gt
+from mrcnn.data import generator as generator_module
 from mrcnn.image import minimize_mask, mold, to_model_image
 from mrcnn.settings import Image
 
@@ -544,6 +546,38 @@ def test_images_without_objects_give_way_to_the_next():
         assert [ids_of(batch) for batch in generator] == [[0, 3], [3, 3]]
     dataset = TinyDataset([1], [])
     assert ids_of(DataGenerator(dataset, config(), shuffle=False)[0]) == [0, 0]  # around the end
+
+
+def test_the_next_one_is_the_next_of_the_pass_around_its_end(monkeypatch):
+    monkeypatch.setattr(generator_module, "MIN_TRIES", 7)
+    generator = DataGenerator(TinyDataset(*[[1]] * 5), config())
+    tried = []
+    monkeypatch.setattr(generator, "_load_image", lambda image_id, rng: tried.append(image_id))
+    with pytest.raises(ValueError, match="received 5 images without any"):
+        generator._load(0, 3)
+    order = np.random.default_rng([5, 0]).permutation(5).tolist()
+    assert tried == [order[i] for i in (3, 4, 0, 1, 2, 3, 4)]
+
+
+def test_a_picture_costs_no_copy_of_the_order():
+    generator = DataGenerator(TinyDataset([1], [1]), config(), shuffle=False)
+    ids = np.zeros(10**6, int)
+    generator.passes = dataclasses.replace(generator.passes, ids=ids)
+    tracemalloc.start()
+    generator._load(0, 10)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < ids.nbytes / 8  # 1 MB; the picture and its mask have less than 0.1
+
+
+def test_the_images_of_the_last_batches_are_remembered(monkeypatch):
+    monkeypatch.setattr(generator_module, "KEPT", 3)
+    generator = DataGenerator(TinyDataset(*[[1]] * 12), config(), shuffle=False)
+    for index in (0, 1, 3, 2, 4, 5):  # as threads make them
+        generator[index]
+    assert generator.made_of == {3: [6, 7], 4: [8, 9], 5: [10, 11]}
+    generator[0]
+    assert generator.made_of[0] == [0, 1] and len(generator.made_of) == 4
 
 
 def test_a_crop_that_misses_the_object_is_drawn_again():

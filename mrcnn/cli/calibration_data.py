@@ -35,15 +35,17 @@ def load_scored_data(arguments, trained):
 
 def _has_annotations(arguments):
     from mrcnn.data.formats import FORMATS
+    from mrcnn.data.remote import local_data
 
-    path = Path(arguments.data)
+    path = Path(local_data(arguments.data))
     return arguments.format or not path.is_dir() or any(x.find(path) for x in FORMATS.values())
 
 
 def _pictures(folder):
+    from mrcnn.data.remote import local_data
     from mrcnn.inference.inputs import find_sources
 
-    paths = [source.path for source in find_sources(folder) if not source.is_video]
+    paths = [source.path for source in find_sources(local_data(folder)) if not source.is_video]
     warnings.warn(
         f"{folder} has no annotations: what int8 costs is not known before `mrcnn evaluate`",
         stacklevel=2,

@@ -30,8 +30,9 @@ def add_parser(commands):
 def _check(arguments):
     from mrcnn.data.checking import check_path, fix
     from mrcnn.data.converting import new_folder
+    from mrcnn.data.remote import local_data
 
-    if not Path(arguments.data).exists():
+    if not Path(local_data(arguments.data)).exists():
         raise ValueError(f"there is no {arguments.data}")
     if arguments.fix:
         new_folder(arguments.fix)  # said before the data are read

@@ -112,16 +112,18 @@ def _refuse_assignments(arguments):
 def _of_files(arguments):
     """The evaluation of a file of detections beside its annotation file."""
     from mrcnn.data.annotations.json_files import read_json
+    from mrcnn.data.remote import local_data
     from mrcnn.evaluate import Evaluation
     from mrcnn.evaluate.annotations import complete, results_by_name
 
     _refuse_assignments(arguments)
-    if not Path(arguments.data).is_file():
+    data = local_data(arguments.data)
+    if not Path(data).is_file():
         raise ValueError(
             f"{arguments.data}: expected the COCO annotation file that {arguments.weights} is for; "
             "for other data, give the weights, or a folder that --out wrote"
         )
-    truth, results = read_json(arguments.data), read_json(arguments.weights)
+    truth, results = read_json(data), read_json(arguments.weights)
     try:
         if isinstance(results, dict) and results.keys() >= {"images", "annotations", "categories"}:
             results = results_by_name(results, complete(truth))
@@ -133,13 +135,14 @@ def _of_files(arguments):
 def _of_parquet(arguments):
     """The data set or None, the evaluation of what could be read, the number of the others."""
     from mrcnn.data.annotations.json_files import json_kind, read_json
+    from mrcnn.data.remote import local_data
     from mrcnn.distribute.results import coco_results_of
     from mrcnn.evaluate import Evaluation, coco_ground_truth
 
     _refuse_assignments(arguments)
     dataset, content = None, {}
     if Path(arguments.data).suffix == ".json":
-        content = read_json(arguments.data)
+        content = read_json(local_data(arguments.data))
     if json_kind(content) == "coco":
         truth, names = content, {image["id"]: image["file_name"] for image in content["images"]}
     else:
@@ -153,6 +156,7 @@ def _of_parquet(arguments):
 
 def _data_beside(arguments):
     """The data set with the classes of Parquet, and the places of its pictures in its folder."""
+    from mrcnn.data.remote import local_data
     from mrcnn.data.splitting import number_classes
     from mrcnn.distribute.results import class_names_of
 
@@ -160,7 +164,8 @@ def _data_beside(arguments):
     class_names = class_names_of(arguments.weights)
     if class_names is not None:
         number_classes(dataset, class_names)
-    folder = arguments.data if Path(arguments.data).is_dir() else Path(arguments.data).parent
+    folder = Path(local_data(arguments.data))
+    folder = folder if folder.is_dir() else folder.parent
     paths = {int(i): dataset.image_info[i]["path"] for i in dataset.image_ids}
     names = {i: Path(os.path.relpath(path, folder)).as_posix() for i, path in paths.items()}
     return dataset, {i: name.replace("../", "") for i, name in names.items()}

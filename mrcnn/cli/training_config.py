@@ -59,6 +59,8 @@ def images_of_each_device(batch, devices):
 
 def fit_to_data(config, arguments, train):
     """Sets what follows from the data, unless the user has said it."""
+    from mrcnn.data.remote import local_data
+
     given = {text.partition("=")[0] for text in arguments.assignments}
     if "NUM_CLASSES" not in given:
         config.NUM_CLASSES = train.num_classes
@@ -67,7 +69,7 @@ def fit_to_data(config, arguments, train):
     if train.keypoint_scheme is not None and not _chosen(config, "NUM_KEYPOINTS"):
         config.NUM_KEYPOINTS = len(train.keypoint_scheme)
     if not _chosen(config, "NAME"):
-        path = Path(arguments.data).resolve()
+        path = Path(local_data(arguments.data)).resolve()
         folder = path if path.is_dir() else path.parent
         config.NAME = re.sub(r"[^\w.-]+", "_", folder.name).lower() or "data"
     if not _chosen(config, "STEPS_PER_EPOCH"):

@@ -21,13 +21,14 @@ def load_training_data(arguments, config=None):
     Raises:
         ValueError: data that cannot be read, classes of the validation that training has not.
     """
+    from mrcnn.data.remote import local_data
     from mrcnn.data.splitting import number_classes, split
 
     if arguments.val and arguments.split is not None:
         raise ValueError("expected --val or --split, received both")
     subsets = subsets_of(arguments, arguments.data)
     alone = len(subsets) == 1 and not subsets & {"val", "test"}
-    if "train" not in subsets and not alone and Path(arguments.data).is_dir():
+    if "train" not in subsets and not alone and Path(local_data(arguments.data)).is_dir():
         raise ValueError(
             f"{arguments.data}: expected a subset train, found {', '.join(sorted(subsets))}; give "
             "the folder or file of one as DATA, and that of another with --val"
@@ -79,12 +80,19 @@ def _held_out(arguments, weights, config):
 
     run = run_beside(weights)
     share, seed = run.get("split"), run.get("seed")
-    if share is None or os.path.realpath(str(run.get("data"))) != os.path.realpath(arguments.data):
+    if share is None or _place(str(run.get("data"))) != _place(arguments.data):
         return None
     whole = load_train(arguments, subsets_of(arguments, arguments.data), config)
     _, held_out = split(whole, share, seed)
     print(f"{held_out.num_images} of the pictures did not train: --split {share:g} --seed {seed}")
     return held_out
+
+
+def _place(data):
+    """DATA as it can be compared."""
+    from mrcnn.files.remote import is_remote, without_file_scheme
+
+    return data.rstrip("/") if is_remote(data) else os.path.realpath(without_file_scheme(data))
 
 
 def load_train(arguments, subsets, config=None):

@@ -6,7 +6,6 @@ Boxes are `y1, x1, y2, x2` in pixels of the resized image, half-open.
 """
 
 import dataclasses
-import itertools
 import math
 import random
 import time
@@ -39,6 +38,9 @@ from mrcnn.settings import Settings
 
 MIN_TRIES = 100  # images loaded in search of an object before a batch is given up
 MAX_ERRORS = 5  # images in a row that may fail before training does
+# Batches whose images are remembered: far more than are made ahead of a step, or are behind it
+# until its loss is known.
+KEPT = 1000
 
 
 class DataGenerator(keras.utils.PyDataset):
@@ -76,7 +78,8 @@ class DataGenerator(keras.utils.PyDataset):
         error: the exception that the last failing batch raised, or None. TensorFlow's `fit`
             raises one of its own instead, which only quotes it.
         ready: dict, by index of a batch when it was made last, in `time.perf_counter` seconds.
-        made_of: dict, by index of a batch the ids of its images, a list.
+        made_of: dict, by index of a batch the ids of its images, a list; of the last `KEPT`
+            batches of an epoch.
         seen: `mrcnn.data.seen.Seen`, of all batches so far.
         in_order: bool, whether one worker makes all batches, for a seed and an `augmentation` with
             random numbers of its own.
@@ -216,6 +219,7 @@ class DataGenerator(keras.utils.PyDataset):
             raise
         self.ready[index] = time.perf_counter()
         self.made_of[index] = [int(image_id) for image_id in batch[0]["input_image_meta"][:, 0]]
+        self.made_of.pop(index - KEPT, None)
         return batch
 
     def images_of(self, index):
@@ -235,8 +239,9 @@ class DataGenerator(keras.utils.PyDataset):
         ids = self.passes.order(number)
         rng = np.random.default_rng([self.seed, number, position])
         # A random crop may miss every object: few images get more than one chance.
-        candidates, errors = itertools.cycle(np.roll(ids, -position)), 0
-        for image_id in itertools.islice(candidates, max(len(ids), MIN_TRIES)):
+        errors = 0
+        for place in range(position, position + max(len(ids), MIN_TRIES)):
+            image_id = ids[place % len(ids)]
             if image_id in self._without_objects:
                 continue
             try:

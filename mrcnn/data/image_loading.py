@@ -9,6 +9,7 @@ import contextlib
 import numpy as np
 
 from mrcnn.data.keypoints import load_checked
+from mrcnn.data.picture_cache import picture_cache
 from mrcnn.image.masks import to_bool
 from mrcnn.image.pixels import to_model_image
 
@@ -66,11 +67,17 @@ def load_boxed(dataset, settings, image_id):
 
 
 def load_checked_image(dataset, settings, image_id):
-    """The image as the network's channels have it."""
-    name = image_name(dataset, image_id)
+    """The image as the network's channels have it; one that IMAGE_CACHE_MB keeps is not read."""
+    name, channels = image_name(dataset, image_id), settings.image.channels
+
+    def load():
+        return to_model_image(dataset.load_image(image_id), channels, name, dataset)
+
     with naming(name, "load_image"):
-        image = dataset.load_image(image_id)
-        return to_model_image(image, settings.image.channels, name, dataset)
+        if not settings.runtime.cache_megabytes:
+            return load()
+        key = image_id, channels, getattr(dataset, "channels", None)
+        return picture_cache(dataset, settings.runtime.cache_megabytes).get(key, load)
 
 
 def load_instances(dataset, image_id, image_shape, num_classes):

@@ -8,6 +8,8 @@ from mrcnn.data.annotations.json_files import broken_json, forget
 from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.class_names import names_alike
 from mrcnn.data.formats import FORMATS
+from mrcnn.data.remote import local_data
+from mrcnn.files.remote import is_remote
 
 
 def load(
@@ -24,7 +26,8 @@ def load(
     """Loads a data set, and says what it found and what it left out.
 
     Args:
-        path: of an annotation file, or of the folder of a data set.
+        path: of an annotation file, or of the folder of a data set; here, or remote, such as
+            s3://bucket/pets, which is copied once: see `mrcnn.data.remote.local_data`.
         subset: str, "train" or "val" for example; None for all that there are.
         format: str, a key of `mrcnn.data.formats.FORMATS`; by default recognised by the files.
         classes: list of class names: these, in this order, and no others. A validation set takes
@@ -36,25 +39,33 @@ def load(
         verbose: 0 prints nothing.
         config: `Config` that says which channels pictures have, see `Dataset.read_as`; by default
             they have three.
-        **options: of the format, such as `label` of VIA: see `read` of its class.
+        **options: of the format, such as `label` of VIA: see `read` of its class. Folders may be
+            remote too.
 
     Returns:
         A prepared `Dataset`.
 
     Raises:
         ValueError: no format or several fit; or names the file and the entry that is wrong.
+        OSError: a remote path leads to nothing, or cannot be copied.
 
     Example:
 
     >>> train = mrcnn.data.load("balloon", subset="train")  # doctest: +SKIP
     """
     warns, notes = notes is None, notes or Notes()
-    path = Path(path)
+    options = {key: local_data(x) if isinstance(x, str) else x for key, x in options.items()}
+    if is_remote(path) and "images" not in options and Path(local_data(path)).is_file():
+        raise ValueError(
+            f"{path}: expected the folder of a data set, received a file, whose pictures would not "
+            "be copied with it; give the folder, or that of the pictures too: --images, in Python "
+            "images=..."
+        )
     dataset = FORMATS[recognize(path, format)]()
     dataset.box_masks = box_masks
     if config is not None:
         dataset.read_as(config)
-    dataset.load(path, subset, classes, notes, **options)
+    dataset.load(local_data(path), subset, classes, notes, **options)
     dataset.prepare()
     forget()
     if warns:
@@ -72,7 +83,7 @@ def recognize(path, format=None):
     Raises:
         ValueError: there is no such path or format, or several formats fit, or none.
     """
-    path, known = Path(path), ", ".join(FORMATS)
+    path, known = Path(local_data(path)), ", ".join(FORMATS)
     if not path.exists():
         raise ValueError(
             f"there is no {path}: expected an annotation file or the folder of a data set"
@@ -101,7 +112,7 @@ def recognize(path, format=None):
 
 def subsets(path, format=None):
     """Names of the subsets of a data set; [""] where it has none."""
-    path = Path(path)
+    path = Path(local_data(path))
     return list(FORMATS[recognize(path, format)].find(path))
 
 

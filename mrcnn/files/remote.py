@@ -73,7 +73,14 @@ def errors_of(path):
 
 
 def _said(error):
-    return f"{type(error).__name__}: {str(error).strip() or 'no reason given'}"
+    name = type(error).__name__
+    text = f"{name}: {str(error).strip() or 'no reason given'}"
+    if "Credential" in name or isinstance(error, PermissionError):
+        text += (
+            ". Who may read and write is told by the environment, as its own tools take it: "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS"
+        )
+    return text
 
 
 @contextlib.contextmanager

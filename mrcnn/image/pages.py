@@ -12,6 +12,7 @@ from mrcnn.image.reading import (
     errors_named,
     frame_count,
     is_tiff,
+    opened,
     read_image,
     tiff_pages,
 )
@@ -44,17 +45,17 @@ class PageReader:
         self._path, self._pages, self._picture = path, None, None
         with contextlib.ExitStack() as files:
             with errors_named(f"expected an image file at {path}"):
-                self._count = self._open(files.enter_context(open(path, "rb")), files)
+                self._count = self._open(files.enter_context(opened(path)), files)
             self._files = files.pop_all()
         self.animated = self._pages is None
 
-    def _open(self, opened, files):
+    def _open(self, data, files):
         """Prepares an open file, puts what is to be closed into `files`; the number of pages."""
-        if is_tiff(opened):
-            self._pages = tiff_pages(files.enter_context(tifffile.TiffFile(opened)))
+        if is_tiff(data):
+            self._pages = tiff_pages(files.enter_context(tifffile.TiffFile(data)))
             return len(self._pages)
         try:
-            self._picture = files.enter_context(Image.open(opened))
+            self._picture = files.enter_context(Image.open(data))
         except UnidentifiedImageError:
             return 1  # `read_image` knows more kinds
         return frame_count(self._picture)
@@ -88,7 +89,7 @@ class PageReader:
     def _page(self, page):
         pixels = decode_page(page)
         if pixels is None:  # of a kind that Pillow knows better
-            with Image.open(self._path) as picture:
+            with opened(self._path) as data, Image.open(data) as picture:
                 picture.seek(page.index)
                 pixels = decode_frame(picture)
         return pixels

@@ -26,6 +26,7 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageOps
 
+from mrcnn.files.remote import errors_of, file_system, is_remote, without_file_scheme
 from mrcnn.image.pixels import is_first
 
 # By which pictures in folders are known. `read_image` goes by the content.
@@ -55,7 +56,7 @@ def read_image(file, owner=None):
     """Reads a picture as a viewer shows it; see the table above.
 
     Args:
-        file: path, URL, or a binary file that is open.
+        file: path, URL (http, or what fsspec knows: s3, gs, ...), or a binary file that is open.
         owner: whose picture it is, see `mrcnn.image.to_model_image`: of all its files only the
             first with several pages warns.
 
@@ -66,11 +67,11 @@ def read_image(file, owner=None):
         ValueError: there is no such file, or it cannot be read as a picture.
     """
     name = getattr(file, "name", file)
-    with errors_named(f"expected an image file at {name}"), _opened(file) as opened:
-        if _is_npy(opened):
-            return np.ascontiguousarray(np.load(opened, allow_pickle=False))
-        image = _read_tiff(opened, file, owner) if is_tiff(opened) else None
-        return np.ascontiguousarray(_read_any(opened, file, owner) if image is None else image)
+    with errors_named(f"expected an image file at {name}"), opened(file) as data:
+        if _is_npy(data):
+            return np.ascontiguousarray(np.load(data, allow_pickle=False))
+        image = _read_tiff(data, file, owner) if is_tiff(data) else None
+        return np.ascontiguousarray(_read_any(data, file, owner) if image is None else image)
 
 
 @contextlib.contextmanager
@@ -88,36 +89,46 @@ def errors_named(expected):
 
 
 @contextlib.contextmanager
-def _opened(file):
+def opened(file):
+    """A picture file as a binary file that is open; a remote one is read whole.
+
+    Args:
+        file: as of `read_image`.
+    """
     if hasattr(file, "read"):
         yield file
-    elif "://" in str(file):
+    elif not is_remote(file):
+        with open(without_file_scheme(file), "rb") as data:
+            yield data
+    elif str(file).startswith(("http://", "https://")):
         with urllib.request.urlopen(str(file)) as answer:
             yield io.BytesIO(answer.read())
     else:
-        with open(file, "rb") as opened:
-            yield opened
+        system, place = file_system(file)
+        with errors_of(file):
+            content = system.cat_file(place)
+        yield io.BytesIO(content)
 
 
-def _head(opened, size):
-    opened.seek(0)
-    head = opened.read(size)
-    opened.seek(0)
+def _head(data, size):
+    data.seek(0)
+    head = data.read(size)
+    data.seek(0)
     return head
 
 
-def is_tiff(opened):
+def is_tiff(data):
     """Whether an open file is a TIFF; afterwards it stands at its start."""
-    return _head(opened, 4) in _TIFF
+    return _head(data, 4) in _TIFF
 
 
-def _is_npy(opened):
-    return _head(opened, 6) == _NPY
+def _is_npy(data):
+    return _head(data, 6) == _NPY
 
 
-def _read_tiff(opened, file, owner):
+def _read_tiff(data, file, owner):
     """The first page, where tifffile can decode it; else None."""
-    with tifffile.TiffFile(opened) as tiff:
+    with tifffile.TiffFile(data) as tiff:
         pages = tiff_pages(tiff)
         image = decode_page(pages[0])
         if image is not None:
@@ -155,10 +166,10 @@ def decode_page(page):
     return turn(image) if turn else image
 
 
-def _read_any(opened, file, owner):
-    deep = _is_deep_png(opened)
-    opened.seek(0)
-    picture = Image.open(opened)
+def _read_any(data, file, owner):
+    deep = _is_deep_png(data)
+    data.seek(0)
+    picture = Image.open(data)
     warn_of_pages(file, frame_count(picture), owner)
     pixels = decode_frame(picture)
     # Upper halves as 16 bits again: `to_model_image` tells whether they use their range.
@@ -166,13 +177,13 @@ def _read_any(opened, file, owner):
 
 
 def frame_count(picture):
-    """How many frames a picture that Pillow opened has."""
+    """How many frames a picture that Pillow data has."""
     # MPO: a phone's JPEG, with a thumbnail or a depth map inside.
     return 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
 
 
 def decode_frame(picture):
-    """The pixels of the frame at which a picture that Pillow opened stands."""
+    """The pixels of the frame at which a picture that Pillow data stands."""
     image = ImageOps.exif_transpose(picture)
     mode = _MODES.get(image.mode, image.mode)
     if image.mode in ("P", "PA"):
@@ -180,9 +191,9 @@ def decode_frame(picture):
     return np.array(image if image.mode == mode else image.convert(mode))
 
 
-def _is_deep_png(opened):
+def _is_deep_png(data):
     """Whether it is a PNG of 16 bits in several channels, of which Pillow keeps 8."""
-    head = _head(opened, 26)
+    head = _head(data, 26)
     return head.startswith(b"\x89PNG") and head[24] == 16 and head[25] in (2, 4, 6)
 
 
@@ -204,16 +215,16 @@ def image_size(path):
         ValueError: there is no such file, or it cannot be read as a picture.
     """
     try:
-        with open(path, "rb") as opened:
-            if is_tiff(opened):
-                with tifffile.TiffFile(opened) as file:
+        with opened(path) as data:
+            if is_tiff(data):
+                with tifffile.TiffFile(data) as file:
                     page = file.pages[0]
                     height, width = page.imagelength, page.imagewidth
                     orientation = page.tags.valueof(_ORIENTATION, 1)
-            elif _is_npy(opened):
+            elif _is_npy(data):
                 return np.load(path, mmap_mode="r", allow_pickle=False).shape[:2]
             else:
-                file = Image.open(opened)
+                file = Image.open(data)
                 width, height = file.size
                 orientation = file.getexif().get(_ORIENTATION, 1)
     except Exception:  # of a kind that neither knows, or an error that says more

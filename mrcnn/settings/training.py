@@ -181,6 +181,7 @@ class Runtime(Stage):
     jit_compile: bool = key("JIT_COMPILE")
     seed: int = key("SEED")
     workers: int = key("WORKERS")
+    cache_megabytes: int = key("IMAGE_CACHE_MB")
     repeat_threshold: float = key("REPEAT_FACTOR_THRESHOLD")
 
 

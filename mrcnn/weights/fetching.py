@@ -3,17 +3,10 @@
 import os
 
 from mrcnn.files import download
+from mrcnn.files.cache import default_cache_dir
 from mrcnn.files.replacing import replaced
 from mrcnn.weights.public_files import KERAS_URL
 from mrcnn.weights.registry import COCO_MODEL, find
-
-
-def default_cache_dir():
-    """Where `fetch` keeps files: `models/mrcnn` in Keras's home ($KERAS_HOME or ~/.keras)."""
-    home = os.environ.get("KERAS_HOME")
-    if not home:
-        home = os.path.join("~", ".keras")
-    return os.path.join(os.path.expanduser(home), "models", "mrcnn")
 
 
 def fetch(weight_file, cache_dir=None, progress=download.show_progress):

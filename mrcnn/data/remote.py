@@ -1,0 +1,140 @@
+"""Data sets that lie beyond this machine: copied once, and again when they have changed."""
+
+import concurrent.futures
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import shutil
+import threading
+import uuid
+
+from mrcnn.files.cache import default_cache_dir
+from mrcnn.files.download import show_progress
+from mrcnn.files.remote import errors_of, file_system, is_remote, without_file_scheme
+from mrcnn.files.replacing import UNFINISHED, replaced
+
+_THREADS = 8  # files that come at a time
+# What tells a version of a file from another, in the listings of file systems.
+_MARKS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
+_COMPLETE = "complete"  # a file that is written when all others are there
+
+
+def local_data(path):
+    """The file or folder of this machine that a path leads to: itself, or the copy of a remote one.
+
+    A process looks once whether a remote path has changed.
+
+    Args:
+        path: of an annotation file or of the folder of a data set: here, `file://` too, or remote,
+            such as s3://bucket/pets.
+
+    Returns:
+        str. A copy lies in `data` of `default_cache_dir()`, below a folder of its place and version.
+        One that was interrupted goes on where it stopped.
+
+    Raises:
+        OSError: there is no such thing, it cannot be fetched, or the disk has no place for it.
+
+    Example:
+
+    >>> local_data("s3://bucket/pets")  # doctest: +SKIP
+    '/home/me/.keras/models/mrcnn/data/93f0c1d2aa51e0b7/pets'
+    """
+    path = os.fspath(path)
+    return _copied(path) if is_remote(path) else without_file_scheme(path)
+
+
+@functools.cache
+def _copied(path):
+    system, place = file_system(path)
+    place = place.rstrip("/")
+    with errors_of(path):
+        found = system.find(place, detail=True)
+    files = {key: info for key, info in found.items() if not key.endswith("/")}
+    if not files:
+        raise FileNotFoundError(
+            f"{path}: there is no such file or folder, or nothing in it: expected an annotation "
+            "file or the folder of a data set"
+        )
+    base = os.path.basename(place) or "data"
+    names = {key: _checked(base + key[len(place) :], path) for key in files}
+    folder = os.path.join(default_cache_dir(), "data", _version(path, files))
+    complete = os.path.join(folder, _COMPLETE)
+    if not os.path.exists(complete):
+        sizes = {key: info["size"] or 0 for key, info in files.items()}
+        _fetch(path, system, {key: os.path.join(folder, names[key]) for key in files}, sizes)
+        with replaced(complete) as unfinished, open(unfinished, "w") as file:
+            file.write(f"{path}\n")
+    return os.path.join(folder, base)
+
+
+def _checked(name, path):
+    if ".." in name.split("/"):
+        raise ValueError(f"{path}: {name} would lie outside of the folder of its copy; rename it")
+    return name
+
+
+def _version(path, files):
+    """16 hex digits that change with any file of a listing."""
+    listed = [[key, *(str(files[key].get(x)) for x in ("size", *_MARKS))] for key in sorted(files)]
+    return hashlib.sha256(json.dumps([path, listed]).encode()).hexdigest()[:16]
+
+
+def _fetch(path, system, places, sizes):
+    """Copies files that are not there yet, and tells first how much will come.
+
+    Args:
+        path: str, what messages call them all.
+        system: their fsspec file system.
+        places: dict, by their name there where they come to.
+        sizes: dict, by their name there their bytes.
+    """
+    there = {key for key, copy in places.items() if _size(copy) == sizes[key]}
+    missing = [key for key in places if key not in there]
+    total, folder = sum(sizes[key] for key in missing), os.path.dirname(places[min(places)])
+    print(f"{path}: {len(missing)} files of {total / 1e6:.1f} MB come to {folder}", flush=True)
+    os.makedirs(folder, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if total > free:
+        raise OSError(
+            f"{path}: {total / 1e9:.1f} GB do not fit {folder}, which has {free / 1e9:.1f} free: "
+            "set KERAS_HOME to a larger disk, or `mrcnn convert` them to shards, of which only "
+            "the index is copied"
+        )
+    done, lock = 0, threading.Lock()
+
+    def fetch(key):
+        nonlocal done
+        with errors_of(f"{path}, {key}"):
+            _fetch_file(system, key, places[key])
+        with lock:
+            done += sizes[key]
+            show_progress(done, total)
+
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        futures = [pool.submit(fetch, key) for key in missing]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _fetch_file(system, key, copy):
+    os.makedirs(os.path.dirname(copy), exist_ok=True)
+    unfinished = f"{copy}.{uuid.uuid4().hex}{UNFINISHED}"
+    try:
+        system.get_file(key, unfinished)
+        with open(unfinished, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(unfinished, copy)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(unfinished)
+
+
+def _size(path):
+    return os.path.getsize(path) if os.path.exists(path) else None
