@@ -2,6 +2,7 @@
 
 import io
 import os
+import pathlib
 import sys
 
 import fsspec
@@ -11,11 +12,14 @@ from PIL import Image
 from rich.console import Console
 from white_model import WhiteModel
 
+from mrcnn import cli
 from mrcnn.distribute import dataset, detect_dataset, list_pictures
 from mrcnn.distribute.blocks import BlockDetector
 from mrcnn.distribute.results import class_names_of, is_results, iterate_rows
 from mrcnn.files.folders import open_folder
 from mrcnn.files.remote import fetched, file_system, is_remote
+from mrcnn.files.replacing import replaced
+from mrcnn.inference.streams import detect_to_folder
 from mrcnn.weights.remote import local_weights
 
 
@@ -149,3 +153,37 @@ def test_what_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
     with pytest.raises(ImportError, match=r"s3://bucket needs fsspec .*'mrcnn\[remote\]'"):
         file_system("s3://bucket")
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["train", "DATA", "--out", "s3://b/runs"], "s3://b/runs: expected a folder or file of"),
+        (["evaluate", "W", "DATA", "--out", "s3://b/e"], "s3://b/e: expected a folder or file of"),
+        (
+            ["export", "W", "--format", "onnx", "--out", "s3://b/m"],
+            "s3://b/m: expected a folder or file of",
+        ),
+        (["detect", "W", "a.png", "--out", "s3://b/d"], "--out s3://b/d: expected a folder of th"),
+        (
+            ["export", "W", "--format", "onnx", "--out", "s3:/b/m"],
+            "s3:/b/m: expected a path of this machine",
+        ),
+    ],
+)
+def test_what_a_command_cannot_write_there_is_refused(command, message, capsys):
+    assert cli.main(command) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_what_would_be_written_into_a_folder_of_that_name_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    message = "expected a folder or file of this machine; write there, and copy it"
+    with pytest.raises(ValueError, match=f"gs://b/w.h5: {message}"), replaced("gs://b/w.h5"):
+        pass
+    with pytest.raises(ValueError, match=f"memory://out: {message}"):
+        detect_to_folder(None, [], "memory://out")
+    assert os.listdir(tmp_path) == []
+    with replaced(f"file://{tmp_path}/a") as unfinished:
+        pathlib.Path(unfinished).touch()
+    assert os.listdir(tmp_path) == ["a"]

@@ -1,11 +1,10 @@
 """`DetectionModel`: build, train, detect. What users touch; the maths is elsewhere."""
 
-import os
-
 import keras
 
 from mrcnn.architectures.files import ModelFiles
 from mrcnn.architectures.training import ModelTraining
+from mrcnn.files.remote import local_path
 from mrcnn.image.channels import Channels
 from mrcnn.inference.detections import Detections
 from mrcnn.inference.detector import Detector
@@ -79,7 +78,7 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
                 f"{self.architecture!r}; mrcnn.model.create builds the class that a config is for"
             )
         self.mode, self.config = mode, config
-        self.model_dir = os.fspath(model_dir)
+        self.model_dir = local_path(model_dir)
         self.keras_model = self.build(mode, config)
         self.set_log_dir()
 

@@ -6,6 +6,7 @@ tools take it: AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS, or fsspec's co
 
 import contextlib
 import os
+import re
 import tempfile
 
 _HERE = ("file://", "local://")
@@ -26,6 +27,26 @@ def without_file_scheme(path):
     path = os.fspath(path)
     start = next((text for text in _HERE if path.startswith(text)), "")
     return path[len(start) :]
+
+
+def local_path(path):
+    """As `without_file_scheme`, of what can lie on this machine alone.
+
+    Raises:
+        ValueError: the path leads beyond this machine.
+
+    >>> local_path("file:///runs")
+    '/runs'
+    """
+    path = os.fspath(path)
+    if is_remote(path):
+        raise ValueError(
+            f"{path}: expected a folder or file of this machine; write there, and copy it"
+        )
+    # As pathlib writes s3://bucket and file:///runs.
+    if re.match(r"[a-z][a-z0-9+.]+:/(?!/)", path):
+        raise ValueError(f"{path}: expected a path of this machine, or a str with :// in it")
+    return without_file_scheme(path)
 
 
 def file_system(path):

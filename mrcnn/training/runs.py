@@ -6,6 +6,8 @@ import re
 from datetime import datetime
 from pathlib import Path
 
+from mrcnn.files.remote import local_path
+
 
 def last_checkpoint(model_dir, name):
     """The path of the newest checkpoint of an experiment.
@@ -72,6 +74,7 @@ def numbered_folder(parent, name, exist_ok=False):
     Returns:
         `pathlib.Path`.
     """
+    parent = local_path(parent)
     first = Path(parent, name)
     if exist_ok:
         first.mkdir(parents=True, exist_ok=True)
