@@ -131,6 +131,7 @@ class ModelTraining:
             saver = StateSaver(
                 *(self.log_dir, position, resumed, interrupts, settings.checkpoints, finite.check),
                 writes=hosts.is_first,
+                saved=functools.partial(self.runs.upload, self.log_dir),
             )
             saver.callbacks = [
                 saver,
@@ -144,6 +145,9 @@ class ModelTraining:
             except BaseException as error:
                 hosts.fail(error)
                 raise
+            finally:
+                if hosts.is_first:
+                    self.runs.finish(self.log_dir)
 
     def _generator(self, saved, layer_regex, dataset, augmentation, no_augmentation_sources):
         """The batches of a training, of as many images as fit where the config says so."""
@@ -174,10 +178,12 @@ class ModelTraining:
     def _saved_training(self):
         """The state to resume from, (path, `Position`), in whose folder the model writes from now
         on; None where there is none."""
-        folder = find_state(self.log_dir, self.model_dir, self.config.NAME.lower())
+        name = self.config.NAME.lower()
+        folder = find_state(self.runs.there(self.log_dir), self.model_dir, name)
         if folder is None:
             log(f"No training to resume in {self.model_dir}: it begins")
             return None
+        folder = self.runs.fetch_state(folder)
         path, position = read_state(folder)
         self._go_on_in(folder, position.epoch)
         return path, position
@@ -226,7 +232,7 @@ class ModelTraining:
         step = f", step {position.step}" if position.step else ""
         log(
             f"\nTraining {layers!r} from epoch {self.epoch}{step} to {epochs}: "
-            f"{self.checkpoint_path}"
+            f"{self.runs.there(self.checkpoint_path)}"
         )
 
     def _tell_memory(self, generator):

@@ -29,6 +29,26 @@ def without_file_scheme(path):
     return path[len(start) :]
 
 
+def inside(folder, name):
+    """The path of what has a name in a folder, here or remote.
+
+    >>> inside("s3://bucket/runs", "train")
+    's3://bucket/runs/train'
+    """
+    if is_remote(folder):
+        return f"{os.fspath(folder).rstrip('/')}/{name}"
+    return os.path.join(folder, name)
+
+
+def is_folder(path):
+    """Whether a path, here or remote, leads to a folder."""
+    if not is_remote(path):
+        return os.path.isdir(without_file_scheme(path))
+    system, place = file_system(path)
+    with errors_of(path):
+        return system.isdir(place)
+
+
 def local_path(path):
     """As `without_file_scheme`, of what can lie on this machine alone.
 
