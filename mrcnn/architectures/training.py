@@ -198,15 +198,17 @@ class ModelTraining:
         return None
 
     def _fit_batch(self, saved, layer_regex, dataset, options):
-        """Sets `IMAGES_PER_GPU` to as many as fit, or did when the training was begun that is
-        resumed."""
-        if self.devices.share is not None:
+        """Sets `IMAGES_PER_GPU` to as many as fit, or `BATCH_SIZE` to what it is in the training
+        that is resumed."""
+        if saved is not None and not saved[1].finished:
+            batch = saved[1].facts["images of a batch"]
+            size, self.config.BATCH_SIZE = max(1, batch // self.devices.count), batch
+            told = f"BATCH_SIZE = {batch}: as in the training that goes on"
+        elif self.devices.share is not None:
             raise ValueError(
                 "IMAGES_PER_GPU is -1, as many as fit, which each host would find out by itself; "
                 "expected a number where there are several hosts"
             )
-        if saved is not None and not saved[1].finished:
-            size = max(1, saved[1].facts["images of a batch"] // self.devices.count)
         else:
             make = functools.partial(self.generator_type, dataset, self.settings, **options)
             self.set_trainable(layer_regex, verbose=0)
@@ -214,8 +216,9 @@ class ModelTraining:
             size = measured_batch(
                 self.keras_model, make, self.settings, dataset.num_images, self.devices
             )
+            told = f"IMAGES_PER_GPU = {size}: as many as fit"
         self.config.IMAGES_PER_GPU = size
-        log(f"IMAGES_PER_GPU = {self.config.IMAGES_PER_GPU}: as many as fit")
+        log(told)
         runtime = dataclasses.replace(
             self.settings.runtime, batch_size=self.config.BATCH_SIZE, measured=False
         )

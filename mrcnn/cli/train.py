@@ -115,6 +115,8 @@ def _train_on(hosts, arguments):
     recipe = recipe_of(arguments)
     augmentation = named(arguments.augment)
     resumed = _resumed(arguments)
+    if resumed:
+        arguments.batch_size = resumed.get("batch", arguments.batch_size)
     start = None
     if not resumed and arguments.weights is not None:
         start = file_of(arguments.weights, arguments.out)
@@ -223,6 +225,7 @@ def _write_facts(arguments, folder, config, train, **chosen):
         config,
         folder / "config.yaml",
         class_names=train.class_names,
+        batch=None if config.IMAGES_PER_GPU == -1 else config.BATCH_SIZE,
         **{name: getattr(arguments, name) for name in given},
         **chosen,
     )

@@ -69,9 +69,12 @@ def check_same(path, position, facts):
         if facts.get(name) != earlier
     ]
     if differing:
+        batch = position.facts.get(_BATCH)
+        other = facts.get(_BATCH) != batch  # GPU_COUNT, which may change, counts in it
         raise ValueError(
             f"{path} is of another training ({'; '.join(differing)}): resume with what it was "
-            "given, or train without resume from the weights beside it"
+            f"given{f', BATCH_SIZE = {batch}' if other else ''}, or train without resume from the "
+            "weights beside it"
         )
 
 
