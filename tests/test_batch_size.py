@@ -1,11 +1,17 @@
 """`IMAGES_PER_GPU = -1`: how many images fit, worked out by hand, and measured."""
 
+import types
+
 import numpy as np
 import pytest
 from tiny import TinyConfig, shapes
 
+from mrcnn.architectures.training import ModelTraining
 from mrcnn.model import MaskRCNN
+from mrcnn.settings import Settings
 from mrcnn.training.batch_size import StepMemory, largest_batch
+from mrcnn.training.resuming import check_same
+from mrcnn.training.state import Position
 
 
 @pytest.mark.parametrize(
@@ -62,3 +68,26 @@ def test_a_training_takes_what_fits_and_is_what_it_was(tmp_path, monkeypatch, ca
     assert len(measured) == 2 and all(bytes_ > 2**26 for bytes_ in measured)
     for a, b in zip(before, weights, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_training_that_goes_on_has_its_batch_on_any_number_of_devices():
+    # 18 images fitted; 4 x 4 = 16 would be another training.
+    config = TinyConfig()
+    config.IMAGES_PER_GPU, config.GPU_COUNT = -1, 4
+    devices = types.SimpleNamespace(count=4, share="of one of two hosts")
+    model = types.SimpleNamespace(
+        config=config, settings=Settings.from_config(config), devices=devices
+    )
+    saved = "state", Position({"images of a batch": 18})
+    ModelTraining._fit_batch(model, saved, ".*", None, {})
+    assert model.settings.runtime.batch_size == config.BATCH_SIZE == 18
+    assert config.IMAGES_PER_GPU == 4 and not model.settings.runtime.measured
+    with pytest.raises(ValueError, match="IMAGES_PER_GPU is -1, as many as fit, which each host"):
+        ModelTraining._fit_batch(model, None, ".*", None, {})
+
+
+def test_another_batch_is_told_with_the_key_that_sets_it():
+    # GPU_COUNT = 2 in place of 8, with IMAGES_PER_GPU = 2.
+    message = r"images of a batch 16, now 4\): resume with what it was given, BATCH_SIZE = 16, or"
+    with pytest.raises(ValueError, match=message):
+        check_same("state", Position({"images of a batch": 16}), {"images of a batch": 4})

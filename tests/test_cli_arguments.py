@@ -138,9 +138,9 @@ def test_training_goes_on_with_the_config_of_its_weights(tmp_path):
     # But for the name, and the length of an epoch, which follow from the data.
     assert (config.RPN_CHANNELS, config.LEARNING_RATE) == (8, 0.5)
     assert not is_set(config, "NAME") and not is_set(config, "STEPS_PER_EPOCH")
-    given = config_arguments(assignments=["NAME=mine"], steps=7, batch_size=3)
+    given = config_arguments(assignments=["NAME=mine"], steps=7)
     config = config_of_run(given, str(tmp_path / "earlier.h5"))
-    assert (config.NAME, config.STEPS_PER_EPOCH, config.BATCH_SIZE) == ("mine", 7, 3)
+    assert (config.NAME, config.STEPS_PER_EPOCH) == ("mine", 7)
 
 
 # ---- Weights and folders

@@ -7,7 +7,6 @@ from tiny import TinyConfig
 
 from mrcnn import cli
 from mrcnn.cli.hosts_arguments import fit_to_devices, without_hosts
-from mrcnn.cli.training_config import images_of_each_device
 from mrcnn.parallel import OneHost
 
 
@@ -79,7 +78,9 @@ def test_one_host_has_what_its_config_says(monkeypatch):
     # Weights of another machine; but a config that the user wrote is not changed.
     assert fitted(monkeypatch, OneHost(), 2, GPU_COUNT=4) == (2, 2, 4)
     assert fitted(monkeypatch, OneHost(), 2, GPU_COUNT=4, file="it.yaml") == (4, 2, 8)
-    assert images_of_each_device(12, 4) == 3
+    # A batch of 6 is one of two devices, though the weights are of four.
+    assert fitted(monkeypatch, OneHost(), 2, batch_size=6, GPU_COUNT=4) == (2, 3, 6)
+    assert fitted(monkeypatch, OneHost(), 8, batch_size=6) == (1, 6, 6)
 
 
 def test_a_batch_stays_what_it_was_on_other_devices(monkeypatch):
@@ -87,3 +88,7 @@ def test_a_batch_stays_what_it_was_on_other_devices(monkeypatch):
     assert fitted(monkeypatch, Hosts(4), 4, **was)[::2] == (4, 18)
     assert fitted(monkeypatch, OneHost(), 2, **was)[::2] == (2, 18)
     assert fitted(monkeypatch, OneHost(), 8, **was)[::2] == (6, 18)
+    # As it was given; as many as fitted, which the state knows.
+    was["IMAGES_PER_GPU"] = -1
+    assert fitted(monkeypatch, OneHost(), 4, batch_size=18, **was)[::2] == (4, 18)
+    assert fitted(monkeypatch, OneHost(), 4, **was)[1] == -1

@@ -10,6 +10,7 @@ import sys
 import types
 from pathlib import Path
 
+import fsspec
 import keras
 import numpy as np
 import pytest
@@ -24,8 +25,10 @@ from mrcnn.config import Config
 from mrcnn.config_files import read_run, write_config
 from mrcnn.config_values import apply_assignments
 from mrcnn.data.grounds import GroundsDataset
+from mrcnn.files.folders import open_folder
 from mrcnn.files.hdf5 import read_hdf5
 from mrcnn.parallel import OneHost
+from mrcnn.training.remote_runs import runs_at
 from mrcnn.training.results import read_results
 from mrcnn.weights import class_names_of
 
@@ -135,6 +138,29 @@ def test_other_runs_have_their_own_folder(run, balloons, runs, capsys, monkeypat
     assert words == ["mrcnn", *argv[:-1], start]
 
 
+@pytest.mark.slow
+@pytest.mark.thorough
+def test_a_remote_run_goes_on_and_is_evaluated(balloons, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    fsspec.filesystem("memory").store.clear()
+    out = ["--out", "memory://runs"]
+    argv = ["train", str(balloons), "--config", TINY, "STEPS_PER_EPOCH=2", "NAME=balloon", *out]
+    assert cli.main([*argv, "--weights", "none", "--epochs", "1"]) == 0
+    assert cli.main(["train", "--resume", *out, "--epochs", "2"]) == 0
+    run = open_folder("memory://runs/train")
+    assert {f"mask_rcnn_balloon_000{i}.h5" for i in (1, 2)} | set(PICTURES) <= run.names()
+    assert [line.split(" ", 2)[2][:7] for line in run.read("train.log").decode().splitlines()] == [
+        *("mrcnn t", "epoch 1", "epoch 2")
+    ]
+    said = capsys.readouterr().out
+    assert "memory://runs/train: it goes on" in said and str(tmp_path) not in said
+    argv = ["evaluate", "memory://runs/train", str(balloons), "--config", TINY]
+    assert cli.main([*argv, "--out", "memory://scores"]) == 0
+    assert "memory://scores/evaluation.html" in capsys.readouterr().out
+    assert {"scores.json", "evaluation.html"} <= open_folder("memory://scores").names()
+    assert open_folder("memory://runs").folders() == {"train"}
+
+
 TIMES = {"data_wait": 0, "seconds": 0}  # of an epoch that took two sittings they differ
 SMALL = [
     *("BACKBONE=efficientnet_lite0", "TOP_DOWN_PYRAMID_SIZE=8", "RPN_CHANNELS=8", "SEED=1"),
@@ -175,7 +201,8 @@ def test_evaluate_takes_what_a_run_held_out(balloons, tmp_path, capsys, monkeypa
 
 
 def test_the_share_that_is_held_out_by_default_is_written_down(balloons, tmp_path, monkeypatch):
-    monkeypatch.setattr("mrcnn.cli.train._build", lambda *args: None)
+    model = types.SimpleNamespace(runs=runs_at(tmp_path))
+    monkeypatch.setattr("mrcnn.cli.train._build", lambda *args: model)
     monkeypatch.setattr("mrcnn.reports.run_folder.draw_labels", lambda *args: 1 / 0)
     argv = ["train", str(balloons / "train"), "--config", TINY, "--weights", "none", "--out"]
     with pytest.raises(ZeroDivisionError):
@@ -341,7 +368,8 @@ def test_whatever_stops_a_run_whose_state_is_there_is_told_the_line_to_go_on(
         monkeypatch.setattr(f"mrcnn.training.{name}", lambda *args: None)
     if saved:
         (tmp_path / "training_state.hdf5").touch()
-    model = types.SimpleNamespace(train=train, epoch=4, config=Config())
+    runs = runs_at(str(tmp_path))
+    model = types.SimpleNamespace(train=train, epoch=4, config=Config(), runs=runs)
     arguments = argparse.Namespace(evaluate=1, log=[], epochs=9, resume=None)
     with pytest.raises((KeyboardInterrupt, OSError)):
         train_cli._fit(arguments, model, tmp_path, (None, None), "all", None, OneHost())

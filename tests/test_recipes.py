@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import types
 from pathlib import Path
 
 import keras
@@ -15,6 +16,7 @@ from mrcnn.config_files import read_run
 from mrcnn.presets import PRESETS
 from mrcnn.recipes import ALL_BUT_NORMS, RECIPES
 from mrcnn.settings import Settings
+from mrcnn.training.remote_runs import runs_at
 from samples.balloon.stand_in import write_balloons
 
 TINY = str(Path(__file__).with_name("tiny.py"))
@@ -89,10 +91,13 @@ def begun(balloons, tmp_path, monkeypatch):
     """Function of options: the config of a run that is begun with them, and what it wrote down."""
 
     def begin(*options):
-        configs = []
-        monkeypatch.setattr(
-            "mrcnn.cli.train._build", lambda arguments, config, weights: configs.append(config)
-        )
+        configs, model = [], types.SimpleNamespace(runs=runs_at(tmp_path))
+
+        def build(arguments, config, weights):
+            configs.append(config)
+            return model
+
+        monkeypatch.setattr("mrcnn.cli.train._build", build)
         monkeypatch.setattr("mrcnn.reports.run_folder.draw_labels", lambda *_: 1 / 0)
         argv = ["train", balloons, "--config", TINY, "--weights", "none", "--out", str(tmp_path)]
         name = f"run{len(list(tmp_path.iterdir()))}"

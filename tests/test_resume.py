@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fsspec
 import h5py
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from resumed import EPOCHS, STEPS, Fresh, Signal, same, train, weights
 from tiny import shapes
 
+from mrcnn.files.folders import open_folder
 from mrcnn.training import EvaluateCallback
 from mrcnn.training.state import FILE, read_position, save_state
 
@@ -61,6 +63,32 @@ def test_an_interrupted_training_ends_in_the_same_bits(
         assert history.history[name] == losses[name][-len(history.epoch) :], name
     assert sorted(os.listdir(model.log_dir)) == files
     assert files[:2] == ["mask_rcnn_tiny_0002.h5", "mask_rcnn_tiny_0003.h5"]
+
+
+def test_a_remote_training_goes_on_on_another_machine(fresh, undisturbed):
+    fsspec.filesystem("memory").store.clear()
+    place = "memory://bucket/logs"
+    model = fresh(place)
+    first, position = model.runs.path, interrupt(model, step=2 * STEPS - 1)
+    assert (position.epoch, position.step) == (1, STEPS - 1)
+    model = fresh(place)
+    assert model.runs.path != first  # as on another machine
+    train(model)
+    assert same(undisturbed[0], weights(model))
+    run = open_folder(model.runs.there(model.log_dir))
+    missing = {"train", "validation"}  # folders
+    assert run.names() == set(undisturbed[2]) - missing and run.names("train")
+    last = model.find_last()
+    assert last == f"{run.path}/mask_rcnn_tiny_0003.h5"
+    model = fresh(place)
+    model.load_weights(last)
+    assert model.epoch == 3 and model.runs.there(model.log_dir) == run.path
+    assert same(undisturbed[0], weights(model))
+    model.save_weights("memory://bucket/mine.h5")
+    assert open_folder("memory://bucket").names() == {"mine.h5"}
+    assert train(model, epochs=4, resume=False).epoch == [3]
+    rows = run.read("results.csv").decode().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["epoch", "1", "2", "3", "4"]
 
 
 def test_a_signal_in_the_validation_costs_nothing_but_it(fresh, undisturbed, tmp_path, monkeypatch):

@@ -1,7 +1,5 @@
 """`DetectionModel`: build, train, detect. What users touch; the maths is elsewhere."""
 
-import os
-
 import keras
 
 from mrcnn.architectures.files import ModelFiles
@@ -33,7 +31,8 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
     Args:
         mode: "training" or "inference". A training model detects too.
         config: a `Config`, validated here.
-        model_dir: str, folder of logs and checkpoints; nothing is written before training.
+        model_dir: str, folder of logs and checkpoints, here or remote, s3://bucket/logs; nothing is
+            written before training.
 
     Attributes:
         keras_model: the `keras.Model` of the mode.
@@ -46,7 +45,9 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
             trained on, or of the weights that it loaded.
         keypoint_scheme: `mrcnn.data.KeypointScheme`, or None: from the same places.
         epoch: int, epochs that the weights were trained for.
-        log_dir: str, where the next training writes.
+        runs: `mrcnn.training.remote_runs.RunsHere`, or `RemoteRuns` of a remote `model_dir`.
+        log_dir: str, where the next training writes; of a remote run the folder of this machine
+            whose files are copied.
         checkpoint_path: str, with a field `{epoch:04d}`.
 
     Raises:
@@ -79,7 +80,7 @@ class DetectionModel(Inspection, ModelFiles, ModelTraining):
                 f"{self.architecture!r}; mrcnn.model.create builds the class that a config is for"
             )
         self.mode, self.config = mode, config
-        self.model_dir = os.fspath(model_dir)
+        self.model_dir = model_dir
         self.keras_model = self.build(mode, config)
         self.set_log_dir()
 

@@ -3,10 +3,13 @@
 import os
 import warnings
 
+from mrcnn.files.folders import uploaded
 from mrcnn.files.hdf5 import read_attribute
 from mrcnn.files.reading import is_saved_model, read_arrays
+from mrcnn.files.remote import is_remote
 from mrcnn.inference.log import log
 from mrcnn.network.named_weights import read_saved_model, save_weights
+from mrcnn.training.remote_runs import runs_at
 from mrcnn.training.runs import checkpoints, last_checkpoint, new_run, run_of
 from mrcnn.weights.fetching import fetch
 from mrcnn.weights.file_config import attributes_of, class_names_of, keypoint_scheme_of
@@ -18,6 +21,14 @@ from mrcnn.weights.sources import guess_source
 
 class ModelFiles:
     """Loading, saving and the folders of runs; the attributes are `DetectionModel`'s."""
+
+    @property
+    def model_dir(self):
+        return self.runs.root
+
+    @model_dir.setter
+    def model_dir(self, path):
+        self.runs = runs_at(os.fspath(path))
 
     def load_weights(self, filepath, by_name=False, exclude=None):
         """Loads weights of any supported source, and says what it did.
@@ -42,7 +53,8 @@ class ModelFiles:
             raise ValueError(
                 'filepath is None; expected the path of a weight file, "coco" or "imagenet"'
             )
-        filepath = local_weights(os.fspath(filepath))
+        given = os.fspath(filepath)
+        filepath = local_weights(given)
         entry = resolve(filepath, self.config)
         if entry is not None:
             filepath = fetch(entry)
@@ -64,7 +76,7 @@ class ModelFiles:
                 stacklevel=2,
             )
         self._take_names(class_names_of(filepath), keypoint_scheme_of(filepath), report)
-        self.set_log_dir(filepath)
+        self.set_log_dir(given if is_remote(given) else filepath)
         return report
 
     def _take_names(self, names, scheme, report):
@@ -82,9 +94,16 @@ class ModelFiles:
 
         The config and the class names are kept in it, for `mrcnn.weights.config_of` and
         `load_weights`.
+
+        Args:
+            filepath: here, or remote, s3://bucket/mine.h5.
+
+        Raises:
+            OSError: the file cannot be written; what was there is untouched.
         """
         attributes = attributes_of(self.config, self.class_names, self.keypoint_scheme)
-        save_weights(self.graphs["inference"], filepath, **attributes)
+        with uploaded(filepath) as path:
+            save_weights(self.graphs["inference"], path, **attributes)
 
     def find_last(self):
         """Returns the path of the newest checkpoint of this experiment in `model_dir`.
@@ -102,8 +121,8 @@ class ModelFiles:
                 of this experiment is continued in its folder; otherwise a new one starts at 0.
         """
         name = self.config.NAME.lower()
-        run = run_of(model_path, name) if model_path else None
-        self._new_run = None if run else new_run(self.model_dir, name)
+        run = run_of(self.runs.here(model_path), name) if model_path else None
+        self._new_run = None if run else new_run(self.runs.path, name)
         self.log_dir, self.epoch = run or (self._new_run, 0)
         self.checkpoint_path = os.path.join(self.log_dir, f"mask_rcnn_{name}_{{epoch:04d}}.h5")
 
@@ -116,22 +135,22 @@ class ModelFiles:
         """Makes the folder of a run, which is the first host's."""
         if hosts.is_first:
             self._make_log_dir()
-        folder = hosts.first("log_dir", self.log_dir)
+        folder = hosts.first("log_dir", self.runs.there(self.log_dir))
         if not hosts.is_first:
-            self._go_on_in(folder, self.epoch)
+            self._go_on_in(self.runs.here(folder), self.epoch)
 
     def _make_log_dir(self):
         """Makes `log_dir`. Two runs that start at once, a second from epoch 0, and one that leaves
         an earlier run before its last checkpoint have folders of their own."""
-        earlier = checkpoints(self.log_dir) if os.path.isdir(self.log_dir) else {}
+        earlier = checkpoints(self.runs.there(self.log_dir))
         if self._new_run is None and max(earlier, default=0) > self.epoch:
             epoch = self.epoch
             self.set_log_dir()
-            os.makedirs(self.log_dir)
+            self.runs.make(self.log_dir)
             self.epoch = epoch
         while self.epoch == 0 and self.log_dir == self._new_run:
             try:
-                return os.makedirs(self.log_dir)
+                return self.runs.make(self.log_dir)
             except FileExistsError:
                 self.set_log_dir()
-        return os.makedirs(self.log_dir, exist_ok=True)  # it goes on, or the user chose the folder
+        return self.runs.open(self.log_dir)  # it goes on, or the user chose the folder

@@ -131,6 +131,7 @@ class ModelTraining:
             saver = StateSaver(
                 *(self.log_dir, position, resumed, interrupts, settings.checkpoints, finite.check),
                 writes=hosts.is_first,
+                saved=functools.partial(self.runs.upload, self.log_dir),
             )
             saver.callbacks = [
                 saver,
@@ -144,6 +145,9 @@ class ModelTraining:
             except BaseException as error:
                 hosts.fail(error)
                 raise
+            finally:
+                if hosts.is_first:
+                    self.runs.finish(self.log_dir)
 
     def _generator(self, saved, layer_regex, dataset, augmentation, no_augmentation_sources):
         """The batches of a training, of as many images as fit where the config says so."""
@@ -174,10 +178,12 @@ class ModelTraining:
     def _saved_training(self):
         """The state to resume from, (path, `Position`), in whose folder the model writes from now
         on; None where there is none."""
-        folder = find_state(self.log_dir, self.model_dir, self.config.NAME.lower())
+        name = self.config.NAME.lower()
+        folder = find_state(self.runs.there(self.log_dir), self.model_dir, name)
         if folder is None:
             log(f"No training to resume in {self.model_dir}: it begins")
             return None
+        folder = self.runs.fetch_state(folder)
         path, position = read_state(folder)
         self._go_on_in(folder, position.epoch)
         return path, position
@@ -192,15 +198,17 @@ class ModelTraining:
         return None
 
     def _fit_batch(self, saved, layer_regex, dataset, options):
-        """Sets `IMAGES_PER_GPU` to as many as fit, or did when the training was begun that is
-        resumed."""
-        if self.devices.share is not None:
+        """Sets `IMAGES_PER_GPU` to as many as fit, or `BATCH_SIZE` to what it is in the training
+        that is resumed."""
+        if saved is not None and not saved[1].finished:
+            batch = saved[1].facts["images of a batch"]
+            size, self.config.BATCH_SIZE = max(1, batch // self.devices.count), batch
+            told = f"BATCH_SIZE = {batch}: as in the training that goes on"
+        elif self.devices.share is not None:
             raise ValueError(
                 "IMAGES_PER_GPU is -1, as many as fit, which each host would find out by itself; "
                 "expected a number where there are several hosts"
             )
-        if saved is not None and not saved[1].finished:
-            size = max(1, saved[1].facts["images of a batch"] // self.devices.count)
         else:
             make = functools.partial(self.generator_type, dataset, self.settings, **options)
             self.set_trainable(layer_regex, verbose=0)
@@ -208,8 +216,9 @@ class ModelTraining:
             size = measured_batch(
                 self.keras_model, make, self.settings, dataset.num_images, self.devices
             )
+            told = f"IMAGES_PER_GPU = {size}: as many as fit"
         self.config.IMAGES_PER_GPU = size
-        log(f"IMAGES_PER_GPU = {self.config.IMAGES_PER_GPU}: as many as fit")
+        log(told)
         runtime = dataclasses.replace(
             self.settings.runtime, batch_size=self.config.BATCH_SIZE, measured=False
         )
@@ -226,7 +235,7 @@ class ModelTraining:
         step = f", step {position.step}" if position.step else ""
         log(
             f"\nTraining {layers!r} from epoch {self.epoch}{step} to {epochs}: "
-            f"{self.checkpoint_path}"
+            f"{self.runs.there(self.checkpoint_path)}"
         )
 
     def _tell_memory(self, generator):

@@ -7,6 +7,7 @@ import sys
 from mrcnn.cli import detect_dataset
 from mrcnn.cli.data_arguments import add_proposals_argument
 from mrcnn.cli.model_arguments import add_model_arguments, model_of
+from mrcnn.files.remote import is_remote, local_path
 
 KINDS = ("overlay", "json", "panoptic", "masks", "labels", "crops", "csv")
 
@@ -46,12 +47,18 @@ def add_parser(commands):
         help="go on where an earlier run into DIR stopped; --no-resume removes what it wrote",
     )
     detect_dataset.add_arguments(parser)
-    parser.set_defaults(run=_detect)
+    parser.set_defaults(run=_detect, remote_out=True)
 
 
 def _detect(arguments):
     if arguments.engine is not None:
         return detect_dataset.run(arguments, about_of)
+    if is_remote(arguments.out):
+        raise ValueError(
+            f"--out {arguments.out}: expected a folder of this machine; with --engine local or ray "
+            "it may be remote"
+        )
+    arguments.out = local_path(arguments.out)
     from mrcnn.inference.inputs import find_sources
 
     find_sources(arguments.inputs, avoid=arguments.out)  # said before the model is built

@@ -9,6 +9,8 @@ from mrcnn.cli.config_arguments import make_config
 from mrcnn.cli.data_arguments import add_data_arguments, add_proposals_argument
 from mrcnn.cli.model_arguments import add_model_arguments, model_of
 from mrcnn.cli.training_data import load_validation_data
+from mrcnn.files.folders import uploaded_folder
+from mrcnn.files.remote import inside
 
 LEAST_SCORE = 0.05  # of detections that count, where the config asks for more
 CLASSES_SHOWN = 30
@@ -39,10 +41,18 @@ def add_parser(commands):
     parser.add_argument(
         "--backend", choices=("pycocotools", "faster"), default="pycocotools", help="what scores"
     )
-    parser.set_defaults(run=_evaluate)
+    parser.set_defaults(run=_evaluate, remote_out=True)
 
 
 def _evaluate(arguments):
+    if not arguments.out:
+        return _evaluate_into(None, arguments)
+    with uploaded_folder(arguments.out) as out:
+        return _evaluate_into(out, arguments)
+
+
+def _evaluate_into(out, arguments):
+    """Evaluates, and writes into a folder of this machine, if any."""
     from mrcnn.distribute.results import is_results
     from mrcnn.evaluate import Evaluation
     from mrcnn.evaluate.coco import check_backend
@@ -50,8 +60,6 @@ def _evaluate(arguments):
     check_backend(arguments.backend)
     unread = 0
     other = Evaluation.load(arguments.compare) if arguments.compare else None
-    if arguments.out:
-        Path(arguments.out).mkdir(parents=True, exist_ok=True)
     if Path(arguments.weights).suffix == ".json":
         dataset, evaluation = None, _of_files(arguments)
     elif _is_saved(arguments.weights):
@@ -60,18 +68,19 @@ def _evaluate(arguments):
         dataset, evaluation, unread = _of_parquet(arguments)
     else:
         dataset, evaluation = _of_model(arguments, other)
-    if arguments.out:  # before all that may still fail
-        evaluation.save(arguments.out)
+    if out:  # before all that may still fail
+        evaluation.save(out)
     _print(evaluation, arguments)
     if other is not None:
         _print_comparison(evaluation.compare(other))
-    if arguments.out:
+    if out:
         from mrcnn.reports.evaluation_page import write_curves, write_evaluation_page
 
         if dataset is None:
-            write_curves(evaluation, arguments.out)
+            write_curves(evaluation, out)
         else:
-            print(write_evaluation_page(evaluation, dataset, arguments.out))
+            page = write_evaluation_page(evaluation, dataset, out)
+            print(inside(arguments.out, os.path.basename(page)))
     left_out = unread
     if dataset is not None:
         left_out = dataset.num_images - len(evaluation.ground_truth["images"])

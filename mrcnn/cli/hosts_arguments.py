@@ -47,8 +47,8 @@ def join_hosts(arguments):
 
 def fit_to_devices(config, arguments, hosts):
     """Sets `GPU_COUNT` to the devices that there are: of several hosts all of them; of one, where a
-    training goes on or begins with the config of its weights, not more. The batch of a training
-    that goes on stays what it was.
+    training goes on or begins with the config of its weights, not more. The batch is --batch-size;
+    that of a training that goes on stays what it was.
 
     Args:
         config: `Config`.
@@ -61,15 +61,15 @@ def fit_to_devices(config, arguments, hosts):
     from mrcnn.cli.training_config import images_of_each_device
     from mrcnn.parallel import available
 
-    batch, before = config.BATCH_SIZE, config.GPU_COUNT
+    batch = arguments.batch_size or config.BATCH_SIZE
     given = any(text.startswith("GPU_COUNT=") for text in arguments.assignments)
     if hosts.count > 1 and (arguments.resume or not given):
         config.GPU_COUNT = hosts.devices
     elif arguments.resume or not (given or arguments.config):
         config.GPU_COUNT = available(config.GPU_COUNT)
-    if arguments.resume and config.IMAGES_PER_GPU != -1:
+    if arguments.resume and (arguments.batch_size or config.IMAGES_PER_GPU != -1):
         config.BATCH_SIZE = batch
-    elif arguments.batch_size is not None and before != config.GPU_COUNT:
+    elif arguments.batch_size is not None:
         config.IMAGES_PER_GPU = images_of_each_device(arguments.batch_size, config.GPU_COUNT)
 
 

@@ -26,6 +26,7 @@ from mrcnn.cli import (
 from mrcnn.cli import weights as weights_cli
 from mrcnn.cli.config_arguments import positive, split_assignments
 from mrcnn.cli.resuming import expand_resume
+from mrcnn.files.remote import local_path
 from mrcnn.startup import quiet
 
 # The names of `mrcnn.demo_family.MEMBERS`, whose import takes seconds.
@@ -41,6 +42,7 @@ def main(argv=None):
     A wrong file or name is said in one message, without a traceback.
     """
     parser = argparse.ArgumentParser(prog="mrcnn", description="Mask R-CNN on Keras 3.")
+    parser.set_defaults(remote_out=False)
     parser.add_argument("--version", action="version", version=f"mrcnn {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
 
@@ -81,6 +83,7 @@ def main(argv=None):
     arguments.assignments, arguments.command_line = assignments, shlex.join(["mrcnn", *argv])
     quiet.install()
     try:
+        _strip_schemes(arguments)
         with _short_warnings():
             code = arguments.run(arguments)
     except BrokenPipeError:  # who reads the output wants no more of it
@@ -105,6 +108,20 @@ def _refuse_small_letters(parser, texts):
 
             if hasattr(Config, name.upper()):
                 parser.error(f"{text}: did you mean {name.upper()}={value}?")
+
+
+def _strip_schemes(arguments):
+    """Has what a command writes lie on this machine, unless the command takes remote places too.
+
+    Raises:
+        ValueError: it does not, and the place is remote.
+    """
+    if arguments.remote_out:
+        return
+    for name in ("out", "output"):
+        place = getattr(arguments, name, None)
+        if place is not None:
+            setattr(arguments, name, local_path(place))
 
 
 @contextlib.contextmanager

@@ -1,10 +1,12 @@
 """`mrcnn train --resume`: the command line of a run that was interrupted."""
 
-import os
 import shlex
-from pathlib import Path
+
+from mrcnn.files.folders import open_folder
+from mrcnn.files.remote import inside, is_remote, without_file_scheme
 
 OPTION = "--resume"
+_COMMAND = "command.txt"  # in the folder of a run, the line that it was begun with
 # Beside it: the rest is what the run was begun with.
 _ALLOWED = "--epochs", "--out", "--hosts", "--process-id"
 
@@ -30,13 +32,17 @@ def expand_resume(argv):
     if named:
         rest.remove(argv[place + 1])
     _refuse_changes(rest)
-    folder = _run_at(Path(argv[place + 1])) if named else _newest(_out_of(rest))
-    path = folder / "command.txt"
-    if not path.is_file():
+    given = without_file_scheme(argv[place + 1] if named else _out_of(rest))
+    folder = _run_at(given) if named else _newest(given)
+    run = open_folder(folder)
+    if not run.has(_COMMAND):
         raise ValueError(
-            f"{folder}: expected the folder of a run of `mrcnn train`, found no command.txt in it"
+            f"{folder}: expected the folder of a run of `mrcnn train`, found no {_COMMAND} in it"
         )
-    return [*shlex.split(path.read_text(encoding="utf-8"))[1:], *rest, OPTION, str(folder)]
+    words = [*shlex.split(run.read(_COMMAND).decode())[1:], *rest]
+    if is_remote(folder):
+        words += ["--out", folder.rpartition("/")[0]]  # where it lies now
+    return [*words, OPTION, folder]
 
 
 def _split(word):
@@ -61,14 +67,18 @@ def _out_of(words):
 
 def _run_at(folder):
     """The folder of a run, or the newest run below it, as `evaluate` and `detect` take it."""
-    runs = not (folder / "command.txt").is_file() and _states(folder)
+    folder = folder.rstrip("/") or folder
+    runs = not open_folder(folder).has(_COMMAND) and _states(folder)
     return _newest(folder) if runs else folder
 
 
 def _states(parent):
+    """When the states of the runs below a folder were written, by the names of the runs."""
     from mrcnn.training.state import FILE
 
-    return list(Path(parent).glob(f"*/{FILE}"))
+    place = open_folder(parent)
+    names = {run: f"{run}/{FILE}" for run in place.folders()}
+    return {run: place.modified(name) for run, name in names.items() if place.has(name)}
 
 
 def _newest(parent):
@@ -76,4 +86,4 @@ def _newest(parent):
     states = _states(parent)
     if not states:
         raise ValueError(f"there is no training to resume in {parent}: --resume RUN names its run")
-    return max(states, key=os.path.getmtime).parent
+    return inside(parent, max(states, key=states.get))

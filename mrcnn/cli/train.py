@@ -26,6 +26,8 @@ from mrcnn.cli.training_config import (
 )
 from mrcnn.cli.training_data import load_training_data
 from mrcnn.cli.weights_argument import best_start, file_of
+from mrcnn.files.folders import open_folder
+from mrcnn.files.remote import inside, is_remote, without_file_scheme
 from mrcnn.recipes import RECIPES
 
 
@@ -94,10 +96,11 @@ def add_parser(commands):
         help="go on with a run that was interrupted, by default the newest in DIR; needs no DATA",
     )
     add_hosts_arguments(parser)
-    parser.set_defaults(run=_train)
+    parser.set_defaults(run=_train, remote_out=True)
 
 
 def _train(arguments):
+    arguments.out = without_file_scheme(arguments.out)
     hosts = join_hosts(arguments)
     try:
         _train_on(hosts, arguments)
@@ -112,6 +115,8 @@ def _train_on(hosts, arguments):
     recipe = recipe_of(arguments)
     augmentation = named(arguments.augment)
     resumed = _resumed(arguments)
+    if resumed:
+        arguments.batch_size = resumed.get("batch", arguments.batch_size)
     start = None
     if not resumed and arguments.weights is not None:
         start = file_of(arguments.weights, arguments.out)
@@ -139,16 +144,20 @@ def _train_on(hosts, arguments):
 
     # Weights that cannot be had or do not fit are told before pictures are drawn.
     model = _build(arguments, config, "none" if resumed else weights)
+    runs, place = model.runs, arguments.resume  # what the user calls the folder
     if resumed:
-        folder = Path(arguments.resume)
-        print(f"{folder}: it goes on", flush=True)
+        print(f"{place}: it goes on", flush=True)
     elif hosts.is_first:
-        folder = numbered_folder(arguments.out, arguments.name, arguments.exist_ok)
+        options = {"exist_ok": arguments.exist_ok, "make": runs.make}
+        folder = numbered_folder(runs.path, arguments.name, **options)
+        runs.open(folder)
         _write_facts(arguments, folder, config, train, weights=weights, layers=layers)
-        print(f"{folder}: {train.num_classes - 1} classes, {layers} from {weights}", flush=True)
+        place = runs.there(str(folder))
+        print(f"{place}: {train.num_classes - 1} classes, {layers} from {weights}", flush=True)
         draw_labels(train, folder)
         draw_batches(train, config, augmentation, folder, model.generator_type)
-    folder = Path(hosts.first("folder", str(folder) if hosts.is_first else None))
+    place = hosts.first("folder", place)
+    folder = Path(runs.here(place))
     _place(model, folder)
     evaluation = _fit(arguments, model, folder, (train, val), layers, augmentation, hosts)
     if not hosts.is_first:
@@ -158,7 +167,8 @@ def _train_on(hosts, arguments):
         print(format_table(evaluation.scores))
         write_evaluation_page(evaluation, val, folder)
     draw_validation(model, val, folder, config.DETECTION_MIN_CONFIDENCE or 0)
-    print(f"{folder}: the checkpoints, evaluation.html, and pictures of the run")
+    runs.finish(folder)
+    print(f"{place}: the checkpoints, evaluation.html, and pictures of the run")
 
 
 def _resumed(arguments):
@@ -169,10 +179,12 @@ def _resumed(arguments):
     if not arguments.resume:
         return None
     from mrcnn.config_files import read_run
+    from mrcnn.weights.remote import local_copy
 
-    path = Path(arguments.resume, "config.yaml")
+    path = inside(arguments.resume, "config.yaml")
+    path = local_copy(path) if is_remote(path) else path
     if not _is_python(arguments):
-        arguments.config, arguments.preset, arguments.assignments = str(path), None, []
+        arguments.config, arguments.preset, arguments.assignments = path, None, []
     return read_run(path)
 
 
@@ -187,10 +199,10 @@ def _check_folder(arguments):
     from mrcnn.training.runs import checkpoints
     from mrcnn.training.state import FILE
 
-    folder = Path(arguments.out, arguments.name)
-    if not arguments.exist_ok or arguments.resume or not folder.is_dir():
+    folder = inside(arguments.out, arguments.name)
+    if not arguments.exist_ok or arguments.resume:
         return
-    if checkpoints(folder) or (folder / FILE).exists():
+    if checkpoints(folder) or open_folder(folder).has(FILE):
         raise ValueError(
             f"{folder} has checkpoints or the state of another training: go on with --resume "
             f"{folder}, or give another --name"
@@ -213,6 +225,7 @@ def _write_facts(arguments, folder, config, train, **chosen):
         config,
         folder / "config.yaml",
         class_names=train.class_names,
+        batch=None if config.IMAGES_PER_GPU == -1 else config.BATCH_SIZE,
         **{name: getattr(arguments, name) for name in given},
         **chosen,
     )
@@ -277,7 +290,7 @@ def _fit(arguments, model, folder, data, layers, augmentation, hosts):
         )
     except BaseException:
         if (folder / FILE).is_file():
-            command = shlex.join(["mrcnn", "train", "--resume", str(folder)])
+            command = shlex.join(["mrcnn", "train", "--resume", model.runs.there(str(folder))])
             print(f"\nStopped in epoch {model.epoch + 1}; {command} goes on", file=sys.stderr)
         raise
     return evaluate.evaluation

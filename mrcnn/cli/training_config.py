@@ -39,8 +39,6 @@ def config_of_run(arguments, start, recipe=None):
             vars(config).pop(key, None)
     if arguments.learning_rate is not None:
         config.LEARNING_RATE = arguments.learning_rate
-    if arguments.batch_size is not None:
-        config.IMAGES_PER_GPU = images_of_each_device(arguments.batch_size, config.GPU_COUNT)
     if arguments.steps is not None:
         config.STEPS_PER_EPOCH = arguments.steps
     return config

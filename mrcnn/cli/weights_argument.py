@@ -2,6 +2,8 @@
 
 import os
 
+from mrcnn.files.remote import is_folder
+
 _EXPECTED = (
     "expected coco, imagenet, none, last, a weight file, the folder of a run, or a name of "
     "`mrcnn weights list`"
@@ -26,11 +28,11 @@ def file_of(weights, runs, best=False):
     names = ("coco", "imagenet", "none", *(entry.name for entry in REGISTRY))
     if weights in names:
         return None
-    if weights == "last" or os.path.isdir(weights):
+    if weights == "last" or is_folder(weights):
         from mrcnn.training.runs import best_checkpoint, newest_checkpoint
 
         path = newest_checkpoint(runs if weights == "last" else weights)
-        return best_checkpoint(os.path.dirname(path)) or path if best else path
+        return local_weights(best_checkpoint(os.path.dirname(path)) or path if best else path)
     weights = local_weights(weights)
     if not os.path.isfile(weights):
         raise ValueError(f"no weights {weights!r}; {_EXPECTED}")

@@ -9,6 +9,7 @@ import numpy as np
 from mrcnn.data.annotations.json_files import read_json
 from mrcnn.evaluate.annotations import coco_ground_truth
 from mrcnn.evaluate.keypoints import has_keypoints
+from mrcnn.files.remote import local_path
 
 TRUTH, FOUND, SCORES = "ground_truth.json", "detections.json", "scores.json"
 KINDS = ("bbox", "segm", "boundary", "keypoints")  # of COCO's numbers, which are counted anew
@@ -16,7 +17,7 @@ KINDS = ("bbox", "segm", "boundary", "keypoints")  # of COCO's numbers, which ar
 
 def write(folder, ground_truth, results, max_detections, scores):
     """Writes the three files; `scores.json` says which ground truth the detections are of."""
-    folder = Path(folder)
+    folder = Path(local_path(folder))
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
         "ground_truth_sha256": digest(ground_truth),

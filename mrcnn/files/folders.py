@@ -1,17 +1,19 @@
 """Folders whose files appear whole or not at all, on this machine and remote.
 
-A file is at most as large as memory. Names have no "/" at their start: "_plan/settings.json".
+Names have no "/" at their start: "_plan/settings.json".
 """
 
 import contextlib
 import os
+import shutil
+import tempfile
 import uuid
 
 from mrcnn.files.remote import errors_of, file_system, is_remote, without_file_scheme
 from mrcnn.files.replacing import UNFINISHED, replaced
 
 # Where what is written appears when all of it has come; elsewhere it is renamed then.
-_WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
+_WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 
 
 def open_folder(path):
@@ -44,9 +46,21 @@ class LocalFolder:
         except FileNotFoundError:
             return set()
 
+    def folders(self):
+        """Names of the folders in it, a set."""
+        try:
+            with os.scandir(self.path) as entries:
+                return {x.name for x in entries if x.is_dir()}
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+
     def has(self, name):
         """Whether there is a file of that name."""
         return os.path.isfile(os.path.join(self.path, name))
+
+    def modified(self, name):
+        """When a file was written, which compares with the others of its folder."""
+        return os.path.getmtime(os.path.join(self.path, name))
 
     def read(self, name):
         """The bytes of a file.
@@ -106,10 +120,24 @@ class RemoteFolder:
         files = (x["name"].rpartition("/")[2] for x in found if x["type"] == "file")
         return {name for name in files if name and not _is_unfinished(name)}
 
+    def folders(self):
+        system, place = self._place("")
+        try:
+            with errors_of(self.path):
+                found = system.ls(place, detail=True)
+        except FileNotFoundError:
+            return set()
+        return {x["name"].rstrip("/").rpartition("/")[2] for x in found if x["type"] == "directory"}
+
     def has(self, name):
         system, place = self._place(name)
         with errors_of(f"{self.path}/{name}"):
             return system.isfile(place)
+
+    def modified(self, name):
+        system, place = self._place(name)
+        with errors_of(f"{self.path}/{name}"):
+            return system.modified(place)
 
     def read(self, name):
         system, place = self._place(name)
@@ -117,16 +145,38 @@ class RemoteFolder:
             return system.cat_file(place)
 
     def write(self, name, data):
+        with self._replaced(name) as (system, place):
+            system.pipe_file(place, data)
+
+    def put(self, name, path):
+        """As `write`, of a file of this machine, which may be larger than memory."""
+        with self._replaced(name) as (system, place):
+            system.put_file(path, place)
+
+    def get(self, name, path):
+        """Copies a file to a path of this machine, whole or not at all."""
+        system, place = self._place(name)
+        with errors_of(f"{self.path}/{name}"), replaced(path) as unfinished:
+            system.get_file(place, unfinished)
+
+    @contextlib.contextmanager
+    def _replaced(self, name):
+        """The file system, and where to write what is at a name once all of it has come."""
         system, place = self._place(name)
         protocol = system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)
         with errors_of(f"{self.path}/{name}"):
             if _WHOLE & set(protocol):
-                system.pipe_file(place, data)
+                yield system, place
                 return
             system.makedirs(place.rpartition("/")[0], exist_ok=True)
             unfinished = f"{place}.{uuid.uuid4().hex}{UNFINISHED}"
-            system.pipe_file(unfinished, data)
-            system.mv(unfinished, place)
+            try:
+                yield system, unfinished
+                system.mv(unfinished, place)
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    system.rm_file(unfinished)
+                raise
 
     def remove(self, name):
         system, place = self._place(name)
@@ -143,3 +193,64 @@ class RemoteFolder:
 
 def _is_unfinished(name):
     return name.endswith(UNFINISHED)
+
+
+@contextlib.contextmanager
+def uploaded(path):
+    """The path of a file of this machine to write: `path`, or one that is copied there after.
+
+    Args:
+        path: of a file, here or remote.
+
+    Raises:
+        OSError: it cannot be copied; then there is nothing new at `path`.
+
+    Example:
+
+    >>> with uploaded("s3://bucket/mine.h5") as file:  # doctest: +SKIP
+    ...     write(file)
+    """
+    if not is_remote(path):
+        yield without_file_scheme(path)
+        return
+    folder, _, name = os.fspath(path).rpartition("/")
+    with tempfile.TemporaryDirectory(prefix="mrcnn") as here:
+        file = os.path.join(here, name)
+        yield file
+        RemoteFolder(folder).put(name, file)
+
+
+@contextlib.contextmanager
+def uploaded_folder(path):
+    """As `uploaded`, of a folder, which is made. What cannot be copied stays on this machine."""
+    if not is_remote(path):
+        path = without_file_scheme(path)
+        os.makedirs(path, exist_ok=True)
+        yield path
+        return
+    here, remote = tempfile.mkdtemp(prefix="mrcnn"), RemoteFolder(path)
+    written = False
+    try:
+        yield here
+        written = True
+        for name in files_below(here):
+            remote.put(name, os.path.join(here, name))
+    except OSError as error:
+        if written:
+            raise OSError(f"{error}; what was written lies in {here}") from error
+        raise
+    else:
+        written = False
+    finally:
+        if not written:
+            shutil.rmtree(here, ignore_errors=True)
+
+
+def files_below(folder):
+    """Names of all files below a folder of this machine, with "/", without those being written."""
+    found = []
+    for place, _, names in os.walk(folder):
+        below = os.path.relpath(place, folder).replace(os.sep, "/")
+        whole = [name for name in names if not _is_unfinished(name)]
+        found += [name if below == "." else f"{below}/{name}" for name in whole]
+    return sorted(found)

@@ -6,6 +6,7 @@ tools take it: AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS, or fsspec's co
 
 import contextlib
 import os
+import re
 import tempfile
 
 _HERE = ("file://", "local://")
@@ -26,6 +27,46 @@ def without_file_scheme(path):
     path = os.fspath(path)
     start = next((text for text in _HERE if path.startswith(text)), "")
     return path[len(start) :]
+
+
+def inside(folder, name):
+    """The path of what has a name in a folder, here or remote.
+
+    >>> inside("s3://bucket/runs", "train")
+    's3://bucket/runs/train'
+    """
+    if is_remote(folder):
+        return f"{os.fspath(folder).rstrip('/')}/{name}"
+    return os.path.join(folder, name)
+
+
+def is_folder(path):
+    """Whether a path, here or remote, leads to a folder."""
+    if not is_remote(path):
+        return os.path.isdir(without_file_scheme(path))
+    system, place = file_system(path)
+    with errors_of(path):
+        return system.isdir(place)
+
+
+def local_path(path):
+    """As `without_file_scheme`, of what can lie on this machine alone.
+
+    Raises:
+        ValueError: the path leads beyond this machine.
+
+    >>> local_path("file:///runs")
+    '/runs'
+    """
+    path = os.fspath(path)
+    if is_remote(path):
+        raise ValueError(
+            f"{path}: expected a folder or file of this machine; write there, and copy it"
+        )
+    # As pathlib writes s3://bucket and file:///runs.
+    if re.match(r"[a-z][a-z0-9+.]+:/(?!/)", path):
+        raise ValueError(f"{path}: expected a path of this machine, or a str with :// in it")
+    return without_file_scheme(path)
 
 
 def file_system(path):

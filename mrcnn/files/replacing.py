@@ -4,6 +4,8 @@ import contextlib
 import os
 import uuid
 
+from mrcnn.files.remote import local_path
+
 UNFINISHED = ".unfinished"  # how the names of files that are being written end
 
 
@@ -15,13 +17,14 @@ def replaced(path):
 
     Raises:
         OSError: the file cannot be written, such as on a full disk; the message names `path`.
+        ValueError: `path` is not of this machine.
 
     Example:
 
     >>> with replaced("weights.h5") as unfinished:  # doctest: +SKIP
     ...     write(unfinished)
     """
-    path = os.path.abspath(path)
+    path = os.path.abspath(local_path(path))
     os.makedirs(os.path.dirname(path), exist_ok=True)
     # Two machines that share the disk may write the same file at a time.
     unfinished = f"{path}.{uuid.uuid4().hex}{UNFINISHED}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 
 from mrcnn.data.formats.coco_panoptic.segment_files import segment_info
+from mrcnn.files.remote import local_path
 from mrcnn.image.channels import Channels
 from mrcnn.image.regions import ModelRegions
 from mrcnn.inference.inputs import find_sources, iterate_sources
@@ -92,7 +93,8 @@ def detect_to_folder(
         `Summary`.
 
     Raises:
-        ValueError: inputs that name nothing, unknown kinds, or a folder of other settings.
+        ValueError: inputs that name nothing, unknown kinds, a folder of other settings, or one that
+            is not of this machine: for that see `mrcnn.distribute.detect_dataset`.
 
     Example:
 
@@ -100,7 +102,7 @@ def detect_to_folder(
     >>> summary.skipped
     [('pictures/a.jpg', 'expected an image file at ...')]
     """
-    started, out = monotonic(), Path(out)
+    started, out = monotonic(), Path(local_path(out))
     check_wanted(model.settings, proposals)
     tile_size = model.settings.tiles.size
     has_masks = model.settings.mask_head.enabled and getattr(model, "finds_instances", True)

@@ -5,6 +5,8 @@ import re
 
 import keras
 
+from mrcnn.training.remote_runs import RunsHere
+
 
 class Checkpoint(keras.callbacks.Callback):
     """Writes the weights after every epoch.
@@ -14,11 +16,13 @@ class Checkpoint(keras.callbacks.Callback):
         path: str with a field `{epoch:04d}`, epochs counted from 1.
         kept: int, files of the last epochs that stay, or None: all. Files of later epochs than the
             one that ends are never touched.
+        runs: `mrcnn.training.remote_runs.RunsHere` or `RemoteRuns`, that the files lie in.
     """
 
-    def __init__(self, save, path, kept=None):
+    def __init__(self, save, path, kept=None, runs=None):
         super().__init__()
         self.save, self.path, self.kept = save, path, kept
+        self.runs = runs or RunsHere(os.path.dirname(path))
 
     def on_epoch_end(self, epoch, logs=None):
         self.save(self.path.format(epoch=epoch + 1))
@@ -29,10 +33,10 @@ class Checkpoint(keras.callbacks.Callback):
         """Removes the files of epochs up to `last`."""
         folder, name = os.path.split(self.path)
         before, after = map(re.escape, re.split(r"\{epoch.*?\}", name))
-        for file in os.listdir(folder):
+        for file in self.runs.names(folder):
             match = re.fullmatch(rf"{before}(\d{{4,}}){after}", file)
             if match and int(match[1]) <= last:
-                os.remove(os.path.join(folder, file))
+                self.runs.remove(os.path.join(folder, file))
 
 
 class BestCheckpoint(keras.callbacks.Callback):

@@ -43,7 +43,8 @@ def explained(model, generator, validation, position, epochs):
         if os.path.isfile(os.path.join(model.log_dir, FILE)):
             _, saved = read_state(model.log_dir)
             print(
-                f"\nEnded by an error; train(..., resume=True) goes on from {model.log_dir}, "
+                f"\nEnded by an error; train(..., resume=True) goes on from "
+                f"{model.runs.there(model.log_dir)}, "
                 f"epoch {saved.epoch + 1}, step {saved.step}",
                 flush=True,
             )
@@ -60,7 +61,8 @@ def explained(model, generator, validation, position, epochs):
     except (KeyboardInterrupt, SystemExit):
         print(
             f"\nInterrupted in epoch {position.epoch + 1} of {epochs}, after {position.step} "
-            f"steps of it; train(..., resume=True) goes on from {model.log_dir}",
+            f"steps of it; train(..., resume=True) goes on from "
+            f"{model.runs.there(model.log_dir)}",
             flush=True,
         )
         raise

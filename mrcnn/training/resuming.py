@@ -5,9 +5,12 @@ import os
 
 import keras
 
+from mrcnn.files.folders import open_folder
 from mrcnn.settings import plain
 from mrcnn.training.runs import run_folders
 from mrcnn.training.state import FILE, read_position
+
+_BATCH = "images of a batch"  # a fact
 
 
 def training_facts(layer_regex, learning_rate, settings, generator, epochs):
@@ -33,7 +36,7 @@ def training_facts(layer_regex, learning_rate, settings, generator, epochs):
         "learning_rate": learning_rate,
         **{name: plain(value) for name, value in optimization.by_key().items()},
         "SEED": settings.runtime.seed,
-        "images of a batch": generator.batch_size,
+        _BATCH: generator.batch_size,
         "steps of an epoch": len(generator),
         "images": len(generator.image_ids),
         "classes": list(generator.dataset.class_names),
@@ -53,7 +56,7 @@ def find_state(folder, model_dir, name):
         str, the newest run that has a state, or None.
     """
     for each in (folder, *run_folders(model_dir, name)):
-        if os.path.isfile(os.path.join(each, FILE)):
+        if open_folder(each).has(FILE):
             return each
     return None
 
@@ -66,9 +69,12 @@ def check_same(path, position, facts):
         if facts.get(name) != earlier
     ]
     if differing:
+        batch = position.facts.get(_BATCH)
+        other = facts.get(_BATCH) != batch  # GPU_COUNT, which may change, counts in it
         raise ValueError(
             f"{path} is of another training ({'; '.join(differing)}): resume with what it was "
-            "given, or train without resume from the weights beside it"
+            f"given{f', BATCH_SIZE = {batch}' if other else ''}, or train without resume from the "
+            "weights beside it"
         )
 
 

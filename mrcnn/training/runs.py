@@ -1,10 +1,16 @@
-"""Folders and checkpoints of training runs: `<name><date>T<time>/mask_rcnn_<name>_<epoch>.h5`."""
+"""Folders and checkpoints of training runs: `<name><date>T<time>/mask_rcnn_<name>_<epoch>.h5`.
+
+They are found here and remote alike.
+"""
 
 import itertools
 import os
 import re
 from datetime import datetime
 from pathlib import Path
+
+from mrcnn.files.folders import open_folder
+from mrcnn.files.remote import inside, is_remote
 
 
 def last_checkpoint(model_dir, name):
@@ -21,22 +27,21 @@ def last_checkpoint(model_dir, name):
         found = checkpoints(run)
         if found:
             return found[max(found)]
-    raise FileNotFoundError(f"no checkpoint of {name!r} under {os.path.abspath(model_dir)}")
+    raise FileNotFoundError(f"no checkpoint of {name!r} under {open_folder(model_dir).path}")
 
 
 def run_folders(model_dir, name):
     """Paths of the folders of an experiment's runs, the newest first."""
     pattern = re.compile(re.escape(name) + _STARTED)
-    folders = os.listdir(model_dir) if os.path.isdir(model_dir) else []
-    runs = [match for match in map(pattern.fullmatch, folders) if match]
+    runs = [match for match in map(pattern.fullmatch, open_folder(model_dir).folders()) if match]
     runs.sort(key=lambda match: (match[1], int(match[2] or 1)), reverse=True)
-    return [os.path.join(model_dir, run[0]) for run in runs]
+    return [inside(model_dir, run[0]) for run in runs]
 
 
 def checkpoints(folder):
     """Paths of the checkpoints in a run's folder, by epoch."""
-    found = map(_CHECKPOINT.fullmatch, os.listdir(folder))
-    return {int(match[1]): os.path.join(folder, match[0]) for match in found if match}
+    found = map(_CHECKPOINT.fullmatch, open_folder(folder).names())
+    return {int(match[1]): inside(folder, match[0]) for match in found if match}
 
 
 def newest_checkpoint(folder):
@@ -45,29 +50,30 @@ def newest_checkpoint(folder):
     Raises:
         FileNotFoundError: there is none.
     """
-    folder = Path(folder)
-    runs = [folder, *folder.iterdir()] if folder.is_dir() else []
-    found = {path: checkpoints(path) for path in runs if path.is_dir()}
-    last = [epochs[max(epochs)] for epochs in found.values() if epochs]
+    place, own = open_folder(folder), checkpoints(folder)
+    if own:
+        return own[max(own)]
+    found = {run: checkpoints(inside(folder, run)) for run in place.folders()}
+    last = {epochs[max(epochs)]: run for run, epochs in found.items() if epochs}
     if not last:
-        raise FileNotFoundError(f"no checkpoint under {folder.absolute()}")
-    if found[folder]:
-        return last[0]
-    return max(last, key=os.path.getmtime)
+        raise FileNotFoundError(f"no checkpoint under {place.path}")
+    return max(last, key=lambda path: place.modified(f"{last[path]}/{os.path.basename(path)}"))
 
 
 def best_checkpoint(folder):
     """The weights of a run that scored best, which `BestCheckpoint` writes; None without."""
-    return next(map(str, sorted(Path(folder).glob("mask_rcnn_*_best.h5"))), None)
+    names = sorted(open_folder(folder).names())
+    return next((inside(folder, name) for name in names if _BEST.fullmatch(name)), None)
 
 
-def numbered_folder(parent, name, exist_ok=False):
+def numbered_folder(parent, name, exist_ok=False, make=os.makedirs):
     """Makes a folder that no other run has: `name`, `name2`, `name3`, ...
 
     Args:
         parent: path of the folder of runs.
         name: str.
         exist_ok: bool, whether `name` may be a folder of a run already.
+        make: function that makes a folder, or raises FileExistsError.
 
     Returns:
         `pathlib.Path`.
@@ -78,7 +84,7 @@ def numbered_folder(parent, name, exist_ok=False):
         return first
     for path in itertools.chain([first], (Path(parent, f"{name}{i}") for i in itertools.count(2))):
         try:
-            path.mkdir(parents=True)
+            make(path)
         except FileExistsError:
             continue
         return path
@@ -87,10 +93,14 @@ def numbered_folder(parent, name, exist_ok=False):
 # Date and minute of a run; a later one of that minute has a number from 2 on.
 _STARTED = r"(\d{8}T\d{4})(?:-(\d+))?"
 _CHECKPOINT = re.compile(r"mask_rcnn_.*?(\d+)\.h5")
+_BEST = re.compile(r"mask_rcnn_.*_best\.h5")
 
 
 def run_of(path, name):
-    """The run that a checkpoint of an experiment belongs to: (its folder, epoch), or None."""
+    """The run of this machine that a checkpoint of an experiment belongs to: (its folder, epoch),
+    or None."""
+    if is_remote(path):
+        return None
     folder, file = rf"(.*[/\\]{re.escape(name)}{_STARTED})", r"mask_rcnn_[^/\\]*_(\d{4,})\.h5"
     match = re.fullmatch(rf"{folder}[/\\]{file}", os.path.abspath(path))
     return (match[1], int(match[4])) if match else None

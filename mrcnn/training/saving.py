@@ -32,15 +32,18 @@ class StateSaver(keras.callbacks.Callback):
         settings: `mrcnn.settings.Checkpoints`.
         check: function without arguments that raises where nothing must be saved.
         writes: bool, False on all hosts but the first.
+        saved: function without arguments, called when the state was written.
 
     Attributes:
         callbacks: list of all callbacks, whose memory is saved too.
     """
 
-    def __init__(self, folder, position, resumed, interrupts, settings, check, writes=True):
+    def __init__(
+        self, folder, position, resumed, interrupts, settings, check, writes=True, saved=None
+    ):
         super().__init__()
         self.path, self.position, self.callbacks = os.path.join(folder, FILE), position, []
-        self._writes = writes
+        self._writes, self._saved = writes, saved or (lambda: None)
         self.interval = float("inf") if settings.minutes is None else 60 * settings.minutes
         self.interrupts, self._resumed, self._check = interrupts, resumed, check
         self._averaged = self._left = False
@@ -110,6 +113,7 @@ class StateSaver(keras.callbacks.Callback):
             return
         self._check()
         save_state(self.path, self.model, self.position)
+        self._saved()
         self._saved_at = time.monotonic()
 
 

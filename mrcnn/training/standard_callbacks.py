@@ -35,7 +35,8 @@ def callbacks_around(model, generator, val_dataset, custom, hosts):
         Notices(generator, model.uses_anchors),
     ]
     if hosts.is_first:
-        callbacks.append(Checkpoint(model.save_weights, model.checkpoint_path, keys.kept))
+        files = model.save_weights, model.checkpoint_path
+        callbacks.append(Checkpoint(*files, keys.kept, model.runs))
     if hosts.is_first and all(map(importlib.util.find_spec, ("tensorflow", "tensorboard"))):
         board = keras.callbacks.TensorBoard(model.log_dir, write_graph=False)
         board.async_safe = True  # else Keras has the host wait for the log of every step
