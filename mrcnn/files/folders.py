@@ -9,6 +9,7 @@ import uuid
 
 from mrcnn.files.remote import errors_of, file_system, is_remote, without_file_scheme
 from mrcnn.files.replacing import UNFINISHED, replaced
+from mrcnn.files.retrying import patient
 
 # Where what is written appears when all of it has come; elsewhere it is renamed then.
 _WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
@@ -81,7 +82,7 @@ class LocalFolder:
 
 
 class RemoteFolder:
-    """As `LocalFolder`, through fsspec."""
+    """As `LocalFolder`, through fsspec; what fails for a moment is tried again."""
 
     def __init__(self, path):
         self.path = os.fspath(path).rstrip("/")
@@ -96,6 +97,7 @@ class RemoteFolder:
         system, root = file_system(self.path)
         return system, f"{root.rstrip('/')}/{name}".rstrip("/")
 
+    @patient
     def names(self, below=""):
         system, place = self._place(below)
         try:
@@ -106,16 +108,19 @@ class RemoteFolder:
         files = (x["name"].rpartition("/")[2] for x in found if x["type"] == "file")
         return {name for name in files if name and not _is_unfinished(name)}
 
+    @patient
     def has(self, name):
         system, place = self._place(name)
         with errors_of(f"{self.path}/{name}"):
             return system.isfile(place)
 
+    @patient
     def read(self, name):
         system, place = self._place(name)
         with errors_of(f"{self.path}/{name}"):
             return system.cat_file(place)
 
+    @patient
     def write(self, name, data):
         system, place = self._place(name)
         protocol = system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)
@@ -128,6 +133,7 @@ class RemoteFolder:
             system.pipe_file(unfinished, data)
             system.mv(unfinished, place)
 
+    @patient
     def remove(self, name):
         system, place = self._place(name)
         with errors_of(f"{self.path}/{name}"), contextlib.suppress(FileNotFoundError):

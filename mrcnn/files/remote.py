@@ -8,6 +8,8 @@ import contextlib
 import os
 import tempfile
 
+from mrcnn.files.retrying import patient
+
 _HERE = ("file://", "local://")
 
 
@@ -67,7 +69,8 @@ def errors_of(path):
     except (OSError, ImportError, ValueError) as error:
         if os.fspath(path) in str(error):
             raise
-        raise OSError(f"{path}: {_said(error)}") from error
+        kind = PermissionError if isinstance(error, PermissionError) else OSError
+        raise kind(f"{path}: {_said(error)}") from error
     except Exception as error:
         raise OSError(f"{path}: {_said(error)}") from error
 
@@ -98,6 +101,11 @@ def fetched(path):
     with tempfile.TemporaryDirectory(prefix="mrcnn") as folder:
         # Its own name, for what is told by the suffix.
         copy = os.path.join(folder, os.path.basename(place.rstrip("/")) or "file")
-        with errors_of(path):
-            system.get_file(place, copy)
+        _fetch(path, system, place, copy)
         yield copy
+
+
+@patient
+def _fetch(path, system, place, copy):
+    with errors_of(path):
+        system.get_file(place, copy)
