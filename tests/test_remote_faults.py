@@ -10,11 +10,11 @@ from PIL import Image
 from rich.console import Console
 from white_model import WhiteModel
 
+from mrcnn import cli
 from mrcnn.distribute import dataset, detect_dataset
 from mrcnn.distribute.blocks import BlockDetector
 from mrcnn.distribute.remote_listing import is_of_one_file
 from mrcnn.distribute.results import iterate_rows
-from mrcnn.files.folders import open_folder
 from mrcnn.files.retrying import PAUSES
 
 PLACE = "memory://data"
@@ -126,7 +126,16 @@ def test_of_an_address_the_server_tells(status, alone):
     assert is_of_one_file("https://host/a.png", error) is alone
 
 
-def test_a_folder_in_memory_is_written_again(cloud):
-    cloud.errors["out/a.json"] = [busy(), None]
-    open_folder(f"{PLACE}/out").write("a.json", b"{}")
-    assert cloud.system.cat_file("/data/out/a.json") == b"{}" and cloud.waits == [PAUSES[0]]
+def test_results_are_read_again_and_their_errors_told(cloud):
+    detect()
+    cloud.errors[".parquet"] = [busy(), None]
+    assert len(list(iterate_rows(f"{PLACE}/out"))) == 3 and cloud.waits == [PAUSES[0]]
+    cloud.errors[".parquet"] = [RuntimeError("broken")]
+    with pytest.raises(OSError, match=r"memory://data/out/part-.*: RuntimeError: broken"):
+        list(iterate_rows(f"{PLACE}/out"))
+
+
+def test_exported_files_are_of_this_machine(capsys):
+    assert cli.main(["detect", "s3://bucket/mine.onnx", "a.png", "--engine", "local"]) == 2
+    said = capsys.readouterr().err
+    assert "s3://bucket/mine.onnx: expected weights in one file" in said and "copy it here" in said

@@ -40,7 +40,7 @@ def file_system(path):
     try:
         from fsspec.core import url_to_fs
     except ImportError:
-        raise ImportError(f"{path} {_INSTALL}") from None
+        raise ImportError(f"{path} needs fsspec: {_INSTALL}") from None
     try:
         # What others wrote since is to be seen.
         return url_to_fs(os.fspath(path), use_listings_cache=False)
@@ -51,8 +51,8 @@ def file_system(path):
 
 
 _INSTALL = (
-    "needs fsspec and its file systems: pip install 'mrcnn[remote]', or pip install '.[remote]' in "
-    "a clone"
+    "s3:// and gs:// come with pip install 'mrcnn[remote]', or pip install '.[remote]' in a clone; "
+    "others with their own package"
 )
 
 
