@@ -1,8 +1,10 @@
 """`mrcnn detect`: from a checkpoint and pictures to a folder of results."""
 
 import json
+import shutil
 import sys
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -122,6 +124,16 @@ def test_pictures_into_parquet(checkpoint, pictures, tmp_path, capsys, monkeypat
     # Done before, or with other settings.
     assert cli.main([*line, *engine]) == 0
     assert "0 objects in 0 pictures, 3 were done before: " in capsys.readouterr().out
+    # A machine that has a copy of the weights, and less memory, goes on; not one with others.
+    elsewhere = shutil.copy(checkpoint, tmp_path / "copy.h5")
+    line[1] = str(elsewhere)
+    assert cli.main([*line, *engine, "IMAGES_PER_GPU=1"]) == 0
+    assert "3 were done before: " in capsys.readouterr().out
+    with h5py.File(elsewhere, "r+") as file:
+        file.attrs["note"] = 1
+    assert cli.main([*line, *engine]) == 2
+    assert "other settings (about.weights '" in capsys.readouterr().err
+    line[1] = str(checkpoint)
     assert cli.main([*line, *engine, "RPN_NMS_THRESHOLD=0.6"]) == 2
     assert "settings (about.config.RPN_NMS_THRESHOLD 0.7, now 0.6): " in capsys.readouterr().err
     assert cli.main([*line, *engine, "--save", "json"]) == 2

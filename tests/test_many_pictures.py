@@ -1,6 +1,7 @@
 """Any number of pictures into Parquet: what is written, what is listed, what goes on."""
 
 import io
+import itertools
 import json
 import os
 
@@ -13,13 +14,15 @@ from pycocotools import mask as mask_utils
 from rich.console import Console
 from white_model import WhiteModel
 
+from mrcnn import cli
+from mrcnn.data import KeypointScheme
 from mrcnn.distribute import dataset, detect_dataset, list_pictures
 from mrcnn.distribute.blocks import BlockDetector
 from mrcnn.distribute.decoding import decode
 from mrcnn.distribute.jobs import Job
 from mrcnn.distribute.parts import Parts
 from mrcnn.distribute.plan import Plan, open_plan
-from mrcnn.distribute.results import coco_results_of, iterate_rows
+from mrcnn.distribute.results import class_names_of, coco_results_of, is_results, iterate_rows
 from mrcnn.files.folders import open_folder
 
 QUIET = Console(file=io.StringIO())
@@ -160,6 +163,12 @@ def test_other_settings_are_refused(pictures, tmp_path):
         detect(pictures, out)
 
 
+def test_a_function_that_no_worker_imports_is_refused_first(pictures, tmp_path):
+    with pytest.raises(ValueError, match=r"build is <function .*lambda.*a function of a module"):
+        detect(pictures, tmp_path / "out", build=lambda: WhiteModel())
+    assert not (tmp_path / "out").exists()
+
+
 def test_scores_below_the_least_are_left_out(pictures, tmp_path):
     detect(pictures / "a", tmp_path / "out", score=0.1)
     # 2, 4, 6, 8 and 10 white pixels of 48: 0.04, 0.08, 0.125, 0.17, 0.21.
@@ -251,3 +260,75 @@ def test_rows_become_results_of_a_ground_truth(pictures, tmp_path):
         coco_results_of(tmp_path / "out", {5: "a/1.png"}, [{"id": 1, "name": "cat"}])
     with pytest.raises(ValueError, match=r"expected one picture pages.tif"):
         coco_results_of(tmp_path / "out", {5: "pages.tif"}, categories)
+
+
+def test_detections_that_are_not_finished_say_so(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr("mrcnn.distribute.parts.PICTURES", 2)
+    out, categories = tmp_path / "out", [{"id": 1, "name": "white"}]
+
+    def ending(job, blocks, workers=None):
+        yield from itertools.islice(here(job, blocks), 1)
+        raise KeyboardInterrupt
+
+    for blocks in (0, 1):  # before the first part and after it
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setitem(dataset._ENGINES, "local", ending if blocks else _interrupted)
+            detect(pictures, out, block_size=2)
+        assert is_results(out)
+        message = r"1 have none, a/4.png for example: detection has not finished; the same `mrcnn"
+        with pytest.raises(ValueError, match=message):
+            coco_results_of(out, {1: "a/4.png"}, categories)
+    assert class_names_of(out) == ["BG", "white"]
+    assert len(coco_results_of(out, {1: "a/0.png"}, categories)[0]) == 1  # this one is done
+    detect(pictures, out)
+    assert len(coco_results_of(out, {1: "a/4.png"}, categories)[0]) == 1
+
+
+def _interrupted(job, blocks, workers=None):
+    raise KeyboardInterrupt
+
+
+class NosedModel(WhiteModel):
+    """As `WhiteModel`, with a keypoint in the middle of what it finds."""
+
+    keypoint_scheme = KeypointScheme(["nose"])
+
+    def detect(self, images, **options):
+        found = super().detect(images)
+        for each in found:
+            y1, x1, y2, x2 = each["rois"][0]
+            each["keypoints"] = np.array([[[(y1 + y2) / 2, (x1 + x2) / 2, 1]]], np.float32)
+        return found
+
+
+def test_pictures_of_equal_names_beside_their_labels(tmp_path):
+    """`0.png` in two folders, of LabelMe, detected into a bucket; the last one finds a mistake."""
+    data, boxes = tmp_path / "data", {"a": (10, 10, 40, 50), "b": (5, 30, 35, 70)}
+    for name, box in boxes.items():
+        paint(data / name / "0.png", box, size=(60, 80))
+        y1, x1, y2, x2 = box
+        corners = [[x1, y1], [x2, y1], [x2, y2], [x1, y2]]
+        shape = {"label": "white", "points": corners, "shape_type": "polygon", "flags": {}}
+        content = {"version": "5.5.0", "flags": {}, "shapes": [shape], "imagePath": "0.png"}
+        content |= {"imageData": None, "imageHeight": 60, "imageWidth": 80}
+        (data / name / "0.json").write_text(json.dumps(content))
+    out, scores = "memory://found/labelme", tmp_path / "scores"
+    detect(data, out)
+    assert cli.main(["evaluate", out, str(data), "--out", str(scores)]) == 0
+    found = json.loads((scores / "scores.json").read_text())
+    assert [found["scores"][kind]["AP"] for kind in ("bbox", "segm")] == [1, 1]
+    # The white of one is the label of the other: nothing is where it was.
+    for name in "ab":
+        paint(data / name / "0.png", boxes["ab".replace(name, "")], size=(60, 80))
+    detect(data, out, resume=False)
+    assert cli.main(["evaluate", out, str(data), "--out", str(scores)]) == 0
+    found = json.loads((scores / "scores.json").read_text())
+    assert found["scores"]["bbox"]["AP"] < 0.1
+
+
+def test_keypoints_become_results_of_a_ground_truth(tmp_path):
+    paint(tmp_path / "in" / "a.png", (1, 2, 3, 4))
+    detect(tmp_path / "in", tmp_path / "out", build=NosedModel)
+    categories = [{"id": 9, "name": "white"}]
+    ((result,), _) = coco_results_of(tmp_path / "out", {5: "a.png"}, categories)
+    assert result["keypoints"][:2] == [2.5, 1.5]  # x y, of COCO by the middle of pixels

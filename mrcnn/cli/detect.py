@@ -10,6 +10,7 @@ from mrcnn.cli.model_arguments import add_model_arguments, model_of
 from mrcnn.files.remote import is_remote, local_path
 
 KINDS = ("overlay", "json", "panoptic", "masks", "labels", "crops", "csv")
+_OF_MACHINE = ("GPU_COUNT", "IMAGES_PER_GPU", "BATCH_SIZE")  # how much of it is used at a time
 
 
 def add_parser(commands):
@@ -107,13 +108,11 @@ def _proposals(arguments):
 
 
 def about_of(trained, proposals=None):
-    """What the results depend on beside the settings of `detect_to_folder`."""
+    """What the results depend on beside the settings of `detect_to_folder`, on any machine."""
     from mrcnn.config_values import plain_values
+    from mrcnn.files.digest import digest
 
-    about = {"weights": str(trained.weights), "config": plain_values(trained.config)}
+    config = {x: value for x, value in plain_values(trained.config).items() if x not in _OF_MACHINE}
+    about = {"weights": str(trained.weights), "config": config}
     files = {"weights": trained.weights} | ({"proposals": proposals} if proposals else {})
-    for name, path in files.items():
-        if os.path.exists(path):
-            state = os.stat(path)
-            about[name] = [os.path.abspath(path), state.st_size, state.st_mtime_ns]
-    return about
+    return about | {name: digest(path) for name, path in files.items() if os.path.exists(path)}

@@ -51,7 +51,7 @@ def run(arguments, about_of):
         )
     trained = _model(arguments)
     _check_model(trained.config)
-    options = {"about": _about(arguments, trained, about_of), "resume": arguments.resume}
+    options = {"about": about_of(trained), "resume": arguments.resume}
     check_dataset(arguments.out, arguments.engine, **options)
     summary = detect_dataset(
         functools.partial(build, _portable(arguments)),
@@ -74,17 +74,6 @@ def run(arguments, about_of):
             file=sys.stderr,
         )
     return 1 if summary.failed else 0
-
-
-def _about(arguments, trained, about_of):
-    """What results depend on; remote weights by their place and version, not by their copy."""
-    from mrcnn.files.remote import is_remote
-
-    about = about_of(trained)
-    if is_remote(arguments.weights):
-        version = os.path.basename(os.path.dirname(trained.weights))
-        about["weights"] = [arguments.weights, version]
-    return about
 
 
 def _model(arguments):

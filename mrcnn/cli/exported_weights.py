@@ -3,6 +3,8 @@
 import warnings
 from pathlib import Path
 
+from mrcnn.files.remote import is_remote
+
 # The names of `mrcnn.export.formats.FORMATS`, whose package takes seconds to import, and what the
 # paths of their files end in.
 SUFFIXES = {"saved_model": "", "onnx": ".onnx", "openvino": ".xml", "litert": ".tflite"}
@@ -22,6 +24,15 @@ def refuse_exported(weights):
     """Raises ValueError for what only a model's own weights can be."""
     if is_exported(weights):
         raise ValueError(f"{weights} is exported already; expected the weights that it was made of")
+
+
+def refuse_remote_exported(weights):
+    """Raises ValueError for an exported file that lies beyond this machine."""
+    if is_remote(weights) and Path(weights).suffix in filter(None, SUFFIXES.values()):
+        raise ValueError(
+            f"{weights}: expected weights in one file (.h5, .npz, ...); what `mrcnn export` wrote "
+            "is run from this machine: copy it here"
+        )
 
 
 class ExportedWeights:

@@ -1,8 +1,9 @@
 """What commands that run a trained model have in common: the model of their WEIGHTS."""
 
 from mrcnn.cli.config_arguments import add_config_arguments, make_config
-from mrcnn.cli.exported_weights import ExportedWeights, is_exported
+from mrcnn.cli.exported_weights import ExportedWeights, is_exported, refuse_remote_exported
 from mrcnn.cli.weights_argument import file_of
+from mrcnn.files.remote import without_file_scheme
 
 
 def add_model_arguments(parser):
@@ -18,7 +19,13 @@ def add_model_arguments(parser):
 
 
 def model_of(arguments, **keys):
-    """The `TrainedModel` of WEIGHTS, or where they are an exported file, its `ExportedWeights`."""
+    """The `TrainedModel` of WEIGHTS, or where they are an exported file, its `ExportedWeights`.
+
+    Raises:
+        ValueError: no such weights, or an exported file that lies beyond this machine.
+    """
+    arguments.weights = without_file_scheme(arguments.weights)
+    refuse_remote_exported(arguments.weights)
     if is_exported(arguments.weights):
         return ExportedWeights(arguments, **keys)
     return TrainedModel(arguments, **keys)

@@ -15,8 +15,10 @@ import numpy as np
 
 from mrcnn.distribute.jobs import MARKS, Done, block_name
 from mrcnn.distribute.packages import import_pyarrow
+from mrcnn.distribute.remote_listing import is_of_one_file
 from mrcnn.distribute.rows import error_row, found_row, schema, table_bytes
 from mrcnn.files.remote import fetched, is_remote
+from mrcnn.files.retrying import is_full
 from mrcnn.image.channels import Channels
 from mrcnn.inference.inputs import Picture, Source, iterate_sources
 from mrcnn.inference.picture_detector import PictureDetector
@@ -89,7 +91,9 @@ class BlockDetector:
                 for picture in iterate_sources([here], "all", self._channels, tile_size):
                     load = functools.partial(_load, picture, file, source.path)
                     yield dataclasses.replace(picture, source=source, load=load)
-        except FileNotFoundError as error:  # of what cannot be reached nothing is known: raised
+        except OSError as error:  # of what cannot be reached nothing is known: raised
+            if is_full(error) or not is_of_one_file(source.path, error):
+                raise
             yield Picture(source.path, source, None, 1, functools.partial(_refuse, error))
 
     def _alone(self, picture, marks):

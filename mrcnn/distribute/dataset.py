@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import os
+import pickle
 import uuid
 from time import monotonic
 
@@ -81,7 +82,8 @@ def detect_dataset(
         `DatasetSummary`.
 
     Raises:
-        ValueError: inputs that name nothing, or a folder of other settings.
+        ValueError: inputs that name nothing, a folder of other settings, or a function that
+            `pickle` does not take.
         OSError: what is remote cannot be reached, or workers die before they can begin. What is
             done stays done.
         ImportError: a package is missing.
@@ -97,6 +99,8 @@ def detect_dataset(
     """
     started, summary = monotonic(), DatasetSummary()
     check_dataset(out, engine, score, about, resume)
+    if engine == "local":
+        _check_portable(build)
     avoid = None if is_remote(out) else without_file_scheme(out)
     paths = list_pictures(inputs, avoid, column)
     paths = itertools.chain([next(paths)], paths)  # inputs that name nothing are told first
@@ -142,6 +146,17 @@ def check_dataset(out, engine="local", score=None, about=None, resume=True):
     folder = open_folder(out)
     if resume and folder.has(SETTINGS):
         open_plan(folder, _settings(score, about), BLOCK_SIZE)
+
+
+def _check_portable(build):
+    """Raises ValueError for a function that no process of this machine can be given."""
+    try:
+        pickle.dumps(build)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"build is {build!r}; expected a function of a module, which each worker imports: "
+            f"{error}"
+        ) from None
 
 
 def _settings(score, about):

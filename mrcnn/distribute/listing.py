@@ -2,6 +2,7 @@
 
 import os
 
+from mrcnn.distribute.remote_listing import files_below
 from mrcnn.files.remote import errors_of, file_system, is_remote, without_file_scheme
 from mrcnn.image.reading import SUFFIXES
 
@@ -52,7 +53,7 @@ def _below(item, name, avoid, column):
     if suffix in LISTS and (is_remote(item) or os.path.isfile(item)):
         yield from _listed(item, suffix, column)
     elif is_remote(item):
-        yield from _remote(item, name)
+        yield from _remote(item)
     elif os.path.isdir(item) and os.path.abspath(item) != avoid:
         yield from _walk(os.path.abspath(item), avoid)
     else:  # says what is wrong, too
@@ -79,29 +80,13 @@ def _walk(folder, avoid):
             yield entry.path
 
 
-def _remote(item, name):
+def _remote(item):
     """Pictures that a remote path names: those of a pattern, of a folder, or itself."""
     system, place = file_system(item)
     with errors_of(item):
-        if any(sign in place for sign in "*?["):
-            found = (path for path in sorted(system.glob(place)) if _is_taken(path))
-        elif system.isfile(place):
-            found = [place]
-        else:
-            found = _walk_remote(system, place)
-        for path in found:
+        one = not any(sign in place for sign in "*?[") and system.isfile(place)
+        for path in [place] if one else filter(_is_taken, files_below(system, place)):
             yield system.unstrip_protocol(path)
-
-
-def _walk_remote(system, folder):
-    """As `_walk`; the names of one folder are in memory at a time."""
-    for entry in sorted(system.ls(folder, detail=True), key=lambda entry: entry["name"]):
-        path = entry["name"].rstrip("/")
-        if entry["type"] == "directory" and path != folder.rstrip("/"):
-            if not os.path.basename(path).startswith("."):
-                yield from _walk_remote(system, path)
-        elif entry["type"] == "file" and _is_taken(path):
-            yield path
 
 
 def _listed(item, suffix, column):

@@ -32,10 +32,8 @@ class Parts:
     def __init__(self, plan):
         self._plan, self._folder = plan, plan.folder
         size = max(1, PICTURES // plan.block_size)
-        found = (PART.fullmatch(name) for name in self._folder.names())
-        ranges = sorted((int(x[2]), int(x[3])) for x in found if x and x[1] == plan.name)
         done = self._folder.names(FOLDER)
-        gaps = list(_gaps(ranges, plan.num_blocks))
+        gaps = list(gaps_of(plan))
         self._tidy(done - {self._file(i) for first, last in gaps for i in range(first, last + 1)})
         self.missing, self._groups, self._left = [], [], []
         for first, last in gaps:
@@ -97,6 +95,13 @@ def remove_results(folder):
         for name in folder.names(below):
             folder.remove(f"{below}/{name}")
     remove_plan(folder)
+
+
+def gaps_of(plan):
+    """Yields (first, last) of the blocks of a plan that are in no part yet."""
+    found = (PART.fullmatch(name) for name in plan.folder.names())
+    ranges = sorted((int(x[2]), int(x[3])) for x in found if x and x[1] == plan.name)
+    return _gaps(ranges, plan.num_blocks)
 
 
 def _gaps(ranges, count):

@@ -4,21 +4,23 @@ import json
 import os
 
 from mrcnn.distribute.packages import import_pyarrow
-from mrcnn.distribute.parts import PART
+from mrcnn.distribute.parts import PART, gaps_of
+from mrcnn.distribute.plan import SETTINGS, Plan
 from mrcnn.distribute.rows import METADATA, annotations_of
 from mrcnn.files.folders import open_folder
-from mrcnn.files.remote import file_system, is_remote, without_file_scheme
+from mrcnn.files.remote import fetched, is_remote, without_file_scheme
 
 
 def is_results(path):
-    """Whether a path is a folder that `detect_dataset` wrote into.
+    """Whether a path is a folder that `detect_dataset` wrote into, whether it has finished or not.
 
     >>> is_results("nowhere")
     False
     """
     if not is_remote(path) and not os.path.isdir(without_file_scheme(path)):
         return False
-    return bool(_files(open_folder(path)))
+    folder = open_folder(path)
+    return bool(_files(folder)) or folder.has(SETTINGS)
 
 
 def _files(folder):
@@ -36,10 +38,9 @@ def iterate_rows(path, columns=None):
         dict by column, see `mrcnn.distribute.rows`.
     """
     for name in _files(open_folder(path)):
-        with _opened(path, name) as file:
-            for batch in (
-                import_pyarrow().parquet.ParquetFile(file).iter_batches(1024, columns=columns)
-            ):
+        read = import_pyarrow().parquet.ParquetFile
+        with fetched(f"{path}/{name}") as file, read(file) as table:
+            for batch in table.iter_batches(1024, columns=columns):
                 yield from batch.to_pylist()
 
 
@@ -51,17 +52,18 @@ def class_names_of(path):
     """
     names = _files(open_folder(path))
     if not names:
-        raise ValueError(f"{path}: expected the folder of a finished `mrcnn detect --engine`")
-    with _opened(path, names[0]) as file:
+        raise ValueError(f"{path}: expected detections, found none{_unfinished(path)}")
+    with fetched(f"{path}/{names[0]}") as file:
         metadata = import_pyarrow().parquet.read_schema(file).metadata
     return json.loads(metadata[METADATA])["class_names"]
 
 
-def _opened(path, name):
-    if is_remote(path):
-        system, place = file_system(path)
-        return system.open(f"{place.rstrip('/')}/{name}", "rb")
-    return open(os.path.join(without_file_scheme(path), name), "rb")
+def _unfinished(path):
+    """What is to be said of a folder that has not all its detections yet, or nothing."""
+    folder = open_folder(path)
+    if not folder.has(SETTINGS) or not any(gaps_of(Plan(folder))):
+        return ""
+    return ": detection has not finished; the same `mrcnn detect` line goes on"
 
 
 def coco_results_of(path, names, categories):
@@ -101,7 +103,7 @@ def coco_results_of(path, names, categories):
     if missing:
         raise ValueError(
             f"{path}: expected detections of all {len(names)} pictures of the ground truth, "
-            f"{len(missing)} have none, {missing[0]} for example"
+            f"{len(missing)} have none, {missing[0]} for example{_unfinished(path)}"
         )
     return found, errors
 

@@ -11,6 +11,7 @@ import uuid
 
 from mrcnn.files.remote import errors_of, file_system, is_remote, without_file_scheme
 from mrcnn.files.replacing import UNFINISHED, replaced
+from mrcnn.files.retrying import patient
 
 # Where what is written appears when all of it has come; elsewhere it is renamed then.
 _WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
@@ -95,7 +96,7 @@ class LocalFolder:
 
 
 class RemoteFolder:
-    """As `LocalFolder`, through fsspec."""
+    """As `LocalFolder`, through fsspec; what fails for a moment is tried again."""
 
     def __init__(self, path):
         self.path = os.fspath(path).rstrip("/")
@@ -110,6 +111,7 @@ class RemoteFolder:
         system, root = file_system(self.path)
         return system, f"{root.rstrip('/')}/{name}".rstrip("/")
 
+    @patient
     def names(self, below=""):
         system, place = self._place(below)
         try:
@@ -120,6 +122,7 @@ class RemoteFolder:
         files = (x["name"].rpartition("/")[2] for x in found if x["type"] == "file")
         return {name for name in files if name and not _is_unfinished(name)}
 
+    @patient
     def folders(self):
         system, place = self._place("")
         try:
@@ -129,30 +132,36 @@ class RemoteFolder:
             return set()
         return {x["name"].rstrip("/").rpartition("/")[2] for x in found if x["type"] == "directory"}
 
+    @patient
     def has(self, name):
         system, place = self._place(name)
         with errors_of(f"{self.path}/{name}"):
             return system.isfile(place)
 
+    @patient
     def modified(self, name):
         system, place = self._place(name)
         with errors_of(f"{self.path}/{name}"):
             return system.modified(place)
 
+    @patient
     def read(self, name):
         system, place = self._place(name)
         with errors_of(f"{self.path}/{name}"):
             return system.cat_file(place)
 
+    @patient
     def write(self, name, data):
         with self._replaced(name) as (system, place):
             system.pipe_file(place, data)
 
+    @patient
     def put(self, name, path):
         """As `write`, of a file of this machine, which may be larger than memory."""
         with self._replaced(name) as (system, place):
             system.put_file(path, place)
 
+    @patient
     def get(self, name, path):
         """Copies a file to a path of this machine, whole or not at all."""
         system, place = self._place(name)
@@ -178,6 +187,7 @@ class RemoteFolder:
                     system.rm_file(unfinished)
                 raise
 
+    @patient
     def remove(self, name):
         system, place = self._place(name)
         with errors_of(f"{self.path}/{name}"), contextlib.suppress(FileNotFoundError):

@@ -9,6 +9,8 @@ import os
 import re
 import tempfile
 
+from mrcnn.files.retrying import patient
+
 _HERE = ("file://", "local://")
 
 
@@ -79,7 +81,7 @@ def file_system(path):
     try:
         from fsspec.core import url_to_fs
     except ImportError:
-        raise ImportError(f"{path} {_INSTALL}") from None
+        raise ImportError(f"{path} needs fsspec: {_INSTALL}") from None
     try:
         # What others wrote since is to be seen.
         return url_to_fs(os.fspath(path), use_listings_cache=False)
@@ -90,8 +92,8 @@ def file_system(path):
 
 
 _INSTALL = (
-    "needs fsspec and its file systems: pip install 'mrcnn[remote]', or pip install '.[remote]' in "
-    "a clone"
+    "s3:// and gs:// come with pip install 'mrcnn[remote]', or pip install '.[remote]' in a clone; "
+    "others with their own package"
 )
 
 
@@ -108,7 +110,8 @@ def errors_of(path):
     except (OSError, ImportError, ValueError) as error:
         if os.fspath(path) in str(error):
             raise
-        raise OSError(f"{path}: {_said(error)}") from error
+        kind = PermissionError if isinstance(error, PermissionError) else OSError
+        raise kind(f"{path}: {_said(error)}") from error
     except Exception as error:
         raise OSError(f"{path}: {_said(error)}") from error
 
@@ -146,6 +149,11 @@ def fetched(path):
     with tempfile.TemporaryDirectory(prefix="mrcnn") as folder:
         # Its own name, for what is told by the suffix.
         copy = os.path.join(folder, os.path.basename(place.rstrip("/")) or "file")
-        with errors_of(path):
-            system.get_file(place, copy)
+        _fetch(path, system, place, copy)
         yield copy
+
+
+@patient
+def _fetch(path, system, place, copy):
+    with errors_of(path):
+        system.get_file(place, copy)
