@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
 ]
 SIZES = {"desktop": (1280, 900), "telephone": (390, 844)}
-PATIENCE = 100_000  # ms
+PATIENCE = 300_000  # ms
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,10 @@ def test_a_file_is_corrected_kept_and_read_back(page, tmp_path):
     page.get_by_role("option", name="a new object", exact=True).click()
     canvas = page.locator("#editor canvas").first
     canvas.scroll_into_view_if_needed()
-    page.wait_for_timeout(2000)  # until the picture is laid on the canvas
+    page.wait_for_timeout(1000)  # until it is asked for the picture, has it, and has laid it down
+    waits = page.locator("#editor").get_by_text(re.compile("processing|queue"))
+    playwright.expect(waits).to_have_count(0, timeout=PATIENCE)
+    page.wait_for_timeout(2000)
     box = canvas.bounding_box()
     middle, height = box["y"] + box["height"] / 2, 40
     page.mouse.move(box["x"] + box["width"] * 0.4, middle)
