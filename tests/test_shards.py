@@ -319,7 +319,7 @@ def test_a_model_trains_and_is_scored_on_remote_shards(tmp_path, memory, cache, 
     assert cli.main(["train", place, *options, "STEPS_PER_EPOCH=2"]) == 0
     run = tmp_path / "runs" / "train"
     assert place in (run / "command.txt").read_text()
-    assert "NAME: shards" in (run / "config.yaml").read_text()
+    assert f"data: {place}\n" in (run / "config.yaml").read_text()
     capsys.readouterr()
     assert cli.main(["evaluate", str(run), place, "--config", tiny]) == 0
     # A fifth of 6, rounded, validated: it is known again by the place of the data.
