@@ -54,7 +54,7 @@ setup(
         "int8": ["nncf>=3.4"],  # int8 of mrcnn export
         "serve": ["fastapi>=0.115", "fastapi-offline>=1.7", "uvicorn>=0.30"],  # mrcnn serve
         "page": ["gradio>=6.31,<7", "av>=16"],  # mrcnn page, with NumPy 2
-        "parquet": ["pyarrow>=15"],  # mrcnn detect --engine local
+        "parquet": ["pyarrow>=15"],  # mrcnn detect --engine local, shards
         "ray": ["ray[data]>=2.50", "pyarrow>=15"],  # mrcnn detect --engine ray
         "remote": ["fsspec>=2024.2", "s3fs>=2024.2", "gcsfs>=2024.2"],  # s3:// and gs://
         "notebooks": ["jupyterlab>=4", "ipykernel>=6.29"],

@@ -1,5 +1,6 @@
 """Paths beyond this machine: a file system in memory, and a bucket that a server here offers."""
 
+import http.client
 import io
 import os
 import pathlib
@@ -49,8 +50,13 @@ def bucket(monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
         monkeypatch.setenv(name, "us-east-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # of another server
     file_system("s3://bucket")[0].mkdir("bucket")
     yield "s3://bucket/data"
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("POST", "/moto-api/reset")  # buckets outlive their server
+    assert connection.getresponse().status == 200
+    connection.close()
     server.stop()
 
 

@@ -12,7 +12,7 @@ from mrcnn.data.annotations.writing import items_of
 from mrcnn.data.formats import HOLDS_STUFF, WITH_KEYPOINTS, WRITERS
 
 
-def convert(dataset, folder, format, notes=None):
+def convert(dataset, folder, format, notes=None, **options):
     """Writes a data set, pictures and annotations, in a format; whole or not at all.
 
     Masks read back are the same pixel by pixel. What the format cannot hold, such as crowds,
@@ -23,6 +23,7 @@ def convert(dataset, folder, format, notes=None):
         folder: path, new or empty.
         format: key of `mrcnn.data.formats.WRITERS`.
         notes: `mrcnn.data.annotations.notes.Notes`; by default one that warns.
+        **options: of the format: `shard_mb` of shards.
 
     Returns:
         `pathlib.Path` of the folder.
@@ -36,19 +37,19 @@ def convert(dataset, folder, format, notes=None):
     """
     warns, notes = notes is None, notes or Notes()
     things, stuff = dataset.thing_names[1:], dataset.class_names[len(dataset.thing_names) :]
-    folder = write(items_of(dataset), folder, things, stuff, format, notes)
+    folder = write(items_of(dataset), folder, things, stuff, format, notes, **options)
     if warns:
         notes.warn(folder)
     return folder
 
 
-def write(items, folder, things, stuff, format, notes):
+def write(items, folder, things, stuff, format, notes, **options):
     """Writes pictures in a format, whole or not at all; returns the folder.
 
     Args:
         items: iterable of `mrcnn.data.annotations.writing.Item`.
         things, stuff: lists of the names of classes, without the background.
-        folder, format, notes: as of `convert`.
+        folder, format, notes, **options: as of `convert`.
     """
     if format not in WRITERS:
         raise ValueError(f"expected a format of {', '.join(WRITERS)}, received {format!r}")
@@ -63,7 +64,7 @@ def write(items, folder, things, stuff, format, notes):
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         told = _telling_of_keypoints(items, format, notes)
-        WRITERS[format](told, unfinished, class_names, notes)
+        WRITERS[format](told, unfinished, class_names, notes, **options)
         if folder.exists():
             folder.rmdir()
         unfinished.chmod(0o777 & ~_umask())

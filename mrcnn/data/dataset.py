@@ -92,12 +92,16 @@ class Dataset:
         self.num_images = len(self.image_info)
         self._image_ids = np.arange(self.num_images)
         self.class_from_source_map = _source_map(self.class_info)
-        self.image_from_source_map = _source_map(self.image_info)
+        self.image_from_source_map = self._map_images()
         self.sources = list(dict.fromkeys(info["source"] for info in self.class_info))
         self.source_class_ids = {
             source: [i for i, info in enumerate(self.class_info) if info["source"] in ("", source)]
             for source in self.sources
         }
+
+    def _map_images(self):
+        """The id of each image by `"source.id"`."""
+        return _source_map(self.image_info)
 
     @property
     def image_ids(self):

@@ -118,22 +118,17 @@ def subsets(path, format=None):
 
 def describe(dataset, path):
     """What was found, as a text of a few lines."""
-    infos = dataset.image_info
-    counts = np.zeros(dataset.num_classes, int)
-    crowds = boxes = empty = 0
-    for image_id in range(dataset.num_images):
-        instances = dataset.instances(image_id)
-        empty += not instances
-        for instance in instances:
-            counts[dataset.class_id_of(instance)] += 1
-            crowds += instance.crowd
-            boxes += not instance.parts
-    names = list(dict.fromkeys(info["subset"] for info in infos))
-    parts = [f"{name} {sum(x['subset'] == name for x in infos)}" for name in names if name]
-    text = f"{path}: {dataset.source}, {len(infos)} pictures"
+    summary = dataset.summary()
+    counts = summary["counts"]
+    parts = [f"{name} {count}" for name, count in summary["subsets"].items() if name]
+    text = f"{path}: {dataset.source}, {dataset.num_images} pictures"
     text += f" ({', '.join(parts)})" if parts else ""
     text += f", {counts.sum()} objects of {dataset.num_classes - 1} classes"
-    facts = {"crowds": crowds, "without an outline": boxes, "pictures without objects": empty}
+    facts = {
+        "crowds": summary["crowds"],
+        "without an outline": summary["boxes"],
+        "pictures without objects": summary["empty"],
+    }
     told = [f"{count} {what}" for what, count in facts.items() if count]
     text += f"; {', '.join(told)}" if told else ""
     present = sorted(np.flatnonzero(counts), key=lambda i: -counts[i])

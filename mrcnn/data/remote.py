@@ -10,6 +10,7 @@ import shutil
 import threading
 import uuid
 
+from mrcnn.data.formats.shards.records import INDEX, PLACE
 from mrcnn.files.cache import default_cache_dir
 from mrcnn.files.download import show_progress
 from mrcnn.files.remote import errors_of, file_system, is_remote, without_file_scheme
@@ -24,14 +25,15 @@ _COMPLETE = "complete"  # a file that is written when all others are there
 def local_data(path):
     """The file or folder of this machine that a path leads to: itself, or the copy of a remote one.
 
-    A process looks once whether a remote path has changed.
+    A process looks once whether a remote path has changed. Of `mrcnn.data.formats.shards` only the
+    index is copied.
 
     Args:
         path: of an annotation file or of the folder of a data set: here, `file://` too, or remote,
             such as s3://bucket/pets.
 
     Returns:
-        str. A copy lies in `data` of `default_cache_dir()`, below a folder of its place and version.
+        str. A copy lies in `data` of `default_cache_dir()`, in a folder of its place and version.
         One that was interrupted goes on where it stopped.
 
     Raises:
@@ -50,8 +52,10 @@ def local_data(path):
 def _copied(path):
     system, place = file_system(path)
     place = place.rstrip("/")
+    index = f"{place}/{INDEX}"  # of shards, which are read from where they are
     with errors_of(path):
-        found = system.find(place, detail=True)
+        is_index = system.isfile(index)
+        found = {index: system.info(index)} if is_index else system.find(place, detail=True)
     files = {key: info for key, info in found.items() if not key.endswith("/")}
     if not files:
         raise FileNotFoundError(
@@ -65,6 +69,9 @@ def _copied(path):
     if not os.path.exists(complete):
         sizes = {key: info["size"] or 0 for key, info in files.items()}
         _fetch(path, system, {key: os.path.join(folder, names[key]) for key in files}, sizes)
+        if is_index:
+            with open(os.path.join(folder, base, PLACE), "w", encoding="utf-8") as file:
+                file.write(path.rstrip("/"))
         with replaced(complete) as unfinished, open(unfinished, "w") as file:
             file.write(f"{path}\n")
     return os.path.join(folder, base)

@@ -26,8 +26,8 @@ def split(dataset, share, seed=0):
     if len(infos) < 2:
         raise ValueError(f"expected two pictures or more to split, received {len(infos)}")
     drawn = sorted(range(len(infos)), key=lambda i: _draw(infos[i]["id"], seed))
-    validating = set(drawn[: min(max(1, round(share * len(infos))), len(infos) - 1)])
-    return _part(dataset, validating, False), _part(dataset, validating, True)
+    count = min(max(1, round(share * len(infos))), len(infos) - 1)
+    return _part(dataset, sorted(drawn[count:])), _part(dataset, sorted(drawn[:count]))
 
 
 def _draw(name, seed):
@@ -35,9 +35,9 @@ def _draw(name, seed):
     return hashlib.sha256(f"{seed} {name}".encode()).digest()
 
 
-def _part(dataset, chosen, inside):
-    part = copy.copy(dataset)
-    part.image_info = [x for i, x in enumerate(dataset.image_info) if (i in chosen) == inside]
+def _part(dataset, chosen):
+    part, infos = copy.copy(dataset), dataset.image_info
+    part.image_info = infos.take(chosen) if hasattr(infos, "take") else [infos[i] for i in chosen]
     part.prepare()
     return part
 

@@ -2,6 +2,8 @@
 
 import importlib
 
+from mrcnn.files import parquet
+
 
 def import_pyarrow():
     """The package `pyarrow`, with its readers of Parquet and CSV.
@@ -9,15 +11,7 @@ def import_pyarrow():
     Raises:
         ImportError: it is not installed; the message says how it is had.
     """
-    try:
-        for module in ("parquet", "csv"):
-            importlib.import_module(f"pyarrow.{module}")
-        return importlib.import_module("pyarrow")
-    except ImportError:
-        raise ImportError(
-            "detections in Parquet need pyarrow, which is not installed: pip install "
-            "'mrcnn[parquet]', or pip install '.[parquet]' in a clone"
-        ) from None
+    return parquet.import_pyarrow("detections in Parquet")
 
 
 def import_ray():

@@ -26,7 +26,7 @@ class PageReader:
     frame of an animation is what the frames before it left.
 
     Args:
-        path: of a picture of any kind; most have one page.
+        path: of a picture of any kind, or it as a binary file that is open; most have one page.
 
     Attributes:
         animated: bool, whether these are frames.
@@ -74,7 +74,7 @@ class PageReader:
         Raises:
             ValueError: it cannot be read; the message names file and page.
         """
-        if tile_size is not None and not self.animated:
+        if tile_size is not None and not (self.animated or hasattr(self._path, "read")):
             regions = open_regions(self._path, index)
             if regions is not None and max(regions.shape[:2]) > tile_size:
                 return regions

@@ -1,5 +1,6 @@
 """`AnnotatedDataset`: pictures and instances of any annotation format, as a `Dataset`."""
 
+import collections
 import functools
 import inspect
 import os
@@ -189,6 +190,25 @@ class AnnotatedDataset(Dataset):
         signs = {True: -1, False: 1}
         ids = [signs[x.crowd] * self.class_id_of(x) for x in self.instances(image_id)]
         return np.array(ids, int)
+
+    def summary(self):
+        """Counts what there is.
+
+        Returns:
+            dict: `subsets`, the pictures of each by its name; `counts` int [K], the objects of each
+            class; `crowds`; `boxes`, objects without an outline; `empty`, pictures without objects.
+        """
+        counts, crowds, boxes, empty = np.zeros(self.num_classes, int), 0, 0, 0
+        for image_id in range(self.num_images):
+            instances = self.instances(image_id)
+            empty += not instances
+            for instance in instances:
+                counts[self.class_id_of(instance)] += 1
+                crowds += instance.crowd
+                boxes += not instance.parts
+        subsets = collections.Counter(info["subset"] for info in self.image_info)
+        found = {"subsets": dict(subsets), "counts": counts}
+        return {**found, "crowds": crowds, "boxes": boxes, "empty": empty}
 
     @property
     def without_outline(self):

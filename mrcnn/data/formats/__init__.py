@@ -7,6 +7,7 @@ from mrcnn.data.formats.label_images import LabelImageDataset, write_labels
 from mrcnn.data.formats.label_studio import LabelStudioDataset
 from mrcnn.data.formats.labelme import LabelMeDataset, write_labelme
 from mrcnn.data.formats.mask_folders import MaskFolderDataset, write_masks
+from mrcnn.data.formats.shards import ShardsDataset, write_shards
 from mrcnn.data.formats.via import ViaDataset, write_via
 from mrcnn.data.formats.voc import VocDataset
 from mrcnn.data.formats.yolo import YoloDataset, write_yolo
@@ -23,6 +24,7 @@ _KINDS = (
     LabelStudioDataset,
     MaskFolderDataset,
     LabelImageDataset,
+    ShardsDataset,
 )
 FORMATS = {kind.source: kind for kind in _KINDS}
 WRITERS = {
@@ -33,9 +35,10 @@ WRITERS = {
     "yolo": write_yolo,
     "masks": write_masks,
     "labels": write_labels,
+    "shards": write_shards,
 }
 HOLDS_STUFF = ("coco_panoptic",)  # of the writers
-WITH_KEYPOINTS = ("coco",)
+WITH_KEYPOINTS = ("coco", "shards")
 
 __all__ = [
     "FORMATS",
@@ -49,6 +52,7 @@ __all__ = [
     "LabelMeDataset",
     "LabelStudioDataset",
     "MaskFolderDataset",
+    "ShardsDataset",
     "ViaDataset",
     "VocDataset",
     "YoloDataset",
