@@ -3,7 +3,13 @@
 import os
 
 from mrcnn.distribute.remote_listing import files_below
-from mrcnn.files.remote import errors_of, file_system, is_remote, without_file_scheme
+from mrcnn.files.remote import (
+    errors_of,
+    fetched,
+    file_system,
+    is_remote,
+    without_file_scheme,
+)
 from mrcnn.image.reading import SUFFIXES
 
 COLUMN = "path"
@@ -92,7 +98,7 @@ def _remote(item):
 def _listed(item, suffix, column):
     """The paths of a list, those that are relative from its folder on."""
     folder = item.rpartition("/")[0] if is_remote(item) else os.path.dirname(os.path.abspath(item))
-    with _opened(item) as file:
+    with fetched(item) as copy, open(copy, "rb") as file:
         lines = _lines(file, item) if suffix == ".txt" else _rows(file, item, suffix, column)
         for path in lines:
             path = without_file_scheme(path)
@@ -102,14 +108,6 @@ def _listed(item, suffix, column):
                 yield f"{folder}/{path}"
             else:
                 yield os.path.normpath(os.path.join(folder, path))
-
-
-def _opened(item):
-    if not is_remote(item):
-        return open(item, "rb")
-    system, place = file_system(item)
-    with errors_of(item):
-        return system.open(place, "rb")
 
 
 def _lines(file, item):
