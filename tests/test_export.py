@@ -21,7 +21,15 @@ from tiny import tiny_of
 
 from mrcnn import cli
 from mrcnn.cli import serve
-from mrcnn.export import FORMATS, ExportedModel, ExportError, export, graph_molding
+from mrcnn.export import (
+    FORMATS,
+    ExportedModel,
+    ExportError,
+    check_export,
+    export,
+    graph_molding,
+)
+from mrcnn.export.stages import with_stages
 from mrcnn.export.verifying import difference
 from mrcnn.model import create
 
@@ -68,7 +76,13 @@ assert not {{"mrcnn", "tensorflow"}} & set(sys.modules)
 """,
 }
 # What exports beside the first cost.
-FORMS = [pytest.param(x, marks=[pytest.mark.thorough] * (x != "saved_model")) for x in ALONE]
+FORMS = [
+    pytest.param(x, marks=[pytest.mark.thorough] * (x not in ("saved_model", "onnx")))
+    for x in ALONE
+]
+IN_PLACE_OF_WEIGHTS = [
+    pytest.param(x, marks=[pytest.mark.thorough] * (x != "saved_model")) for x in ALONE
+]
 OPTIONS = {"litert": {"sizes": [(201, 303), (96, 128)], "batch": 2}}
 
 
@@ -79,25 +93,57 @@ class EveryPixelConfig(TinyMaXDeepLab):
     PANOPTIC_THING_AREA = PANOPTIC_STUFF_AREA = 0
 
 
-# The rest of the family, tiny: what makes a config.
-MEMBERS = {
+def config_with(preset, **keys):
+    """The numerics of a preset in a tiny model, with keys of its own."""
+    config = tiny_of(preset)
+    for key, value in keys.items():
+        setattr(config, key, value)
+    return config
+
+
+TORCHVISION = "torchvision/maskrcnn_resnet50_fpn"
+# Each numerics, each member of the family, and what else changes a graph: what makes a config.
+KINDS = {
+    "matterport": lambda: tiny_of("matterport/mask_rcnn_coco"),
+    "torchvision": lambda: tiny_of(TORCHVISION),
+    "torchvision_v2": lambda: tiny_of("torchvision/maskrcnn_resnet50_fpn_v2"),
+    "detectron2": lambda: tiny_of("detectron2/mask_rcnn_R_50_FPN_3x"),
+    "faster_rcnn": lambda: config_with(TORCHVISION, USE_MASK=False),
     "cascade": lambda: tiny_of("detectron2/cascade_mask_rcnn_R_50_FPN_3x"),
     "c4": lambda: tiny_of("detectron2/mask_rcnn_R_50_C4_3x"),
     "dc5": DilatedConfig,
     "retinanet": lambda: tiny_of("torchvision/retinanet_resnet50_fpn_v2"),
+    "retinanet_of_detectron2": lambda: tiny_of("detectron2/retinanet_R_50_FPN_3x"),
     "keypoints": lambda: tiny_of("torchvision/keypointrcnn_resnet50_fpn"),
     "panoptic": lambda: config_of("panoptic_fpn"),
     "semantic": lambda: config_of("semantic_fpn"),
     "max_deeplab": EveryPixelConfig,
+    "soft_nms": lambda: config_with(TORCHVISION, DETECTION_NMS="linear"),
+    "bfloat16": lambda: config_with(TORCHVISION, PRECISION="mixed_bfloat16"),
+    "four_channels": lambda: config_with(
+        "matterport/mask_rcnn_coco", IMAGE_CHANNEL_COUNT=4, MEAN_PIXEL=np.full(4, 120.0)
+    ),
+}
+# What "dc5" and "semantic" have, "c4" and "panoptic" have too; test_export_graph has MaX-DeepLab.
+OFFICIAL = {
+    ("saved_model", kind) for kind in ("cascade", "c4", "retinanet", "keypoints", "panoptic")
+}
+ADAPTIVE = "it cannot pool with as many samples as each box needs"
+FLOAT32 = "it takes float32 alone"
+REFUSED = {
+    ("onnx", "bfloat16"): FLOAT32,
+    ("openvino", "bfloat16"): FLOAT32,
+    ("litert", "bfloat16"): FLOAT32,
+    ("openvino", "soft_nms"): "it has no loops",
+    ("litert", "detectron2"): ADAPTIVE,
+    ("litert", "cascade"): ADAPTIVE,
+    ("litert", "c4"): ADAPTIVE,
 }
 
 
 def build(preset, **keys):
     """A tiny model of random weights."""
-    config = tiny_of(preset)
-    for key, value in keys.items():
-        setattr(config, key, value)
-    return built(config)
+    return built(config_with(preset, **keys))
 
 
 def built(config):
@@ -160,22 +206,40 @@ def test_the_runtime_alone_finds_what_the_model_finds(name, model, exported, run
 
 
 @pytest.mark.parametrize(
-    "member",
-    [pytest.param(x, marks=[pytest.mark.thorough] * (x in THOROUGH)) for x in MEMBERS],
+    ("name", "kind"),
+    [
+        pytest.param(name, kind, marks=[pytest.mark.thorough] * ((name, kind) not in OFFICIAL))
+        for name in FORMATS
+        for kind in KINDS
+        if (name, kind) not in REFUSED
+    ],
 )
-def test_every_member_exports(member, tmp_path):
-    model = built(MEMBERS[member]())
-    exported = ExportedModel(export(model, tmp_path / "tiny"))  # is compared with the model
-    image = data.rocket()[:150, :200]
+def test_every_kind_exports(name, kind, tmp_path):
+    model = built(KINDS[kind]())
+    stages = with_stages(model.graphs["detection"]).output
+    assert ("class_scores" in stages) == ("box_deltas" in stages) == model.finds_instances
+    assert ("proposals" in stages) == (model.finds_instances and "retinanet" not in kind)
+    path = tmp_path / f"tiny{FORMATS[name].suffix}"
+    sizes = None if FORMATS[name].any_size else [(150, 200)]
+    exported = ExportedModel(export(model, path, name, sizes))  # is compared with the model
+    image = data.rocket()[:150, :200][..., [i % 3 for i in range(model.settings.image.channels)]]
     (wanted,), (found,) = model.detect([image]), exported.detect([image])
     assert len(wanted.get("segments", wanted["scores"])) and list(found) == list(wanted)
     assert difference(wanted, found, model.settings.detections) is None
 
 
+@pytest.mark.parametrize(("name", "kind"), REFUSED)
+def test_what_a_format_cannot_hold_is_refused_before_there_is_a_model(name, kind):
+    config, sizes = KINDS[kind](), None if FORMATS[name].any_size else [(150, 200)]
+    with pytest.raises(ValueError, match=f"format {name}: {REFUSED[name, kind]}"):
+        check_export(config, f"tiny{FORMATS[name].suffix}", name, sizes)
+
+
 @pytest.mark.thorough
-def test_masks_in_the_image(tmp_path):
+@pytest.mark.parametrize("name", ["saved_model", "onnx"])
+def test_masks_in_the_image(name, tmp_path):
     model = build("matterport/mask_rcnn_coco", IMAGE_MIN_DIM=48)
-    path = export(model, tmp_path / "whole", masks="image")
+    path = export(model, tmp_path / f"whole{FORMATS[name].suffix}", name, masks="image")
     image = data.coffee()[:150, :200]
     exported = ExportedModel(path)
     (wanted,), (found,) = model.detect([image]), exported.detect([image])
@@ -213,11 +277,12 @@ def test_without_a_comparison_it_is_said(model, tmp_path):
     assert metadata["config"]["IMAGE_MAX_DIM"] == 106 and "BACKBONE" not in metadata["config"]
 
 
-def test_commands_take_it_in_place_of_weights(exported, tmp_path, capsys):
-    pictures, path = tmp_path / "pictures", exported("saved_model")
+@pytest.mark.parametrize("name", IN_PLACE_OF_WEIGHTS)
+def test_commands_take_it_in_place_of_weights(name, exported, tmp_path, capsys):
+    pictures, path = tmp_path / "pictures", exported(name)
     pictures.mkdir()
-    for name, image in {"a.png": data.chelsea()[:120, :160], "b.jpg": data.coffee()}.items():
-        Image.fromarray(image).save(pictures / name)
+    for file, image in {"a.png": data.chelsea()[:120, :160], "b.jpg": data.coffee()}.items():
+        Image.fromarray(image).save(pictures / file)
     out = tmp_path / "found"
     line = ["detect", path, str(pictures), "--out", str(out), "--save", "json"]
     assert cli.main(line) == 0
@@ -247,10 +312,11 @@ def test_commands_take_it_in_place_of_weights(exported, tmp_path, capsys):
     assert not told
 
 
-def test_the_server_takes_it(model, exported):
+@pytest.mark.parametrize("name", IN_PLACE_OF_WEIGHTS)
+def test_the_server_takes_it(name, model, exported):
     parser = argparse.ArgumentParser()
     serve.add_parser(parser.add_subparsers())
-    service = serve._service(parser.parse_args(["serve", exported("saved_model")]))
+    service = serve._service(parser.parse_args(["serve", exported(name)]))
     image = data.chelsea()[:201, :303]
     (answer,) = service.batcher.submit([image])
     (wanted,) = model.detect([image])
