@@ -177,13 +177,13 @@ def _read_any(data, file, owner):
 
 
 def frame_count(picture):
-    """How many frames a picture that Pillow data has."""
+    """How many frames a picture that Pillow opened has."""
     # MPO: a phone's JPEG, with a thumbnail or a depth map inside.
     return 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
 
 
 def decode_frame(picture):
-    """The pixels of the frame at which a picture that Pillow data stands."""
+    """The pixels of the frame at which a picture that Pillow opened stands."""
     image = ImageOps.exif_transpose(picture)
     mode = _MODES.get(image.mode, image.mode)
     if image.mode in ("P", "PA"):
