@@ -10,7 +10,7 @@ import shutil
 import threading
 import uuid
 
-from mrcnn.data.formats.shards.records import INDEX, PLACE
+from mrcnn.data.formats.shards.records import INDEX, PLACE, shard_name
 from mrcnn.files.cache import default_cache_dir
 from mrcnn.files.download import show_progress
 from mrcnn.files.remote import errors_of, file_system, is_remote, without_file_scheme
@@ -54,7 +54,7 @@ def _copied(path):
     place = place.rstrip("/")
     index = f"{place}/{INDEX}"  # of shards, which are read from where they are
     with errors_of(path):
-        is_index = system.isfile(index)
+        is_index = system.isfile(index) and system.isfile(f"{place}/{shard_name(0)}")
         found = {index: system.info(index)} if is_index else system.find(place, detail=True)
     files = {key: info for key, info in found.items() if not key.endswith("/")}
     if not files:
@@ -70,11 +70,14 @@ def _copied(path):
         sizes = {key: info["size"] or 0 for key, info in files.items()}
         _fetch(path, system, {key: os.path.join(folder, names[key]) for key in files}, sizes)
         if is_index:
-            with open(os.path.join(folder, base, PLACE), "w", encoding="utf-8") as file:
-                file.write(path.rstrip("/"))
-        with replaced(complete) as unfinished, open(unfinished, "w") as file:
-            file.write(f"{path}\n")
+            _write(os.path.join(folder, base, PLACE), path.rstrip("/"))
+        _write(complete, path)
     return os.path.join(folder, base)
+
+
+def _write(path, text):
+    with replaced(path) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _checked(name, path):
