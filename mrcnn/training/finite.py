@@ -23,6 +23,7 @@ class FiniteLoss(keras.callbacks.Callback):
     def __init__(self, generator):
         super().__init__()
         self.generator, self._step, self._in_steps = generator, None, False
+        self._begun = 0  # the step of the epoch that began last
 
     def on_epoch_begin(self, epoch, logs=None):
         self._in_steps = True
@@ -32,6 +33,7 @@ class FiniteLoss(keras.callbacks.Callback):
             self._step = batch, logs["loss"]
 
     def on_train_batch_begin(self, batch, logs=None):
+        self._begun = batch
         self._check()
 
     def on_test_begin(self, logs=None):
@@ -55,7 +57,7 @@ class FiniteLoss(keras.callbacks.Callback):
         model = self.model
         loss = float(model.metrics[0].result()) if self._in_steps else 0.0
         if not math.isfinite(loss):
-            self._step = max(self.generator.made_of), loss
+            self._step = self._begun, loss
             self._check()
         for weight in model.trainable_variables:
             if not math.isfinite(float(keras.ops.sum(weight))):
