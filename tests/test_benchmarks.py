@@ -1,5 +1,7 @@
-"""The benchmarks: a case that dies ends them, and PyTorch is there before TensorFlow."""
+"""The benchmarks: a case that dies ends them, PyTorch is there before TensorFlow, answers are told
+apart."""
 
+import json
 import os
 import signal
 import sys
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco_masks
 
 BENCHMARKS = str(Path(__file__).resolve().parents[1] / "benchmarks")
 
@@ -45,6 +48,29 @@ def test_a_case_that_fails_shows_its_own_error(training, capfd):
     with pytest.raises(SystemExit, match="died with exit code 1"):
         training.in_own_process(fail, "no such precision")
     assert "ValueError: no such precision" in capfd.readouterr().err
+
+
+def test_answers_of_a_server_are_told_apart_by_their_masks(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from server_process import is_own
+
+    def result(count):
+        """An object of 10 x 20 pixels, the first `count` of which are missing in its mask."""
+        mask = np.ones(200, np.uint8)
+        mask[:count] = 0
+        code = coco_masks.encode(np.asfortranarray(mask.reshape(10, 20)))
+        code["counts"] = code["counts"].decode()
+        return {"category_id": 1, "score": 0.5, "bbox": [0, 0, 20, 10], "segmentation": code}
+
+    def answer(found):
+        return json.dumps({"annotations": [found]}).encode()
+
+    # A hundredth of the box is 2 pixels, and 2 more.
+    assert is_own(answer(result(4)), [result(0)])
+    assert not is_own(answer(result(5)), [result(0)])
+    bare = {key: value for key, value in result(0).items() if key != "segmentation"}
+    assert is_own(answer(bare), [bare])
+    assert not is_own(answer(bare), [result(0)]) and not is_own(answer(result(0)), [bare])
 
 
 @pytest.mark.parametrize(
