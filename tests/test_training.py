@@ -143,8 +143,9 @@ class FakeModel:
 
 def test_a_validation_that_is_no_number_ends_no_training():
     model = FakeModel()
-    dataset = SimpleNamespace(image_info=[{"path": "a.png"}])
-    finite = FiniteLoss(SimpleNamespace(made_of={0: [0]}, first_step=0, dataset=dataset))
+    dataset = SimpleNamespace(image_info=[{"path": "a.png"}, {"path": "b.png"}])
+    ahead = {0: [0], 7: [1]}  # a worker made the eighth batch, or it is of the epoch before
+    finite = FiniteLoss(SimpleNamespace(made_of=ahead, first_step=0, dataset=dataset))
     finite.set_model(model)
     finite.on_epoch_begin(0)
     finite.on_test_begin()
@@ -152,6 +153,7 @@ def test_a_validation_that_is_no_number_ends_no_training():
     finite.on_epoch_end(0)
     finite.check()
     finite.on_epoch_begin(1)
+    finite.on_train_batch_begin(0)
     with pytest.raises(FloatingPointError, match=r"nan from step 1 .* Image 0 \(a.png\)"):
         finite.check()
 
