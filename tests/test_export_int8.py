@@ -1,12 +1,27 @@
 """int8: which operations keep float32, what is calibrated with, and what may be lost."""
 
 import importlib.util
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tiny import TinyConfig, shapes
 
-from mrcnn.export import ExportError, check_export, formats, int8, openvino_int8
+from mrcnn import cli
+from mrcnn.export import (
+    ExportedModel,
+    ExportError,
+    check_export,
+    formats,
+    int8,
+    openvino_int8,
+)
+from mrcnn.model import create
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from samples.balloon.stand_in import write_balloons
 
 openvino = pytest.importorskip("openvino")
 
@@ -120,6 +135,31 @@ def test_a_loss_of_more_than_two_points_is_an_error():
     del scores["int8"]["segm"]  # nothing was found
     with pytest.raises(ExportError, match=r"int8 costs 57\.0 points"):
         int8._check_loss(scores)
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+def test_the_command_scores_both_files(tmp_path, capsys):
+    pytest.importorskip("nncf")
+    config = type("Balloons", (TinyConfig,), {"NUM_CLASSES": 2})()
+    model = create("inference", config, tmp_path)
+    model.class_names = ["BG", "balloon"]
+    model.save_weights(tmp_path / "tiny.h5")
+    balloons = write_balloons(tmp_path / "data", train=2, val=2, height=48, width=64)
+    out, tiny = tmp_path / "tiny.xml", str(Path(__file__).with_name("tiny.py"))
+    # Proposals of random weights have nearly equal scores, and change places.
+    line = ["export", str(tmp_path / "tiny.h5"), "--config", tiny, "--no-verify"]
+    line += ["--format", "openvino", "--int8", str(balloons), "--out", str(out)]
+    with pytest.warns(UserWarning, match="was not compared with the model"):
+        assert cli.main(line) == 0
+    told = capsys.readouterr().out
+    for precision in ("float32", "int8"):
+        head = f"{precision}, of 2 pictures with DETECTION_MIN_CONFIDENCE=0.0\n"
+        assert "AP50" in told.partition(head)[2].splitlines()[0]
+    exported = ExportedModel(out)
+    assert exported.metadata["precision"] == "int8"
+    assert exported.class_names == ["BG", "balloon"]
+    assert exported.detect([np.full((48, 64, 3), 99, np.uint8)])[0]["masks"].shape[:2] == (48, 64)
 
 
 def test_formats_without_int8_are_refused():
