@@ -1,15 +1,20 @@
 """Several hosts: processes of this machine that train together over sockets."""
 
+import json
 import random
 import sys
 import time
+import types
 
+import keras
 import numpy as np
 import pytest
 from hosted import STEPS, read_log, start
+from tiny import TinyConfig
 
-from mrcnn.parallel import OneHost, join
-from mrcnn.training.agreement import agree_on_start
+from mrcnn.parallel import OneHost, hosts, join
+from mrcnn.training.agreement import agree_on_start, agree_on_training
+from mrcnn.training.state import Position
 
 SOON = 30  # seconds that the others may live on
 
@@ -27,6 +32,48 @@ def test_hosts_need_jax_and_addresses(monkeypatch):
         join()
 
 
+@pytest.mark.parametrize(
+    ("addresses", "count", "index", "message"),
+    [
+        # Each of these hosts would have trained on all data, into one folder.
+        ("a:1,b:1", None, None, "which lacks KERAS_DISTRIBUTION_PROCESS_ID$"),
+        ("a:1", None, "1", "which lacks KERAS_DISTRIBUTION_NUM_PROCESSES$"),
+        (None, None, "1", "lacks KERAS_DISTRIBUTION_JOB_ADDRESSES, KERAS_DISTRIBUTION_NUM_PROC"),
+        ("a:1", "two", "1", "KERAS_DISTRIBUTION_NUM_PROCESSES is 'two'; expected a whole number"),
+        ("a:1", "2", "-1", "KERAS_DISTRIBUTION_PROCESS_ID is '-1'; expected a whole number"),
+        ("a:1", "2", "2", "this is process 2; expected one of 0 to 1"),
+        ("a:1,b:1", "3", "2", "has 2 addresses and KERAS_DISTRIBUTION_NUM_PROCESSES is 3; expe"),
+    ],
+)
+def test_variables_that_are_not_whole_are_told(addresses, count, index, message, monkeypatch):
+    monkeypatch.setattr("keras.backend.backend", lambda: "jax")
+    assert not hosts.are_named()
+    given = {hosts.ADDRESSES: addresses, hosts.COUNT: count, hosts.INDEX: index}
+    for name, text in given.items():
+        if text is not None:
+            monkeypatch.setenv(name, text)
+    assert hosts.are_named()
+    with pytest.raises(ValueError, match=message):
+        join()
+
+
+def test_who_is_waited_for_is_told(monkeypatch, capsys):
+    met = []
+
+    def initialize(*args, **options):
+        time.sleep(0.2)
+        met.append((args, options))
+
+    monkeypatch.setattr("jax.distributed.initialize", initialize)
+    monkeypatch.setattr(hosts, "PATIENCE", 60)
+    hosts._connect("a:1", 2, 1)
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(hosts, "PATIENCE", 0.01)
+    hosts._connect("a:1", 2, 1)
+    assert capsys.readouterr().out == "mrcnn: process 1 of 2 waits for the others to come to a:1\n"
+    assert met[0] == (("a:1", 2, 1), {"cluster_detection_method": "deactivate"})
+
+
 def test_a_state_that_one_host_does_not_see_is_told():
     class Two(OneHost):
         def check_same(self, name, value):
@@ -36,13 +83,73 @@ def test_a_state_that_one_host_does_not_see_is_told():
         agree_on_start(Two(), None)
 
 
+class Recorder(OneHost):
+    """One of two hosts; of what the other one gave, `given`, it refuses what differs."""
+
+    count = 2
+
+    def __init__(self, given=None):
+        self.own, self.given = {}, given
+
+    def check_same(self, name, value):
+        assert name not in self.own
+        self.own[name] = json.loads(json.dumps(value))
+        if self.given is not None and self.given[name] != self.own[name]:
+            raise ValueError(f"another {name}")
+
+
+def flip(image, masks):
+    return image[:, ::-1], masks[:, ::-1]
+
+
+def agreed(hosts, folder="/data", names=("a", "b"), weight=1.0, augmentation=None, seed=3, **keys):
+    """Has one host say what it trains."""
+    layer = keras.layers.Dense(1, use_bias=False)
+    layer.build((None, 1))
+    layer.set_weights([np.array([[weight]])])
+    model = types.SimpleNamespace(variables=layer.variables)
+    config = TinyConfig()
+    vars(config).update(keys)
+    infos = [{"id": name, "source": "x", "path": f"{folder}/{name}.jpg"} for name in names]
+    data = types.SimpleNamespace(image_info=[None, *infos])
+    generator = types.SimpleNamespace(dataset=data, image_ids=np.arange(1, len(names) + 1))
+    position = Position({"images": 2}, seed=seed)
+    agree_on_training(hosts, position, model, config, generator, augmentation)
+    return hosts.own
+
+
+def test_hosts_agree_on_all_that_a_training_is_made_of():
+    given = agreed(Recorder(), augmentation=flip)
+    # Another folder, other threads, a function that lies elsewhere in memory: the same training.
+    copy = types.FunctionType(flip.__code__, {}, "flip")
+    assert agreed(Recorder(given), folder="/mnt/d", augmentation=copy, WORKERS=7) == given
+
+
+@pytest.mark.parametrize(
+    ("difference", "named"),
+    [
+        ({"names": ("a", "c")}, "images, in their order"),
+        ({"names": ("b", "a")}, "images, in their order"),
+        ({"weight": 1.5}, "weights"),
+        ({"seed": 4}, "position"),
+        ({"RPN_NMS_THRESHOLD": 0.6}, "RPN_NMS_THRESHOLD"),
+        ({"GPU_COUNT": 2}, "GPU_COUNT"),
+        ({"augmentation": None}, "augmentation"),
+    ],
+)
+def test_what_another_host_has_differently_is_named(difference, named):
+    given = agreed(Recorder(), augmentation=flip)
+    with pytest.raises(ValueError, match=f"^another {named}"):
+        agreed(Recorder(given), **{"augmentation": flip, **difference})
+
+
 # Sums over all processes for ever; one of them ends in the third. "late": word of it comes only
 # after a collective has failed (not of the first, without which JAX aborts the others at once).
 SUMS = """
 import os, signal, sys, time
 from mrcnn.parallel import join
 hosts = join()
-import jax, numpy as np
+import jax, keras, numpy as np
 from jax.experimental import multihost_utils
 assert hosts.first("seed", hosts.index + 7) == 7
 assert hosts.gather("index", hosts.index) == list(range(hosts.count))
@@ -50,6 +157,7 @@ try:
     hosts.check_same("SEED", hosts.index)
 except ValueError as error:
     print(error)
+print("GPUs:", jax.config.read("jax_cuda_visible_devices"), keras.random.uniform(()))
 step, (kind, who) = 0, sys.argv[1:]
 if kind == "late":
     tell = hosts._member._on_gone
@@ -74,7 +182,7 @@ def run_sums(folder, kind, who=0):
     script.write_text(SUMS, encoding="utf-8")
     started = start(folder, 3, command=[sys.executable, str(script), kind, str(who)])
     try:
-        codes = [process.wait(timeout=120) for process in started]
+        codes = [process.wait(timeout=600) for process in started]
     finally:
         for process in started:
             process.kill()
@@ -82,9 +190,15 @@ def run_sums(folder, kind, who=0):
 
 
 @pytest.mark.slow
-def test_processes_agree_and_end_together(tmp_path):
+def test_processes_agree_and_end_together(tmp_path, monkeypatch):
+    # As a task of SLURM with all GPUs of its node sees it: JAX would take the first GPU alone.
+    for name in ("JOB_ID", "STEP_NODELIST", "NTASKS", "PROCID", "LOCALID"):
+        monkeypatch.setenv(f"SLURM_{name}", "0")
     codes, logs = run_sums(tmp_path, "works")
     assert codes == [0, 0, 0], logs
+    assert "3 hosts of 1 devices" in logs[0]
+    drawn = {line for log in logs for line in log.splitlines() if line.startswith("GPUs:")}
+    assert len(drawn) == 1 and drawn.pop().startswith("GPUs: all ")  # and of one seed
     for log in logs:
         assert "expected the same SEED in all 3 processes; process 0 has 0, process 1 1" in log
         assert "done" in log

@@ -1,5 +1,6 @@
 """Processes meet over sockets: what all gave, and who is gone. Here they are threads."""
 
+import contextlib
 import json
 import queue
 import socket
@@ -17,20 +18,27 @@ def server():
     return Server(3, "secret")
 
 
-def member(server, index):
+def member(server, index, host="127.0.0.1"):
     """A member, and the queue of what it was told."""
     told = queue.Queue()
-    address = "127.0.0.1", server.port
     found = Member(
-        *(address, "secret", index),
+        *((host, server.port), "secret", index),
         on_gone=lambda *gone: told.put(("gone", *gone)),
         on_signal=lambda signal: told.put(("signal", signal)),
     )
     return found, told
 
 
+def of_ipv6():
+    """This machine's address of IPv6, where it has one."""
+    with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return "::1"
+    return "localhost"
+
+
 def test_all_have_what_each_gave_in_the_order_of_processes(server):
-    members = [member(server, i)[0] for i in (2, 0, 1)]
+    hosts = "127.0.0.1", "localhost", of_ipv6()
+    members = [member(server, i, host)[0] for i, host in zip((2, 0, 1), hosts, strict=True)]
     given = {2: "c", 0: "a", 1: [1, 2]}
     with ThreadPoolExecutor(6) as pool:
         # Two questions at once, as batches that are made ahead ask them.
@@ -91,3 +99,11 @@ def test_a_stranger_is_not_let_in(server):
         stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert stranger.recv(1) == b""
     assert told.empty()
+
+
+def test_a_first_process_that_cannot_be_reached_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    expected = f"process 1 cannot reach the first one at 127.0.0.1, port {port} .*: each host must"
+    with pytest.raises(ConnectionError, match=expected):
+        Member(("127.0.0.1", port), "secret", 1, None, None)

@@ -171,23 +171,25 @@ def check_runs(place, monkeypatch):
     for epoch in (1, 2):
         path = os.path.join(run, "mask_rcnn_tiny_{epoch:04d}.h5")
         Checkpoint(lambda path: write(path, "2", 2), path, 1, second).on_epoch_end(epoch)
-    write(os.path.join(run, state), "state 3", 3)
+    for file in (state, "a.csv", "z.jpg"):
+        write(os.path.join(run, file), f"{file} 3", 3)
     assert there.names() == {state, "mask_rcnn_tiny_0001.h5", "results.csv"}
-    # The connection breaks when the new weights have come: what is there can be gone on with.
+    # The connection breaks before the state: what is there can be gone on with.
     written = second._remote
     second._remote, second._reached = Failing(second.root), True
-    second._remote.left = 1
+    second._remote.left = 3
     with pytest.warns(UserWarning, match=f"logs/{name} is not up to date: no connection. The tra"):
         second.upload(run)
-    assert there.names() == {state, "results.csv"} | {f"mask_rcnn_tiny_000{i}.h5" for i in (1, 3)}
+    others = {"results.csv", "a.csv", "z.jpg"}
+    assert there.names() == {state, *others} | {f"mask_rcnn_tiny_000{i}.h5" for i in (1, 3)}
     assert there.read(state) == b"training_state.hdf5 1"
     with pytest.raises(OSError, match=f"no connection; what was written lies in {run}"):
         second.finish(run)
     second._remote, puts = written, []
     monkeypatch.setattr(RemoteFolder, "put", count(RemoteFolder.put, puts))
     second.finish(run)
-    assert there.names() == {state, "results.csv", "mask_rcnn_tiny_0003.h5"}
-    assert there.read(state) == b"state 3" and puts == [f"{name}/{state}"]
+    assert there.names() == {state, *others, "mask_rcnn_tiny_0003.h5"}
+    assert there.read(state) == b"training_state.hdf5 3" and puts == [f"{name}/{state}"]
     assert expand(there, name) == ["train", "DATA", "--out", f"{place}/logs", "--resume"]
 
     # Nothing could ever be written: that is not found out at the end.

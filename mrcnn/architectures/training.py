@@ -122,7 +122,8 @@ class ModelTraining:
             seed = hosts.first("seed", generator.seed)
             position = Position(facts, self.epoch, self.epoch, seed=seed)
         generator.go_on(position.seed, position.epoch, position.step)
-        agree_on_training(hosts, position, self.keras_model)
+        agreed = self.keras_model, self.config, generator, augmentation
+        agree_on_training(hosts, position, *agreed)
         self._log_start(layers, epochs, position)
         if self._step is not known:
             self._tell_memory(generator)

@@ -1,12 +1,14 @@
 """The processes of one training on several hosts: who they are, and what they must agree on."""
 
 import atexit
+import contextlib
 import itertools
 import json
 import os
+import random
 import secrets
-import socket
 import sys
+import threading
 import time
 
 import keras
@@ -17,6 +19,7 @@ from mrcnn.parallel.meeting import SILENCE, Member, Server
 ADDRESSES, COUNT, INDEX = (
     f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
 )
+PATIENCE = 10  # seconds after which a process says whom it waits for
 _LETTERS = 512  # of the greeting
 # How the text of XLA's errors begins where a collective failed.
 _STATUSES = ("ABORTED: ", "CANCELLED: ", "DEADLINE_EXCEEDED: ", "INTERNAL: ", "UNAVAILABLE: ")
@@ -30,15 +33,16 @@ def joined():
 
 
 def are_named():
-    """Whether the environment names hosts, as Keras defines it."""
-    return COUNT in os.environ
+    """Whether the environment names hosts, as Keras defines it, be it incompletely."""
+    return any(os.environ.get(name) for name in (ADDRESSES, COUNT, INDEX))
 
 
 def join(addresses=None, index=None):
     """Joins the other processes of a training, before anything is computed.
 
     Without arguments the hosts are those of the environment variables that Keras defines, or those
-    that `jax.distributed` knows already, as in a worker of Ray Train.
+    that `jax.distributed` knows already, as in a worker of Ray Train. All have one seed then, of
+    which weights that are not loaded are drawn.
 
     Args:
         addresses: list of str "host:port", one for each process; the first one's port must be free.
@@ -63,44 +67,87 @@ def join(addresses=None, index=None):
         )
     import jax
 
-    if not jax.distributed.is_initialized():
-        _connect(addresses, index)
-    first = (addresses or os.environ.get(ADDRESSES, "").split(","))[0]
-    _joined = Hosts(jax.process_index(), jax.process_count(), first.rpartition(":")[0])
+    if jax.distributed.is_initialized():
+        from jax._src.distributed import global_state  # nothing else tells it
+
+        address = global_state.coordinator_address
+    else:
+        if addresses is None:
+            addresses, count, index = _from_environment()
+        else:
+            count = len(addresses)
+        _check(addresses, count, index)
+        address = addresses[0]
+        _connect(address, count, index)
+    host = address.rpartition(":")[0].strip("[]")  # of IPv6
+    _joined = Hosts(jax.process_index(), jax.process_count(), host)
+    keras.utils.set_random_seed(_joined.first("seed of weights", random.randrange(2**32)))
+    _joined.tell_devices()
     return _joined
 
 
-def _connect(addresses, index):
-    if addresses is None and not (ADDRESSES in os.environ and INDEX in os.environ and are_named()):
-        raise ValueError(f"expected addresses and index, or {ADDRESSES}, {COUNT} and {INDEX}")
-    if addresses is not None:
-        _check(addresses, index)
-    try:
-        if addresses is None:
-            keras.distribution.initialize()
-        else:
-            keras.distribution.initialize(",".join(addresses), len(addresses), index)
-    except RuntimeError as error:
-        if "before any JAX calls" in str(error):
-            raise
-        where = (addresses or os.environ[ADDRESSES].split(","))[0]
-        raise ConnectionError(
-            f"not all processes met at {where}: is the first one running, is its port free, and "
-            f"can the others reach it? ({error})"
-        ) from error
+def _from_environment():
+    """Addresses, their number and the index of this process, of Keras's variables."""
+    given = {name: os.environ.get(name) for name in (ADDRESSES, COUNT, INDEX)}
+    addresses = [text for text in (given[ADDRESSES] or "").split(",") if text]
+    if given[COUNT] is None and len(addresses) > 1:
+        given[COUNT] = str(len(addresses))
+    missing = [name for name, text in given.items() if not text]
+    if missing:
+        raise ValueError(
+            f"expected addresses and index, or {ADDRESSES}, {COUNT} and {INDEX} in the "
+            f"environment, which lacks {', '.join(missing)}"
+        )
+    for name in (COUNT, INDEX):
+        if not given[name].strip().isdecimal():
+            raise ValueError(f"{name} is {given[name]!r}; expected a whole number")
+    return addresses, int(given[COUNT]), int(given[INDEX])
 
 
-def _check(addresses, index):
+def _check(addresses, count, index):
     """Raises ValueError where addresses are none, or a process is not among them."""
     for address in addresses:
         host, _, port = address.rpartition(":")
         if not host or not port.isdecimal():
             raise ValueError(f"address {address!r} of a host; expected HOST:PORT, as 10.0.0.1:4000")
-    if not isinstance(index, int) or not 0 <= index < len(addresses):
+    if len(addresses) not in (1, count):
         raise ValueError(
-            f"this is process {index}; expected one of 0 to {len(addresses) - 1}, its place among "
+            f"{ADDRESSES} has {len(addresses)} addresses and {COUNT} is {count}; expected the "
+            "first one's, or one of each"
+        )
+    if not isinstance(index, int) or not 0 <= index < count:
+        raise ValueError(
+            f"this is process {index}; expected one of 0 to {count - 1}, its place among "
             f"{', '.join(addresses)}"
         )
+
+
+def _connect(address, count, index):
+    import jax
+
+    try:
+        with _waiting(f"process {index} of {count} waits for the others to come to {address}"):
+            # Else JAX asks SLURM and Open MPI, and takes one GPU of all those of a task.
+            jax.distributed.initialize(address, count, index, cluster_detection_method="deactivate")
+    except RuntimeError as error:
+        if "before any JAX calls" in str(error):
+            raise
+        raise ConnectionError(
+            f"not all processes met at {address}: is the first one running, is its port free, and "
+            f"can the others reach it? ({error})"
+        ) from error
+
+
+@contextlib.contextmanager
+def _waiting(text):
+    """Says what is waited for, where that takes long."""
+    told = threading.Timer(PATIENCE, print, [f"mrcnn: {text}"], {"flush": True})
+    told.daemon = True
+    told.start()
+    try:
+        yield
+    finally:
+        told.cancel()
 
 
 class OneHost:
@@ -137,10 +184,10 @@ class Hosts(OneHost):
 
     Args:
         index, count: see `OneHost`.
-        address: str, of the first process's host, or "" where the first one finds out.
+        address: str, of the first process's host.
     """
 
-    def __init__(self, index, count, address=""):
+    def __init__(self, index, count, address):
         self.index, self.count = index, count
         self._numbers, self._failed = itertools.count(), False
         place = self._server(address) if index == 0 else [address, 0, ""]
@@ -151,8 +198,7 @@ class Hosts(OneHost):
     def _server(self, address):
         password = secrets.token_hex(16)
         self._meeting = Server(self.count, password)
-        host = address or socket.gethostbyname(socket.gethostname())
-        return [host, self._meeting.port, password]
+        return [address, self._meeting.port, password]
 
     @property
     def devices(self):
@@ -160,6 +206,15 @@ class Hosts(OneHost):
         import jax
 
         return jax.device_count()
+
+    def tell_devices(self):
+        """Has the first process say how many devices each has."""
+        import jax
+
+        counts = self.gather("devices", jax.local_device_count())
+        if self.is_first:
+            each = counts[0] if len(set(counts)) == 1 else ", ".join(map(str, counts))
+            print(f"{self.count} hosts of {each} devices", flush=True)
 
     def gather(self, name, value):
         """What all processes gave, a list in their order, of what JSON can say.

@@ -63,7 +63,11 @@ class Server:
 
     def __init__(self, count, password):
         self.count, self._password = count, password
-        self._listening = socket.create_server(("", 0), backlog=count)
+        both = socket.has_dualstack_ipv6()
+        family = socket.AF_INET6 if both else socket.AF_INET
+        self._listening = socket.create_server(
+            ("", 0), family=family, backlog=count, dualstack_ipv6=both
+        )
         self.port = self._listening.getsockname()[1]
         self._channels, self._given, self._lock = {}, {}, threading.Lock()
         _thread(self._accept)
@@ -119,10 +123,21 @@ class Member:
         on_gone: function of the index of a process that is gone and of why, a str or None; called
             in a thread.
         on_signal: function of a signal that another process was sent; called in a thread.
+
+    Raises:
+        ConnectionError: the server cannot be reached.
     """
 
     def __init__(self, address, password, index, on_gone, on_signal):
-        self._channel = Channel(socket.create_connection(address, timeout=SILENCE))
+        try:
+            connection = socket.create_connection(address, timeout=SILENCE)
+        except OSError as error:
+            host, port = address
+            raise ConnectionError(
+                f"process {index} cannot reach the first one at {host}, port {port} ({error}): "
+                "each host must reach the first one's on any port, through firewalls too"
+            ) from error
+        self._channel = Channel(connection)
         self._on_gone, self._on_signal, self._left = on_gone, on_signal, False
         self._answers, self._arrived = {}, threading.Condition()
         self._channel.send(index=index, password=password)
