@@ -81,7 +81,7 @@ def file_system(path):
     try:
         from fsspec.core import url_to_fs
     except ImportError:
-        raise ImportError(f"{path} needs fsspec: {_INSTALL}") from None
+        raise ImportError(f"{path} needs fsspec and its file systems: {_INSTALL}") from None
     try:
         # What others wrote since is to be seen.
         return url_to_fs(os.fspath(path), use_listings_cache=False)
