@@ -3,30 +3,23 @@
 python benchmarks/scale.py --image-seconds 3.26                    # a plan for 8, 64, 512 devices
 KERAS_BACKEND=jax XLA_FLAGS=--xla_force_host_platform_device_count=8 \\
     python benchmarks/scale.py --measure 1 2 4 8                   # devices of this processor
-KERAS_BACKEND=jax python benchmarks/scale.py --processes 2 4       # processes, over sockets
 
 A step lasts as long as its slowest part: computing the images of a device and adding the gradients
 of all devices in a ring; or reading the images of a host. Nothing is taken to overlap but reading.
 
-Measured is the demonstration's network in one global batch on more and more devices or processes,
+Measured is the demonstration's network in one global batch on more and more virtual devices,
 which share the processor's cores: computing takes as long for all of them as for one. Link and
 latency are fitted by two sums of different bytes on the smallest number above one; with them the
 plan says what a step takes on each number, and how far that is from what was measured. Idle is what
-is neither computing, as on one, nor adding, as that sum alone. Times are medians; devices of one
-process take turns. The bytes that devices exchange are read from the compiled step.
+is neither computing, as on one, nor adding, as that sum alone. Times are medians; the cases
+take turns. The bytes that devices exchange are read from the compiled step.
 """
 
 import argparse
 import dataclasses
-import json
 import math
-import os
 import re
-import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 
 DEVICES = 8, 64, 512
@@ -172,7 +165,7 @@ class Case:
         self.model.set_trainable(".*", verbose=0)
         self.model.compile(0.01, 0.9)
         generator = self.model.generator_type(
-            shapes(batch, self.model.config, 0), self.model.settings, share=self.model.devices.share
+            shapes(batch, self.model.config, 0), self.model.settings
         )
         self.batch = self.model.devices.place(*generator[0], batch)
         weights = self.model.keras_model.trainable_weights
@@ -263,62 +256,11 @@ def measure(arguments):
     print_measured(found, arguments.batch)
 
 
-def measure_processes(arguments):
-    counts = sorted({1, *arguments.processes})
-    print_measured([_processes(count, arguments) for count in counts], arguments.batch)
-
-
-def _processes(count, arguments):
-    """`Measured`, by so many processes of this machine with a device each."""
-    places = []
-    for _ in range(count):
-        with socket.socket() as listening:
-            listening.bind(("127.0.0.1", 0))
-            places.append(f"127.0.0.1:{listening.getsockname()[1]}")
-    words = [sys.executable, __file__, "--batch", str(arguments.batch)]
-    words += ["--steps", str(arguments.steps)]
-    with tempfile.TemporaryDirectory() as folder:
-        file, started = os.path.join(folder, "measured.json"), []
-        for index in range(count):
-            environment = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": ""}
-            if count > 1:
-                environment |= {
-                    "KERAS_DISTRIBUTION_JOB_ADDRESSES": ",".join(places),
-                    "KERAS_DISTRIBUTION_NUM_PROCESSES": str(count),
-                    "KERAS_DISTRIBUTION_PROCESS_ID": str(index),
-                }
-            started.append(subprocess.Popen([*words, "--process", file], env=environment))
-        if any([process.wait() for process in started]):
-            sys.exit("a process ended")
-        with open(file) as opened:
-            return Measured(**json.load(opened))
-
-
-def be_process(arguments):
-    """One of `_processes`: the first writes what it measured."""
-    import machine  # noqa: F401  finds mrcnn in this clone
-
-    from mrcnn.parallel import hosts, join
-
-    if hosts.are_named():
-        join()
-    import jax
-
-    case = Case(jax.device_count(), arguments.batch)
-    for _ in range(arguments.steps):
-        case.run()
-    if hosts.joined().index == 0:
-        with open(arguments.process, "w") as file:
-            json.dump(dataclasses.asdict(case.measured()), file)
-
-
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--measure", type=int, nargs="+", metavar="DEVICES")
-    parser.add_argument("--processes", type=int, nargs="+", metavar="PROCESSES")
-    parser.add_argument("--process", metavar="FILE", help=argparse.SUPPRESS)
     parser.add_argument("--batch", type=int, default=8, help="images that are measured")
     parser.add_argument("--steps", type=int, default=20, help="of each case")
     group = parser.add_argument_group("the plan")
@@ -332,14 +274,7 @@ def main():
     group.add_argument("--load-seconds", type=float, default=0.0365, help="of an image, one core")
     group.add_argument("--cores", type=int, default=2, help="of a host")
     arguments = parser.parse_args()
-    if arguments.process:
-        be_process(arguments)
-    elif arguments.processes:
-        measure_processes(arguments)
-    elif arguments.measure:
-        measure(arguments)
-    else:
-        print_plan(arguments)
+    (measure if arguments.measure else print_plan)(arguments)
 
 
 if __name__ == "__main__":
