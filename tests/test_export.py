@@ -141,8 +141,9 @@ REFUSED = {
 }
 
 
-# OpenVINO finds other proposals of random weights with matterport's numerics, and export says so.
-UNEQUAL = ("openvino", "matterport")
+# Their networks take grey values: weights drawn at random make scores of exactly 1, which tie.
+OF_GREY_VALUES = ("matterport", "four_channels")
+PREDICTORS = ("rpn_class_raw", "rpn_bbox_pred", "mrcnn_class_logits", "mrcnn_bbox_fc")
 
 
 def build(preset, **keys):
@@ -215,11 +216,14 @@ def test_the_runtime_alone_finds_what_the_model_finds(name, model, exported, run
         pytest.param(name, kind, marks=[pytest.mark.thorough] * ((name, kind) not in OFFICIAL))
         for name in FORMATS
         for kind in KINDS
-        if (name, kind) not in REFUSED and (name, kind) != UNEQUAL
+        if (name, kind) not in REFUSED
     ],
 )
 def test_every_kind_exports(name, kind, tmp_path):
     model = built(KINDS[kind]())
+    for weight in model.keras_model.weights if kind in OF_GREY_VALUES else ():
+        if weight.path.startswith(PREDICTORS):
+            weight.assign(weight / 50)
     stages = with_stages(model.graphs["detection"]).output
     assert ("class_scores" in stages) == ("box_deltas" in stages) == model.finds_instances
     assert ("proposals" in stages) == (model.finds_instances and "retinanet" not in kind)
