@@ -345,6 +345,7 @@ def test_keras_layers_that_cannot_be_used(layer, words):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_keras_layers_on_jax(run_python):
     code = (
         "import keras, numpy as np\n"

@@ -152,7 +152,7 @@ print(len(right), sum(right), errors, len(alone[0]["rois"]) > 0)
 """
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.thorough)])
 def test_eight_threads_detect_what_one_does(run_python, tmp_path, backend):
     tests = str(Path(__file__).parent)
     code = THREADS.format(tests=tests, backend=backend, folder=str(tmp_path))

@@ -1,6 +1,7 @@
 """`mrcnn page`: what is said before anything is shown; and that the page can be laid out."""
 
 import argparse
+import asyncio
 import gc
 import socket
 import warnings
@@ -28,11 +29,14 @@ gradio = pytest.importorskip("gradio")
 
 @pytest.fixture(scope="module", autouse=True)
 def _event_loops():
-    """gradio leaves event loops open: those of the last test must not trouble another module."""
+    """gradio leaves event loops open: they must not trouble another module when they are freed."""
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+    for each in gc.get_objects():
+        if issubclass(type(each), asyncio.BaseEventLoop) and not each.is_running():
+            each.close()
 
 
 def test_a_port_in_use_is_told_first(capsys):

@@ -175,6 +175,7 @@ def test_slow_data_are_waited_for_and_fast_ones_less(as_dataset, workers):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_jax_waits_alike(run_python):
     code = f"""
 import sys

@@ -321,7 +321,8 @@ print(len(found[0]["scores"]) > 0, len(found[1]["scores"]))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_dilated_with_maxima_in_a_pyramid_on_given_proposals(run_python, tmp_path, backend):
     code = PROGRAM.format(tests=str(pathlib.Path(__file__).parent), folder=str(tmp_path))
     assert run_python(code, backend).split()[-3:] == ["True", "True", "0"]

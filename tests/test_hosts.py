@@ -205,7 +205,10 @@ def test_processes_agree_and_end_together(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "who"), [("killed", 0), ("killed", 2), ("late", 2)])
+@pytest.mark.parametrize(
+    ("kind", "who"),
+    [("killed", 0), pytest.param("killed", 2, marks=pytest.mark.thorough), ("late", 2)],
+)
 def test_a_killed_process_ends_the_others_with_a_word(kind, who, tmp_path):
     codes, logs = run_sums(tmp_path, kind, who)
     assert codes[who] == -9

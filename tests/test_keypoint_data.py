@@ -464,7 +464,8 @@ def test_other_formats_tell_of_keypoints(tmp_path):
     notes = Notes()
     convert(person(), tmp_path / "out", "via", notes)
     (message,) = notes.messages()
-    assert message == "keypoints are left out, which only coco is written with: 0.png"
+    told = "keypoints are left out, which coco and shards alone are written with: 0.png"
+    assert message == told
     notes = Notes()
     convert(person(load_keypoints=lambda self, i: None), tmp_path / "none", "via", notes)
     assert not list(notes.messages())

@@ -117,6 +117,7 @@ def test_it_resumes_to_the_bit(tmp_path):
     assert all(np.array_equal(*pair) for pair in zip(undisturbed, resumed, strict=True))
 
 
+@pytest.mark.thorough
 def test_the_large_size_is_deeplab2s(tmp_path):
     """Names as deeplab2's, and what is wide in it."""
     model = create("inference", with_keys(BACKBONE="max_deeplab_l", MAX_DEEPLAB_WIDTH=1), tmp_path)

@@ -35,7 +35,10 @@ SHORTER = {
     "inspect_nucleus_model": ("def train(epochs=7)", "def train(epochs=2)"),
     "inspect_balloon_model": ("def train(epochs=7)", "def train(epochs=1)"),
 }
-LONGEST = ("family", "inspect_max_deeplab", "inspect_balloon_model", "inspect_nucleus_model")
+LONGEST = (
+    *("family", "inspect_max_deeplab", "inspect_balloon_model", "inspect_nucleus_model"),
+    *("inspect_balloon_data", "inspect_nucleus_data", "inspect_weights"),
+)
 LARGEST = 600_000  # bytes of a file
 TIMEOUT = 600  # seconds of a cell
 
@@ -88,7 +91,7 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize(
     "name",
     [
-        # inspect_model's cells for other data, and the longest trainings.
+        # The cells of inspect_model and inspect_data for other data, and the longest trainings.
         pytest.param(name, marks=[pytest.mark.thorough] * (name in LONGEST))
         for name in NAMES
     ],

@@ -81,7 +81,8 @@ def _telling_of_keypoints(items, format, notes):
     for item in items:
         points = [each.extra.get("keypoints", ()) for each in item.picture.instances]
         if format not in WITH_KEYPOINTS and any(map(np.any, points)):
-            what = f"keypoints are left out, which only {', '.join(WITH_KEYPOINTS)} is written with"
+            formats = " and ".join(WITH_KEYPOINTS)
+            what = f"keypoints are left out, which {formats} alone are written with"
             notes.leave_out(what, item.picture.name)
         yield item
 
