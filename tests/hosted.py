@@ -15,8 +15,8 @@ import threading
 import time
 
 EPOCHS = 2
-# The last batch of eleven has three images, and two of the shapes below no object.
-IMAGES, BATCH = 11, 4
+# Ten steps. The last batch of nineteen has three images, and two of the shapes below no object.
+IMAGES, BATCH = 19, 4
 STEPS = EPOCHS * -(-IMAGES // BATCH)
 
 
@@ -27,7 +27,11 @@ def free_port():
 
 
 def start(folder, count, devices=1, command=None, **options):
-    """Starts the processes, of this script or another command: a list of `subprocess.Popen`."""
+    """Starts the processes: a list of `subprocess.Popen`.
+
+    They run this script, another command, a list, or what a function of the addresses, a str, and
+    the index of a process returns, which names the hosts by itself.
+    """
     addresses = ",".join(f"127.0.0.1:{free_port()}" for _ in range(count))
     flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
     os.makedirs(folder, exist_ok=True)
@@ -39,13 +43,14 @@ def start(folder, count, devices=1, command=None, **options):
             "XLA_FLAGS": flags,
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
-        if count > 1:
+        if count > 1 and not callable(command):
             environment |= {
                 "KERAS_DISTRIBUTION_JOB_ADDRESSES": addresses,
                 "KERAS_DISTRIBUTION_NUM_PROCESSES": str(count),
                 "KERAS_DISTRIBUTION_PROCESS_ID": str(index),
             }
         words = command or [sys.executable, __file__, str(folder), json.dumps(options)]
+        words = command(addresses, index) if callable(command) else words
         with open(os.path.join(folder, f"{index}.log"), "ab") as log:
             started.append(subprocess.Popen(words, env=environment, stdout=log, stderr=log))
     return started

@@ -1,7 +1,10 @@
 """Several hosts: processes of this machine that train together over sockets."""
 
+import functools
 import json
+import math
 import random
+import signal
 import sys
 import time
 import types
@@ -10,11 +13,13 @@ import keras
 import numpy as np
 import pytest
 from hosted import STEPS, read_log, start
+from test_cli_train import TINY, write_balloons
 from tiny import TinyConfig
 
 from mrcnn.parallel import OneHost, hosts, join
 from mrcnn.training.agreement import agree_on_start, agree_on_training
-from mrcnn.training.state import Position
+from mrcnn.training.results import read_results
+from mrcnn.training.state import FILE, Position, read_position
 
 SOON = 30  # seconds that the others may live on
 
@@ -242,14 +247,23 @@ def assert_same(found, expected, exactly=False):
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("alone"), 1, validates=True)
+    """What one process trains on so many devices; each once."""
+
+    @functools.cache
+    def on(devices):
+        folder = tmp_path_factory.mktemp("alone")
+        return trained(folder, 1, devices=devices, validates=True)
+
+    return on
 
 
 @pytest.mark.slow
 @pytest.mark.thorough
 @pytest.mark.parametrize(("count", "devices"), [(2, 1), (4, 1), (2, 4)])
 def test_several_processes_train_as_one(count, devices, alone, tmp_path):
-    assert_same(trained(tmp_path, count, devices=devices, validates=True), alone)
+    found = trained(tmp_path, count, devices=devices, validates=True)
+    assert_same(found, alone(count * devices))  # devices of one process, the same program
+    assert_same(found, alone(1))
 
 
 @pytest.mark.slow
@@ -273,3 +287,40 @@ def test_ten_kills_of_three_processes_cost_nothing(tmp_path):
         # With as many processes the same bits, else another order of sums.
         count = 3 if number % 2 else 2
         assert_same(trained(folder, count), undisturbed, exactly=count == 3)
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+def test_a_command_on_two_hosts_goes_on_on_one(tmp_path):
+    data = write_balloons(tmp_path / "data", train=8, val=3, height=48, width=64)
+    keys = ["LEARNING_SCHEDULE=cosine", "WARMUP_STEPS=3", "LEARNING_RATE=0.02", "SEED=1"]
+    words = [sys.executable, "-m", "mrcnn", "train", str(data), "--config", TINY, *keys]
+    words += ["STEPS_PER_EPOCH=2", "--epochs", "8", "--weights", "none", "--out", str(tmp_path)]
+
+    def command(addresses, index):
+        return [*words, "--hosts", addresses, "--process-id", str(index)]
+
+    processes = start(tmp_path, 2, command=command)
+    while "epoch 2 of 8" not in read_log(tmp_path, 0):
+        assert [process.poll() for process in processes] == [None, None], read_log(tmp_path, 0)
+        time.sleep(0.05)
+    processes[1].send_signal(signal.SIGTERM)
+    codes = [process.wait() for process in processes]
+    assert set(codes) <= {1, 128 + signal.SIGTERM}, read_log(tmp_path, 0)
+    logs = [read_log(tmp_path, i) for i in range(2)]
+    assert "2 hosts of 1 devices" in logs[0] and "Interrupted in epoch" in logs[0]
+    assert "This one, process 1, ends too" in logs[1]
+    run = tmp_path / "train"
+    earlier = read_results(run / "results.csv")
+    assert 2 <= len(earlier) < 8
+
+    (process,) = start(tmp_path / "one", 1, command=[*words[:4], "--resume", str(run)])
+    assert process.wait() == 0, read_log(tmp_path / "one", 0)
+    rows = read_results(run / "results.csv")
+    assert rows[: len(earlier)] == earlier and [row["epoch"] for row in rows] == [*range(1, 9)]
+    assert all("val_segm_AP" in row for row in rows)
+    # 16 updates, of which 3 rise and 13 fall; an epoch leaves the rate of its last update plus one.
+    rates = [0.01 * (1 + math.cos(math.pi * (2 * epoch - 3) / 13)) for epoch in range(2, 9)]
+    assert [row["learning_rate"] for row in rows[1:]] == pytest.approx(rates, rel=1e-4, abs=1e-8)
+    position = read_position(run / FILE)
+    assert position.facts["images of a batch"] == 4 and position.finished
