@@ -5,10 +5,10 @@ import importlib.util
 import ipaddress
 import os
 import warnings
-from pathlib import Path
 
 from mrcnn.cli.config_arguments import port_number, positive
 from mrcnn.cli.model_arguments import add_model_arguments, model_of
+from mrcnn.files.lines import read_lines
 
 LEAST = 0.05  # what the page may show scores this at least
 
@@ -91,15 +91,7 @@ def read_auth(path):
     Raises:
         ValueError: it holds none, or a line without a colon, or is not in UTF-8.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: expected lines in UTF-8, received another encoding ({error.reason} at byte "
-            f"{error.start}); save it as UTF-8"
-        ) from None
-    lines = [line.strip() for line in text.splitlines()]
-    pairs = [line.partition(":")[::2] for line in lines if line and not line.startswith("#")]
+    pairs = [line.partition(":")[::2] for line in read_lines(path, "lines")]
     if not pairs or not all(name and password for name, password in pairs):
         raise ValueError(
             f"{path}: expected lines of NAME:PASSWORD, received {len(pairs)} lines, not all "

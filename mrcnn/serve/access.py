@@ -3,7 +3,8 @@
 import base64
 import binascii
 import hmac
-from pathlib import Path
+
+from mrcnn.files.lines import read_lines
 
 
 class Keys:
@@ -24,15 +25,7 @@ class Keys:
         Raises:
             ValueError: it holds none, or is not in UTF-8.
         """
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"{path}: expected keys in UTF-8, received another encoding ({error.reason} at "
-                f"byte {error.start}); save it as UTF-8"
-            ) from None
-        lines = [line.strip() for line in text.splitlines()]
-        keys = [line for line in lines if line and not line.startswith("#")]
+        keys = read_lines(path, "keys")
         if not keys:
             raise ValueError(f"{path}: expected keys, one a line, received none; write one into it")
         return cls(keys)
