@@ -56,7 +56,7 @@ def main(argv=None):
         "--steps",
         type=positive,
         default=argparse.SUPPRESS,  # each member has its own
-        help="training steps at most (default: 1600, of max_deeplab 5000)",
+        help="training steps at most (default: 1600, of keypoints and max_deeplab 2400)",
     )
     demo.add_argument("--seed", type=int, default=0, help="of weights, pictures and sampling")
     demo.add_argument(
