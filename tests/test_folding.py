@@ -150,6 +150,26 @@ def test_kernel_is_scaled_in_float32():
     assert array(ops.cast(found, "float32")).tolist() == np.full((1, 4, 4, 1), 256.0).tolist()
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="oneDNN's gradients")
+@pytest.mark.parametrize("gpus, training, expected", [(0, True, 1), (0, False, 0), (1, True, 0)])
+def test_depthwise_convolutions_train_in_float32_on_a_processor(
+    gpus, training, expected, monkeypatch
+):
+    # Taps 257/256 and -1 over 256, 256 give 257 - 256 = 1; in bfloat16 the first tap is 1.
+    import tensorflow as tf
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"] * gpus)
+    conv = layers.DepthwiseConv2D((1, 2), use_bias=False, dtype="mixed_bfloat16")
+    norm = BatchNorm(train_bn=False, epsilon=0.0, dtype="mixed_bfloat16")
+    conv.build((1, 1, 2, 1))
+    norm.build((1, 1, 1, 1))
+    conv.set_weights([np.array([257 / 256, -1]).reshape(1, 2, 1, 1)])
+    features = np.full((1, 1, 2, 1), 256.0)
+    found = FoldedConv(conv, norm)(features, training=training)
+    assert keras.backend.standardize_dtype(found.dtype) == "bfloat16"
+    assert array(ops.cast(found, "float32")).tolist() == [[[[expected]]]]
+
+
 def test_a_folded_model_can_be_saved(tmp_path):
     x = keras.Input((8, 8, 3))
     conv, norm = layers.Conv2D(4, 3, dtype="mixed_bfloat16"), BatchNorm(epsilon=0.5)

@@ -94,7 +94,10 @@ class FoldedConv(layers.Layer):
         scale, shift = self._scale_and_shift()
         kernel, dtype = self.conv.kernel, self.conv.compute_dtype
         kernel = kernel * (ops.reshape(scale, kernel.shape[2:]) if self._depthwise else scale)
-        y = self._convolve(ops.cast(x, dtype), ops.cast(kernel, dtype))
+        if training and self._depthwise and _gradients_want_float32():
+            y = ops.cast(self._convolve(ops.cast(x, "float32"), kernel), dtype)
+        else:
+            y = self._convolve(ops.cast(x, dtype), ops.cast(kernel, dtype))
         return ops.add(y, ops.cast(shift, dtype))
 
     def _convolve(self, x, kernel):
@@ -122,3 +125,16 @@ class FoldedConv(layers.Layer):
 
     def compute_output_spec(self, x, training=None):
         return keras.KerasTensor(self.conv.compute_output_shape(x.shape), self.conv.compute_dtype)
+
+
+def _gradients_want_float32():
+    """Whether depthwise convolutions of half precision are trained faster in float32.
+
+    oneDNN, which TensorFlow uses on a processor, takes up to 8 times as long for their gradients in
+    bfloat16 as in float32 (benchmarks/RESULTS.md).
+    """
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_physical_devices("GPU")
