@@ -162,6 +162,8 @@ def lite(preset):
     """A tiny config with the smallest backbone that can be computed twice."""
     config = TinyConfig() if preset is None else tiny_of(preset)
     config.BACKBONE, config.TRAIN_BN = "efficientnet_lite0", False
+    # P6 and P7 have one place: GroupNorm of 8 channels makes groups of one value, always 0.
+    config.TOP_DOWN_PYRAMID_SIZE = 64
     return config
 
 
