@@ -64,6 +64,20 @@ def test_equals_the_two_layers(kind, side):
     np.testing.assert_allclose(array(folded(image)), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_a_model_inside():
+    x = keras.Input((8, 8, 3))
+    conv, norm = layers.Conv2D(4, 3), BatchNorm()
+    inner = keras.Model(x, norm(conv(x)), name="inner")
+    random_norm(norm)
+    images, others = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
+    model = keras.Model([images, others], [inner(images), inner(others)])
+    folded = fold_batch_norm(model)
+    assert [len(folded_layers(each)) for each in folded.layers if each.name == "inner"] == [1]
+    given = list(np.random.default_rng(0).normal(size=(2, 1, 8, 8, 3)).astype("float32"))
+    for found, expected in zip(folded(given), model(given), strict=True):
+        np.testing.assert_allclose(array(found), array(expected), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("train_bn", [False, None])
 def test_training(train_bn):
     x = keras.Input((8, 8, 3))

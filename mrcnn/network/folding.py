@@ -16,7 +16,7 @@ def fold_batch_norm(model):
 
     A BatchNorm with fixed statistics scales and shifts the channels of its convolution: scaling
     the kernel instead saves reading and writing the features once more, and training keeps no
-    features for the gradients of gamma.
+    features for the gradients of gamma. Functional models inside it are folded likewise.
 
     Args:
         model: functional `keras.Model`.
@@ -26,8 +26,13 @@ def fold_batch_norm(model):
     """
     convs = {}  # id of the features that a convolution returned: (convolution, what it was given)
     folded = {}  # (convolution, BatchNorm), by name: heads are applied more than once
+    inner = {}  # functional models inside it, by name
+    plain = keras.Model(model.input, model.output, name=model.name)
 
     def call(layer, *args, **kwargs):
+        if type(layer) is type(plain) and any(map(is_norm, layer.layers)):
+            inner[layer.name] = inner.get(layer.name) or fold_batch_norm(layer)
+            layer = inner[layer.name]
         known = args and id(args[0]) in convs
         if known and is_norm(layer) and kwargs.get("training") is None:
             _, conv, x = convs[id(args[0])]
@@ -39,7 +44,6 @@ def fold_batch_norm(model):
             convs[id(result)] = result, layer, args[0]  # the tensor is kept: ids are used again
         return result
 
-    plain = keras.Model(model.input, model.output, name=model.name)
     return keras.models.clone_model(plain, model.input, lambda x: x, call)
 
 
