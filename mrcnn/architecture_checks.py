@@ -35,6 +35,7 @@ _NEEDED = {
     "cascade_rcnn": {**_PYRAMID, "BOX_CLASS_AGNOSTIC": True},  # a stage moves one box
     "c4": {**_ONE_MAP, "USE_KEYPOINTS": False, "SPP_LEVELS": None},
     "dc5": _ONE_MAP,
+    "rcnn": {"USE_KEYPOINTS": False, "SPP_LEVELS": None, "REMATERIALIZE": False},
     "retinanet": {
         **_NO_ROIS,
         "BACKBONE_STRIDES": [8, 16, 32, 64, 128],
@@ -64,6 +65,8 @@ def architecture_problems(config):
         yield f"ROI_ALIGN_MODE is 'roi_pool'; the architecture {kind!r} has no ROIs: leave it out"
     if kind == "c4":
         yield from _c4_problems(config)
+    if kind == "rcnn":
+        yield from _rcnn_problems(config)
     if kind in PANOPTIC:
         yield from _stuff_problems(config)
     if kind == "max_deeplab":
@@ -78,6 +81,26 @@ def _c4_problems(config):
             f"POOL_SIZE is {config.POOL_SIZE} and MASK_POOL_SIZE {config.MASK_POOL_SIZE}; stage 5 "
             "halves what is pooled: set POOL_SIZE to twice MASK_POOL_SIZE"
         )
+
+
+def _rcnn_problems(config):
+    if config.USE_RPN_ROIS:
+        yield (
+            f"USE_RPN_ROIS is {config.USE_RPN_ROIS}; rcnn has no region proposal network: set "
+            "False, and give proposals, see docs/proposals.md"
+        )
+    if config.USE_MASK:
+        yield (
+            f"USE_MASK is {config.USE_MASK}; a crop of rcnn reaches beyond its box, where a mask "
+            "ends, and has no features of the box alone: set False"
+        )
+    if config.ROI_ALIGN_MODE == "roi_pool":
+        yield "ROI_ALIGN_MODE is 'roi_pool'; rcnn pools no features: leave it out"
+    size, context = config.WARP_SIZE, config.WARP_CONTEXT
+    if not is_count(size) or size % 32:
+        yield f"WARP_SIZE is {size!r}; expected a multiple of 32, the stride of C5"
+    elif isinstance(context, numbers.Integral) and 2 * context >= size:
+        yield f"WARP_CONTEXT is {context} and WARP_SIZE {size}; expected less than half of it"
 
 
 def _stuff_problems(config):

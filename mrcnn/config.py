@@ -167,6 +167,10 @@ class Config:
     # Bins a side of grids whose maxima the box head sees, such as (6, 3, 2, 1), in place of
     # POOL_SIZE x POOL_SIZE of ROI_ALIGN_MODE. None: that one grid.
     SPP_LEVELS = None
+    # R-CNN: pixels a side of what a proposal is warped to, and how many of them lie around it on
+    # each side.
+    WARP_SIZE = 224
+    WARP_CONTEXT = 16
     MASK_POOL_SIZE = 14
     MASK_SHAPE = [28, 28]  # noqa: RUF012
     BOX_HEAD_CONV_LAYERS = 0  # 3x3 with BatchNorm, TOP_DOWN_PYRAMID_SIZE channels

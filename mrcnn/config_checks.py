@@ -25,6 +25,7 @@ KERAS_BACKBONES = tuple(
         *("MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large"),
     )
 )
+NO_FC = ("c4", "retinanet", "rcnn")  # without fully connected layers in the box head
 _WITHOUT_BATCH_NORM = (f"{KERAS_PREFIX}VGG", f"{KERAS_PREFIX}ConvNeXt")  # how such names begin
 _CHOICES = {
     "IMAGE_RESIZE_MODE": RESIZE_MODES,
@@ -107,7 +108,7 @@ def _head_problems(config):
         )
     size = config.FPN_CLASSIF_FC_LAYERS_SIZE
     grouped = config.NORM == "group" and config.BOX_HEAD_FC_NORM
-    if grouped and size in (1, 2, 4, 8, 16, 32) and config.ARCHITECTURE not in ("c4", "retinanet"):
+    if grouped and size in (1, 2, 4, 8, 16, 32) and config.ARCHITECTURE not in NO_FC:
         yield (
             f"FPN_CLASSIF_FC_LAYERS_SIZE is {size}; NORM 'group' makes 32 groups of it, and one of "
             "a single value is always 0: set 64 or more, or BOX_HEAD_FC_NORM = False"

@@ -39,7 +39,7 @@ _RANGES = (
     (
         "a whole number of 0 or more",
         _is_whole,
-        ("WARMUP_STEPS", "WORKERS", "IMAGE_CACHE_MB"),
+        ("WARMUP_STEPS", "WORKERS", "IMAGE_CACHE_MB", "WARP_CONTEXT"),
         ("SEED",),
     ),
     (

@@ -64,6 +64,18 @@ class FastRCNNConfig(DilatedConfig):
     LOSS_WEIGHTS = {"rpn_class_loss": 0.0, "rpn_bbox_loss": 0.0}  # noqa: RUF012
 
 
+class RCNNConfig(DemoConfig):
+    """R-CNN: boxes that are given, each a small picture of its own."""
+
+    NAME = "rcnn"
+    ARCHITECTURE = "rcnn"
+    USE_RPN_ROIS = False
+    USE_MASK = False
+    WARP_SIZE = 32
+    WARP_CONTEXT = 4
+    POST_NMS_ROIS_TRAINING = POST_NMS_ROIS_INFERENCE = 100
+
+
 class ProposedShapes(ShapesDataset):
     """Shapes with proposals: each box `NEAR` times, moved and stretched, among random boxes."""
 
@@ -223,6 +235,7 @@ MEMBERS = {
     "c4": Member(C4Config, ShapesDataset, ("segm", "AP50"), 0.85),
     "dc5": Member(DilatedConfig, ShapesDataset, ("segm", "AP50"), 0.85),
     "fast_rcnn": Member(FastRCNNConfig, ProposedShapes, ("bbox", "AP50"), 0.85),
+    "rcnn": Member(RCNNConfig, ProposedShapes, ("bbox", "AP50"), 0.85),
     "retinanet": Member(RetinaNetConfig, ShapesDataset, ("bbox", "AP50"), 0.85),
     "keypoints": Member(KeypointsConfig, CornersDataset, ("keypoints", "AP"), 0.8, 2400),
     "panoptic": Member(PanopticConfig, GroundsDataset, ("panoptic", "PQ"), 0.7),

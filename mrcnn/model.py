@@ -13,6 +13,7 @@ from mrcnn.architectures.dc5 import MaskRCNNDC5
 from mrcnn.architectures.mask_rcnn import MaskRCNN
 from mrcnn.architectures.max_deeplab import MaXDeepLab
 from mrcnn.architectures.panoptic_fpn import PanopticFPN
+from mrcnn.architectures.rcnn import RCNN
 from mrcnn.architectures.retinanet import RetinaNet
 from mrcnn.architectures.semantic_fpn import SemanticFPN
 from mrcnn.data.generator import DataGenerator
@@ -20,6 +21,7 @@ from mrcnn.data.ground_truth import load_image_gt
 from mrcnn.inference.log import log
 
 __all__ = [
+    "RCNN",
     "CascadeRCNN",
     "DataGenerator",
     "MaXDeepLab",

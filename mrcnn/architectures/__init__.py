@@ -7,6 +7,7 @@ from mrcnn.architectures.dc5 import MaskRCNNDC5
 from mrcnn.architectures.mask_rcnn import MaskRCNN
 from mrcnn.architectures.max_deeplab import MaXDeepLab
 from mrcnn.architectures.panoptic_fpn import PanopticFPN
+from mrcnn.architectures.rcnn import RCNN
 from mrcnn.architectures.retinanet import RetinaNet
 from mrcnn.architectures.semantic_fpn import SemanticFPN
 
@@ -15,12 +16,13 @@ ARCHITECTURES = {
     kind.architecture: kind
     for kind in (
         *(MaskRCNN, CascadeRCNN, MaskRCNNC4, MaskRCNNDC5, RetinaNet, PanopticFPN),
-        *(SemanticFPN, MaXDeepLab),
+        *(SemanticFPN, MaXDeepLab, RCNN),
     )
 }
 
 __all__ = [
     "ARCHITECTURES",
+    "RCNN",
     "CascadeRCNN",
     "DetectionModel",
     "MaXDeepLab",

@@ -31,8 +31,8 @@ from mrcnn.startup import quiet
 
 # The names of `mrcnn.demo_family.MEMBERS`, whose import takes seconds.
 DEMO_MEMBERS = (
-    *("mask_rcnn", "faster_rcnn", "cascade", "c4", "dc5", "fast_rcnn", "retinanet", "keypoints"),
-    *("panoptic", "max_deeplab", "semantic"),
+    *("mask_rcnn", "faster_rcnn", "cascade", "c4", "dc5", "fast_rcnn", "rcnn", "retinanet"),
+    *("keypoints", "panoptic", "max_deeplab", "semantic"),
 )
 
 

@@ -18,6 +18,7 @@ from mrcnn.layers.targets import (
     Loss,
     MaskTargets,
 )
+from mrcnn.layers.warping import WarpedRegions
 
 __all__ = [
     "AnchorTargetLayer",
@@ -44,4 +45,5 @@ __all__ = [
     "SplitAnchors",
     "StuffTargets",
     "Upsample",
+    "WarpedRegions",
 ]

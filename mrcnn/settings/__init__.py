@@ -31,6 +31,7 @@ from mrcnn.settings.network import (
     TestTime,
     Tiles,
     Trunk,
+    Warping,
 )
 from mrcnn.settings.training import (
     AnchorTargets,
@@ -78,6 +79,7 @@ __all__ = [
     "TestTime",
     "Tiles",
     "Trunk",
+    "Warping",
     "check_config",
     "loss_of",
     "plain",
@@ -111,6 +113,7 @@ class Settings:
     proposals: Proposals
     training_proposals: Proposals
     pooling: Pooling
+    warping: Warping
     box_head: BoxHead
     cascade: Cascade
     mask_head: MaskHead

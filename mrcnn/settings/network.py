@@ -241,6 +241,19 @@ class Pooling(Boxes, Native):
 
 
 @stage
+class Warping(Boxes, Native):
+    """Crops of proposals: see `mrcnn.ops.warping`.
+
+    Attributes:
+        side: int, pixels a side of a crop.
+        context: int, of these on each side of the box.
+    """
+
+    side: int = key("WARP_SIZE")
+    context: int = key("WARP_CONTEXT")
+
+
+@stage
 class Panoptic(Stage):
     """Panoptic maps: `mrcnn.inference.panoptic.merge`, and of MaX-DeepLab `mask_transformer`."""
 

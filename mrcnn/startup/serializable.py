@@ -20,7 +20,7 @@ CLASSES = {
             *("HardROIs", "Loss", "MatchedTargetLayer", "NormBoxes", "PixelBoxes"),
             *("ProposalLayer", "ProposalSteps", "PyramidROIAlign", "RefinedROIs"),
             *("SpatialPyramidPool", "SplitAnchors", "StuffTargets", "Upsample"),
-            *("MaskTargets", "ResizeCorners"),
+            *("MaskTargets", "ResizeCorners", "WarpedRegions"),
         )
     },
     **dict.fromkeys(
