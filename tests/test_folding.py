@@ -76,6 +76,8 @@ def test_a_model_inside():
     given = list(np.random.default_rng(0).normal(size=(2, 1, 8, 8, 3)).astype("float32"))
     for found, expected in zip(folded(given), model(given), strict=True):
         np.testing.assert_allclose(array(found), array(expected), rtol=1e-4, atol=1e-5)
+    outer = fold_batch_norm(keras.Model(model.input, model(model.input)))
+    assert sum(isinstance(layer, FoldedConv) for layer in outer._flatten_layers()) == 1
 
 
 @pytest.mark.parametrize("train_bn", [False, None])

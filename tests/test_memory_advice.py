@@ -5,6 +5,7 @@ import re
 
 import keras
 import pytest
+from test_rcnn import RCNNConfig
 from tiny import TinyConfig, tiny_of
 
 from mrcnn.config import Config
@@ -166,3 +167,23 @@ def test_what_helps_a_training_is_what_it_has(mask_rcnn, tmp_path):
     network = create("training", retinanet, tmp_path).keras_model
     text = advise(network, retinanet, (64, 64))
     assert "ROIS" not in text and 'layers="heads"' in text
+
+
+@pytest.mark.parametrize(
+    ("size", "context", "told"),
+    [
+        (224, 16, "WARP_SIZE = 96 (it is 224)"),
+        (64, 15, "WARP_SIZE = 32 (it is 64)"),
+        (64, 16, None),
+    ],
+)
+def test_crops_are_what_is_large_in_rcnn(tmp_path, size, context, told):
+    keys = {"WARP_SIZE": size, "WARP_CONTEXT": context, "TRAIN_BN": False}
+    config = type("Keys", (RCNNConfig,), keys)()
+    network = create("training", config, tmp_path).keras_model
+    config.BACKBONE = "resnet50"  # of which "REMATERIALIZE = True" is known elsewhere
+    text = advise(network, config)
+    assert "IMAGE_M" not in text and "REMATERIALIZE" not in text
+    assert (told in text) if told else ("WARP_SIZE" not in text)
+    follow(config, text)
+    config.validate()

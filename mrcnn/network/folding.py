@@ -30,7 +30,7 @@ def fold_batch_norm(model):
     plain = keras.Model(model.input, model.output, name=model.name)
 
     def call(layer, *args, **kwargs):
-        if type(layer) is type(plain) and any(map(is_norm, layer.layers)):
+        if type(layer) is type(plain) and any(map(is_norm, layer._flatten_layers())):
             inner[layer.name] = inner.get(layer.name) or fold_batch_norm(layer)
             layer = inner[layer.name]
         known = args and id(args[0]) in convs

@@ -6,6 +6,7 @@ import keras
 
 from mrcnn.config_checks import BACKBONES
 from mrcnn.layers.targets import DetectionTargetLayer
+from mrcnn.layers.warping import WarpedRegions
 from mrcnn.training.freezing import trained_depths
 
 _WORDS = "RESOURCE_EXHAUSTED", "ResourceExhausted", "OOM when allocating", "Out of memory"
@@ -41,7 +42,9 @@ def advice(settings, model, sides):
     steps = images * settings.optimization.accumulation_steps
     samples_rois = any(isinstance(layer, DetectionTargetLayer) for layer in model.layers)
     whole_masks = settings.mask_head.enabled and not settings.ground_truth.mini_masks
-    smaller = _smaller_images(settings, sides)
+    crops = any(isinstance(layer, WarpedRegions) for layer in model.layers)
+    smaller = _smaller_crops(settings.warping) if crops else _smaller_images(settings, sides)
+    can_rematerialize = not crops and _can_rematerialize(settings)
     changes = [
         (
             images > 1,
@@ -53,7 +56,7 @@ def advice(settings, model, sides):
         (samples_rois and whole_masks, "USE_MINI_MASK = True"),
         (samples_rois, f"TRAIN_ROIS_PER_IMAGE below {settings.roi_targets.num_rois}"),
         ({0} < depths, 'layers="heads", which keeps nothing of the backbone'),
-        (_can_rematerialize(settings) and depths != {0}, "REMATERIALIZE = True"),
+        (can_rematerialize and depths != {0}, "REMATERIALIZE = True"),
     ]
     return "; ".join(text for applies, text in changes if applies)
 
@@ -82,6 +85,14 @@ def _smaller_images(settings, sides):
     if not keys:
         return None
     return f"{' and '.join(keys)}{_buckets(image)}: about a quarter of the pixels"
+
+
+def _smaller_crops(warping):
+    """Which size of R-CNN's crops is smaller, as text; None where the context leaves none."""
+    half = warping.side // 64 * 32
+    if half <= 2 * warping.context:
+        return None
+    return f"WARP_SIZE = {half} (it is {warping.side})"
 
 
 def _smaller_tiles(settings, longest):
