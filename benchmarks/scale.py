@@ -3,23 +3,30 @@
 python benchmarks/scale.py --image-seconds 3.26                    # a plan for 8, 64, 512 devices
 KERAS_BACKEND=jax XLA_FLAGS=--xla_force_host_platform_device_count=8 \\
     python benchmarks/scale.py --measure 1 2 4 8                   # devices of this processor
+python benchmarks/scale.py --processes 2 4                         # which talk over sockets
 
 A step lasts as long as its slowest part: computing the images of a device and adding the gradients
 of all devices in a ring; or reading the images of a host. Nothing is taken to overlap but reading.
 
-Measured is the demonstration's network in one global batch on more and more virtual devices,
-which share the processor's cores: computing takes as long for all of them as for one. Link and
-latency are fitted by two sums of different bytes on the smallest number above one; with them the
-plan says what a step takes on each number, and how far that is from what was measured. Idle is what
-is neither computing, as on one, nor adding, as that sum alone. Times are medians; the cases
-take turns. The bytes that devices exchange are read from the compiled step.
+Measured is the demonstration's network in one global batch on more and more virtual devices, or
+processes, which share the processor's cores: computing takes as long for all of them as for one.
+Link and latency are fitted by two sums of different bytes on the smallest number above one; with
+them the plan says what a step takes on each number, and how far that is from what was measured.
+Idle is what is neither computing, as on one, nor adding, as that sum alone. Times are medians; the
+cases take turns. The bytes that devices exchange are read from the compiled step.
 """
 
 import argparse
 import dataclasses
+import functools
+import json
 import math
+import os
 import re
+import socket
 import statistics
+import subprocess
+import sys
 import time
 
 DEVICES = 8, 64, 512
@@ -28,6 +35,7 @@ MORE = 4  # times as many bytes are in the second sum
 _COLLECTIVE = re.compile(
     r"= (.*?) (all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)(-start)?\("
 )
+_ANSWER = re.compile(r"measured: (.*)")  # of a process
 _ARRAY = re.compile(r"(pred|[suf]8|b?[suf]16|[suf]32|[suf]64)\[([\d,]*)\]")
 
 
@@ -102,13 +110,13 @@ class Measured:
         devices: int.
         step: float, of a training step.
         sums: list of two (bytes, seconds): of the gradients, and of `MORE` times as many bytes.
-        exchanged: int, bytes that a step has the devices exchange; None where nobody looked.
+        exchanged: int, bytes that a step has the devices exchange.
     """
 
     devices: int
     step: float
     sums: list
-    exchanged: int | None = None
+    exchanged: int
 
 
 def print_measured(found, batch):
@@ -138,19 +146,22 @@ def print_measured(found, batch):
         )
         planned = plan(case.devices, given, batch / case.devices)
         error, idle = planned["step"] / case.step - 1, 1 - (one + adding) / case.step
-        exchanged = "" if case.exchanged is None else f"{case.exchanged / 1e6:.3f}"
+        exchanged = case.exchanged / 1e6
         print(
             f"| {case.devices} | {case.step:.4f} | {planned['step']:.4f} | {100 * error:+.1f} % "
-            f"| {adding:.4f} | {planned['adding']:.4f} | {100 * idle:.1f} % | {exchanged} |"
+            f"| {adding:.4f} | {planned['adding']:.4f} | {100 * idle:.1f} % | {exchanged:.3f} |"
         )
 
 
 class Case:
-    """Steps of one batch on some devices.
+    """A training step of one batch on all devices of all hosts, and sums of such gradients.
 
     Args:
         devices: int.
         batch: int, images on all of them.
+
+    Attributes:
+        exchanged: int, bytes that a step has the devices exchange.
     """
 
     def __init__(self, devices, batch):
@@ -164,48 +175,38 @@ class Case:
         self.model = MaskRCNN("training", type("Scale", (DemoConfig,), keys)(), "unused")
         self.model.set_trainable(".*", verbose=0)
         self.model.compile(0.01, 0.9)
-        generator = self.model.generator_type(
-            shapes(batch, self.model.config, 0), self.model.settings
-        )
-        self.batch = self.model.devices.place(*generator[0], batch)
         weights = self.model.keras_model.trainable_weights
         self.bytes = 4 * sum(math.prod(weight.shape) for weight in weights)
-        self._sums = [self._sum(1), self._sum(MORE)]
-        self._seconds = [], [], []  # of the step and of each sum
-        self.run()  # compiled
-        self._seconds = [], [], []
+        step, self.exchanged = self._step(shapes(batch, self.model.config, 0))
+        self._functions = step, self._sum(1), self._sum(MORE)
+        self.run()  # once without the clock: the sums are compiled
 
     def run(self):
-        """A step, and each sum."""
-        with self.model.devices.tracing():
-            self._time(0, lambda: self.model.keras_model.train_on_batch(*self.batch))
-        for i, add in enumerate(self._sums, start=1):
-            self._time(i, add)
+        """Seconds of a step and of each sum."""
+        found = []
+        for function in self._functions:
+            began = time.perf_counter()
+            function()
+            found.append(time.perf_counter() - began)
+        return found
 
-    def _time(self, index, function):
-        began = time.perf_counter()
-        function()
-        self._seconds[index].append(time.perf_counter() - began)
-
-    def measured(self):
-        """`Measured`, of what was run."""
-        step, *sums = map(statistics.median, self._seconds)
-        sums = zip((self.bytes, MORE * self.bytes), sums, strict=True)
-        return Measured(self.devices, step, list(sums))
-
-    def exchanged(self):
-        """Bytes that a step has the devices exchange."""
+    def _step(self, data):
+        """A function that runs a training step, and the bytes that the devices exchange in it."""
         import jax
 
+        devices = self.model.devices
+        generator = self.model.generator_type(data, self.model.settings, share=devices.share)
+        batch = devices.place(*generator[0], generator.images_of(0))
+        data = (*batch, None, None)[:3]  # what is given, targets, weights of the images
         model = self.model.keras_model
         kinds = ("trainable", "non_trainable", "optimizer", "metrics")
         state = model._get_jax_state(**{f"{kind}_variables": True for kind in kinds})
-        with self.model.devices.scope():
+        with devices.scope():
             step = jax.jit(model.train_step, out_shardings=(None, model._get_state_sharding_spec()))
-        data = (*self.batch, None, None)[:3]
-        with self.model.devices.tracing():
-            text = step.lower(state, data).compile().as_text()
-        return exchanged_bytes(text)
+        with devices.tracing():
+            compiled = step.lower(state, data).compile()
+        run = functools.partial(compiled, state, data)
+        return lambda: jax.block_until_ready(run()), exchanged_bytes(compiled.as_text())
 
     def _sum(self, times):
         """A function that adds so many arrays as the gradients are over the devices."""
@@ -230,6 +231,65 @@ class Case:
         return lambda: jax.block_until_ready(add(arrays))
 
 
+class Processes:
+    """A `Case` on processes of one device each, which wait for their turn.
+
+    Args:
+        count: int.
+        batch: int, images on all of them.
+    """
+
+    def __init__(self, count, batch):
+        self.devices = count
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = "{}:{}".format(*free.getsockname())
+        self._started = [self._start(index, address, batch) for index in range(count)]
+        self.bytes, self.exchanged = self._read()[0]
+
+    def run(self):
+        """Seconds of a step and of each sum, of the process that took longest."""
+        for process in self._started:
+            print(file=process.stdin, flush=True)
+        return list(map(max, zip(*self._read(), strict=True)))
+
+    def end(self):
+        """Ends them."""
+        for process in self._started:
+            process.stdin.close()
+        for process in self._started:
+            process.wait()
+
+    def _start(self, index, address, batch):
+        words = [sys.executable, __file__, "--batch", str(batch), "--process", str(index)]
+        words += [str(self.devices), address]
+        environment = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": ""}
+        pipe = subprocess.PIPE
+        return subprocess.Popen(words, stdin=pipe, stdout=pipe, env=environment, text=True)
+
+    def _read(self):
+        """The next answer of each process; what else they print is left out."""
+        return [
+            json.loads(next(filter(None, map(_ANSWER.match, process.stdout)))[1])
+            for process in self._started
+        ]
+
+
+def work(arguments):
+    """One of `Processes`."""
+    index, count, address = arguments.process
+    if int(count) > 1:
+        import machine  # noqa: F401  finds mrcnn in this clone
+
+        from mrcnn.parallel import hosts
+
+        hosts.join([address] * int(count), int(index))
+    case = Case(int(count), arguments.batch)
+    print("measured:", [case.bytes, case.exchanged], flush=True)
+    for _ in sys.stdin:
+        print("measured:", case.run(), flush=True)
+
+
 def exchanged_bytes(text):
     """Bytes of the results of all collectives of a program, its text as XLA prints it."""
     found = filter(None, map(_COLLECTIVE.search, text.splitlines()))
@@ -246,21 +306,30 @@ def _item_bytes(kind):
 
 
 def measure(arguments):
-    cases = [Case(devices, arguments.batch) for devices in sorted({1, *arguments.measure})]
-    for _ in range(arguments.steps):
-        for case in cases:
-            case.run()
-    found = [case.measured() for case in cases]
-    for case, each in zip(cases, found, strict=True):
-        each.exchanged = case.exchanged() if case.devices > 1 else 0
+    """Cases by turns, and what the plan says of each."""
+    kind, counts = (
+        (Case, arguments.measure) if arguments.measure else (Processes, arguments.processes)
+    )
+    cases = [kind(count, arguments.batch) for count in sorted({1, *counts})]
+    seconds = [[case.run() for case in cases] for _ in range(arguments.steps)]
+    found = []
+    for case, times in zip(cases, zip(*seconds, strict=True), strict=True):
+        step, *sums = map(statistics.median, zip(*times, strict=True))
+        sums = list(zip((case.bytes, MORE * case.bytes), sums, strict=True))
+        found.append(Measured(case.devices, step, sums, case.exchanged))
     print_measured(found, arguments.batch)
+    for case in cases if arguments.processes else []:
+        case.end()
 
 
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--measure", type=int, nargs="+", metavar="DEVICES")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--measure", type=int, nargs="+", metavar="DEVICES", help="of this process")
+    what.add_argument("--processes", type=int, nargs="+", metavar="N", help="of a device each")
+    what.add_argument("--process", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--batch", type=int, default=8, help="images that are measured")
     parser.add_argument("--steps", type=int, default=20, help="of each case")
     group = parser.add_argument_group("the plan")
@@ -274,7 +343,12 @@ def main():
     group.add_argument("--load-seconds", type=float, default=0.0365, help="of an image, one core")
     group.add_argument("--cores", type=int, default=2, help="of a host")
     arguments = parser.parse_args()
-    (measure if arguments.measure else print_plan)(arguments)
+    if arguments.process:
+        work(arguments)
+    elif arguments.measure or arguments.processes:
+        measure(arguments)
+    else:
+        print_plan(arguments)
 
 
 if __name__ == "__main__":

@@ -103,6 +103,45 @@ def test_a_data_set_in_a_bucket(bucket, tmp_path, cache, capsys, monkeypatch):
         load(f"{bucket}/others")
 
 
+def check_conversion(place, tmp_path, capsys):
+    write_coco(new(tmp_path / "pets"))
+    here = load(tmp_path / "pets", "val2017", verbose=0)
+    for format in ("coco", "shards"):
+        assert convert(here, f"{place}/{format}/", format) == f"{place}/{format}"
+        same(load(f"{place}/{format}", verbose=0), here)
+    words = ["convert", str(tmp_path / "pets"), f"{place}/command", "--to", "coco"]
+    assert cli.main([*words, "--subset", "val2017"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{place}/command"
+    same(load(f"{place}/command", verbose=0), here)
+    with pytest.raises(ValueError, match="expected a new or empty folder to write to"):
+        convert(here, f"{place}/coco", "coco")
+
+
+def test_a_data_set_is_written_into_memory(memory, tmp_path, capsys):
+    check_conversion(memory, tmp_path, capsys)
+
+
+def test_a_data_set_is_written_into_a_bucket(bucket, tmp_path, capsys):
+    check_conversion(bucket, tmp_path, capsys)
+
+
+def test_of_a_data_set_that_cannot_be_copied_nothing_is_left(memory, tmp_path, monkeypatch):
+    write_coco(new(tmp_path / "pets"))
+    system, asked = file_system(memory)[0], []
+    put_file = type(system).put_file
+
+    def refuses(self, path, place, **options):
+        asked.append(place)
+        if len(asked) == 2:
+            raise PermissionError("no more")
+        return put_file(self, path, place, **options)
+
+    monkeypatch.setattr(type(system), "put_file", refuses)
+    with pytest.raises(OSError, match=r"no more.*what was written lies in /"):
+        convert(load(tmp_path / "pets", "val2017", verbose=0), f"{memory}/pets", "coco")
+    assert len(asked) == 2 and not system.find("/data/pets")
+
+
 def test_what_changed_is_copied_again(memory, capsys):
     put(f"{memory}/pets/a.txt", b"1")
     first = local_data(f"{memory}/pets")
@@ -131,7 +170,8 @@ def test_a_copy_goes_on_where_it_stopped(memory, monkeypatch, cache):
         return get(self, key, copy, **options)
 
     monkeypatch.setattr(type(system), "get_file", dies)
-    with pytest.raises(OSError, match="memory://data/pets, /data/pets/c: ConnectionError: gone"):
+    monkeypatch.setattr("mrcnn.files.retrying.PAUSES", ())
+    with pytest.raises(OSError, match="^memory://data/pets/c: ConnectionError: gone"):
         local_data(f"{memory}/pets")
     files = [name for _, _, names in os.walk(cache) for name in names]
     assert "complete" not in files and set(files) <= {"a", "b"}
@@ -142,6 +182,22 @@ def test_a_copy_goes_on_where_it_stopped(memory, monkeypatch, cache):
     for name in "abc":
         with open(os.path.join(copy, name)) as file:
             assert file.read() == name * 10
+
+
+def test_what_fails_for_a_moment_comes_at_once(memory, monkeypatch):
+    put(f"{memory}/pets/a", b"1")
+    system, failures = file_system(memory)[0], [ConnectionError("gone"), TimeoutError("late")]
+    get = type(system).get_file
+
+    def fails_twice(self, key, copy, **options):
+        if failures:
+            raise failures.pop()
+        return get(self, key, copy, **options)
+
+    monkeypatch.setattr(type(system), "get_file", fails_twice)
+    monkeypatch.setattr("mrcnn.files.retrying.PAUSES", (0, 0))
+    with open(os.path.join(local_data(f"{memory}/pets"), "a")) as file:
+        assert file.read() == "1"
 
 
 def test_what_does_not_fit_the_disk_is_told_first(memory, monkeypatch):
@@ -157,7 +213,7 @@ def test_names_that_lead_out_of_the_copy(memory, cache):
     system.store.clear()
     put(f"{memory}/pets/a", b"1")
     system.store["/data/pets/../../../b"] = system.store["/data/pets/a"]
-    with pytest.raises(ValueError, match=r"pets/../../../b would lie outside"):
+    with pytest.raises(ValueError, match=r"pets: \.\./\.\./\.\./b would lie outside"):
         local_data(f"{memory}/pets")
     assert not cache.exists()
 

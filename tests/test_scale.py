@@ -54,15 +54,15 @@ def test_what_was_measured_beside_the_plan(capsys):
     """Two devices fit the link, four are predicted; a step of four was longer than that."""
     bytes_, two, four = 4e6, 0.004 + 2e-4, 0.006 + 6e-4  # a link of 1 GB/s, 1e-4 s of a message
     cases = [
-        scale.Measured(1, 0.1, [(bytes_, 0.0), (4 * bytes_, 0.0)]),
-        scale.Measured(2, 0.105, [(bytes_, two), (4 * bytes_, 0.016 + 2e-4)]),
+        scale.Measured(1, 0.1, [(bytes_, 0.0), (4 * bytes_, 0.0)], 0),
+        scale.Measured(2, 0.105, [(bytes_, two), (4 * bytes_, 0.016 + 2e-4)], 76_000),
         scale.Measured(4, 0.1333, [(bytes_, four), (4 * bytes_, 0.024 + 6e-4)], 5_000_000),
     ]
     scale.print_measured(cases, 8)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "link 1.000 GB/s, latency 100 us, by 2"
     assert lines[3].startswith("| 1 | 0.1000 | 0.1000 | +0.0 % |")
-    assert lines[4] == "| 2 | 0.1050 | 0.1042 | -0.8 % | 0.0042 | 0.0042 | 0.8 % |  |"
+    assert lines[4] == "| 2 | 0.1050 | 0.1042 | -0.8 % | 0.0042 | 0.0042 | 0.8 % | 0.076 |"
     # 0.1 + 0.0066 = 0.1066 is planned, 20 % less; 0.0267 of 0.1333 are neither.
     assert lines[5] == "| 4 | 0.1333 | 0.1066 | -20.0 % | 0.0066 | 0.0066 | 20.0 % | 5.000 |"
 

@@ -1,5 +1,6 @@
 """`convert`: a data set in another format."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -10,6 +11,8 @@ import numpy as np
 from mrcnn.data.annotations.notes import Notes
 from mrcnn.data.annotations.writing import items_of
 from mrcnn.data.formats import HOLDS_STUFF, WITH_KEYPOINTS, WRITERS
+from mrcnn.files.folders import RemoteFolder, uploaded_folder
+from mrcnn.files.remote import is_remote, local_path
 
 
 def convert(dataset, folder, format, notes=None, **options):
@@ -20,15 +23,17 @@ def convert(dataset, folder, format, notes=None, **options):
 
     Args:
         dataset: a prepared `Dataset` of any kind: what `mrcnn.data.load` returned, or your own.
-        folder: path, new or empty.
+        folder: path, new or empty; here, or remote, such as s3://bucket/pets: then all files lie in
+            a temporary folder of this machine until they are copied.
         format: key of `mrcnn.data.formats.WRITERS`.
         notes: `mrcnn.data.annotations.notes.Notes`; by default one that warns.
         **options: of the format: `shard_mb` of shards.
 
     Returns:
-        `pathlib.Path` of the folder.
+        `pathlib.Path` of the folder; str of a remote one.
 
     Raises:
+        OSError: it cannot be written, or not be copied.
         ValueError: an unknown format, a folder with files in it, an annotation that cannot be used.
 
     Example:
@@ -60,20 +65,31 @@ def write(items, folder, things, stuff, format, notes, **options):
             notes.leave_out("stuff, which the format cannot hold, is left out", name)
     class_names = list(dict.fromkeys(names))  # of two sources, some are the same
     folder = new_folder(folder)
+    with _appearing(folder) as unfinished:
+        told = _telling_of_keypoints(items, format, notes)
+        WRITERS[format](told, unfinished, class_names, notes, **options)
+        notes.rename(unfinished, folder)
+    return folder
+
+
+@contextlib.contextmanager
+def _appearing(folder):
+    """A folder of this machine to write in, whose files are at `folder` then, or none of them."""
+    if is_remote(folder):
+        with uploaded_folder(folder, whole=True) as unfinished:
+            yield Path(unfinished)
+        return
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        told = _telling_of_keypoints(items, format, notes)
-        WRITERS[format](told, unfinished, class_names, notes, **options)
+        yield unfinished
         if folder.exists():
             folder.rmdir()
         unfinished.chmod(0o777 & ~_umask())
         os.replace(unfinished, folder)
-        notes.rename(unfinished, folder)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
-    return folder
 
 
 def _telling_of_keypoints(items, format, notes):
@@ -88,13 +104,19 @@ def _telling_of_keypoints(items, format, notes):
 
 
 def new_folder(path):
-    """A path as `pathlib.Path`, at which there is nothing yet, or an empty folder.
+    """A path at which there is nothing yet, or an empty folder, as `pathlib.Path`; a remote one as
+    str.
 
     Raises:
         ValueError: there is something.
     """
-    path = Path(path)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if is_remote(path):
+        folder = RemoteFolder(path)
+        path, taken = folder.path, folder.names() or folder.folders()
+    else:
+        path = Path(local_path(path))
+        taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    if taken:
         raise ValueError(f"{path}: expected a new or empty folder to write to")
     return path
 

@@ -1,20 +1,19 @@
 """Data sets that lie beyond this machine: copied once, and again when they have changed."""
 
 import concurrent.futures
-import contextlib
 import functools
 import hashlib
 import json
 import os
 import shutil
 import threading
-import uuid
 
 from mrcnn.data.formats.shards.records import INDEX, PLACE, shard_name
 from mrcnn.files.cache import default_cache_dir
 from mrcnn.files.download import show_progress
+from mrcnn.files.folders import RemoteFolder
 from mrcnn.files.remote import errors_of, file_system, is_remote, without_file_scheme
-from mrcnn.files.replacing import UNFINISHED, replaced
+from mrcnn.files.replacing import replaced
 
 _THREADS = 8  # files that come at a time
 # What tells a version of a file from another, in the listings of file systems.
@@ -63,12 +62,11 @@ def _copied(path):
             "file or the folder of a data set"
         )
     base = os.path.basename(place) or "data"
-    names = {key: _checked(base + key[len(place) :], path) for key in files}
+    sizes = {_name(key, place, path): info["size"] or 0 for key, info in files.items()}
     folder = os.path.join(default_cache_dir(), "data", _version(path, files))
     complete = os.path.join(folder, _COMPLETE)
     if not os.path.exists(complete):
-        sizes = {key: info["size"] or 0 for key, info in files.items()}
-        _fetch(path, system, {key: os.path.join(folder, names[key]) for key in files}, sizes)
+        _fetch(path, os.path.join(folder, base), sizes)
         if is_index:
             _write(os.path.join(folder, base, PLACE), path.rstrip("/"))
         _write(complete, path)
@@ -80,7 +78,9 @@ def _write(path, text):
         file.write(text)
 
 
-def _checked(name, path):
+def _name(key, place, path):
+    """What a file of a listing is called below the path; "" of the one that is at it."""
+    name = key[len(place) :].lstrip("/")
     if ".." in name.split("/"):
         raise ValueError(f"{path}: {name} would lie outside of the folder of its copy; rename it")
     return name
@@ -92,18 +92,17 @@ def _version(path, files):
     return hashlib.sha256(json.dumps([path, listed]).encode()).hexdigest()[:16]
 
 
-def _fetch(path, system, places, sizes):
+def _fetch(path, copy, sizes):
     """Copies files that are not there yet, and tells first how much will come.
 
     Args:
-        path: str, what messages call them all.
-        system: their fsspec file system.
-        places: dict, by their name there where they come to.
-        sizes: dict, by their name there their bytes.
+        path: str, remote, of the folder or the only file.
+        copy: str, where that comes to.
+        sizes: dict, by the names of the files below the path their bytes.
     """
-    there = {key for key, copy in places.items() if _size(copy) == sizes[key]}
-    missing = [key for key in places if key not in there]
-    total, folder = sum(sizes[key] for key in missing), os.path.dirname(places[min(places)])
+    places = {name: os.path.join(copy, name) if name else copy for name in sizes}
+    missing = [name for name in sizes if _size(places[name]) != sizes[name]]
+    total, folder = sum(sizes[name] for name in missing), os.path.dirname(copy)
     print(f"{path}: {len(missing)} files of {total / 1e6:.1f} MB come to {folder}", flush=True)
     os.makedirs(folder, exist_ok=True)
     free = shutil.disk_usage(folder).free
@@ -113,37 +112,23 @@ def _fetch(path, system, places, sizes):
             "set KERAS_HOME to a larger disk, or `mrcnn convert` them to shards, of which only "
             "the index is copied"
         )
-    done, lock = 0, threading.Lock()
+    done, lock, remote = 0, threading.Lock(), RemoteFolder(path)
 
-    def fetch(key):
+    def fetch(name):
         nonlocal done
-        with errors_of(f"{path}, {key}"):
-            _fetch_file(system, key, places[key])
+        remote.get(name, places[name])
         with lock:
-            done += sizes[key]
+            done += sizes[name]
             show_progress(done, total)
 
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-        futures = [pool.submit(fetch, key) for key in missing]
+        futures = [pool.submit(fetch, name) for name in missing]
         try:
             for future in futures:
                 future.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _fetch_file(system, key, copy):
-    os.makedirs(os.path.dirname(copy), exist_ok=True)
-    unfinished = f"{copy}.{uuid.uuid4().hex}{UNFINISHED}"
-    try:
-        system.get_file(key, unfinished)
-        with open(unfinished, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(unfinished, copy)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(unfinished)
 
 
 def _size(path):

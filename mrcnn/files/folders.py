@@ -10,7 +10,7 @@ import tempfile
 import uuid
 
 from mrcnn.files.remote import errors_of, file_system, is_remote, without_file_scheme
-from mrcnn.files.replacing import UNFINISHED, replaced
+from mrcnn.files.replacing import UNFINISHED, appearing, replaced
 from mrcnn.files.retrying import patient
 
 # Where what is written appears when all of it has come; elsewhere it is renamed then.
@@ -163,9 +163,10 @@ class RemoteFolder:
 
     @patient
     def get(self, name, path):
-        """Copies a file to a path of this machine, whole or not at all."""
+        """Copies a file to a path of this machine, whole or not at all; "" is what is at the
+        folder's own path."""
         system, place = self._place(name)
-        with errors_of(f"{self.path}/{name}"), replaced(path) as unfinished:
+        with errors_of(f"{self.path}/{name}".rstrip("/")), appearing(path) as unfinished:
             system.get_file(place, unfinished)
 
     @contextlib.contextmanager
@@ -231,20 +232,24 @@ def uploaded(path):
 
 
 @contextlib.contextmanager
-def uploaded_folder(path):
-    """As `uploaded`, of a folder, which is made. What cannot be copied stays on this machine."""
+def uploaded_folder(path, whole=False):
+    """As `uploaded`, of a folder, which is made. What cannot be copied stays on this machine.
+
+    Args:
+        path: of a folder, here or remote.
+        whole: bool, whether a remote folder is left empty where not all can be copied.
+    """
     if not is_remote(path):
         path = without_file_scheme(path)
         os.makedirs(path, exist_ok=True)
         yield path
         return
-    here, remote = tempfile.mkdtemp(prefix="mrcnn"), RemoteFolder(path)
+    here = tempfile.mkdtemp(prefix="mrcnn")
     written = False
     try:
         yield here
         written = True
-        for name in files_below(here):
-            remote.put(name, os.path.join(here, name))
+        _upload(here, RemoteFolder(path), whole)
     except OSError as error:
         if written:
             raise OSError(f"{error}; what was written lies in {here}") from error
@@ -254,6 +259,20 @@ def uploaded_folder(path):
     finally:
         if not written:
             shutil.rmtree(here, ignore_errors=True)
+
+
+def _upload(here, remote, whole):
+    """Copies the files of a folder, the last written last: it may name the others."""
+    paths = {name: os.path.join(here, name) for name in files_below(here)}
+    names = sorted(paths, key=lambda name: os.stat(paths[name]).st_mtime_ns)
+    try:
+        for name in names:
+            remote.put(name, paths[name])
+    except BaseException:
+        for name in names if whole else ():
+            with contextlib.suppress(OSError):
+                remote.remove(name)
+        raise
 
 
 def files_below(folder):

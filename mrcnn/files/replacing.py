@@ -25,6 +25,16 @@ def replaced(path):
     ...     write(unfinished)
     """
     path = os.path.abspath(local_path(path))
+    try:
+        with appearing(path) as unfinished:
+            yield unfinished
+    except OSError as error:
+        raise OSError(error.errno, f"{path} cannot be written: {error}") from error
+
+
+@contextlib.contextmanager
+def appearing(path):
+    """As `replaced`, of what comes from elsewhere: errors are those of its source."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     # Two machines that share the disk may write the same file at a time.
     unfinished = f"{path}.{uuid.uuid4().hex}{UNFINISHED}"
@@ -33,8 +43,6 @@ def replaced(path):
         with open(unfinished, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(unfinished, path)
-    except OSError as error:
-        raise OSError(error.errno, f"{path} cannot be written: {error}") from error
     finally:
         with contextlib.suppress(OSError):
             os.remove(unfinished)

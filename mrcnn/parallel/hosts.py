@@ -7,6 +7,7 @@ import json
 import os
 import random
 import secrets
+import signal
 import sys
 import threading
 import time
@@ -189,7 +190,7 @@ class Hosts(OneHost):
 
     def __init__(self, index, count, address):
         self.index, self.count = index, count
-        self._numbers, self._failed = itertools.count(), False
+        self._numbers, self._code = itertools.count(), None  # of a failed process's exit
         place = self._server(address) if index == 0 else [address, 0, ""]
         host, port, password = json.loads(_broadcast(json.dumps(place)))
         self._member = Member((host, port), password, index, self._end, self._signal)
@@ -248,7 +249,7 @@ class Hosts(OneHost):
     def fail(self, error):
         interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
         why = "it was interrupted" if interrupted else f"{type(error).__name__}: {error}"
-        self._failed = True
+        self._code = _exit_code(error)
         self._member.fail(why)
 
     def _signal(self, signal):
@@ -269,13 +270,21 @@ class Hosts(OneHost):
 
     def _at_exit(self):
         error = getattr(sys, "last_value", None)
-        if error is not None and not self._failed:
+        if error is not None and self._code is None:
             self.settle(error)
             self.fail(error)
-        if self._failed:
+        if self._code is not None:
             sys.stdout.flush()
-            os._exit(1)  # without waiting for the others, as JAX would
+            os._exit(self._code)  # without waiting for the others, as JAX would
         self._member.leave()
+
+
+def _exit_code(error):
+    """What Python's exit code is after an exception."""
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    code = error.code if isinstance(error, SystemExit) else 1
+    return code if isinstance(code, int) else 1
 
 
 def _is_status(error):
