@@ -171,7 +171,7 @@ def test_a_copy_goes_on_where_it_stopped(memory, monkeypatch, cache):
 
     monkeypatch.setattr(type(system), "get_file", dies)
     monkeypatch.setattr("mrcnn.files.retrying.PAUSES", ())
-    with pytest.raises(OSError, match="^memory://data/pets/c: ConnectionError: gone"):
+    with pytest.raises(OSError, match=r"^memory://data/pets/c: ConnectionError: gone"):
         local_data(f"{memory}/pets")
     files = [name for _, _, names in os.walk(cache) for name in names]
     assert "complete" not in files and set(files) <= {"a", "b"}

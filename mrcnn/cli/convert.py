@@ -9,7 +9,9 @@ def add_parser(commands):
     """Adds the command to the subparsers of `mrcnn`."""
     parser = commands.add_parser("convert", help="write a data set in another annotation format")
     add_data_arguments(parser)
-    parser.add_argument("output", metavar="OUT", help="new or empty folder, perhaps remote, to write to")
+    parser.add_argument(
+        "output", metavar="OUT", help="new or empty folder to write to, here or remote"
+    )
     parser.add_argument("--to", required=True, metavar="FORMAT", help="coco, via, ...")
     parser.add_argument(
         "--shard-mb", type=_positive, metavar="N", help="MB of a file of --to shards; default: 256"
