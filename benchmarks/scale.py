@@ -269,10 +269,10 @@ class Processes:
 
     def _read(self):
         """The next answer of each process; what else they print is left out."""
-        return [
-            json.loads(next(filter(None, map(_ANSWER.match, process.stdout)))[1])
-            for process in self._started
-        ]
+        found = [next(filter(None, map(_ANSWER.match, x.stdout)), None) for x in self._started]
+        if None in found:
+            sys.exit("a process ended without an answer; what it said stands above")
+        return [json.loads(answer[1]) for answer in found]
 
 
 def work(arguments):

@@ -149,7 +149,7 @@ def test_what_another_host_has_differently_is_named(difference, named):
 
 
 # Sums over all processes for ever; one of them ends in the third. "late": word of it comes only
-# after a collective has failed (not of the first, without which JAX aborts the others at once).
+# after a collective has failed, or, of the first, after JAX has aborted.
 SUMS = """
 import os, signal, sys, time
 from mrcnn.parallel import join
@@ -212,7 +212,12 @@ def test_processes_agree_and_end_together(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "who"),
-    [("killed", 0), pytest.param("killed", 2, marks=pytest.mark.thorough), ("late", 2)],
+    [
+        ("killed", 0),
+        pytest.param("killed", 2, marks=pytest.mark.thorough),
+        ("late", 0),
+        ("late", 2),
+    ],
 )
 def test_a_killed_process_ends_the_others_with_a_word(kind, who, tmp_path):
     codes, logs = run_sums(tmp_path, kind, who)

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import ctypes
 import itertools
 import json
 import os
@@ -126,6 +127,7 @@ def _check(addresses, count, index):
 def _connect(address, count, index):
     import jax
 
+    _delay_abort()
     try:
         with _waiting(f"process {index} of {count} waits for the others to come to {address}"):
             # Else JAX asks SLURM and Open MPI, and takes one GPU of all those of a task.
@@ -137,6 +139,16 @@ def _connect(address, count, index):
             f"not all processes met at {address}: is the first one running, is its port free, and "
             f"can the others reach it? ({error})"
         ) from error
+
+
+def _delay_abort():
+    """Has SIGABRT sleep for its number of seconds, 6, before it ends the process.
+
+    JAX aborts as soon as it misses the first process; the thread of `Member`, which says who is
+    gone, may come a moment later on a busy machine.
+    """
+    library = ctypes.CDLL(None)
+    library.signal(signal.SIGABRT, ctypes.cast(library.sleep, ctypes.c_void_p))
 
 
 @contextlib.contextmanager
