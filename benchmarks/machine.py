@@ -23,7 +23,7 @@ from mrcnn.startup import quiet  # noqa: E402
 quiet.install()
 if any(argument.startswith("--peer") for argument in sys.argv):
     try:
-        import torch  # noqa: F401  before TensorFlow: in the other order PyTorch 2.14 crashes
+        import torchvision  # noqa: F401  before TensorFlow: else it, or PyTorch 2.14, crashes
     except ModuleNotFoundError:
         sys.exit("--peer torchvision needs it: pip install torch torchvision")
 

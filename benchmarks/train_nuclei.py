@@ -3,6 +3,7 @@
 python benchmarks/train_nuclei.py --dataset DIR --output OUT
 python benchmarks/train_nuclei.py --dataset DIR --output OUT --augment microscopy EMA_MOMENTUM=0.99
 python benchmarks/train_nuclei.py --dataset DIR --output OUT --score CHECKPOINT
+python benchmarks/train_nuclei.py --dataset DIR --output OUT --peer torchvision   # pip install it
 
 DIR is the data set of `samples/nucleus/nucleus.py`. Prints the mean losses of every 50 steps,
 COCO's numbers with up to 400 detections a picture and the contest's score, and leaves the
@@ -12,6 +13,7 @@ scores the rest. The weights come with the package `efficientnet-lite0-pytorch-m
 """
 
 import argparse
+import functools
 import sys
 import time
 from pathlib import Path
@@ -194,6 +196,7 @@ def main():
     )
     parser.add_argument("--held-out", type=float, help="share of the training pictures to score")
     parser.add_argument("--score", metavar="FILE", help="score this checkpoint only")
+    parser.add_argument("--peer", choices=["torchvision"], help="train and score its Mask R-CNN")
     parser.add_argument("assignments", nargs="*", metavar="KEY=VALUE", help="keys of the config")
     args = parser.parse_args()
 
@@ -205,13 +208,20 @@ def main():
     else:
         validation = load(args.dataset, "val")
     config = apply_assignments(TrainNucleiConfig(), args.assignments)
-    model = MaskRCNN("inference" if args.score else "training", config, args.output)
+    if args.peer:
+        from peer_nuclei import Peer
+
+        model = Peer(config, args.output)
+        fit = model.train
+    else:
+        model = MaskRCNN("inference" if args.score else "training", config, args.output)
+        fit = functools.partial(train, model)
     model.load_weights(args.score or "imagenet")
     if not args.score:
         start = time.time()
         own = {"turn": turn, "zoomed": ZOOMED}
         augmentation = own[args.augment] if args.augment in own else named(args.augment)
-        train(model, training, args.steps, augmentation)
+        fit(training, args.steps, augmentation)
         print(f"{args.steps} steps in {(time.time() - start) / 60:.1f} minutes")
     score(model, validation, args.output)
     draw_overlays(model, validation, Path(args.output))
