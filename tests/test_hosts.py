@@ -216,7 +216,7 @@ def test_processes_agree_and_end_together(tmp_path, monkeypatch):
         ("killed", 0),
         pytest.param("killed", 2, marks=pytest.mark.thorough),
         ("late", 0),
-        ("late", 2),
+        pytest.param("late", 2, marks=pytest.mark.thorough),
     ],
 )
 def test_a_killed_process_ends_the_others_with_a_word(kind, who, tmp_path):
