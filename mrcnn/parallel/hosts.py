@@ -82,6 +82,7 @@ def join(addresses=None, index=None):
         address = addresses[0]
         _connect(address, count, index)
     host = address.rpartition(":")[0].strip("[]")  # of IPv6
+    _delay_abort()
     _joined = Hosts(jax.process_index(), jax.process_count(), host)
     keras.utils.set_random_seed(_joined.first("seed of weights", random.randrange(2**32)))
     _joined.tell_devices()
@@ -127,7 +128,6 @@ def _check(addresses, count, index):
 def _connect(address, count, index):
     import jax
 
-    _delay_abort()
     try:
         with _waiting(f"process {index} of {count} waits for the others to come to {address}"):
             # Else JAX asks SLURM and Open MPI, and takes one GPU of all those of a task.
