@@ -77,9 +77,9 @@ def test_answers_of_a_server_are_told_apart_by_their_masks(monkeypatch):
     "code",
     ["import inference", "import training\ntraining.measure(64, 'float32', False, False, None)"],
 )
-def test_pytorch_is_imported_before_tensorflow(code, tmp_path, run_python):
+def test_torchvision_is_imported_before_tensorflow(code, tmp_path, run_python):
     stub = "import sys\nprint({'keras', 'tensorflow'} & set(sys.modules))\nsys.exit()\n"
-    (tmp_path / "torch.py").write_text(stub)
+    (tmp_path / "torchvision.py").write_text(stub)
     path = os.pathsep.join([str(tmp_path), BENCHMARKS, *filter(None, sys.path)])
     code = f"import sys\nsys.argv = ['x', '--peer', 'torchvision']\n{code}"
     assert run_python(code, PYTHONPATH=path) == "set()\n"
