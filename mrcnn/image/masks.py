@@ -6,7 +6,6 @@ box is `y1, x1, y2, x2` in pixels, half-open: row `y2` and column `x2` lie outsi
 
 import numpy as np
 
-from mrcnn.image.cropped_masks import CroppedMasks
 from mrcnn.image.resampling import bilinear, nearest
 from mrcnn.image.sizes import scaled_size
 
@@ -27,12 +26,13 @@ def resize_mask(mask, scale, padding, crop=None, size=None):
     count = mask.shape[2]
     rows, cols, (top, bottom), (left, right) = source_pixels(mask.shape, scale, padding, crop, size)
     resized = no_masks((top + len(rows) + bottom, left + len(cols) + right), count, mask.dtype)
-    for i in range(count):
-        plane = mask[:, :, i]  # of codes drawn now, one at a time
-        y1, x1, y2, x2 = extract_bboxes(plane[:, :, None])[0]
+    for i, (y1, x1, y2, x2) in enumerate(extract_bboxes(mask)):
         # What lies outside of its box is 0 already.
         (r1, r2), (c1, c2) = np.searchsorted(rows, (y1, y2)), np.searchsorted(cols, (x1, x2))
-        patch = plane[y1:y2, x1:x2].take(cols[c1:c2] - x1, axis=1)
+        if r1 == r2 or c1 == c2:
+            continue
+        # Of codes: drawn now, one at a time.
+        patch = mask[y1:y2, x1:x2, i].take(cols[c1:c2] - x1, axis=1)
         place = slice(top + r1, top + r2), slice(left + c1, left + c2)
         resized[(*place, i)] = patch.take(rows[r1:r2] - y1, axis=0)
     return resized
@@ -110,7 +110,7 @@ def extract_bboxes(mask):
     """Computes the tight box of each mask.
 
     Args:
-        mask: bool array `[H, W, N]`, or `CroppedMasks`.
+        mask: bool array `[H, W, N]`, or what keeps its `boxes`, such as `CroppedMasks`.
 
     Returns:
         int32 array `[N, 4]`; zeros for a mask without a pixel.
@@ -120,7 +120,7 @@ def extract_bboxes(mask):
     >>> extract_bboxes(np.ones((2, 3, 1), bool))
     array([[0, 0, 2, 3]], dtype=int32)
     """
-    if isinstance(mask, CroppedMasks):
+    if not isinstance(mask, np.ndarray):
         return mask.boxes
     height, width, count = mask.shape
     if not mask.size:
