@@ -28,18 +28,20 @@ sys.path.insert(0, str(machine.ROOT / "samples" / "nucleus"))
 from nucleus import NucleusDataset
 
 from mrcnn import visualize
-from mrcnn.augment import COMPOSITIONS, Compose, ScaleJitter, named
+from mrcnn.augment import COMPOSITIONS, Compose, ObjectSizeJitter, ScaleJitter, named
 from mrcnn.config_values import apply_assignments
 from mrcnn.data.splitting import split
 from mrcnn.evaluate import Evaluation, format_table
 from mrcnn.image import scale_image
-from mrcnn.model import MaskRCNN
+from mrcnn.model import create
 from mrcnn.presets import PRESETS
 from mrcnn.recipes import ALL_BUT_NORMS
 
 SMALL = 360  # pictures whose longer side is at most this are doubled
 # That of microscopy, and always a zoom: of a picture that IMAGE_MIN_SCALE=2 enlarges, 0.8 to 2.4.
 ZOOMED = Compose([ScaleJitter((0.4, 1.2)), *COMPOSITIONS["microscopy"][1:]])
+# That of microscopy, each picture at the magnification at which its nuclei have one size.
+SIZED = Compose([ObjectSizeJitter(44, (0.6, 1.6)), *COMPOSITIONS["microscopy"][1:]])
 
 
 class TrainNucleiConfig(PRESETS["torchvision/maskrcnn_resnet50_fpn"]):
@@ -192,7 +194,7 @@ def main():
     parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--augment", default="turn", help="turn, zoomed, or a name of mrcnn.augment.named"
+        "--augment", default="turn", help="turn, zoomed, sized, or a name of mrcnn.augment.named"
     )
     parser.add_argument("--held-out", type=float, help="share of the training pictures to score")
     parser.add_argument("--score", metavar="FILE", help="score this checkpoint only")
@@ -214,12 +216,12 @@ def main():
         model = Peer(config, args.output)
         fit = model.train
     else:
-        model = MaskRCNN("inference" if args.score else "training", config, args.output)
+        model = create("inference" if args.score else "training", config, args.output)
         fit = functools.partial(train, model)
     model.load_weights(args.score or "imagenet")
     if not args.score:
         start = time.time()
-        own = {"turn": turn, "zoomed": ZOOMED}
+        own = {"turn": turn, "zoomed": ZOOMED, "sized": SIZED}
         augmentation = own[args.augment] if args.augment in own else named(args.augment)
         fit(training, args.steps, augmentation)
         print(f"{args.steps} steps in {(time.time() - start) / 60:.1f} minutes")

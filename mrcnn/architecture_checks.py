@@ -28,7 +28,12 @@ _NO_BOXES = {
     "DETECTION_NMS": "hard",
     "DETECTION_NMS_CLASS_AGNOSTIC": False,
 }
-_NO_MERGE = {"TILE_SIZE": None, "TEST_FLIP": False, "TEST_SCALES": None}  # of maps
+_NO_MERGE = {  # of maps
+    "TILE_SIZE": None,
+    "TEST_FLIP": False,
+    "TEST_SCALES": None,
+    "TEST_OBJECT_SIZE": None,
+}
 # What an ARCHITECTURE needs; one that is not here: as Mask R-CNN.
 _NEEDED = {
     "mask_rcnn": _PYRAMID,
@@ -50,6 +55,7 @@ _REASONS = {
     "TILE_SIZE": ": regions are not joined over tiles",
     "TEST_FLIP": ": test-time augmentation merges instances, not regions",
     "TEST_SCALES": ": test-time augmentation merges instances, not regions",
+    "TEST_OBJECT_SIZE": ": the size is that of instances, not of regions",
 }
 
 

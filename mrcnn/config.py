@@ -217,6 +217,9 @@ class Config:
     # None: (1,).
     TEST_FLIP = False
     TEST_SCALES = None
+    # Pixels that the median object of an image is brought to before, as it was in training with
+    # `mrcnn.augment.ObjectSizeJitter`: the square root of its box's area. None: it is not.
+    TEST_OBJECT_SIZE = None
 
     # The semantic head, and the merge of its regions with the instances: see
     # `mrcnn.inference.panoptic`. PANOPTIC_OVERLAP is a share of an instance, PANOPTIC_STUFF_AREA

@@ -256,12 +256,15 @@ def _tile_problems(config):
 
 
 def _test_time_problems(config):
-    scales = config.TEST_SCALES
-    if not config.USE_RPN_ROIS and (config.TEST_FLIP or scales is not None):
+    scales, size = config.TEST_SCALES, config.TEST_OBJECT_SIZE
+    if not config.USE_RPN_ROIS and (config.TEST_FLIP or scales is not None or size is not None):
         yield (
-            f"TEST_FLIP is {config.TEST_FLIP}, TEST_SCALES {scales} and USE_RPN_ROIS False; "
-            "proposals from outside are for pictures as they are: set False and None"
+            f"TEST_FLIP is {config.TEST_FLIP}, TEST_SCALES {scales}, TEST_OBJECT_SIZE {size} and "
+            "USE_RPN_ROIS False; proposals from outside are for pictures as they are: set False, "
+            "None and None"
         )
+    if size is not None and not (isinstance(size, numbers.Real) and size > 0):
+        yield f"TEST_OBJECT_SIZE is {size!r}; expected pixels above 0, or None"
     if scales is None:
         return
     if not isinstance(scales, (list, tuple)) or not scales:

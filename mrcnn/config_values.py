@@ -38,6 +38,7 @@ _KINDS = {
     "TILE_SIZE": int,
     "TILE_OVERLAP": int,
     "TEST_SCALES": tuple,
+    "TEST_OBJECT_SIZE": float,
     "SEED": int,
 }
 # Entries of LOSS_WEIGHTS that `Config` does not have: losses of one head or architecture.
@@ -58,7 +59,7 @@ _OPTIONAL = {
     *("IMAGE_BUCKETS", "DETECTION_MIN_CONFIDENCE", "GRADIENT_CLIP_NORM", "SEED", "TILE_SIZE"),
     *("TILE_OVERLAP", "REPEAT_FACTOR_THRESHOLD", "CLASS_WEIGHTS", "EMA_MOMENTUM"),
     *("EARLY_STOPPING", "CHECKPOINTS_KEPT", "CHECKPOINT_MINUTES", "SPP_LEVELS", "TEST_SCALES"),
-    *("OHEM_ROIS_PER_IMAGE", "MAX_DEEPLAB_BLOCKS"),
+    *("OHEM_ROIS_PER_IMAGE", "MAX_DEEPLAB_BLOCKS", "TEST_OBJECT_SIZE"),
 }
 _EXPECTED = {
     bool: "true or false",

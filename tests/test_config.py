@@ -89,6 +89,8 @@ def test_valid_config_passes():
         ({"TEST_SCALES": ()}, r"TEST_SCALES is \(\); expected factors such as"),
         ({"TEST_SCALES": 1.5}, "TEST_SCALES is 1.5; expected factors such as"),
         ({"TEST_SCALES": (1, 0)}, r"TEST_SCALES is \(1, 0\); expected factors from 0.1 to 10"),
+        ({"TEST_OBJECT_SIZE": 0}, "TEST_OBJECT_SIZE is 0; expected pixels above 0, or None"),
+        ({"TEST_OBJECT_SIZE": "40"}, "TEST_OBJECT_SIZE is '40'; expected pixels above 0, or None"),
         ({"TEST_SCALES": (1, 1.0)}, r"TEST_SCALES is \(1, 1.0\); each factor"),
         ({"TILE_SIZE": 31}, "TILE_SIZE is 31; expected whole pixels, 32 at least"),
         ({"TILE_SIZE": 512.0}, "TILE_SIZE is 512.0; expected whole"),

@@ -22,6 +22,7 @@ from mrcnn.augment.geometry import (
     FlipLeftRight,
     FlipUpDown,
     LargeScaleJitter,
+    ObjectSizeJitter,
     Rotate90,
     ScaleJitter,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "GaussianNoise",
     "JPEGCompression",
     "LargeScaleJitter",
+    "ObjectSizeJitter",
     "Photometric",
     "Rotate90",
     "Sample",

@@ -4,6 +4,8 @@ import numpy as np
 
 from mrcnn.augment.ranges import number_range, share
 from mrcnn.data.sample import Step
+from mrcnn.image.masks import extract_bboxes
+from mrcnn.image.object_size import factor_to, median_size
 from mrcnn.image.placement import Placement
 
 
@@ -82,7 +84,7 @@ class ScaleJitter(Step):
     def apply(self, sample, rng):
         y1, x1, y2, x2 = sample.window
         picture = y2 - y1, x2 - x1
-        scale = self.draw(sample.size, picture, rng)
+        scale = self.draw(sample.size, picture, rng, lambda: extract_bboxes(sample.masks))
         if scale is None:
             return sample
         place = Placement.drawn(picture, scale, sample.size, rng)
@@ -99,21 +101,22 @@ class ScaleJitter(Step):
     def split_zoom(self):
         return self, None
 
-    def draw(self, canvas, picture, rng):
+    def draw(self, canvas, picture, rng, boxes):
         """Draws how much larger a picture becomes.
 
         Args:
             canvas, picture: (height, width) of the image and of the picture on it.
             rng: `np.random.Generator`.
+            boxes: function without arguments to the boxes [N, 4] of its objects, pixels.
 
         Returns:
             float; None where the picture stays as it is.
         """
         if self.p < 1 and rng.random() >= self.p:
             return None
-        return self.draw_scale(canvas, picture, rng)
+        return self.draw_scale(canvas, picture, rng, boxes)
 
-    def draw_scale(self, canvas, picture, rng):
+    def draw_scale(self, canvas, picture, rng, boxes):
         """As `draw`, of a picture that does not stay as it is."""
         return np.exp(rng.uniform(*np.log(self.scale)))
 
@@ -130,5 +133,27 @@ class LargeScaleJitter(ScaleJitter):
     def __init__(self, scale=(0.1, 2.0), p=1.0):
         super().__init__(scale, p)
 
-    def draw_scale(self, canvas, picture, rng):
+    def draw_scale(self, canvas, picture, rng, boxes):
         return np.divide(canvas, picture).min() * rng.uniform(*self.scale)
+
+
+class ObjectSizeJitter(ScaleJitter):
+    """Zooms until a picture's median object has one size, and from there at random.
+
+    For pictures of one kind of object at many magnifications, such as cells: the network sees them
+    at one size, and detection with `TEST_OBJECT_SIZE` brings each picture to it. A picture without
+    objects is zoomed at random alone.
+
+    Args:
+        size: float, pixels: the square root of the area of the median object's box.
+        scale: range of the random factor, as of `ScaleJitter`.
+        p: float, how probably.
+    """
+
+    def __init__(self, size=48.0, scale=(0.67, 1.5), p=1.0):
+        super().__init__(scale, p)
+        self.size, _ = number_range("size", size, above=0)
+
+    def draw_scale(self, canvas, picture, rng, boxes):
+        drawn = super().draw_scale(canvas, picture, rng, boxes)
+        return drawn * factor_to(self.size, median_size(boxes()))

@@ -100,7 +100,7 @@ def to_ground_truth(
         `proposals` at the image's size, or None. Where `masks` were boxes, masks that fill them.
     """
     original_shape, name = image.shape, image_name(dataset, image_id)
-    image, window, place, augmentation = _resized(settings.image, image, augmentation, rng)
+    image, window, place, augmentation = _resized(settings.image, image, masks, augmentation, rng)
     labels = None if labels is None else resize_labels(labels, *place)
     mini_shape = settings.ground_truth.mini_mask_shape if use_mini_mask else None
     boxes = resize_boxes(masks, original_shape, *place) if masks.ndim == 2 else None
@@ -167,8 +167,11 @@ def _active_class_ids(dataset, image_id):
     return active_class_ids
 
 
-def _resized(settings, image, augmentation, rng):
+def _resized(settings, image, instances, augmentation, rng):
     """The image at the network's size, by the zoom that the augmentation begins with.
+
+    Args:
+        instances: masks `[H, W, N]` or boxes `[N, 4]` of the image as it is.
 
     Returns:
         image, its window, the arguments of `resize_mask` beside the masks, and the augmentation
@@ -181,7 +184,8 @@ def _resized(settings, image, augmentation, rng):
     if zoom is not None:
         scale = resized_scale(settings, height, width)
         canvas = resized_sides(settings, height, width, settings.resize_mode)
-        drawn = zoom.draw(canvas, scaled_size(height, width, scale), rng)
+        size = scaled_size(height, width, scale)
+        drawn = zoom.draw(canvas, size, rng, lambda: scale * _boxes(instances))
         if drawn is not None:
             scale *= drawn
             place = Placement.drawn((height, width), scale, canvas, rng)
@@ -191,6 +195,10 @@ def _resized(settings, image, augmentation, rng):
     image, window, scale, padding, crop = resized
     size = (window[2] - window[0], window[3] - window[1])
     return image, window, (scale, padding, crop, None if crop else size), rest
+
+
+def _boxes(instances):
+    return instances if instances.ndim == 2 else extract_bboxes(instances)
 
 
 def _minimized(bbox, masks, mini_shape):

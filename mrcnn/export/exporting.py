@@ -150,10 +150,11 @@ def _problems(config, path, name, sizes, batch, masks):
         yield f'masks is {masks!r}; expected "boxes" or "image"'
     if config.TILE_SIZE is not None:
         yield "TILE_SIZE cuts images before the network: set it to None, and cut them yourself"
-    if config.TEST_FLIP or config.TEST_SCALES is not None:
+    others = config.TEST_SCALES is not None or config.TEST_OBJECT_SIZE is not None
+    if config.TEST_FLIP or others:
         yield (
-            "test-time augmentation runs the network more than once: set TEST_FLIP to False and "
-            "TEST_SCALES to None"
+            "test-time augmentation runs the network more than once: set TEST_FLIP to False, "
+            "TEST_SCALES and TEST_OBJECT_SIZE to None"
         )
     if not config.USE_RPN_ROIS:
         yield "USE_RPN_ROIS = False takes proposals, which an exported file is not given"

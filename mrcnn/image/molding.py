@@ -70,8 +70,8 @@ class MoldedImages:
         owner: see `to_model_image`.
         names: list of what errors call the images, or None for their places in the list.
         proposals: list of `[N, 4]` y1 x1 y2 x2 in pixels of each image, or None.
-        factor: float, how much larger they are than detection has them otherwise; the molded images
-            are padded at the bottom and right then, and have no proposals.
+        factor: float, how much larger they are than detection has them otherwise, or one for each
+            image; the molded images are padded at the bottom and right then, without proposals.
 
     Attributes:
         shapes: of the images, as they were given.
@@ -83,7 +83,7 @@ class MoldedImages:
 
     def __init__(self, images, settings, owner=None, names=None, proposals=None, factor=1):
         self.images, self.settings, self.owner = images, settings, owner or self
-        self.factor = factor
+        self.factors = np.broadcast_to(factor, len(images)).tolist()
         self.names = names or [f"images[{i}]" for i in range(len(images))]
         # Crops are for training: detection sees the whole image, at the same scale.
         self.mode = "pad64" if settings.resize_mode == "crop" else settings.resize_mode
@@ -98,11 +98,11 @@ class MoldedImages:
         return len(self.images)
 
     def __getitem__(self, index):
-        settings, image = self.settings, self._checked(index)
-        if self.factor == 1:
+        settings, image, factor = self.settings, self._checked(index), self.factors[index]
+        if factor == 1:
             resized, window, scale, padding, crop = resize_by(settings, image, self.mode)
         else:
-            resized, window, scale = rescale_by(settings, image, self.factor)
+            resized, window, scale = rescale_by(settings, image, factor)
         shape = self.molded_shapes[index]
         active = np.zeros(settings.num_classes, np.int32)
         meta = compose_image_meta(0, image.shape, shape, window, scale, active)
@@ -119,10 +119,10 @@ class MoldedImages:
         return to_model_image(self.images[index], channels, name, self.owner)
 
     def _molded_shape(self, index):
-        height, width = self._checked(index).shape[:2]
-        if self.factor != 1:
-            sides = rescaled_sides(self.settings, height, width, self.factor)
-            buckets = rescaled_buckets(self.settings.buckets, self.factor)
+        (height, width), factor = self._checked(index).shape[:2], self.factors[index]
+        if factor != 1:
+            sides = rescaled_sides(self.settings, height, width, factor)
+            buckets = rescaled_buckets(self.settings.buckets, factor)
             return *bucket_sides(sides, buckets), self.settings.channels
         sides = resized_sides(self.settings, height, width, self.mode)
         free = self.settings.interpolation == "corners"  # of any multiple

@@ -1,8 +1,9 @@
 """Test-time augmentation: detection in several forms of an image, merged into one result.
 
-The forms differ in size and in left and right. What the network finds in each is brought to the
-molded image of the first one, its frame, and merged there, before anything has the size of the
-caller's image: the memory is that of a few more small masks.
+The forms differ in size and in left and right. With `TEST_OBJECT_SIZE` the sizes are those that
+bring the objects of each image to one size, as earlier looks at it found them. What the network
+finds in each is brought to the molded image of the first one, its frame, and merged there, before
+anything has the size of the caller's image: the memory is that of a few more small masks.
 
 Shapes: D detections, n of them real, h w of a mask, S bins a side of a heat map, J keypoints.
 Boxes are y1 x1 y2 x2, normalised as `mrcnn.ops.boxes` says unless pixels are named.
@@ -14,11 +15,14 @@ import numpy as np
 
 from mrcnn.image.boxes import compute_overlaps
 from mrcnn.image.molding import MoldedImages
+from mrcnn.image.object_size import factor_to, median_size, stepped
 from mrcnn.inference.detector import Detector, log_images, log_results
 from mrcnn.inference.proposals import check_wanted
 from mrcnn.inference.tiling import TiledDetector
 
 SAME = 0.5  # IoU of boxes above which they are of one object, whose masks are averaged
+LOOKS = 3  # at most, at an image, to know the size of its objects
+SURE = 0.5  # score, at least, of those that are measured
 
 
 class AugmentedDetector(Detector):
@@ -49,21 +53,50 @@ class AugmentedDetector(Detector):
 
     def _detect_variants(self, images, names):
         """Results of as many images as a batch has."""
-        test_time = self.settings.test_time
-        variants = Variants(images, self.settings.image, test_time, self, names)
-        found = [{} for _ in images]
-        for index, outputs, item in self._outputs(variants, variants.molded_shapes):
-            i, variant = divmod(index, len(test_time.variants))
-            found[i][variant] = _without_padding(outputs), _Frame.of(item)
+        factors = np.ones(len(images))
+        if self.settings.test_time.object_size is not None:
+            factors = self._factors(images, names)
+        found = self._found(images, names, self.settings.test_time.variants, factors)
         shapes = [np.shape(image) for image in images]
         return [self._merged(each, shape) for each, shape in zip(found, shapes, strict=True)]
 
+    def _found(self, images, names, forms, factors):
+        """For each image, and for each of its forms, the outputs and their frame."""
+        variants = Variants(images, self.settings.image, forms, self, names, factors)
+        found = [[None] * len(forms) for _ in images]
+        for index, outputs, item in self._outputs(variants, variants.molded_shapes):
+            i, form = divmod(index, len(forms))
+            found[i][form] = _without_padding(outputs), _Frame.of(item)
+        return found
+
+    def _factors(self, images, names):
+        """How much larger each image is to be, for its objects to have `object_size`."""
+        factors, open_ = np.ones(len(images)), list(range(len(images)))
+        for _ in range(LOOKS):
+            chosen = [images[i] for i in open_], [names[i] for i in open_]
+            looks = self._found(*chosen, [(1.0, False)], factors[open_])
+            before = factors.copy()
+            for i, [(outputs, frame)] in zip(open_, looks, strict=True):
+                size = self._median_size(outputs["detections"], frame)
+                wanted = factor_to(self.settings.test_time.object_size, size and size / before[i])
+                factors[i] = before[i] if size is None else stepped(wanted)
+            open_ = [i for i in open_ if factors[i] != before[i]]
+            if not open_:
+                break
+        return factors
+
+    def _median_size(self, detections, frame):
+        """That of what is sure, in pixels of the frame; None where nothing is."""
+        sure = detections[detections[:, 5] >= SURE]
+        offset = self.settings.detections.box_offset
+        return median_size(frame.pixels(sure[:, :4].astype(np.float64), offset))
+
     def _merged(self, found, shape):
-        """The result of an image from (outputs, frame) by variant."""
+        """The result of an image from (outputs, frame) of each form."""
         detections, offset = self.settings.detections, self.settings.detections.box_offset
         (_, first), parts = found[0], []
-        for variant, (_, mirrored) in enumerate(self.settings.test_time.variants):
-            outputs, frame = found[variant]
+        forms = self.settings.test_time.variants
+        for (_, mirrored), (outputs, frame) in zip(forms, found, strict=True):
             if mirrored:
                 order = None if self.keypoint_scheme is None else self.keypoint_scheme.order
                 outputs = mirror(outputs, frame, offset, order)
@@ -100,17 +133,18 @@ class Variants:
 
     Args:
         images, settings, owner, names: see `MoldedImages`.
-        test_time: `mrcnn.settings.TestTime`.
+        forms: list of (factor, mirrored).
+        factors: float for each image, by which it is larger in all forms.
 
     Attributes:
         molded_shapes: (H, W, C) of each item.
     """
 
-    def __init__(self, images, settings, test_time, owner, names):
-        self.forms = test_time.variants
+    def __init__(self, images, settings, forms, owner, names, factors):
+        self.forms = forms
         self.molded = {
-            factor: MoldedImages(images, settings, owner, names, factor=factor)
-            for factor in test_time.scales
+            factor: MoldedImages(images, settings, owner, names, factor=factor * factors)
+            for factor, _ in forms
         }
         self.molded_shapes = [
             self.molded[factor].molded_shapes[i]

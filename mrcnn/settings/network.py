@@ -34,6 +34,10 @@ class Native(Stage):
     native: bool = key("JIT_COMPILE", lambda jit_compile: not jit_compile)
 
 
+def _factors(scales):
+    return (1.0,) if scales is None else floats(scales)
+
+
 @stage
 class Image(Stage):
     """Images as the network takes them: see `mrcnn.image.resize_image`, `mrcnn.image.mold`.
@@ -54,10 +58,16 @@ class Image(Stage):
     mean_pixel: tuple = numerics("MEAN_PIXEL")
     std_pixel: tuple = numerics("STD_PIXEL")
     num_classes: int = key("NUM_CLASSES")
-    open_sides: bool = key("TEST_SCALES", lambda scales: any(x != 1 for x in scales or ()))
+    test_scales: tuple = key("TEST_SCALES", _factors)
+    test_object_size: float = key("TEST_OBJECT_SIZE")
     shape: tuple = dataclasses.field(
         default=(1024, 1024), metadata={"key": "IMAGE_SHAPE", "convert": _sides, "numeric": False}
     )
+
+    @property
+    def open_sides(self):
+        """Whether test-time augmentation makes images of other sizes than `shape`."""
+        return self.test_scales != (1.0,) or self.test_object_size is not None
 
     @property
     def pads_with_mean(self):
@@ -101,16 +111,13 @@ class Tiles(Stage):
         return self.size // 4 if self.overlap is None else self.overlap
 
 
-def _factors(scales):
-    return (1.0,) if scales is None else floats(scales)
-
-
 @stage
 class TestTime(Stage):
     """Test-time augmentation: see `mrcnn.inference.tta`."""
 
     flip: bool = key("TEST_FLIP")
     scales: tuple = key("TEST_SCALES", _factors)
+    object_size: float = key("TEST_OBJECT_SIZE")
 
     @property
     def variants(self):
@@ -121,7 +128,7 @@ class TestTime(Stage):
     @property
     def enabled(self):
         """Whether there is any form but the image as it is."""
-        return self.variants != [(1.0, False)]
+        return self.variants != [(1.0, False)] or self.object_size is not None
 
 
 @stage
