@@ -59,8 +59,9 @@ for numerics in {numerics!r}:
 """
 # Each group is built in one process of a backend.
 GROUPS = [
-    ("matterport", "torchvision/maskrcnn_resnet50_fpn"),
+    ("matterport",),
     (
+        "torchvision/maskrcnn_resnet50_fpn",
         "detectron2/cascade_mask_rcnn_R_50_FPN_3x",
         "detectron2/mask_rcnn_R_50_C4_3x",
         "torchvision/retinanet_resnet50_fpn_v2",

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from own_process_calls import die, double, fail
 from test_export import PREDICTORS
 from tiny import shapes
 
@@ -27,18 +28,6 @@ ROWS = [
     },
     {"name": "onnx", "format": "onnx", "precision": "float32", "status": "failed: no tf2onnx"},
 ]
-
-
-def double(number):
-    return 2 * number
-
-
-def fail(text):
-    raise ValueError(f"{text}\nand more")
-
-
-def die(number):
-    os.kill(os.getpid(), number)
 
 
 def test_a_process_of_its_own_returns_raises_and_dies():

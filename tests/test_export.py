@@ -125,7 +125,7 @@ KINDS = {
     ),
 }
 # With what torchvision's Mask R-CNN has, most of what graphs are made of; the rest is thorough.
-OFFICIAL = {("saved_model", kind) for kind in ("retinanet", "panoptic")}
+OFFICIAL = {("saved_model", "panoptic")}
 ADAPTIVE = "it cannot pool with as many samples as each box needs"
 FLOAT32 = "it takes float32 alone"
 REFUSED = {

@@ -215,7 +215,7 @@ def test_processes_agree_and_end_together(tmp_path, monkeypatch):
     [
         ("killed", 0),
         pytest.param("killed", 2, marks=pytest.mark.thorough),
-        ("late", 0),
+        pytest.param("late", 0, marks=pytest.mark.thorough),
         pytest.param("late", 2, marks=pytest.mark.thorough),
     ],
 )

@@ -49,6 +49,7 @@ def values(model):
     return [keras.ops.convert_to_numpy(weight) for weight in model.keras_model.weights]
 
 
+@pytest.mark.thorough
 def test_bfloat16_loses_and_finds_nearly_the_same(tmp_path):
     dataset = pictures()
     models = [
