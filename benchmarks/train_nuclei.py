@@ -1,7 +1,7 @@
 """Trains Mask R-CNN on 98 pictures of nuclei, from ImageNet weights, and scores it on 25 others.
 
 python benchmarks/train_nuclei.py --dataset DIR --output OUT
-python benchmarks/train_nuclei.py --dataset DIR --output OUT --augment microscopy EMA_MOMENTUM=0.99
+python benchmarks/train_nuclei.py --dataset DIR --output OUT --augment cells EMA_MOMENTUM=0.99
 python benchmarks/train_nuclei.py --dataset DIR --output OUT --score CHECKPOINT
 python benchmarks/train_nuclei.py --dataset DIR --output OUT --peer torchvision   # pip install it
 
@@ -28,7 +28,7 @@ sys.path.insert(0, str(machine.ROOT / "samples" / "nucleus"))
 from nucleus import NucleusDataset
 
 from mrcnn import visualize
-from mrcnn.augment import COMPOSITIONS, Compose, ObjectSizeJitter, ScaleJitter, named
+from mrcnn.augment import COMPOSITIONS, Compose, ScaleJitter, named
 from mrcnn.config_values import apply_assignments
 from mrcnn.data.splitting import split
 from mrcnn.evaluate import Evaluation, format_table
@@ -40,8 +40,6 @@ from mrcnn.recipes import ALL_BUT_NORMS
 SMALL = 360  # pictures whose longer side is at most this are doubled
 # That of microscopy, and always a zoom: of a picture that IMAGE_MIN_SCALE=2 enlarges, 0.8 to 2.4.
 ZOOMED = Compose([ScaleJitter((0.4, 1.2)), *COMPOSITIONS["microscopy"][1:]])
-# That of microscopy, each picture at the magnification at which its nuclei have one size.
-SIZED = Compose([ObjectSizeJitter(44, (0.6, 1.6)), *COMPOSITIONS["microscopy"][1:]])
 
 
 class TrainNucleiConfig(PRESETS["torchvision/maskrcnn_resnet50_fpn"]):
@@ -194,7 +192,7 @@ def main():
     parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--augment", default="turn", help="turn, zoomed, sized, or a name of mrcnn.augment.named"
+        "--augment", default="turn", help="turn, zoomed, or a name of mrcnn.augment.named"
     )
     parser.add_argument("--held-out", type=float, help="share of the training pictures to score")
     parser.add_argument("--score", metavar="FILE", help="score this checkpoint only")
@@ -221,7 +219,7 @@ def main():
     model.load_weights(args.score or "imagenet")
     if not args.score:
         start = time.time()
-        own = {"turn": turn, "zoomed": ZOOMED, "sized": SIZED}
+        own = {"turn": turn, "zoomed": ZOOMED}
         augmentation = own[args.augment] if args.augment in own else named(args.augment)
         fit(training, args.steps, augmentation)
         print(f"{args.steps} steps in {(time.time() - start) / 60:.1f} minutes")

@@ -3,6 +3,7 @@
 from mrcnn.augment.geometry import (
     FlipLeftRight,
     LargeScaleJitter,
+    ObjectSizeJitter,
     Rotate90,
     ScaleJitter,
 )
@@ -45,6 +46,14 @@ class Compose(Step):
         return sample
 
 
+_MICROSCOPY = [
+    FlipLeftRight(),
+    Rotate90(),
+    ElasticTransform(p=0.15),
+    ColorJitter(saturation=0),
+    GaussianBlur(p=0.1),
+    GaussianNoise(p=0.2),
+]
 # A zoom comes first: see `ScaleJitter`.
 COMPOSITIONS = {
     "none": [],
@@ -58,15 +67,8 @@ COMPOSITIONS = {
     ],
     "lsj": [LargeScaleJitter(), FlipLeftRight()],
     "copypaste": [LargeScaleJitter(), FlipLeftRight(), CopyPaste()],
-    "microscopy": [
-        ScaleJitter((0.67, 1.5), p=0.3),
-        FlipLeftRight(),
-        Rotate90(),
-        ElasticTransform(p=0.15),
-        ColorJitter(saturation=0),
-        GaussianBlur(p=0.1),
-        GaussianNoise(p=0.2),
-    ],
+    "microscopy": [ScaleJitter((0.67, 1.5), p=0.3), *_MICROSCOPY],
+    "cells": [ObjectSizeJitter(), *_MICROSCOPY],
     "histology": [
         ScaleJitter((0.67, 1.5), p=0.3),
         FlipLeftRight(),

@@ -150,7 +150,7 @@ class ObjectSizeJitter(ScaleJitter):
         p: float, how probably.
     """
 
-    def __init__(self, size=48.0, scale=(0.67, 1.5), p=1.0):
+    def __init__(self, size=44.0, scale=(0.6, 1.6), p=1.0):
         super().__init__(scale, p)
         self.size, _ = number_range("size", size, above=0)
 

@@ -66,8 +66,8 @@ def add_parser(commands):
         metavar="NAME",
         nargs="?",
         const="flip",
-        help="flip (default, also without NAME), none, photo, lsj, copypaste, microscopy or "
-        "histology: see docs/augmentation.md",
+        help="flip (default, also without NAME), none, photo, lsj, copypaste, microscopy, cells "
+        "or histology: see docs/augmentation.md",
     )
     group.add_argument(
         "--no-augment", dest="augment", action="store_const", const="none", help="--augment none"
