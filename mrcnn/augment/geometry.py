@@ -152,7 +152,9 @@ class ObjectSizeJitter(ScaleJitter):
 
     def __init__(self, size=44.0, scale=(0.6, 1.6), p=1.0):
         super().__init__(scale, p)
-        self.size, _ = number_range("size", size, above=0)
+        if not (np.isscalar(size) and size > 0):
+            raise ValueError(f"Expected size as a number of pixels above 0, received {size}")
+        self.size = size
 
     def draw_scale(self, canvas, picture, rng, boxes):
         drawn = super().draw_scale(canvas, picture, rng, boxes)

@@ -120,7 +120,7 @@ def extract_bboxes(mask):
     >>> extract_bboxes(np.ones((2, 3, 1), bool))
     array([[0, 0, 2, 3]], dtype=int32)
     """
-    if not isinstance(mask, np.ndarray):
+    if hasattr(mask, "boxes"):
         return mask.boxes
     height, width, count = mask.shape
     if not mask.size:

@@ -78,8 +78,9 @@ class AugmentedDetector(Detector):
             before = factors.copy()
             for i, [(outputs, frame)] in zip(open_, looks, strict=True):
                 size = self._median_size(outputs["detections"], frame)
-                wanted = factor_to(self.settings.test_time.object_size, size and size / before[i])
-                factors[i] = before[i] if size is None else stepped(wanted)
+                if size is not None:
+                    wanted = self.settings.test_time.object_size
+                    factors[i] = stepped(factor_to(wanted, size / before[i]))
             open_ = [i for i in open_ if factors[i] != before[i]]
             if not open_:
                 break
@@ -144,7 +145,7 @@ class Variants:
         self.forms = forms
         self.molded = {
             factor: MoldedImages(images, settings, owner, names, factor=factor * factors)
-            for factor, _ in forms
+            for factor in dict.fromkeys(factor for factor, _ in forms)
         }
         self.molded_shapes = [
             self.molded[factor].molded_shapes[i]

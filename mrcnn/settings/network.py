@@ -34,10 +34,6 @@ class Native(Stage):
     native: bool = key("JIT_COMPILE", lambda jit_compile: not jit_compile)
 
 
-def _factors(scales):
-    return (1.0,) if scales is None else floats(scales)
-
-
 @stage
 class Image(Stage):
     """Images as the network takes them: see `mrcnn.image.resize_image`, `mrcnn.image.mold`.
@@ -58,8 +54,8 @@ class Image(Stage):
     mean_pixel: tuple = numerics("MEAN_PIXEL")
     std_pixel: tuple = numerics("STD_PIXEL")
     num_classes: int = key("NUM_CLASSES")
-    test_scales: tuple = key("TEST_SCALES", _factors)
-    test_object_size: float = key("TEST_OBJECT_SIZE")
+    in_scales: bool = key("TEST_SCALES", lambda scales: any(x != 1 for x in scales or ()))
+    by_object_size: bool = key("TEST_OBJECT_SIZE", lambda size: size is not None)
     shape: tuple = dataclasses.field(
         default=(1024, 1024), metadata={"key": "IMAGE_SHAPE", "convert": _sides, "numeric": False}
     )
@@ -67,7 +63,7 @@ class Image(Stage):
     @property
     def open_sides(self):
         """Whether test-time augmentation makes images of other sizes than `shape`."""
-        return self.test_scales != (1.0,) or self.test_object_size is not None
+        return self.in_scales or self.by_object_size
 
     @property
     def pads_with_mean(self):
@@ -109,6 +105,10 @@ class Tiles(Stage):
     def least_overlap(self):
         """Pixels that neighbours share at least."""
         return self.size // 4 if self.overlap is None else self.overlap
+
+
+def _factors(scales):
+    return (1.0,) if scales is None else floats(scales)
 
 
 @stage
